@@ -1,0 +1,116 @@
+# Works with GNU make 3.81 (macOS) and 4. `make` alone lists the targets.
+
+PORT ?= 8000
+ARGS ?=
+PYTHON ?=
+
+BIN := .venv/bin
+PIP := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check
+MANAGE := $(BIN)/python manage.py
+PYTEST := $(BIN)/python -m pytest
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" pyproject.toml
+# What Django judges is the profile that goes to production, with safe settings and secrets that exist only for this one call.
+DEPLOYED = DJANGO_SETTINGS_MODULE=pangaea.settings.monolith ALLOWED_HOSTS=shop.example \
+	DATABASE_URL=postgres://pangaea:unused@db.example/pangaea BROKER_URL=amqp://pangaea:unused@mq.example// \
+	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
+	SIGNING_KEY="$$($(BIN)/python -c 'from joserfc.jwk import ECKey; print(ECKey.generate_key("P-256").as_pem(private=True).decode())')"
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+
+.PHONY: help
+help: ## list the targets
+	@echo "usage: make TARGET"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+# ---------------------------------------------------------------- for everybody
+
+.PHONY: run
+run: ## set up what is missing, load the demo, serve http://127.0.0.1:8000 (PORT=8001 changes it)
+	@PYTHON="$(PYTHON)" .ci/venv "$(PORT)"
+	@$(MAKE) --no-print-directory --silent .venv/.installed
+	@DJANGO_SETTINGS_MODULE=pangaea.settings.local; export DJANGO_SETTINGS_MODULE; \
+	$(MANAGE) migrate --verbosity 0 && $(MANAGE) seed_demo && exec $(MANAGE) runserver "127.0.0.1:$(PORT)"
+
+.PHONY: test
+test: dev ## the suite, on PostgreSQL and on SQLite; ARGS="modules/orders -k stock" runs just that, once
+ifeq ($(strip $(ARGS)),)
+# Side by side, a core each: what SQLite's run prints comes when both have ended.
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
+	$(PYTEST) tests/kernel modules --engine=sqlite >"$$log" 2>&1 & sqlite=$$!; \
+	$(PYTEST); postgresql=$$?; wait $$sqlite; status=$$?; \
+	echo "The same tests of kernel and modules on SQLite:"; cat "$$log"; \
+	[ $$postgresql = 0 ] && [ $$status = 0 ]
+else
+	$(PYTEST) $(ARGS)
+endif
+
+.PHONY: test-full
+test-full: dev ## the long tests that `make test` leaves out: every topology, faults, extraction
+	$(PYTEST) -m full $(ARGS)
+
+.PHONY: faults
+faults: dev ## soak: storms of kills and restarts, long searches, with their figures; FAULTS_SEED=7 is other weather
+	$(PYTEST) -m soak -s $(ARGS)
+
+.PHONY: bench
+bench: dev ## measure the streams beside a pipeline written by hand; ARGS=drain runs one scenario
+	$(BIN)/python -m bench $(ARGS)
+
+.PHONY: check
+check: check-format check-lint check-types check-imports check-migrations check-deploy check-rendered ## the one gate: format, lint, types, imports, migrations, deployment, rendered files
+
+.PHONY: format
+format: dev ## format the code and mend what ruff can mend
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: dev ## write requirements*.txt from pyproject.toml; ARGS=--upgrade takes the latest releases
+	$(COMPILE) $(ARGS) --output-file requirements.txt
+	$(COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+
+.PHONY: clean
+clean: ## remove .venv, caches and the local databases
+	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.* dist
+	find manage.py modules platform tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---------------------------------------------------------------- the gate's stages
+
+.PHONY: check-format check-lint check-types check-imports check-migrations check-deploy check-rendered
+check-format: dev
+	$(BIN)/ruff format --check .
+check-lint: dev
+	$(BIN)/ruff check .
+check-types: dev
+	$(BIN)/mypy
+check-imports: dev
+	$(BIN)/lint-imports --no-logo --config importlinter.ini
+check-migrations: dev
+	DJANGO_SETTINGS_MODULE=pangaea.settings.local $(MANAGE) makemigrations --check --dry-run
+check-deploy: dev
+	$(DEPLOYED) $(MANAGE) check --deploy --fail-level WARNING
+check-rendered: dev
+	$(MANAGE) settings_doc --check
+	$(MANAGE) gateway render --check
+
+# ---------------------------------------------------------------- set-up
+
+.PHONY: dev
+dev:
+	@PYTHON="$(PYTHON)" .ci/venv
+	@$(MAKE) --no-print-directory --silent .venv/.installed-dev
+
+# The stamps: requirements are installed when they changed, and only then.
+.venv/.installed: requirements.txt pyproject.toml
+	@echo "Installing the locked requirements (a minute or two the first time)"
+	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@
+
+.venv/.installed-dev: requirements-dev.txt pyproject.toml
+	@echo "Installing the locked requirements for development (a few minutes the first time)"
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@$(PIP) --no-deps --editable .
+	@touch $@ .venv/.installed

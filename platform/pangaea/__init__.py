@@ -1,0 +1,26 @@
+"""The kernel of Pangaea: everything a module stands on, and no module's name.
+
+Public, for modules:
+
+    modules      what a module declares: ModuleConfig, Route
+    messages     Event, Command, Received, Money: the published language's grammar
+    outbox       publish(message, key=...): say it in the transaction that made it true
+    outbox.change_capture   Capture, money, enum: changed rows say it themselves
+    inbox        subscriptions: Projection and Reaction, and the handlers that belong to them
+    errors       the error tree; stable codes, no HTTP
+    api          problem documents, strict bodies, pagination
+    identity     who is calling and what they may do
+    ops.admin    admin classes that work across databases
+    ids          time-ordered identifiers
+    telemetry    the correlation id of the request at hand
+    testing      fakes, fixtures and servers for module authors
+
+Internal, for the processes that carry the messages:
+
+    settings     the profiles, and every environment variable with its default and why
+    databases    URL -> alias, schema, role; the router
+    engines      what differs between PostgreSQL and SQLite
+    bus          the Celery app: exchange, queues, bindings, delivery
+    health       livez, readyz
+    gateway      the modules' routes -> the edge's configuration
+"""

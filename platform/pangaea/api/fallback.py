@@ -1,0 +1,114 @@
+"""Problem documents where DRF does not reach: unknown paths and hosts, other views, and what nobody foresaw."""
+
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.conf import settings
+from django.core.exceptions import DisallowedHost, TooManyFieldsSent
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.views import defaults
+
+from pangaea.api import problems
+from pangaea.api.problems import Problem, ProblemResponse
+
+_HTML = ("text/html", "text/plain")
+
+
+def serves_html(request: HttpRequest) -> bool:
+    """Whether people with a browser are meant: the admin. Everything else is an API."""
+    return request.path_info.startswith("/admin/")
+
+
+class ProblemMiddleware:
+    """Answers unreadable requests, and turns every HTML error of an API path into a problem document.
+
+    The second covers Django's debug pages too: they would show settings and source to whoever asks.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if refusal := refuse(request):
+            return ProblemResponse(refusal, path=request.path)
+        response = self._get_response(request)
+        if serves_html(request) or response.status_code < HTTPStatus.BAD_REQUEST or response.streaming:
+            return response
+        if response.headers.get("Content-Type", "text/html").startswith(_HTML):
+            return _replaced(response, request)
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """What a view outside DRF raises. None for what nobody foresaw, which Django logs."""
+        return None if serves_html(request) else problems.respond(exception, request)
+
+
+def refuse(request: HttpRequest) -> Problem | None:
+    """What is wrong with the request before anybody looks at what it wants, for every path; else None."""
+    if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+        return Problem(status=400, code="malformed_url", detail="The address has a null character.")
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower() and not request.headers.get("Content-Length"):
+        return Problem(status=411, code="length_required", detail="Send the body with a Content-Length, not in chunks.")
+    try:
+        # A charset in the Content-Type would decide how the query is decoded, and not every codec can. Parses it, too.
+        request.encoding = settings.DEFAULT_CHARSET
+        request.get_host()
+    except TooManyFieldsSent:
+        return Problem(status=400, code="too_many_parameters", detail="The query has too many parameters.")
+    except DisallowedHost:
+        return Problem(status=400, code="unknown_host", detail="This server does not answer to that host name.")
+    return None
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler400."""
+    return problems.respond(exception, request) or _generic(HTTPStatus.BAD_REQUEST, request)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler403."""
+    if serves_html(request):
+        return defaults.permission_denied(request, exception)
+    return problems.respond(exception, request) or _generic(HTTPStatus.FORBIDDEN, request)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """handler404."""
+    if serves_html(request):
+        return defaults.page_not_found(request, exception)
+    return problems.respond(Http404(), request) or _generic(HTTPStatus.NOT_FOUND, request)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500. The traceback is in the log, with the correlation id that the document names."""
+    exception = sys.exc_info()[1]
+    if serves_html(request):
+        return defaults.server_error(request)
+    known = problems.respond(exception, request) if isinstance(exception, Exception) else None
+    return known or _generic(HTTPStatus.INTERNAL_SERVER_ERROR, request)
+
+
+def _replaced(response: HttpResponseBase, request: HttpRequest) -> HttpResponse:
+    """The problem document of that status, with the headers that say more than the lost body did."""
+    problem = _generic(HTTPStatus(response.status_code), request)
+    for name, value in response.headers.items():
+        if name not in {"Content-Type", "Content-Length"}:
+            problem.headers[name] = value
+    problem.cookies = response.cookies
+    response.close()
+    return problem
+
+
+def _generic(status: HTTPStatus, request: HttpRequest) -> ProblemResponse:
+    code, detail = {
+        HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this address."),
+        HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{request.method} is not possible here; see Allow."),
+        HTTPStatus.FORBIDDEN: ("permission_denied", "This is not allowed."),
+        HTTPStatus.INTERNAL_SERVER_ERROR: (
+            "internal_error",
+            "This is our mistake. Tell us the correlation id and we can find what happened.",
+        ),
+    }.get(status, (status.name.lower(), f"{status.phrase}."))
+    return ProblemResponse(Problem(status=status, code=code, detail=detail), path=request.path)

@@ -1,0 +1,16 @@
+"""The answer to OPTIONS."""
+
+from typing import TYPE_CHECKING
+
+from rest_framework.metadata import BaseMetadata
+from rest_framework.request import Request
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # which imports this file, by the settings
+
+
+class AllowedMethods(BaseMetadata):
+    """No body: the Allow header says it, and the OpenAPI document says the rest."""
+
+    def determine_metadata(self, request: Request, view: "APIView") -> None:
+        """Nothing, so that the response has no content."""

@@ -1,0 +1,83 @@
+"""Pages by cursor: they cost the same however deep, and inserts do not shift them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db.models import Model, QuerySet
+from rest_framework import exceptions
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from pangaea.errors import Misuse
+
+
+class CursorPage(CursorPagination):
+    """{"next": url or null, "previous": url or null, "results": [...]}; 20 a page, `?limit=` up to 100.
+
+    The view declares `ordering`: field names, the last one unique. A limit or cursor that cannot be read is a 400; a
+    larger limit counts as 100.
+    """
+
+    page_size = 20
+    max_page_size = 100
+    page_size_query_param = "limit"
+    page_size_query_description = "Results in a page, at most 100."
+    cursor_query_description = "Where the page begins. Follow `next` and `previous` instead of making one up."
+
+    _model: type[Model]
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
+        """One page of the results. Raises DRF's ValidationError."""
+        self._model = queryset.model
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
+        """The view's. Raises Misuse where there is none: pages without an order repeat and lose rows."""
+        ordering = getattr(view, "ordering", None)
+        if not ordering:
+            raise Misuse(f"{type(view).__name__} has pages, so it must declare `ordering`, like ('-placed_at', 'id').")
+        return (ordering,) if isinstance(ordering, str) else tuple(ordering)
+
+    def get_page_size(self, request: Request) -> int:
+        """The limit that the client wants. Raises DRF's ValidationError unless it is a positive number."""
+        text = request.query_params.get(self.page_size_query_param)
+        if text is None:
+            return self.page_size
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):  # noqa: PLR2004 - int() has its price
+            raise _wrong(self.page_size_query_param, "invalid_limit", "This is a whole number from 1 to 100.")
+        return min(int(text), self.max_page_size)
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """The position that a link of ours named. Raises DRF's ValidationError for any other."""
+        try:
+            cursor = super().decode_cursor(request)
+            if cursor is not None:
+                self._check(cursor)
+        except (exceptions.NotFound, ValidationError, ValueError, OverflowError):
+            raise _wrong(self.cursor_query_param, "invalid_cursor", "This is no cursor of this list.") from None
+        return cursor
+
+    def _check(self, cursor: Cursor) -> None:
+        """Raise unless the database can compare the position with the column; a forged one would otherwise be a 500."""
+        if cursor == Cursor(offset=0, reverse=False, position=None):  # what DRF makes of anything in base64
+            raise ValueError
+        if cursor.position is None:
+            return
+        position = str(cursor.position)
+        if "\x00" in position:
+            raise ValueError
+        try:
+            field = self._model._meta.get_field(self.ordering[0].lstrip("-"))
+        except FieldDoesNotExist:
+            return
+        value = field.to_python(position)  # type: ignore[union-attr]
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise ValueError
+            value.astimezone(UTC)
+
+
+def _wrong(parameter: str, code: str, detail: str) -> exceptions.ValidationError:
+    return exceptions.ValidationError({parameter: [exceptions.ErrorDetail(detail, code)]})

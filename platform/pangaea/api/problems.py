@@ -1,0 +1,213 @@
+"""Every error as a problem document: `application/problem+json`, RFC 9457.
+
+    {"type": "/problems/out_of_stock", "title": "Out of stock", "status": 409,
+     "detail": "Only 3 of ABC-1 are left.", "instance": "/api/v1/orders",
+     "code": "out_of_stock", "correlation_id": "0199…", "sku": "ABC-1", "available": 3}
+
+`code` is what clients branch on. `type` is the same as a URI, for tools that expect one: an identifier, nothing is
+served there. `correlation_id` finds the request in the logs. A domain error's details are members of their own.
+
+A request that fails validation has `errors`, one entry a mistake: `pointer` into the body (RFC 6901, as a URI fragment:
+`#/lines/0/quantity`), or `parameter` where the mistake is in the query; `code`; `detail`. At most 100 are listed.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import islice
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+from django.core import exceptions as django_exceptions
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from rest_framework import exceptions as drf_exceptions
+from rest_framework.request import Request
+from rest_framework.serializers import as_serializer_error
+from rest_framework.settings import api_settings
+from rest_framework.utils.encoders import JSONEncoder
+
+from pangaea import errors, telemetry
+from pangaea.api import transient
+from pangaea.identity.authentication import REALM
+
+CONTENT_TYPE = "application/problem+json"
+MOST_MISTAKES = 100
+"""A long list of nonsense must not cost an answer many times its size."""
+
+STATUS_OF: Mapping[type[errors.DomainError], int] = {
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Invalid: 422,
+}
+"""The one place where a domain error meets HTTP."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What goes into a problem document. `members` are extensions, `headers` belong to the response."""
+
+    status: int
+    code: str
+    detail: str
+    members: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+_ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
+
+_FIXED: tuple[tuple[_ErrorTypes, Problem], ...] = (
+    (
+        drf_exceptions.NotAuthenticated,
+        Problem(status=401, code="token_missing", detail="Send an access token: 'Authorization: Bearer <token>'."),
+    ),
+    (
+        (Http404, drf_exceptions.NotFound),
+        Problem(status=404, code="not_found", detail="There is nothing at this address."),
+    ),
+    (
+        django_exceptions.PermissionDenied,
+        Problem(status=403, code="permission_denied", detail="This is not allowed."),
+    ),
+    (
+        django_exceptions.RequestDataTooBig,
+        Problem(status=413, code="body_too_large", detail="The body is larger than this server accepts."),
+    ),
+    (
+        UnreadablePostError,
+        Problem(status=400, code="body_unreadable", detail="The body ended before it was complete."),
+    ),
+    (
+        (django_exceptions.SuspiciousOperation, django_exceptions.BadRequest, MultiPartParserError),
+        Problem(status=400, code="bad_request", detail="The request is malformed."),
+    ),
+)
+"""Errors whose document never differs. The first that fits counts."""
+
+_UNAVAILABLE = Problem(
+    status=503,
+    code="unavailable",
+    detail="Something that this needs is busy or does not answer. Try again in a moment.",
+    headers={"Retry-After": "2"},
+)
+
+
+class ProblemResponse(HttpResponse):
+    """A rendered problem document; `data` is the document before rendering."""
+
+    def __init__(self, problem: Problem, *, path: str) -> None:
+        self.data = {
+            "type": f"/problems/{problem.code}",
+            "title": problem.code.replace("_", " ").capitalize(),
+            "status": problem.status,
+            "detail": problem.detail,
+            "instance": quote(path, safe="/:@!$&'()*+,;=~"),
+            "code": problem.code,
+            "correlation_id": telemetry.correlation_id(),
+            **problem.members,
+        }
+        # Escaped to ASCII: what a client sent comes back in some details, and not all of it can be encoded.
+        body = json.dumps(self.data, cls=JSONEncoder, separators=(",", ":"))
+        super().__init__(body, content_type=CONTENT_TYPE, status=problem.status, headers=_headers(problem))
+        self.headers["Content-Length"] = str(len(self.content))
+
+
+def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
+    """DRF's EXCEPTION_HANDLER. None for what nobody foresaw: Django logs its traceback, once, and asks handler500."""
+    return respond(exc, context["request"])
+
+
+def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse | None:
+    """The response for an error that has a meaning at the edge, else None."""
+    problem = problem_of(exc, request)
+    if problem is None:
+        return None
+    if problem is _UNAVAILABLE:
+        transient.log_refusal(exc)
+    return ProblemResponse(problem, path=request.path)
+
+
+def problem_of(exc: Exception, request: HttpRequest | Request) -> Problem | None:
+    """What the error means to a client, else None. What only developers should read stays out of it."""
+    match exc:
+        case errors.DomainError():
+            return _of_domain(exc)
+        case drf_exceptions.ValidationError():
+            return _of_validation(exc.detail, request)
+        case django_exceptions.ValidationError():
+            return _of_validation(as_serializer_error(exc), request)
+    for types, problem in _FIXED:
+        if isinstance(exc, types):
+            return problem
+    if isinstance(exc, drf_exceptions.APIException):
+        return _of_drf(exc)
+    return _UNAVAILABLE if transient.is_transient(exc) else None
+
+
+def _of_domain(exc: errors.DomainError) -> Problem:
+    status = next((STATUS_OF[cls] for cls in type(exc).__mro__ if cls in STATUS_OF), 400)
+    return Problem(status=status, code=exc.code, detail=exc.message, members=exc.details)
+
+
+def _of_drf(exc: drf_exceptions.APIException) -> Problem:
+    headers = {}
+    if wait := getattr(exc, "wait", None):
+        headers["Retry-After"] = str(int(wait))
+    if isinstance(exc, drf_exceptions.UnsupportedMediaType):
+        headers["Accept"] = "application/json"
+    detail = exc.detail if isinstance(exc.detail, str) else exc.default_detail
+    code = getattr(exc.detail, "code", None) or exc.default_code
+    return Problem(status=exc.status_code, code=code, detail=str(detail), headers=headers)
+
+
+def _of_validation(detail: Any, request: HttpRequest | Request) -> Problem:
+    in_query = request.method in {"GET", "HEAD", "DELETE"}
+    mistakes = [
+        {
+            **({"parameter": ".".join(path)} if in_query else {"pointer": pointer(path)}),
+            "code": getattr(leaf, "code", None) or "invalid",
+            "detail": str(leaf),
+        }
+        for path, leaf in islice(_leaves(detail), MOST_MISTAKES)
+    ]
+    text = f"The {'query' if in_query else 'body'} of the request is not valid; see `errors`."
+    return Problem(status=400, code="validation_failed", detail=text, members={"errors": mistakes})
+
+
+def _leaves(detail: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Each message of DRF's nested error structure with the way to it.
+
+    A list of messages belongs to one place; in a list of dictionaries the index is part of the way.
+    """
+    if isinstance(detail, Mapping):
+        for key, value in detail.items():
+            inner = path if key == api_settings.NON_FIELD_ERRORS_KEY else (*path, str(key))
+            yield from _leaves(value, inner)
+    elif isinstance(detail, list | tuple):
+        for index, value in enumerate(detail):
+            inner = (*path, str(index)) if isinstance(value, Mapping | list | tuple) else path
+            yield from _leaves(value, inner)
+    else:
+        yield path, detail
+
+
+def pointer(path: tuple[str, ...]) -> str:
+    """A JSON pointer as a URI fragment (RFC 6901, 6)."""
+    return "#" + "".join("/" + quote(part.replace("~", "~0").replace("/", "~1"), safe="~") for part in path)
+
+
+def _headers(problem: Problem) -> dict[str, str]:
+    """The problem's headers, and the challenge that RFC 6750 wants on 401 and on a missing scope."""
+    match problem.code:
+        case "token_invalid" | "token_expired":
+            challenge = f'{REALM}, error="invalid_token", error_description="{problem.detail}"'
+        case "insufficient_scope":
+            challenge = f'{REALM}, error="insufficient_scope", scope="{problem.members.get("required_scope", "")}"'
+        case _ if problem.status == HTTPStatus.UNAUTHORIZED:
+            challenge = REALM
+        case _:
+            return dict(problem.headers)
+    return {**problem.headers, "WWW-Authenticate": challenge}

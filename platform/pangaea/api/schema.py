@@ -1,0 +1,171 @@
+"""OpenAPI 3.0.3 of the whole process, and a document per module that reads the same wherever the module runs."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.urls import include, path
+from django.views.decorators.http import require_safe
+from drf_spectacular import openapi
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.generators import SchemaGenerator
+
+from pangaea import modules
+from pangaea.identity.permissions import ScopePermission
+
+PROBLEM: Mapping[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457. Members beside these depend on the `code`.",
+    "required": ["type", "title", "status", "detail", "instance", "code", "correlation_id"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference", "description": "The code as an identifier."},
+        "title": {"type": "string", "description": "The code in words."},
+        "status": {"type": "integer", "description": "The HTTP status."},
+        "detail": {"type": "string", "description": "What happened, for people."},
+        "instance": {"type": "string", "format": "uri-reference", "description": "The path of the request."},
+        "code": {"type": "string", "description": "Stable: branch on this.", "example": "out_of_stock"},
+        "correlation_id": {"type": "string", "description": "Finds the request in the logs."},
+        "errors": {
+            "type": "array",
+            "description": "With the code `validation_failed`: every mistake.",
+            "items": {
+                "type": "object",
+                "required": ["code", "detail"],
+                "properties": {
+                    "pointer": {"type": "string", "description": "RFC 6901.", "example": "#/lines/0/quantity"},
+                    "parameter": {"type": "string", "description": "The query parameter.", "example": "limit"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+    "additionalProperties": True,
+}
+
+RESPONSES: Mapping[str, str] = {
+    "400": "The request is malformed or fails validation.",
+    "401": "There is no access token, or it has expired or cannot be believed.",
+    "403": "The token lacks a scope, or this caller may not do this.",
+    "404": "There is no such thing, or it is not the caller's.",
+    "409": "The present state does not allow it.",
+    "415": "The body is not JSON.",
+    "422": "Well-formed, but it can never be right.",
+    "default": "Any other error.",
+}
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # spectacular's own lack types
+    """How the documents describe BearerAuthentication."""
+
+    target_class = "pangaea.identity.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class AutoSchema(openapi.AutoSchema):
+    """Operations are tagged with their module and say which scopes they need."""
+
+    def get_tags(self) -> list[str]:
+        owner = modules.owner_of(type(self.view))
+        return [owner.label] if owner else list(super().get_tags())
+
+    def get_description(self) -> str:  # type: ignore[override] # as spectacular itself does
+        needed = [
+            scope
+            for permission in self.view.get_permissions()
+            if isinstance(permission, ScopePermission)
+            for scope in permission.scopes
+        ]
+        text = super().get_description() or ""
+        return f"{text}\n\nNeeds the scope `{' '.join(needed)}`.".strip() if needed else text
+
+
+def add_problem_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A postprocessing hook: every problem that an operation may answer with, unless it describes that itself."""
+    components = result.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = dict(PROBLEM)
+    components["responses"] = {
+        _component(status): {
+            "description": description,
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status, description in RESPONSES.items()
+    }
+    for item in result["paths"].values():
+        for method, operation in item.items():
+            for status in _statuses(method, operation):
+                reference = {"$ref": f"#/components/responses/{_component(status)}"}
+                operation["responses"].setdefault(status, reference)
+    return result
+
+
+def leave_enums_in_place(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """A postprocessing hook: take away the ids that spectacular's enum hook would have worked with."""
+    places: list[Any] = [result]
+    for place in places:
+        if isinstance(place, dict):
+            place.pop("x-spec-enum-id", None)
+            places.extend(place.values())
+        elif isinstance(place, list):
+            places.extend(place)
+    return result
+
+
+def _component(status: str) -> str:
+    return "Problem" if status == "default" else f"Problem{status}"
+
+
+def _statuses(method: str, operation: Mapping[str, Any]) -> list[str]:
+    places = {parameter["in"] for parameter in operation.get("parameters", ())}
+    has_body = "requestBody" in operation
+    ways_in = operation.get("security", [])
+    fits = {
+        "400": has_body or "query" in places,
+        "401": any(ways_in),
+        "403": any(ways_in) and {} not in ways_in,
+        "404": "path" in places,
+        "409": method != "get",
+        "415": has_body,
+        "422": has_body,
+        "default": True,
+    }
+    return [status for status, fit in fits.items() if fit]
+
+
+def patterns_of(module: modules.ModuleConfig) -> list[Any]:
+    """The URL patterns of everything that the module serves."""
+    return [path(route.path.removeprefix("/"), include(route.urlconf)) for route in module.routes]
+
+
+def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], list[str]]:
+    """The document of one module, or of all that are installed; and what the generator was not sure about.
+
+    A test holds the second empty. Not thread-safe: the generator keeps its warnings in the process.
+    """
+    chosen: Sequence[modules.ModuleConfig] = [module] if module else modules.installed()
+    patterns = [pattern for each in chosen for pattern in patterns_of(each)]
+    with GENERATOR_STATS.silence():
+        generator: Any = SchemaGenerator
+        document = generator(patterns=patterns).get_schema(public=True)
+        doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it has no other way
+    if module:
+        document["info"]["title"] += f": {module.label}"
+    return document, doubts
+
+
+@functools.cache
+def _document(label: str | None) -> dict[str, Any]:
+    return build(modules.named(label) if label else None)[0]
+
+
+@require_safe
+def schema(_request: HttpRequest, module: str | None = None) -> HttpResponse:
+    """The document as JSON."""
+    if module is not None and module not in modules.labels():
+        raise Http404
+    return JsonResponse(_document(module), content_type="application/vnd.oai.openapi+json")

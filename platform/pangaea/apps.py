@@ -1,0 +1,22 @@
+"""The kernel as a Django app: its tables exist once in every module's schema."""
+
+from django.apps import AppConfig
+from django.core.checks import register
+from django.db.models.signals import post_migrate, pre_migrate
+
+
+class KernelConfig(AppConfig):
+    """Checks at start that every declaration of the installed modules makes sense."""
+
+    name = "pangaea"
+    verbose_name = "Streams"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Load the checks, which run with every management command that talks to the system, and tend the triggers."""
+        from pangaea import checks  # noqa: F401 - the app registry must be ready first
+        from pangaea.outbox.change_capture import triggers
+
+        register(triggers.check, triggers.TAG)
+        pre_migrate.connect(triggers.before_migrate, sender=self)
+        post_migrate.connect(triggers.after_migrate, sender=self)

@@ -1,0 +1,276 @@
+"""The bus: a Celery app on one topic exchange, with queues that belong to modules.
+
+A batch is one Celery message with the routing key `<module>.<audience>.<partition>`; a request to catch up has
+`<requester>.<module asked>.<partition>`. So the first word is always the sender, and a broker can restrict who writes
+it. A queue of a module is bound to `<source>.all.*` of every module it listens to, and to `*.<itself>.*` for what is
+meant for it alone. No result backend, no Celery retry, no countdown: cursors and dead letters are the retry machinery.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import msgspec
+import structlog
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+from django.conf import settings
+from django.db import connections
+from kombu import Exchange, Queue, binding
+from kombu.exceptions import OperationalError
+from kombu.serialization import register
+
+from pangaea import modules
+from pangaea.heartbeat import Pulse
+from pangaea.ids import uuid7
+from pangaea.inbox import consume
+from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp, Report, module_of
+from pangaea.outbox import replay, subscribers
+from pangaea.outbox.batches import Outgoing
+from pangaea.settings.declared import Declared
+
+log = structlog.get_logger()
+
+DELIVER = "pangaea.deliver"
+CATCH_UP = "pangaea.catch_up"
+REPORT = "pangaea.report"
+CONTENT_TYPE = "application/vnd.pangaea+json"
+BROKER_TIMEOUT = 4
+"""Seconds for a connection to the broker to come about."""
+BROKER_PATIENCE = 30
+"""Seconds for the broker to answer: one that is stopped, or blocks its publishers, keeps the connection open."""
+
+# The body of a Celery message is (args, kwargs, embed). Ours is one argument that is already JSON: it passes through as
+# bytes, so neither the relay nor Celery parses a payload on the way.
+register(
+    "pangaea",
+    lambda payload: payload[0][0],
+    lambda body: ([bytes(body)], {}, {}),
+    content_type=CONTENT_TYPE,
+    content_encoding="binary",
+)
+
+
+def make_app(declared: Declared) -> Celery:
+    """A Celery app on `declared.broker_url`; the module's queues are those of the installed modules."""
+    app = Celery("pangaea", amqp="pangaea.queue_worker:BusAMQP", fixups=[], set_as_current=False)
+    app.pulse = Pulse("queues")
+    virtual = not declared.broker_url.startswith("amqp")
+    # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
+    options: dict[str, Any] = {"max_retries": 0}
+    if not virtual:
+        options["confirm_publish"] = True
+    if declared.broker_url.startswith("redis"):
+        options |= {"socket_timeout": BROKER_PATIENCE, "socket_keepalive": True}
+    if declared.broker_url.startswith("memory"):
+        options["polling_interval"] = 0.01
+    app.conf.update(
+        broker_url=declared.broker_url,
+        broker_transport_options=options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=BROKER_TIMEOUT,
+        accept_content=["pangaea"],
+        task_serializer="pangaea",
+        task_queues=queues(declared, modules.labels(), virtual=virtual),
+        task_create_missing_queues=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_protocol=2,
+        worker_prefetch_multiplier=4,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_consumer="pangaea.queue_worker:BusConsumer",
+        # A lost connection requeues what was unacknowledged; finishing the batch at hand is harmless: its cursor moved.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    app.steps["worker"].add("pangaea.retry_timer:RetryTimer")
+
+    @app.task(name=DELIVER, bind=True, shared=False)
+    def deliver(task: Any, body: bytes) -> None:
+        requests = consume.receive(module_of_queue(task.request.x_queue), body, sender=_sender_of(task))
+        if requests:
+            send_requests(app, requests)
+
+    @app.task(name=CATCH_UP, bind=True, shared=False)
+    def catch_up(task: Any, body: bytes) -> None:
+        module = module_of_queue(task.request.x_queue)
+        connections[module].close_if_unusable_or_obsolete()
+        replay.receive(module, body, sender=_sender_of(task))
+
+    @app.task(name=REPORT, bind=True, shared=False)
+    def report(task: Any, body: bytes) -> None:
+        module = module_of_queue(task.request.x_queue)
+        connections[module].close_if_unusable_or_obsolete()
+        subscribers.receive(module, body, sender=_sender_of(task))
+
+    return app
+
+
+@cache
+def app() -> Celery:
+    """This process's Celery app."""
+    return make_app(settings.PANGAEA)
+
+
+def exchange(declared: Declared) -> Exchange:
+    """The one exchange that everything passes."""
+    return Exchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
+
+
+def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[Queue]:
+    """The queues of these modules, with their bindings."""
+    arguments: dict[str, Any] = {}
+    if not virtual:
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-single-active-consumer": True,
+            "x-max-length": declared.queue_length,
+            "x-overflow": "drop-head",
+        }
+    through = exchange(declared)
+    return [
+        Queue(
+            f"{declared.broker_prefix}{label}.inbox.{number}",
+            bindings=[binding(through, routing_key=key) for key in _routing_keys(declared, label, number)],
+            durable=True,
+            queue_arguments=arguments,
+        )
+        for label in labels
+        for number in range(declared.queues_per_module)
+    ]
+
+
+def _routing_keys(declared: Declared, label: str, number: int) -> list[str]:
+    every = declared.queues_per_module
+    partitions = ["*"] if every == 1 else [str(each) for each in range(PARTITIONS) if each % every == number]
+    heads = [f"{source}.{EVERYBODY}" for source in sorted(sources_of(label))]
+    return [f"{head}.{partition}" for head in [*heads, f"*.{label}"] for partition in partitions]
+
+
+def sources_of(label: str) -> set[str]:
+    """The modules whose events an installed module listens to."""
+    return {source for each in modules.named(label).load_subscriptions() for source in each.sources}
+
+
+def module_of_queue(queue: str) -> str:
+    """The module to which a queue of that name belongs."""
+    return queue.removeprefix(settings.PANGAEA.broker_prefix).partition(".inbox.")[0]
+
+
+def _sender_of(task: Any) -> str:
+    """Who wrote the routing key: on RabbitMQ only the module that it begins with has the right to."""
+    routing_key: str = task.request.delivery_info["routing_key"]
+    return routing_key.partition(".")[0]
+
+
+def declare_topology(celery: Celery) -> None:
+    """Declare the exchange and the installed modules' queues and bindings. Before this, what is sent reaches nobody.
+
+    Done again and again: somebody may delete a queue, and a broker may come back empty. On a connection of its own, for
+    a connection to Redis believes that what it declared is still there.
+    """
+    options = celery.conf.broker_transport_options
+    if celery.conf.broker_url.startswith("amqp"):
+        options = {**options, "read_timeout": BROKER_TIMEOUT}
+    with celery.connection_for_write(transport_options=options) as connection:
+        channel = connection.default_channel
+        exchange(settings.PANGAEA)(channel).declare()
+        for queue in celery.amqp.queues.values():
+            queue(channel).declare()
+            if connection.transport.driver_type == "redis":
+                # RabbitMQ bounds a queue by itself. Here the oldest lie at the right end.
+                channel.client.ltrim(queue.name, 0, settings.PANGAEA.queue_length - 1)
+
+
+class Carriage:
+    """Brings batches to all who listen; the relay's Carrier. After a failure it declares anew before it sends."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+        self._sound = True
+
+    def __call__(self, batches: Sequence[Outgoing]) -> None:
+        if not self._sound:
+            declare_topology(self._celery)
+        self._sound = False
+        send_batches(self._celery, batches)
+        self._sound = True
+
+
+def send_batches(celery: Celery, batches: Sequence[Outgoing]) -> None:
+    """Carry batches to all who listen."""
+    send(celery, DELIVER, [(batch.routing_key, batch.body) for batch in batches])
+
+
+def send_requests(celery: Celery, requests: Sequence[CatchUp]) -> None:
+    """Ask producers for what was missed. A request that is lost is asked again later."""
+    outgoing = [
+        (f"{module_of(request.subscription)}.{request.source}.{request.partition}", msgspec.json.encode(request))
+        for request in requests
+    ]
+    try:
+        send(celery, CATCH_UP, outgoing)
+    except OperationalError as error:
+        log.warning("request to catch up not sent", error=str(error))
+
+
+def send_reports(celery: Celery, reports: Sequence[Report]) -> None:
+    """Tell producers how far their listeners have come. A report that is lost is followed by the next one."""
+    send(
+        celery,
+        REPORT,
+        [(f"{module_of(report.subscription)}.{report.source}.0", msgspec.json.encode(report)) for report in reports],
+    )
+
+
+def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]]) -> None:
+    """Send (routing key, body) pairs in order, each confirmed by the broker.
+
+    Raises kombu's OperationalError when the broker is down.
+    """
+    through = exchange(settings.PANGAEA)
+    # On virtual transports an exchange's type is known only to the process that declared it; kombu declares it once.
+    declare = [] if celery.conf.broker_url.startswith("amqp") else [through]
+    with _reported_as_operational_error(celery), celery.producer_pool.acquire(block=True) as producer:
+        for routing_key, body in outgoing:
+            message = celery.amqp.as_task_v2(
+                task_id=str(uuid7()), name=task, args=(body,), argsrepr="", kwargsrepr="", ignore_result=True
+            )
+            celery.amqp.send_task_message(
+                producer,
+                task,
+                message,
+                exchange=through.name,
+                routing_key=routing_key,
+                serializer="pangaea",
+                declare=declare,
+                delivery_mode=2,
+                retry=False,
+                confirm_timeout=BROKER_PATIENCE,
+            )
+
+
+@contextmanager
+def _reported_as_operational_error(celery: Celery) -> Iterator[None]:
+    """Each transport has errors of its own for a lost connection; kombu translates them only where it retries."""
+    connection = celery.connection_for_write()
+    try:
+        yield
+    except (*connection.connection_errors, *connection.channel_errors) as error:
+        raise OperationalError(str(error)) from error
+
+
+@setup_logging.connect(weak=False)
+def _keep_logging(**_: Any) -> None:
+    """Being connected is enough: Celery leaves logging as Django configured it."""
+
+
+@worker_process_init.connect(weak=False)
+def _after_fork(**_: Any) -> None:
+    """A database connection must not be shared with the parent process."""
+    connections.close_all()

@@ -1,0 +1,206 @@
+"""System checks: what the modules declare must fit together before anything starts.
+
+A module that is not installed in this process cannot be checked here: its published schema and the contract do that.
+"""
+
+import importlib.util
+import inspect
+from collections.abc import Sequence
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import Error, register
+from django.utils.module_loading import import_string
+
+from pangaea import modules
+from pangaea.inbox.ownership import problems
+from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
+from pangaea.messages import Command, Event, Message, check_wire_name, module_of
+from pangaea.modules import ModuleConfig
+from pangaea.outbox.change_capture import Capture
+
+Language = dict[str, type[Message]]
+"""Message classes by wire name."""
+
+
+def published_by(module: ModuleConfig) -> Language:
+    """What a module declares in its `messages.py`: its events, and the commands that it accepts."""
+    return _declared_in(f"{module.name}.messages")
+
+
+def sent_by(module: ModuleConfig) -> Language:
+    """The commands to other modules, as their sender declares them in its `acl.py`."""
+    found = _declared_in(f"{module.name}.acl")
+    return {name: kind for name, kind in found.items() if issubclass(kind, Command)}
+
+
+def _declared_in(path: str) -> Language:
+    if importlib.util.find_spec(path) is None:
+        return {}
+    found = inspect.getmembers(import_module(path), inspect.isclass)
+    return {
+        getattr(kind, "wire_name", name): kind
+        for name, kind in found
+        if issubclass(kind, (Event, Command)) and kind not in (Event, Command) and kind.__module__ == path
+    }
+
+
+@register("pangaea")
+def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
+    """Names belong to their module, a handler has a message that somebody publishes, a command has one handler."""
+    del app_configs  # the declarations only make sense together
+    published = {module.label: published_by(module) for module in modules.installed()}
+    errors: list[Error] = []
+    for module in modules.installed():
+        errors += _check_names(module, published[module.label])
+        subscriptions, unusable = _load_subscriptions(module)
+        errors += unusable
+        for subscription in subscriptions:
+            errors += _check_handlers(subscription, published)
+        errors += _check_ownership(subscriptions)
+        errors += _check_captures(module)
+        errors += _check_retention(module)
+        if not unusable:
+            errors += _check_obedience(published[module.label], subscriptions)
+        errors += _check_sent(module, published)
+    return errors
+
+
+def _check_names(module: ModuleConfig, published: Language) -> list[Error]:
+    errors = []
+    for name, kind in published.items():
+        try:
+            check_wire_name(name)
+        except ValueError as error:
+            errors.append(Error(str(error), obj=kind, id="pangaea.E001"))
+        if module_of(name) != module.label:
+            hint = f"Name it {module.label}.<what_happened>; a command to another module is declared in acl.py."
+            errors.append(Error(f"{name} is declared by {module.label}.", hint=hint, obj=kind, id="pangaea.E002"))
+    return errors
+
+
+def _load_subscriptions(module: ModuleConfig) -> tuple[list[Subscription], list[Error]]:
+    found, errors = [], []
+    for path in module.subscriptions:
+        try:
+            subscription = import_string(path)
+        except ImportError as error:
+            errors.append(Error(f"{path} cannot be imported: {error}", obj=module, id="pangaea.E003"))
+            continue
+        if isinstance(subscription, Subscription) and subscription.module == module.label:
+            found.append(subscription)
+        else:
+            hint = f"Name a Projection or a Reaction whose name begins with {module.label!r} by its dotted path."
+            text = f"{path} is no subscription of {module.label}."
+            errors.append(Error(text, hint=hint, obj=module, id="pangaea.E004"))
+    return found, errors
+
+
+def _check_captures(module: ModuleConfig) -> list[Error]:
+    errors = []
+    for path in module.captures:
+        try:
+            capture = import_string(path)
+        except ImportError as error:
+            errors.append(Error(f"{path} cannot be imported: {error}", obj=module, id="pangaea.E010"))
+            continue
+        if isinstance(capture, Capture) and capture.module == module.label:
+            found = capture.problems()
+        else:
+            found = iter([f"It is no Capture of a model of {module.label}."])
+        errors += [Error(f"{path}: {problem}", obj=module, id="pangaea.E011") for problem in found]
+    return errors
+
+
+def _check_ownership(subscriptions: list[Subscription]) -> list[Error]:
+    hint = "A projection names the models that it alone keeps: Projection(..., models=(...))."
+    projections = [each for each in subscriptions if isinstance(each, Projection)]
+    return [
+        Error(problem, hint=hint, obj=projection, id="pangaea.E013") for projection, problem in problems(projections)
+    ]
+
+
+def _check_handlers(subscription: Subscription, published: dict[str, Language]) -> list[Error]:
+    errors = []
+    for name, kind in _newest(subscription).items():
+        if issubclass(kind, Command) and module_of(name) != subscription.module:
+            text = f"{subscription.name} handles {name}, which is a command to {module_of(name)}."
+            hint = "A command reaches its receiver alone. Listen to the event that answers it."
+            errors.append(Error(text, hint=hint, obj=kind, id="pangaea.E007"))
+        else:
+            errors += _compare(f"{subscription.name} handles", name, kind, published)
+    return errors
+
+
+def _newest(subscription: Subscription) -> dict[str, type[Message]]:
+    """The class for the newest version of each message it handles; older ones are for what streams still hold."""
+    in_order = sorted(subscription.handlers.items(), key=lambda item: item[0])
+    return {name: handler.message_type for (name, _), handler in in_order}
+
+
+def _check_obedience(published: Language, subscriptions: list[Subscription]) -> list[Error]:
+    """Each command that the module accepts is carried out once, and never again by a rebuild."""
+    errors = []
+    for name, kind in published.items():
+        if not issubclass(kind, Command):
+            continue
+        handled_by = [each for each in subscriptions if each.versions(name)]
+        if len(handled_by) == 1 and isinstance(handled_by[0], Reaction):
+            continue
+        text = f"{name} is handled by {' and '.join(map(repr, handled_by)) or 'nothing'}."
+        hint = "Handle a command in exactly one Reaction, which ModuleConfig.subscriptions names."
+        errors.append(Error(text, hint=hint, obj=kind, id="pangaea.E008"))
+    return errors
+
+
+def _check_retention(module: ModuleConfig) -> list[Error]:
+    if module.retention is None:
+        return []
+    if module.retention <= timedelta(0):
+        text = f"{module.label} keeps its messages for {module.retention}."
+        return [Error(text, hint="Name a time, or None to keep them for ever.", obj=module, id="pangaea.E012")]
+    if not module.captures:
+        text = f"{module.label} limits how long its messages are kept and captures no table."
+        hint = "A subscriber that comes later could never learn what is gone. Declare captures, or keep the history."
+        return [Error(text, hint=hint, obj=module, id="pangaea.E012")]
+    return []
+
+
+def _check_sent(module: ModuleConfig, published: dict[str, Language]) -> list[Error]:
+    errors = []
+    for name, kind in sent_by(module).items():
+        receiver = module_of(name)
+        if receiver not in published:
+            continue
+        errors += _compare(f"{module.label} sends", name, kind, published)
+        accepted = modules.named(receiver).accepts_commands_from
+        if module.label not in accepted:
+            text = f"{module.label} sends {name}, and {receiver} does not accept its commands."
+            hint = f"{receiver} accepts commands from: {', '.join(accepted) or 'nobody'}. See accepts_commands_from."
+            errors.append(Error(text, hint=hint, obj=kind, id="pangaea.E009"))
+    return errors
+
+
+def _compare(does: str, name: str, kind: type[Message], published: dict[str, Language]) -> list[Error]:
+    """A sender's or a listener's own class against the published one."""
+    known = published.get(module_of(name))
+    if known is None:
+        return []
+    if name not in known:
+        hint = f"{module_of(name)} declares: {', '.join(sorted(known)) or 'nothing'}."
+        text = f"{does} {name}, which {module_of(name)} does not declare."
+        return [Error(text, hint=hint, obj=kind, id="pangaea.E005")]
+    theirs = known[name]
+    if theirs.version != kind.version:
+        text = f"{does} {name} in version {kind.version}; published is {theirs.version}."
+        return [Error(text, obj=kind, id="pangaea.E006")]
+    if issubclass(theirs, Command) != issubclass(kind, Command):
+        text = f"{does} {name} as {_grammar(kind)}; published is {_grammar(theirs)}."
+        return [Error(text, obj=kind, id="pangaea.E006")]
+    return []
+
+
+def _grammar(kind: type[Message]) -> str:
+    return "a command" if issubclass(kind, Command) else "an event"

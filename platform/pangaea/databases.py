@@ -1,0 +1,215 @@
+"""One alias a module: URL -> engine, schema and role; which app lives where; the router.
+
+PostgreSQL: a schema named like the alias (`ops` for `default`). With a shared URL the connection takes the module's
+role (`<database>_<module>`) at start, as PostgREST's authenticator does; with a URL of its own a module logs in as
+itself. SQLite: a file an alias.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Model
+from environ import Env
+from psycopg import sql
+
+from pangaea import modules
+from pangaea.errors import Misuse
+from pangaea.settings.declared import file_aware
+
+KERNEL = "pangaea"
+POSTGRESQL = "django.db.backends.postgresql"
+SQLITE = "pangaea.sqlite"
+
+
+def own_url(environ: Mapping[str, str], label: str) -> str:
+    """`<MODULE>_DATABASE_URL`, or the content of the file in `<MODULE>_DATABASE_URL_FILE`; empty without both."""
+    return str(file_aware(environ).str(f"{label.upper()}_DATABASE_URL", default="")).strip()
+
+
+def configure(
+    urls: Mapping[str, str], *, shared_url: str = "", connection_age: timedelta = timedelta(0)
+) -> dict[str, dict[str, Any]]:
+    """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own there."""
+    return {alias: _entry(alias, url, shared=url == shared_url, age=connection_age) for alias, url in urls.items()}
+
+
+def _entry(alias: str, url: str, *, shared: bool, age: timedelta) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = dict(Env.db_url_config(url))
+    except ValueError as error:
+        message = (
+            f"The database URL of {alias!r} is malformed ({error}). Expected postgres://user:password@host:5432/name."
+        )
+        raise ImproperlyConfigured(message) from error
+    entry["TEST"] = {"DEPENDENCIES": []}
+    if "sqlite" in str(entry["ENGINE"]):
+        return entry | {
+            "ENGINE": SQLITE,
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;",
+            },
+        }
+    if entry["ENGINE"] != POSTGRESQL:
+        message = f"The database URL of {alias!r} must be postgres:// (or sqlite:///); it gives {entry['ENGINE']}."
+        raise ImproperlyConfigured(message)
+    schema = schema_of(alias)
+    role = f"{entry['NAME']}_{schema}" if shared else ""
+    return entry | {
+        # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
+        "OPTIONS": {"connect_timeout": 3, **entry.get("OPTIONS", {}), "options": startup_options(schema, role)},
+        "CONN_MAX_AGE": age.total_seconds(),
+        "CONN_HEALTH_CHECKS": True,
+        "PANGAEA": {"schema": schema, "role": role},
+    }
+
+
+def startup_options(schema: str, role: str) -> str:
+    """What a PostgreSQL connection asks for at its start: names are looked up in that schema alone, as that role."""
+    return f"-c search_path={schema}" + (f" -c role={role}" if role else "")
+
+
+def schema_of(alias: str) -> str:
+    """The PostgreSQL schema of an alias."""
+    return "ops" if alias == DEFAULT_DB_ALIAS else alias
+
+
+def shadow_schema_of(alias: str) -> str:
+    """The PostgreSQL schema in which a module's projections are built anew; empty at other times."""
+    return f"{schema_of(alias)}_shadow"
+
+
+def aliases() -> list[str]:
+    """`default`, then one alias per installed module."""
+    return [DEFAULT_DB_ALIAS, *modules.labels()]
+
+
+def apps_of(alias: str) -> list[str]:
+    """Labels of the apps whose tables live behind that alias."""
+    if alias != DEFAULT_DB_ALIAS:
+        return [KERNEL, alias]
+    elsewhere = {KERNEL, *modules.labels()}
+    return [config.label for config in apps.get_app_configs() if config.label not in elsewhere]
+
+
+def provision(wanted: Iterable[str] | None = None) -> None:
+    """Create the schemas and roles that are missing (PostgreSQL). Needs the right to do so only when some are.
+
+    Without that right it raises ImproperlyConfigured with all the statements for somebody who has it.
+    """
+    refused: list[str] = []
+    for alias, statements in unprovisioned(wanted).items():
+        try:
+            _provision(alias)
+        except psycopg.errors.InsufficientPrivilege:
+            refused += statements
+    if refused:
+        joined = ";\n  ".join(refused)
+        message = f"The database user may not prepare its schemas. Let an administrator run:\n  {joined};"
+        raise ImproperlyConfigured(message)
+
+
+def unprovisioned(wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
+    """The aliases that lack a schema or a role, each with the statements that would make them; changes nothing."""
+    lacking = {}
+    for alias in wanted if wanted is not None else aliases():
+        if connections[alias].settings_dict["ENGINE"] == POSTGRESQL:
+            with connect_directly(alias, as_role=False) as connection:
+                statements = [each.as_string(connection) for each in _missing(alias, connection)]
+            if statements:
+                lacking[alias] = statements
+    return lacking
+
+
+def connect_directly(
+    alias: str, *, as_role: bool = True, autocommit: bool = True, parameters: Mapping[str, int] | None = None
+) -> "psycopg.Connection[Any]":
+    """A psycopg connection of one's own to an alias's database, outside Django's handling; the caller closes it.
+
+    `parameters` are libpq's, beside those of the alias.
+    """
+    params: dict[str, Any] = connections[alias].get_connection_params()
+    if not as_role:
+        params.pop("options", None)
+    for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "isolation_level"):
+        params.pop(django_only, None)
+    params.pop("assume_role", None)
+    params.update(parameters or {})
+    return psycopg.connect(**params, autocommit=autocommit)
+
+
+def _provision(alias: str) -> None:
+    with connect_directly(alias, as_role=False) as connection, connection.transaction():
+        # One at a time: two processes that migrate at once would otherwise both create.
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('pangaea.provision'))")
+        for statement in _missing(alias, connection):
+            connection.execute(statement)
+
+
+def _missing(alias: str, connection: "psycopg.Connection[Any]") -> list[sql.Composed]:
+    own = connections[alias].settings_dict["PANGAEA"]
+    schema, role = own["schema"], own["role"]
+    # By name, because somebody else may have to run it.
+    grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(connection.info.user))
+    statements = []
+    if role:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
+            statements.append(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
+            statements.append(grant)
+        elif connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", [role]).fetchone() != (True,):
+            statements.append(grant)
+    owner = sql.SQL(" AUTHORIZATION {}").format(sql.Identifier(role)) if role else sql.SQL("")
+    there = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
+    statements += [
+        sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(each)) + owner
+        for each in ([schema] if alias == DEFAULT_DB_ALIAS else [schema, shadow_schema_of(alias)])
+        if (each,) not in there
+    ]
+    return statements
+
+
+class Router:
+    """Sends every model to the alias of its app, and refuses to guess.
+
+    The kernel's tables exist once a module, so their queries must say which: `Stream.objects.using("orders")`.
+    """
+
+    def db_for_read(self, model: type[Model], **hints: Any) -> str:
+        """The alias of the model's app. Raises Misuse when there is none."""
+        return self._route(model, hints)
+
+    def db_for_write(self, model: type[Model], **hints: Any) -> str:
+        """The alias of the model's app. Raises Misuse when there is none."""
+        return self._route(model, hints)
+
+    def allow_relation(self, first: Model, second: Model, **_hints: Any) -> bool:
+        """Relations stay inside one database."""
+        return first._state.db == second._state.db
+
+    def allow_migrate(self, db: str, app_label: str, **_hints: Any) -> bool:
+        """Tables are made only behind the alias of their app."""
+        return app_label in apps_of(db)
+
+    def _route(self, model: type[Model], hints: Mapping[str, Any]) -> str:
+        label = model._meta.app_label
+        if label == KERNEL:
+            instance = hints.get("instance")
+            if instance is not None and instance._state.db:
+                return str(instance._state.db)
+            message = f"{model.__name__} exists once in every module's schema: say which with .using(<module>)."
+            raise Misuse(message)
+        if label in modules.labels():
+            return label
+        if label in apps.app_configs:
+            return DEFAULT_DB_ALIAS
+        message = (
+            f"{model.__name__} belongs to the app {label!r}, which is not installed in this process. "
+            "Add it to INSTALLED_APPS, or its module to PANGAEA_MODULES."
+        )
+        raise Misuse(message)

@@ -1,0 +1,91 @@
+"""The errors that the kernel and the modules raise.
+
+PangaeaError
+├── Misconfigured         a setting or a declaration is missing, unsafe or contradicts another
+├── Misuse                a kernel function was called as it must not be: a bug in the caller
+├── MalformedMessage      bytes from outside that are not a message this process can read
+├── LethalMessage         a message ended the process that handled it, every time
+├── Unavailable           something this process depends on does not answer; the same call may succeed later
+└── DomainError           the business said no; carries a stable code
+    ├── Unauthenticated   nobody known is asking
+    ├── Forbidden         this caller may not do this
+    ├── NotFound          no such thing, as far as this caller may know
+    ├── Conflict          well-formed, but the present state does not allow it
+    └── Invalid           well-formed, but can never be right
+
+Nothing here knows HTTP. `pangaea.api.problems` maps the classes to status codes in one table.
+"""
+
+import re
+
+_CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+RESERVED_DETAILS = frozenset(
+    {"type", "title", "status", "detail", "instance", "code", "errors", "correlation_id"},
+)
+"""Names that a rendered error needs for itself (RFC 9457 and this project's own members)."""
+
+
+class PangaeaError(Exception):
+    """Everything that this project raises on purpose."""
+
+
+class Misconfigured(PangaeaError):
+    """A setting or a module's declaration cannot work. The message names it and says what to set instead."""
+
+
+class Misuse(PangaeaError):
+    """A kernel function was called where its promise cannot be kept, for instance outside a transaction."""
+
+
+class MalformedMessage(PangaeaError):
+    """Bytes from outside are no message of a name and version that this process knows. Trying again will not help."""
+
+
+class LethalMessage(PangaeaError):
+    """A handler never came back from this message: out of memory, a crash in native code. It is not tried by itself."""
+
+
+class Unavailable(PangaeaError):
+    """A dependency (database, broker, key source) did not answer in time. Nothing was changed; try again later."""
+
+
+class DomainError(PangaeaError):
+    """A business rule refused. Raise one of the subclasses.
+
+    `code` is snake_case and stable: clients branch on it. `message` is a sentence for people. `details` are
+    JSON-serialisable facts that a client may want (`sku="ABC-1", available=3`). None of them may hold a secret.
+    """
+
+    def __init__(self, code: str, message: str, /, **details: object) -> None:
+        if not _CODE.fullmatch(code):
+            raise ValueError(f"An error's code is snake_case, like 'out_of_stock'; got {code!r}.")
+        if clash := RESERVED_DETAILS & details.keys():
+            raise ValueError(f"The details of {code!r} use reserved names: {', '.join(sorted(clash))}. Rename them.")
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.details = details
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+class Unauthenticated(DomainError):
+    """Nobody known is asking: no credentials, or none that can be believed."""
+
+
+class Forbidden(DomainError):
+    """The caller is known and may not do this."""
+
+
+class NotFound(DomainError):
+    """There is no such thing, or this caller may not know of it; the two must look the same."""
+
+
+class Conflict(DomainError):
+    """The present state does not allow it: out of stock, already cancelled. Later it may."""
+
+
+class Invalid(DomainError):
+    """A well-formed request that no state would allow: an unknown product, a lifetime of minus one day."""

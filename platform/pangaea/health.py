@@ -1,0 +1,177 @@
+"""Whether this process is alive, and whether it may be sent requests.
+
+/livez      the process answers; it asks nothing else, so that a broken database does not get every process restarted
+/readyz     its databases answer, their migrations are applied, its broker answers: 200, or 503
+/startupz   like readyz until that succeeds for the first time, then 200 for good
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+from celery import Celery
+from django.db import connections
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+
+from pangaea import bus, databases
+from pangaea.api.problems import Problem, ProblemResponse
+from pangaea.outbox.change_capture import triggers
+
+log = structlog.get_logger()
+
+OK, PENDING, FAILING, UNKNOWN = "ok", "pending", "failing", "unknown"
+
+BROKER_TIMEOUT = 2.0
+"""Seconds to wait for the broker: less than a probe waits for us."""
+BROKER_REMEMBERED = 1.0
+"""Seconds for which the broker's state is believed, so that probes do not open connections as fast as they come."""
+
+Checks = Mapping[str, str | Mapping[str, str]]
+
+
+class Health:
+    """What this process found out about itself. Thread-safe: each answer replaces the last one as a whole."""
+
+    def __init__(self, *, celery: Callable[[], Celery] = bus.app, clock: Callable[[], float] = time.monotonic) -> None:
+        self._celery = celery
+        self._clock = clock
+        self._broker: tuple[float, str] | None = None
+        self._migrated: frozenset[str] = frozenset()
+        self._was_ready: bool | None = None
+        self._lock = threading.Lock()
+        self.has_been_ready = False
+
+    def check(self) -> tuple[bool, Checks]:
+        """Whether all is well, and the state of each part in one word. Reasons go to the log, on a change."""
+        reasons: dict[str, str] = {}
+        database = {alias: self._database(alias, reasons) for alias in databases.aliases()}
+        migrations = {alias: self._migrations(alias, database[alias], reasons) for alias in databases.aliases()}
+        broker = self._broker_state(reasons)
+        ready = {*database.values(), *migrations.values(), broker} == {OK}
+        self._log_change(ready=ready, reasons=reasons)
+        return ready, {"database": database, "migrations": migrations, "broker": broker}
+
+    def _database(self, alias: str, reasons: dict[str, str]) -> str:
+        try:
+            with connections[alias].cursor() as cursor:
+                cursor.execute("SELECT 1")
+        except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot serve
+            reasons[f"database {alias}"] = f"{type(error).__name__}: {error}"
+            return FAILING
+        return OK
+
+    def _migrations(self, alias: str, database: str, reasons: dict[str, str]) -> str:
+        if alias in self._migrated:
+            return OK
+        if database != OK:
+            return UNKNOWN
+        try:
+            waiting = unapplied(alias) or triggers.faults(alias)
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons[f"migrations {alias}"] = f"{type(error).__name__}: {error}"
+            return FAILING
+        if waiting:
+            reasons[f"migrations {alias}"] = f"not applied: {', '.join(waiting)}"
+            return PENDING
+        # Nobody takes migrations back below a running process, and looking costs tens of milliseconds.
+        with self._lock:
+            self._migrated |= {alias}
+        return OK
+
+    def _broker_state(self, reasons: dict[str, str]) -> str:
+        remembered = self._broker
+        if remembered is not None and self._clock() - remembered[0] < BROKER_REMEMBERED:
+            return remembered[1]
+        try:
+            ask_broker(self._celery())
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons["broker"] = f"{type(error).__name__}: {error}"
+            state = FAILING
+        else:
+            state = OK
+        self._broker = (self._clock(), state)
+        return state
+
+    def _log_change(self, *, ready: bool, reasons: Mapping[str, str]) -> None:
+        with self._lock:
+            changed = ready is not self._was_ready
+            self._was_ready = ready
+            self.has_been_ready |= ready
+        if changed and ready:
+            log.info("ready")
+        elif changed:
+            log.warning("not ready", **{name.replace(" ", "_"): reason for name, reason in reasons.items()})
+
+
+def unapplied(alias: str) -> list[str]:
+    """Migrations of that alias's apps which its database lacks, as `app.name`."""
+    executor = MigrationExecutor(connections[alias])
+    here = set(databases.apps_of(alias))
+    targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] in here]
+    return [f"{migration.app_label}.{migration.name}" for migration, _ in executor.migration_plan(targets)]
+
+
+def ask_broker(celery: Celery) -> None:
+    """Connect to the broker and disconnect. Raises when it does not answer in time."""
+    limits = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT}  # Redis knows these alone
+    options = {**celery.conf.broker_transport_options, **limits}
+    with celery.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=BROKER_TIMEOUT)
+
+
+_health = Health()
+
+
+def livez(_request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"status": "alive"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    ready, checks = _health.check()
+    if ready:
+        return JsonResponse({"status": "ready", "checks": checks})
+    problem = Problem(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        code="not_ready",
+        detail="This process cannot serve requests; see `checks`.",
+        members={"checks": checks},
+    )
+    return ProblemResponse(problem, path=request.path)
+
+
+def startupz(request: HttpRequest) -> HttpResponse:
+    return JsonResponse({"status": "started"}) if _health.has_been_ready else readyz(request)
+
+
+PROBES: Mapping[str, Callable[[HttpRequest], HttpResponse]] = {
+    "/livez": livez,
+    "/readyz": readyz,
+    "/startupz": startupz,
+}
+
+
+class ProbeMiddleware:
+    """Answers the probes before anything looks at the host name, the scheme or a session."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        probe = PROBES.get(request.path_info)
+        if probe is None:
+            return self._get_response(request)
+        if request.method not in {"GET", "HEAD"}:
+            problem = Problem(
+                status=HTTPStatus.METHOD_NOT_ALLOWED,
+                code="method_not_allowed",
+                detail=f"{request.method} is not possible here; see Allow.",
+                headers={"Allow": "GET, HEAD"},
+            )
+            return ProblemResponse(problem, path=request.path)
+        response = probe(request)
+        response.headers["Cache-Control"] = "no-store"
+        return response

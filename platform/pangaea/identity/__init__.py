@@ -1,0 +1,8 @@
+"""Who is asking.
+
+principal       the caller, as a view sees it
+keys            the keys that sign and verify: this process's own, or another process's by JWKS
+tokens          issue and verify access tokens (JWT, ES256)
+authentication  the bearer scheme for DRF
+permissions     what a token's scopes allow
+"""

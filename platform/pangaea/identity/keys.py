@@ -1,0 +1,92 @@
+"""The keys that sign and verify access tokens.
+
+A process either holds the keys itself (`PANGAEA.signing_key`) or asks the process that does (`PANGAEA.jwks_url`).
+To rotate, put the next key first and keep the former one behind it until its last token has expired: the first key
+signs, all verify.
+"""
+
+import functools
+import json
+import re
+
+from django.conf import settings
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from pangaea.errors import Misconfigured
+from pangaea.identity.remote_keys import RemoteKeys
+
+ALGORITHM = "ES256"
+CURVE = "P-256"
+
+_PEM = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
+
+
+def signing_key() -> ECKey:
+    """The key that signs. Raises Misconfigured in a process that holds none."""
+    keys = _own(settings.PANGAEA.signing_key)
+    if not keys:
+        raise Misconfigured("This process holds no signing key, so it cannot issue tokens: set SIGNING_KEY.")
+    if not keys[0].is_private:
+        raise Misconfigured("The first key of SIGNING_KEY is a public key and cannot sign: put a private key first.")
+    return keys[0]
+
+
+def public_jwks() -> dict[str, list[dict[str, object]]]:
+    """The public halves of this process's own keys as a JWK Set (RFC 7517); no keys, an empty set."""
+    return {"keys": [dict(key.as_dict(private=False)) for key in _own(settings.PANGAEA.signing_key)]}
+
+
+def find(kid: str) -> ECKey | None:
+    """The key of this id, which may verify, or None. Raises Unavailable when the process that knows cannot be asked."""
+    for key in _own(settings.PANGAEA.signing_key):
+        if key.kid == kid:
+            return key
+    if url := settings.PANGAEA.jwks_url:
+        return _remote(url).find(kid)
+    return None
+
+
+@functools.lru_cache(maxsize=8)
+def _remote(url: str) -> RemoteKeys:
+    return RemoteKeys(url)
+
+
+@functools.lru_cache(maxsize=8)
+def _own(material: str) -> tuple[ECKey, ...]:
+    """Keys from PEM blocks, a JWK or a JWK Set. No error names the material."""
+    material = material.strip()
+    if not material:
+        return ()
+    try:
+        keys = _from_json(material) if material.startswith("{") else _from_pem(material)
+    except (JoseError, ValueError, TypeError, KeyError):
+        # The cause may quote the key, so the chain stops here.
+        keys = ()
+    if not keys or any(key.curve_name != CURVE for key in keys):
+        raise Misconfigured(
+            f"SIGNING_KEY must be one or more EC {CURVE} keys, as PEM blocks, a JWK or a JWK Set. "
+            "Make one with: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256"
+        )
+    if len({key.kid for key in keys}) != len(keys):
+        raise Misconfigured("Two keys of SIGNING_KEY have the same id (kid): each key once.")
+    return keys
+
+
+def _from_json(material: str) -> tuple[ECKey, ...]:
+    document = json.loads(material)
+    return tuple(_labelled(ECKey.import_key(key)) for key in document.get("keys", [document]))
+
+
+def _from_pem(material: str) -> tuple[ECKey, ...]:
+    # Environment files often hold a PEM on one line, its line ends written as \n.
+    blocks = _PEM.findall(material.replace("\\n", "\n"))
+    return tuple(_labelled(ECKey.import_key(block)) for block in blocks)
+
+
+def _labelled(key: ECKey) -> ECKey:
+    """The key with an id (its RFC 7638 thumbprint when it brings none) and what it is for."""
+    private = key.is_private
+    fields = key.as_dict(private=private)
+    kid = fields.get("kid") or key.thumbprint()
+    return ECKey.import_key({**fields, "kid": kid, "use": "sig", "alg": ALGORITHM})

@@ -1,0 +1,96 @@
+"""Access tokens: JWTs (RFC 7519) signed with ES256, in the shape of RFC 9068 (`typ: at+jwt`).
+
+Claims: iss, aud, sub (the account's UUID), iat, exp, jti, scope (names separated by spaces).
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from joserfc import jwt
+from joserfc.errors import ExpiredTokenError, JoseError
+from joserfc.jwk import ECKey, GuestProtocol
+
+from pangaea.errors import Unauthenticated
+from pangaea.identity import keys
+from pangaea.identity.principal import Principal
+from pangaea.ids import uuid7
+
+TYPE = "at+jwt"
+LEEWAY = 10
+"""Seconds by which the clocks of two machines may differ."""
+MAX_LENGTH = 8192
+
+
+def issue(
+    *,
+    subject: UUID,
+    scopes: Iterable[str],
+    now: datetime | None = None,
+    lifetime: timedelta | None = None,
+) -> str:
+    """A signed access token. `lifetime` defaults to `PANGAEA.access_token_lifetime`.
+
+    Raises Misconfigured in a process that holds no signing key.
+    """
+    key = keys.signing_key()
+    issued_at = now or datetime.now(UTC)
+    expires_at = issued_at + (settings.PANGAEA.access_token_lifetime if lifetime is None else lifetime)
+    claims = {
+        "iss": settings.PANGAEA.issuer,
+        "aud": settings.PANGAEA.audience,
+        "sub": str(subject),
+        "iat": int(issued_at.timestamp()),
+        "exp": int(expires_at.timestamp()),
+        "jti": str(uuid7()),
+        "scope": " ".join(sorted(set(scopes))),
+    }
+    return jwt.encode({"alg": keys.ALGORITHM, "kid": key.kid, "typ": TYPE}, claims, key, algorithms=[keys.ALGORITHM])
+
+
+def verify(token: str) -> Principal:
+    """The caller that the token speaks for.
+
+    Raises Unauthenticated with the code `token_expired` or `token_invalid`, and Unavailable when the key cannot be
+    fetched. The algorithm is ES256 whatever the token says, and its key is looked up by `kid` among ours alone.
+    """
+    try:
+        if len(token) > MAX_LENGTH:
+            raise _invalid("it is too long")
+        decoded = jwt.decode(token, _key_of, algorithms=[keys.ALGORITHM])
+        if decoded.header.get("typ") != TYPE:
+            raise _invalid("it is not an access token")
+        claims = decoded.claims
+        _registry().validate(claims)
+        return Principal(subject=UUID(claims["sub"]), scopes=frozenset(claims["scope"].split()))
+    except ExpiredTokenError:
+        raise Unauthenticated("token_expired", "The access token has expired. Get another one.") from None
+    except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # A token is hostile input: whatever a garbled one trips over, it is the token that is wrong.
+        raise _invalid("it is malformed, or not signed by us for this service") from None
+
+
+def _registry() -> jwt.JWTClaimsRegistry:
+    return jwt.JWTClaimsRegistry(
+        leeway=LEEWAY,
+        iss={"essential": True, "value": settings.PANGAEA.issuer},
+        aud={"essential": True, "value": settings.PANGAEA.audience},
+        exp={"essential": True},
+        iat={"essential": True},
+        jti={"essential": True},
+        sub={"essential": True},
+        scope={"essential": True, "allow_blank": True},
+    )
+
+
+def _key_of(token: GuestProtocol) -> ECKey:
+    kid = token.headers().get("kid")
+    key = keys.find(kid) if isinstance(kid, str) else None
+    if key is None:
+        raise _invalid("its key is not known")
+    return key
+
+
+def _invalid(why: str) -> Unauthenticated:
+    return Unauthenticated("token_invalid", f"The access token is not valid: {why}.")

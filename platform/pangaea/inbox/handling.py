@@ -1,0 +1,86 @@
+"""Messages to their handlers: decoding into the subscriber's own class, runs for batch handlers, correlation."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from pangaea import modules, telemetry
+from pangaea.errors import MalformedMessage
+from pangaea.inbox.subscriptions import Handler, Subscription
+from pangaea.messages import EVERYBODY, Envelope, Received
+from pangaea.outbox.publish import projecting
+
+Placed = tuple[int, Envelope]
+"""A message and its position."""
+
+
+def handle(subscription: Subscription, placed: Iterable[Placed], *, audience: str = EVERYBODY) -> None:
+    """Call the subscription's handlers for these messages, in order. An event without a handler is passed over.
+
+    Raises what a handler raises, and MalformedMessage for a version or for fields that it cannot read, or for a command
+    that no subscription of its module handles: passed over, it would be lost to a sender who is ahead of its receiver.
+    """
+    token = projecting.set(subscription.name if subscription.replayable else None)
+    try:
+        for handler, run in _runs(subscription, placed, audience):
+            if handler.many:
+                # A batch handler works for many requests at once; its log lines have the first one's id.
+                with telemetry.correlation(run[0].correlation_id):
+                    handler.call(run)
+            else:
+                for message in run:
+                    with telemetry.correlation(message.correlation_id):
+                        handler.call(message)
+    finally:
+        projecting.reset(token)
+
+
+def _runs(
+    subscription: Subscription, placed: Iterable[Placed], audience: str
+) -> Iterator[tuple[Handler, Sequence[Received[Any]]]]:
+    """Neighbours with the same function, decoded."""
+    handled = (
+        (handler, position, envelope)
+        for position, envelope in placed
+        if (handler := _handler_of(subscription, envelope, audience)) is not None
+    )
+    for _, run in groupby(handled, key=lambda entry: entry[0].call):
+        members = list(run)
+        yield members[0][0], [_received(subscription, *member) for member in members]
+
+
+def _handler_of(subscription: Subscription, envelope: Envelope, audience: str) -> Handler | None:
+    handler = subscription.handlers.get((envelope.type, envelope.schemaversion))
+    if handler is not None:
+        return handler
+    if versions := subscription.versions(envelope.type):
+        known = " and ".join(str(version) for version in sorted(versions))
+        text = f"{envelope.type} came in version {envelope.schemaversion}; {subscription.name} reads version {known}."
+        raise MalformedMessage(text)
+    if audience == subscription.module and not _is_handled(envelope.type, audience):
+        text = f"{audience} does not handle {envelope.type}, which {envelope.source} asks of it."
+        raise MalformedMessage(text)
+    return None
+
+
+def _is_handled(wire_name: str, module: str) -> bool:
+    return any(each.versions(wire_name) for each in modules.named(module).load_subscriptions())
+
+
+def _received(subscription: Subscription, handler: Handler, position: int, envelope: Envelope) -> Received[Any]:
+    try:
+        payload = msgspec.json.decode(envelope.data, type=handler.message_type)
+    except msgspec.DecodeError as error:
+        text = f"{envelope.type} does not have the fields that {subscription.name} needs: {error}"
+        raise MalformedMessage(text) from error
+    return Received(
+        payload=payload,
+        id=envelope.id,
+        key=envelope.subject,
+        occurred_at=envelope.time,
+        source=envelope.source,
+        position=position,
+        correlation_id=envelope.correlationid,
+    )

@@ -1,0 +1,144 @@
+"""Cursors and dead letters. Every module's schema has these tables; always say which: `.using("web_bff")`."""
+
+from django.db import models
+from django.db.models import Q
+
+from pangaea.messages import KEY_LENGTH
+
+
+class Place(models.Model):
+    """A subscription and the stream it reads: abstract, shared by the tables below."""
+
+    subscription = models.CharField(max_length=127)
+    source = models.CharField(max_length=63)
+    audience = models.CharField(max_length=63)
+    partition = models.SmallIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class Cursor(Place):
+    """How far a subscription has read one stream. It moves in the effects' transaction, so each message counts once.
+
+    `message_id` is the id of the message at `position`. `head` is the stream's last position as far as it was heard of;
+    lag is `head - position`. `requested_at` and `requested_from` are the one outstanding request to catch up.
+    """
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "active"
+        DIVERGED = "diverged", "diverged: the producer's history is another; rebuild"
+        BELOW_FLOOR = "below_floor", "below the floor: history is gone; rebuild from a snapshot"
+
+    id = models.BigAutoField(primary_key=True)
+    position = models.BigIntegerField(default=0)
+    message_id = models.UUIDField(null=True)
+    head = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
+    requested_at = models.DateTimeField(null=True)
+    requested_from = models.BigIntegerField(null=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        db_table = "pangaea_cursor"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subscription", "source", "audience", "partition"], name="pangaea_cursor_once"
+            ),
+            models.CheckConstraint(condition=Q(position__gte=0), name="pangaea_cursor_from_zero"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.subscription} on {self.source}.{self.audience}.{self.partition} at {self.position}"
+
+
+class DeadLetter(Place):
+    """A message that its handler could not apply, or that waits behind one of its key. A row here stops its key.
+
+    The lowest position of a key is tried again at `next_attempt_at`, or is dead; those behind it have no attempts of
+    their own. `attempts` and `deaths` are counted before the handler runs; `deaths` are attempts of which nothing more
+    was heard, so the process must have ended.
+    """
+
+    class State(models.TextChoices):
+        BEHIND = "behind", "behind another of its key"
+        RETRYING = "retrying", "tried again by itself"
+        DEAD = "dead", "tried no more: redrive or discard it"
+
+    id = models.BigAutoField(primary_key=True)
+    position = models.BigIntegerField()
+    key = models.CharField(max_length=KEY_LENGTH)
+    name = models.CharField(max_length=127)
+    body = models.TextField()
+    state = models.CharField(max_length=16, choices=State.choices, default=State.BEHIND)
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    attempts = models.IntegerField(default=0)
+    deaths = models.IntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    parked_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table = "pangaea_dead_letter"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subscription", "source", "audience", "partition", "position"], name="pangaea_dead_letter_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="retrying", next_attempt_at__isnull=False)
+                | (~Q(state="retrying") & Q(next_attempt_at__isnull=True)),
+                name="pangaea_dead_letter_timed",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["subscription", "source", "audience", "partition", "key", "position"],
+                name="pangaea_dead_letter_of_key",
+            ),
+            models.Index(fields=["next_attempt_at"], condition=Q(state="retrying"), name="pangaea_dead_letter_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.position}: {self.error or 'behind another'}"
+
+
+class DiscardedLetter(Place):
+    """A message that will never be applied, because an operator said so; kept with the reason. It stops nothing."""
+
+    id = models.BigAutoField(primary_key=True)
+    position = models.BigIntegerField()
+    key = models.CharField(max_length=KEY_LENGTH)
+    name = models.CharField(max_length=127)
+    body = models.TextField()
+    error = models.TextField(blank=True)
+    attempts = models.IntegerField()
+    parked_at = models.DateTimeField()
+    discarded_at = models.DateTimeField(auto_now_add=True)
+    discarded_by = models.CharField(max_length=150)
+    reason = models.TextField()
+
+    class Meta:
+        db_table = "pangaea_discarded_letter"
+        constraints = [models.CheckConstraint(condition=~Q(reason=""), name="pangaea_discarded_with_reason")]
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.position}: {self.reason}"
+
+
+class Attempt(Place):
+    """What was last begun on a stream, written before handlers run; it tells of a process that did not live to its end.
+
+    `number` attempts began at this cursor position, the last one as `token`; `alone`: at the next message only.
+    """
+
+    pk = models.CompositePrimaryKey("subscription", "source", "audience", "partition")
+    position = models.BigIntegerField()
+    number = models.IntegerField()
+    alone = models.BooleanField()
+    token = models.CharField(max_length=32)
+
+    class Meta:
+        db_table = "pangaea_attempt"
+
+    def __str__(self) -> str:
+        return f"{self.subscription} on {self.source}.{self.audience}.{self.partition} after {self.position}"

@@ -1,0 +1,34 @@
+"""Which tables are whose: what a projection keeps is its alone, so that it can be replaced as a whole."""
+
+from collections.abc import Iterable, Iterator
+
+from django.apps import apps
+from django.db.models import Model
+
+from pangaea.inbox.subscriptions import Projection
+
+
+def problems(projections: Iterable[Projection]) -> Iterator[tuple[Projection, str]]:
+    """What keeps projections of one module from being rebuilt, a sentence each.
+
+    A name of no model; a model that two of them keep; a relation between what one keeps and anything else, since rows
+    that are replaced cannot be referred to from outside, nor find what they refer to while they are built.
+    """
+    keepers: dict[type[Model], Projection] = {}
+    for projection in projections:
+        for name in projection.models:
+            try:
+                model = apps.get_model(projection.module, name)
+            except LookupError:
+                yield projection, f"{projection.name} names {name}, which is no model of {projection.module}."
+                continue
+            if model in keepers:
+                yield projection, f"{projection.name} and {keepers[model].name} both keep {name}."
+            keepers.setdefault(model, projection)
+    for module in {projection.module for projection in keepers.values()}:
+        for model in apps.get_app_config(module).get_models():
+            for field in model._meta.concrete_fields:
+                other = field.related_model
+                if isinstance(other, type) and keepers.get(model) is not keepers.get(other):
+                    keeper = keepers.get(model) or keepers[other]
+                    yield keeper, f"{model.__name__}.{field.name} crosses the border of what {keeper.name} keeps."

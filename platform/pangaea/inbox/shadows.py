@@ -1,0 +1,157 @@
+"""A second home for a projection's tables, beside the one that serves: there it is built anew, from nothing.
+
+In it lie the inbox's tables and the projection's own, and no others. Inside, a thread's connection for the module's
+alias leads there: handlers and the consumer's code run unchanged, and cannot touch what serves.
+
+PostgreSQL: the schema `<module>_shadow`, which `migrate` provides. SQLite: a file beside the module's.
+"""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from time import monotonic
+
+import structlog
+from django.apps import apps
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+from django.db.utils import load_backend
+
+from pangaea import databases
+from pangaea.inbox import homes
+from pangaea.inbox.models import Cursor
+from pangaea.inbox.subscriptions import Projection
+
+log = structlog.get_logger()
+
+LOOK_AGAIN = 1.0
+"""Seconds for which a worker trusts what it knows of shadows. What it misses meanwhile is a gap, which heals."""
+
+
+class _Connections(threading.local):
+    """Of this thread: connections into shadows, with the token of the shadow, and what they stand in for."""
+
+    def __init__(self) -> None:
+        self.inside: dict[str, tuple[str, BaseDatabaseWrapper]] = {}
+        self.serving: dict[str, BaseDatabaseWrapper] = {}
+
+
+_held = _Connections()
+_known: dict[str, tuple[float, "Shadow | None"]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """The shadow of one projection, by the name that it has on the bus. A module has one at a time."""
+
+    module: str
+    name: str
+    token: str
+
+    @contextmanager
+    def entered(self) -> Iterator[BaseDatabaseWrapper]:
+        """Let the module's alias lead into the shadow, in this thread."""
+        _held.serving[self.module] = connections[self.module]
+        try:
+            with _leading(self.module, self._connection()) as connection:
+                yield connection
+        finally:
+            del _held.serving[self.module]
+
+    @contextmanager
+    def beside(self) -> Iterator[str]:
+        """Let the alias lead to what serves, from within too; gives the prefix that names the shadow's tables in SQL.
+
+        Not to be entered in a transaction of the serving connection.
+        """
+        serving = _held.serving.get(self.module, connections[self.module])
+        with _leading(self.module, serving), homes.of(serving).reachable_from(serving, self.token) as prefix:
+            yield prefix
+
+    def _connection(self) -> BaseDatabaseWrapper:
+        token, connection = _held.inside.get(self.module, (None, None))
+        if connection is None or token != self.token:
+            release(self.module)
+            serving = _held.serving[self.module]
+            settings = homes.of(serving).settings(serving, self.token)
+            connection = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, self.module)
+            _held.inside[self.module] = self.token, connection
+        return connection
+
+
+@contextmanager
+def _leading(module: str, connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    before = connections[module]
+    connections[module] = connection
+    try:
+        yield connection
+    finally:
+        connections[module] = before
+
+
+def of(projection: Projection, *, fresh: bool) -> Shadow | None:
+    """The shadow that this projection has; what was known a second ago will do, unless `fresh`."""
+    module = projection.module
+    looked_at, shadow = _known.get(module, (float("-inf"), None))
+    if fresh or monotonic() - looked_at > LOOK_AGAIN:
+        shadow = _look(module)
+        _known[module] = monotonic(), shadow
+        if shadow is None:
+            release(module)
+    return shadow if shadow and shadow.name == projection.shadow.name else None
+
+
+def forget(module: str) -> None:
+    """Look again the next time."""
+    _known.pop(module, None)
+
+
+def release(module: str) -> None:
+    """Close this thread's connection into the module's shadow."""
+    _, connection = _held.inside.pop(module, (None, None))
+    if connection is not None:
+        connection.close()
+
+
+def _look(module: str) -> Shadow | None:
+    try:
+        found = homes.of(connections[module]).look(connections[module])
+    except DatabaseError as error:
+        log.warning("nothing known of shadows", module=module, error=str(error))
+        return None
+    return Shadow(module, *found) if found else None
+
+
+def alone(module: str) -> AbstractContextManager[bool]:
+    """Hold the module's right to have a shadow; False when another process has it. It ends with the process."""
+    return homes.of(connections[module]).alone(connections[module])
+
+
+def create(projection: Projection, models: Sequence[type[Model]], cursors: Sequence[Cursor]) -> Shadow:
+    """A shadow with these cursors and no rows. What an earlier one left behind is cleared away.
+
+    Workers know of it by its cursors, within a second. Raises Misconfigured when the database has no place for it.
+    """
+    module = projection.module
+    clear(module)
+    home, name = homes.of(connections[module]), projection.shadow.name
+    shadow = Shadow(module, name, home.make(connections[module], name))
+    inbox = [
+        each for each in apps.get_app_config(databases.KERNEL).get_models() if each.__module__ == Cursor.__module__
+    ]
+    with shadow.entered() as connection:
+        with connection.schema_editor() as editor:
+            for model in (*inbox, *models):
+                editor.create_model(model)
+        Cursor.objects.using(module).bulk_create(cursors)
+    forget(module)
+    return _look(module) or shadow
+
+
+def clear(module: str) -> None:
+    """Remove the module's shadow, if there is one. What serves stays as it is."""
+    forget(module)
+    release(module)
+    homes.of(connections[module]).clear(connections[module])

@@ -1,0 +1,73 @@
+"""Django's `migrate`, for every alias: each gets its own apps' tables; on PostgreSQL its schema and role first."""
+
+import sys
+from typing import Any
+
+from django.core.checks.registry import registry
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.commands import migrate
+from django.db import connections
+from django.db.migrations.loader import MigrationLoader
+
+from pangaea import databases
+from pangaea.outbox.change_capture import triggers
+
+
+class Command(migrate.Command):
+    """Plain `migrate` covers all; `--database` one alias; an app's label the aliases that hold its tables."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Django's, with no alias chosen by default."""
+        super().add_arguments(parser)
+        parser.set_defaults(database=None)
+
+    def get_check_kwargs(self, options: dict[str, Any]) -> Any:
+        """Check the chosen database, or all; not the triggers, which this command is there to make."""
+        chosen = options["database"]
+        return super().get_check_kwargs(options) | {
+            "databases": [chosen] if chosen else databases.aliases(),
+            "tags": sorted(registry.tags_available() - {triggers.TAG}),
+        }
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Migrate alias by alias."""
+        chosen, app = options.pop("database"), options.pop("app_label")
+        options["skip_checks"] = True
+        aliases = [
+            alias
+            for alias in ([chosen] if chosen else databases.aliases())
+            if not app or app in databases.apps_of(alias)
+        ]
+        if not aliases:
+            raise CommandError(_nowhere(app, chosen))
+        if options["check_unapplied"] or options["plan"]:
+            self._report_unprovisioned(aliases, fail=options["check_unapplied"])
+        else:
+            databases.provision(aliases)
+        for alias in aliases:
+            for label in [app] if app else _migrated_apps(alias):
+                if options["verbosity"]:
+                    self.stdout.write(self.style.MIGRATE_HEADING(f"{alias}: {label}"))
+                super().handle(*args, **options, database=alias, app_label=label)
+
+    def _report_unprovisioned(self, aliases: list[str], *, fail: bool) -> None:
+        """Say what must be made before there is anything to look at, and leave it at that."""
+        lacking = databases.unprovisioned(aliases)
+        for alias, statements in lacking.items():
+            aliases.remove(alias)
+            self.stdout.write(self.style.MIGRATE_HEADING(f"{alias}: everything, after"))
+            self.stdout.writelines(f"  {statement};" for statement in statements)
+        if lacking and fail:
+            sys.exit(1)
+
+
+def _migrated_apps(alias: str) -> list[str]:
+    migrated = MigrationLoader(connections[alias], ignore_no_migrations=True).migrated_apps
+    return [label for label in databases.apps_of(alias) if label in migrated]
+
+
+def _nowhere(app: str, chosen: str | None) -> str:
+    homes = [alias for alias in databases.aliases() if app in databases.apps_of(alias)]
+    if not homes:
+        return f"No installed app with label {app!r}."
+    return f"The tables of {app!r} are not behind {chosen!r} but behind {', '.join(homes)}."

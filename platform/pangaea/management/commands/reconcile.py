@@ -1,0 +1,50 @@
+import sys
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from pangaea.inbox.comparison import Difference
+from pangaea.management.replaying import ReplayCommand
+
+
+class Command(ReplayCommand):
+    """Workers and relays go on meanwhile. Exit status 1 when there are differences."""
+
+    help = "Compare a projection with what its streams make of it from the beginning; changes nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """How much to print."""
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--limit", type=int, default=20, help="differences to print of each table (default: %(default)d)"
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Compare and print."""
+        name: str = options["projection"]
+        with self.replaying(name) as running:
+            found = self.drive(running, options, lambda: running.compare(limit=options["limit"]))
+        for difference in found.differences:
+            self.stdout.write(_line(difference))
+        for each in found.counts:
+            if each.before != each.after:
+                self.stdout.write(f"{each.what}: {each.before:,} there are, {each.after:,} there should be")
+        if found.total > len(found.differences):
+            self.stdout.write(f"... and {found.total - len(found.differences):,} more differences")
+        if found.same:
+            self.stdout.write(self.style.SUCCESS(f"{name} is what its streams make of it."))
+        else:
+            self.stdout.write(f"{name}: {found.total:,} rows differ. To put them right: manage.py rebuild {name}")
+            sys.exit(1)
+
+
+def _line(difference: Difference) -> str:
+    head = " ".join(filter(None, [difference.kind, difference.table, difference.row]))
+    match difference.kind:
+        case "wrong":
+            columns = [f"{name} is {was!r}, should be {should!r}" for name, (was, should) in difference.columns.items()]
+        case "missing":
+            columns = [f"{name} {should!r}" for name, (_, should) in difference.columns.items()]
+        case _:
+            columns = [f"{name} {was!r}" for name, (was, _) in difference.columns.items()]
+    return f"{head}: {'; '.join(columns)}"

@@ -1,0 +1,37 @@
+"""`manage.py relay`: carry the outboxes to the bus."""
+
+from contextlib import suppress
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.utils import DatabaseError
+
+from pangaea import processes
+from pangaea.outbox.change_capture import triggers
+
+
+class Command(BaseCommand):
+    """Runs until SIGTERM. Several may run for a module: one leads, the others stand by."""
+
+    help = "Carry the outboxes of the installed modules to the bus, until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which modules."""
+        parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the relays."""
+        try:
+            labels = processes.known(options["module"])
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        if found := [fault for label in labels for fault in _faults(label)]:
+            raise CommandError(" ".join([*found, triggers.REMEDY]))
+        processes.run_relays(labels)
+
+
+def _faults(label: str) -> list[str]:
+    """What is wrong with the triggers; nothing while the database does not answer, for which the relay waits."""
+    with suppress(DatabaseError):
+        return triggers.faults(label)
+    return []

@@ -1,0 +1,35 @@
+"""`manage.py seed_demo`: a small catalogue, and in the local profile accounts to try it with. Twice adds nothing."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management.base import BaseCommand
+from django.utils.module_loading import import_string
+
+from pangaea import modules
+
+OPERATOR = "operator"
+PASSWORD = "pangaea-local"  # noqa: S105 - only where the profile is local, on loopback
+
+
+class Command(BaseCommand):
+    """Asks every installed module for its demo data. Whatever has a password exists only in the local profile."""
+
+    help = "Load the demo data of the installed modules (idempotent)."
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        """Seed and say what there is."""
+        credentials = bool(settings.PANGAEA_IN_PROCESS)
+        if credentials:
+            self._seed_operator()
+        for module in modules.installed():
+            if module.demo:
+                for line in import_string(module.demo)(credentials=credentials):
+                    self.stdout.write(f"{module.label}: {line}")
+
+    def _seed_operator(self) -> None:
+        operators = get_user_model()._default_manager
+        if not operators.filter(username=OPERATOR).exists():
+            operators.create_superuser(username=OPERATOR, email="operator@example.com", password=PASSWORD)
+        self.stdout.write(f"ops: operator {OPERATOR!r} with the password {PASSWORD!r} at /admin/")

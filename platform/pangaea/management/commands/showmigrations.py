@@ -1,0 +1,30 @@
+"""Django's `showmigrations`, for every alias."""
+
+from typing import Any
+
+from django.apps import apps
+from django.core.management.base import CommandError, CommandParser
+from django.core.management.commands import showmigrations
+
+from pangaea import databases
+
+
+class Command(showmigrations.Command):
+    """Plain `showmigrations` lists every alias with the apps that live there."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Django's, with no alias chosen by default."""
+        super().add_arguments(parser)
+        parser.set_defaults(database=None)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """List alias by alias."""
+        chosen, wanted = options.pop("database"), options.pop("app_label")
+        unknown = sorted(set(wanted) - set(apps.app_configs))
+        if unknown:
+            raise CommandError(f"No installed app with label {', '.join(map(repr, unknown))}.")
+        for alias in [chosen] if chosen else databases.aliases():
+            labels = [label for label in databases.apps_of(alias) if not wanted or label in wanted]
+            if labels:
+                self.stdout.write(self.style.MIGRATE_HEADING(f"[{alias}]"))
+                super().handle(*args, **options, database=alias, app_label=labels)

@@ -1,0 +1,51 @@
+"""`manage.py snapshot orders.product`: publish the rows of a captured model as they are."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pangaea import modules
+from pangaea.errors import Misuse
+from pangaea.outbox.change_capture import snapshot
+from pangaea.outbox.change_capture.declaration import Capture
+
+
+class Command(BaseCommand):
+    """Goes on where an interrupted one stopped. Changes may go on meanwhile."""
+
+    help = "Publish the rows of a captured model as they are, for listeners that lack them."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which one."""
+        parser.add_argument("capture", help="<module>.<model>, like orders.product")
+        parser.add_argument("--chunk", type=int, default=snapshot.CHUNK, help="rows a transaction (%(default)s)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Publish and show how far it has come."""
+        if options["chunk"] < 1:
+            raise CommandError("--chunk must be at least 1.")
+        capture = _named(options["capture"])
+        published = 0
+        try:
+            for progress in snapshot.snapshot(capture, chunk=options["chunk"]):
+                published = progress.rows
+                self._show(f"{capture.name}: {progress.rows} of {progress.total} rows")
+        except Misuse as error:
+            raise CommandError(str(error)) from error
+        if self.stdout.isatty():
+            self.stdout.write()
+        self.stdout.write(self.style.SUCCESS(f"{capture.name}: {published} rows published."))
+
+    def _show(self, text: str) -> None:
+        if self.stdout.isatty():
+            self.stdout.write(f"\r{text}", ending="")
+            self.stdout.flush()
+
+
+def _named(name: str) -> Capture:
+    found: dict[str, Capture] = {
+        capture.name: capture for module in modules.installed() for capture in module.load_captures()
+    }
+    if name not in found:
+        raise CommandError(f"There is no capture {name!r}. Declared: {', '.join(sorted(found)) or 'none'}.")
+    return found[name]

@@ -1,0 +1,118 @@
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from pangaea import modules, processes
+from pangaea.ops import streams
+from pangaea.ops.streams import ModuleStatus
+
+SAYS = ("says to", "head", "sent", "floor", "kept", "waiting", "oldest unsent")
+HEARS = ("hears", "cursor", "lag", "parked", "dead", "state")
+LISTENERS = ("is heard by", "lag", "last report")
+
+
+class Command(BaseCommand):
+    """What the admin's page of streams shows. A line sums up the partitions; `--json` has each."""
+
+    help = "Show every module's streams, its subscriptions, and who listens to it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which modules, in which form, and the limits."""
+        parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
+        parser.add_argument("--json", action="store_true", help="everything, as JSON")
+        parser.add_argument("--check", action="store_true", help="exit 1 if something has stopped or is far behind")
+        parser.add_argument("--max-lag", type=int, default=10_000, help="messages that a subscription may be behind")
+        parser.add_argument("--max-age", type=float, default=60, help="seconds that a message may wait to be sent")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Read and print."""
+        try:
+            labels = processes.known(options["module"])
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        statuses = [streams.read(modules.named(label)) for label in labels]
+        if options["json"]:
+            self.stdout.write(json.dumps([_as_dict(status) for status in statuses], default=str, indent=2))
+        else:
+            for status in statuses:
+                self._print(status)
+        limits = {"max_lag": options["max_lag"], "max_age": timedelta(seconds=options["max_age"])}
+        found = [problem for status in statuses for problem in streams.problems(status, **limits)]
+        if options["check"] and found:
+            raise CommandError("\n".join(found))
+
+    def _print(self, status: ModuleStatus) -> None:
+        self.stdout.write(self.style.MIGRATE_HEADING(status.label))
+        if status.unreadable:
+            self.stdout.write(self.style.ERROR(f"  cannot be read: {status.unreadable}"))
+            return
+        self._table(SAYS, _said(status))
+        self._table(HEARS, _heard(status))
+        self._table(LISTENERS, [[each.name, each.lag, _age(each.reported_at)] for each in status.subscribers])
+
+    def _table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        if not rows:
+            return
+        cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for first, *rest in cells:
+            numbers = "  ".join(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
+            self.stdout.write(f"  {first.ljust(widths[0])}  {numbers}")
+
+
+def _as_dict(status: ModuleStatus) -> dict[str, Any]:
+    """All of it, with what the classes derive."""
+    subscriptions = [
+        {
+            "name": each.name,
+            "cursors": [{**asdict(cursor), "state": cursor.state.value, "lag": cursor.lag} for cursor in each.cursors],
+        }
+        for each in status.subscriptions
+    ]
+    said = [{**asdict(stream), "kept": stream.kept, "backlog": stream.backlog} for stream in status.streams]
+    return {**asdict(status), "backlog": status.backlog, "streams": said, "subscriptions": subscriptions}
+
+
+def _said(status: ModuleStatus) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for audience in sorted({stream.audience for stream in status.streams} | status.unsequenced.keys()):
+        own = [stream for stream in status.streams if stream.audience == audience]
+        unsequenced = status.unsequenced.get(audience, 0)
+        unsent = [stream.oldest_unsent for stream in own if stream.oldest_unsent]
+        if unsequenced and status.oldest_unsequenced:
+            unsent.append(status.oldest_unsequenced)
+        rows.append(
+            [
+                audience,
+                sum(stream.head for stream in own),
+                sum(stream.sent for stream in own),
+                sum(stream.floor for stream in own),
+                sum(stream.kept for stream in own) + unsequenced,
+                sum(stream.backlog for stream in own) + unsequenced,
+                _age(min(unsent, default=None)),
+            ]
+        )
+    return rows
+
+
+def _heard(status: ModuleStatus) -> list[list[object]]:
+    return [
+        [
+            each.name,
+            sum(cursor.position for cursor in each.cursors),
+            each.lag,
+            each.parked,
+            each.dead,
+            ", ".join(state.value for state in each.states) or "nothing heard",
+        ]
+        for each in status.subscriptions
+    ]
+
+
+def _age(moment: datetime | None) -> str:
+    return f"{(timezone.now() - moment).total_seconds():.0f} s ago" if moment else "-"

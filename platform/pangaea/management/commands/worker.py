@@ -1,0 +1,30 @@
+"""`manage.py worker`: consume the installed modules' queues."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pangaea import processes
+
+
+class Command(BaseCommand):
+    """Runs until SIGTERM. A second worker on RabbitMQ is a standby; on Redis run one worker per queue."""
+
+    help = "Consume the queues of the installed modules, until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which modules or queues."""
+        parser.add_argument("--module", action="append", default=[], help="only this module's queues (repeatable)")
+        parser.add_argument("--queue", action="append", default=[], help="only this queue, by name (repeatable)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the worker."""
+        try:
+            names = processes.queue_names(processes.known(options["module"]))
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        unknown = set(options["queue"]) - set(names)
+        if unknown:
+            message = f"No such queue: {', '.join(sorted(unknown))}. There are: {', '.join(names)}."
+            raise CommandError(message)
+        processes.run_worker(options["queue"] or names)

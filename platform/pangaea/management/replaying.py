@@ -1,0 +1,109 @@
+"""What `rebuild` and `reconcile` have in common: find the projection, fill its shadow, wait for level cursors."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from kombu.exceptions import OperationalError
+
+from pangaea import bus, modules
+from pangaea.errors import Misconfigured, Misuse
+from pangaea.inbox import rebuild
+from pangaea.inbox.rebuild import Refused, Replay, Send
+from pangaea.inbox.subscriptions import Projection
+from pangaea.management.progress import Bar
+from pangaea.messages import CatchUp, module_of
+from pangaea.outbox import replay
+
+T = TypeVar("T")
+
+PAUSE = 0.05
+PATIENCE = 120.0
+
+
+class ReplayCommand(BaseCommand):
+    """A command on one projection. `stderr` gets the progress, `stdout` the result."""
+
+    def __init__(self, *args: Any, send: Send | None = None, **kwargs: Any) -> None:
+        """`send` brings requests to producers; by default the bus does."""
+        super().__init__(*args, **kwargs)
+        self._send = send or ask_producers
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which projection."""
+        parser.add_argument("projection", help="its name: <module>.<projection>")
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=PATIENCE,
+            help="seconds without any progress after which it is given up (default: %(default)g)",
+        )
+
+    @contextmanager
+    def replaying(self, name: str) -> Iterator[Replay]:
+        """A replay of that projection. What refuses it, here or inside, becomes a CommandError."""
+        # A plain end runs no cleaning up; this one does, like Ctrl-C.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            with rebuild.replaying(self._find(name), self._send) as running:
+                yield running
+        except (Refused, Misuse, Misconfigured, OperationalError) as error:
+            raise CommandError(str(error)) from error
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted. The projection is as it was.", returncode=130) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def drive(self, running: Replay, options: Mapping[str, Any], attempt: Callable[[], T | None]) -> T:
+        """Fill the shadow, and make the attempt whenever the cursors seem level, until it gives something."""
+        name, patience = options["projection"], options["patience"]
+        bar = Bar(self.stderr, f"replaying {name}")
+        reached, since = -1, time.monotonic()
+        while True:
+            progress = running.advance()
+            if progress.near and (result := attempt()) is not None:
+                bar.finish(progress.applied, progress.known)
+                return result
+            bar.show(progress.applied, progress.known)
+            if progress.applied != reached:
+                reached, since = progress.applied, time.monotonic()
+            elif time.monotonic() - since > patience:
+                raise Refused(_silence(name, patience))
+            time.sleep(PAUSE)
+
+    def _find(self, name: str) -> Projection:
+        for module in modules.installed():
+            for subscription in module.load_subscriptions():
+                if subscription.name == name:
+                    return rebuild.replayable(subscription)
+        known = [
+            subscription.name
+            for module in modules.installed()
+            for subscription in module.load_subscriptions()
+            if subscription.replayable
+        ]
+        raise Refused(f"There is no projection {name!r} in this process. There are: {', '.join(known) or 'none'}.")
+
+
+def ask_producers(requests: Sequence[CatchUp]) -> None:
+    """Bring requests to catch up to the modules they ask. Raises kombu's OperationalError when the broker is down."""
+    if settings.PANGAEA.broker_url.startswith("memory"):
+        # That bus is inside another process, the one which serves; its relay finds the requests in the database.
+        for request in requests:
+            if request.source in modules.labels():
+                replay.ask(request.source, request)
+        return
+    app = bus.app()
+    bus.declare_topology(app)
+    bus.send_requests(app, requests)
+
+
+def _silence(name: str, patience: float) -> str:
+    return (
+        f"Nothing came for {patience:g} s. Is a worker of {module_of(name)} running, and a relay of each module "
+        "that it hears from? The projection is as it was."
+    )

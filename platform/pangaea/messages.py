@@ -1,0 +1,142 @@
+"""What modules say to each other: typed, versioned, named independently of any class path.
+
+On the wire a message is a CloudEvents 1.0 JSON object (https://cloudevents.io): `type` is the wire name, `subject` the
+key, `data` the fields. The broker's unit is a batch: consecutive messages of one stream, and the id of the message
+before the first.
+"""
+
+import re
+from datetime import datetime
+from typing import ClassVar, Generic, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+
+PARTITIONS = 8
+EVERYBODY = "all"
+KEY_LENGTH = 255
+_WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen set of fields with a wire name and a version. Use Event or Command."""
+
+    wire_name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+
+class Event(Message, frozen=True, kw_only=True):
+    """Something that happened, in the past tense, for all who want to hear it: `orders.order_placed`.
+
+    The module that owns it declares it in its `messages.py`. Who listens declares a class of its own with the same wire
+    name and only the fields it needs, in its `acl.py`; fields it does not know are ignored.
+    """
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """Something one module is asked to do, in the imperative: `orders.place_order`.
+
+    The first part of the name is the module that is asked.
+    """
+
+
+class Money(msgspec.Struct, frozen=True):
+    """An amount in the currency's minor unit (cents), and the currency's ISO 4217 code."""
+
+    amount: int
+    currency: str
+
+
+Operation = Literal["create", "update", "delete", "snapshot"]
+"""What a captured change did to a row; `snapshot` tells of a row as it is, because somebody asked for all of them."""
+
+M = TypeVar("M", bound=Message)
+
+
+class Received(msgspec.Struct, Generic[M], frozen=True, kw_only=True):
+    """A message as a handler gets it: the decoded fields, and what the envelope says of them."""
+
+    payload: M
+    id: UUID
+    key: str
+    occurred_at: datetime
+    source: str
+    position: int
+    correlation_id: str
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The CloudEvents object on the wire. `schemaversion` and `correlationid` are extension attributes."""
+
+    specversion: str = "1.0"
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    schemaversion: int
+    correlationid: str
+    data: msgspec.Raw
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive messages of one stream; without any it is an announcement of the last position sent.
+
+    `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
+    `head` is the stream's last position. Messages up to `floor` are kept no longer. `to` names the subscription that
+    asked, and `asked` the position it asked from, when this answers a request.
+    """
+
+    source: str
+    audience: str
+    partition: int
+    partitions: int = PARTITIONS
+    first: int
+    before: UUID | None
+    head: int
+    floor: int = 0
+    to: str | None = None
+    asked: int | None = None
+    messages: list[msgspec.Raw] = msgspec.field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """The position of the last message; of the one before `first` in an announcement."""
+        return self.first + len(self.messages) - 1
+
+
+class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription's request: all of this stream from my cursor on. `message_id` is the id at that position."""
+
+    subscription: str
+    source: str
+    audience: str
+    partition: int
+    position: int
+    message_id: UUID | None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a subscription has come in the streams of one module: (audience, partition, position) each."""
+
+    subscription: str
+    source: str
+    cursors: list[tuple[str, int, int]]
+
+
+def check_wire_name(name: str) -> None:
+    """Raise ValueError unless `name` is `<module>.<snake_case>`."""
+    if not _WIRE_NAME.fullmatch(name):
+        message = f"{name!r} is no wire name: it reads <module>.<what_happened>, like 'orders.order_placed'."
+        raise ValueError(message)
+
+
+def module_of(wire_name: str) -> str:
+    """The module that owns the name: an event's producer, a command's receiver."""
+    return wire_name.partition(".")[0]
+
+
+def audience_of(message: Message) -> str:
+    """Who a message is for: everybody, or the module that a command names."""
+    return module_of(message.wire_name) if isinstance(message, Command) else EVERYBODY

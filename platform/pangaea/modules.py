@@ -1,0 +1,123 @@
+"""What a bounded context declares, and which ones are installed in this process."""
+
+import importlib.util
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+from django.apps import AppConfig, apps
+from django.utils.module_loading import import_string
+
+PACKAGE = "modules"
+"""Where modules are, unless PANGAEA_MODULES_PACKAGE says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A public URL prefix and the URL patterns that answer below it.
+
+    `path` begins with a slash and has none at its end; the patterns in `urlconf` are "" or begin with a slash.
+    `public` says that no token is needed, so that a gateway may let the request pass.
+    """
+
+    path: str
+    urlconf: str
+    public: bool = False
+
+
+class ModuleConfig(AppConfig):
+    """The declaration of a module. Everything that links modules at run time is derived from these lines.
+
+    The label is also the module's name on the bus, its database alias, its schema and the prefix of its messages.
+    """
+
+    default = False
+    default_auto_field = "django.db.models.BigAutoField"
+
+    routes: ClassVar[tuple[Route, ...]] = ()
+    subscriptions: ClassVar[tuple[str, ...]] = ()
+    """Dotted paths of the Projection and Reaction objects of this module."""
+    captures: ClassVar[tuple[str, ...]] = ()
+    """Dotted paths of the Capture objects of this module: models whose changed rows become messages."""
+    accepts_commands_from: ClassVar[tuple[str, ...]] = ()
+    """Labels of the modules whose commands this one obeys; others are refused."""
+    retention: ClassVar[timedelta | None] = None
+    """How long this module's messages are kept once every subscriber has them; None: for ever, so that new subscribers
+    and rebuilt projections can begin at the first one. Whoever limits it needs `captures`, to snapshot from."""
+    demo: ClassVar[str | None] = None
+    """Dotted path of `seed(*, credentials: bool) -> list[str]`: idempotent demo data, and lines that describe it."""
+
+    walk: ClassVar[tuple[str, ...]] = ()
+    """Shell lines that show the module at work, for the local profile's welcome; `$URL` is the server's address."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let Django pick the subclass by itself out of `apps.py`, where the base class stands beside it."""
+        super().__init_subclass__(**kwargs)
+        cls.default = True
+
+    def load_subscriptions(self) -> list[Any]:
+        """The declared Subscription objects, in the order of their declaration."""
+        return [import_string(path) for path in self.subscriptions]
+
+    def load_captures(self) -> list[Any]:
+        """The declared Capture objects, in the order of their declaration."""
+        return [import_string(path) for path in self.captures]
+
+
+def installed() -> list[ModuleConfig]:
+    """The modules of this process, ordered by label."""
+    found = [config for config in apps.get_app_configs() if isinstance(config, ModuleConfig)]
+    return sorted(found, key=lambda config: config.label)
+
+
+def upstream_first() -> list[ModuleConfig]:
+    """The installed modules, producers before those who listen to them; where they listen to each other, by label."""
+    waiting = {
+        config.label: {s for each in config.load_subscriptions() for s in each.sources} for config in installed()
+    }
+    ordered: list[ModuleConfig] = []
+    while waiting:
+        free = [label for label, sources in waiting.items() if not (sources - {label}) & waiting.keys()]
+        for label in free or sorted(waiting):
+            ordered.append(named(label))
+            del waiting[label]
+    return ordered
+
+
+def labels() -> list[str]:
+    """The labels of the modules of this process."""
+    return [config.label for config in installed()]
+
+
+def named(label: str) -> ModuleConfig:
+    """The installed module of that label; LookupError names those there are."""
+    for config in installed():
+        if config.label == label:
+            return config
+    message = f"There is no module {label!r} in this process. Installed: {', '.join(labels()) or 'none'}."
+    raise LookupError(message)
+
+
+def owner_of(cls: type) -> ModuleConfig | None:
+    """The installed module in whose package the class was written."""
+    config = apps.get_containing_app_config(cls.__module__)
+    return config if isinstance(config, ModuleConfig) else None
+
+
+def project_root() -> Path:
+    """The folder that holds the package of modules; the working directory where a project has none."""
+    folder = _folder(PACKAGE)
+    return folder.parent if folder else Path.cwd()
+
+
+def discover(package: str = PACKAGE) -> list[str]:
+    """Labels of every sub-package that declares itself in an `apps.py`, ordered."""
+    folder = _folder(package)
+    return sorted(path.parent.name for path in folder.glob("*/apps.py")) if folder else []
+
+
+def _folder(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    locations = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(locations[0]) if locations else None

@@ -1,0 +1,159 @@
+"""The admin's classes for modules, and the pages of operations itself.
+
+A module's rows, the operators and the history of their changes live in different databases. ModuleAdmin keeps them in
+step; register a module's models with it (or ReadOnlyAdmin) and `django.contrib.admin.register`.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin import ModelAdmin, TabularInline
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.db import DEFAULT_DB_ALIAS, router, transaction
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from unfold.admin import ModelAdmin as UnfoldModelAdmin
+from unfold.admin import TabularInline as UnfoldTabularInline
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from pangaea import modules
+from pangaea.errors import DomainError
+from pangaea.ops import streams, tables
+from pangaea.ops.models import Operator
+from pangaea.outbox.models import Stream
+
+if TYPE_CHECKING:
+    # Django's classes are generic for the type checker alone; unfold has no types.
+    _Admin = ModelAdmin[Any]
+    _Inline = TabularInline[Any, Any]
+    _UserAdmin = UserAdmin[Operator]
+else:
+    _Admin, _Inline, _UserAdmin = UnfoldModelAdmin, UnfoldTabularInline, UserAdmin
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class ModuleAdmin(_Admin):
+    """The admin of a model that lives in a module's database.
+
+    What an operator submits is one transaction in the module's database, so forms and actions may call the module's
+    commands as they are. A DomainError undoes all of it and is shown as a message. The history of the change, in
+    `default`, is written only if the change was committed.
+    """
+
+    icon: ClassVar[str] = "table_rows"
+    """The Material symbol before the model's name in the sidebar."""
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        return self._as_one(
+            request, lambda: super(ModuleAdmin, self).changeform_view(request, object_id, form_url, extra_context)
+        )
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        return self._as_one(request, lambda: super(ModuleAdmin, self).delete_view(request, object_id, extra_context))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return self._as_one(request, lambda: super(ModuleAdmin, self).changelist_view(request, extra_context))
+
+    def _as_one(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        if request.method in SAFE_METHODS:
+            return view()
+        module = router.db_for_write(self.model)
+        try:
+            # The module commits first. A commit that fails there leaves no history of what never happened.
+            with transaction.atomic(using=DEFAULT_DB_ALIAS), transaction.atomic(using=module):
+                return view()
+        except DomainError as refusal:
+            self.message_user(request, refusal.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+
+class ReadOnlyAdmin(ModuleAdmin):
+    """Looks, and cannot touch: for rows that only commands, handlers or the kernel may write."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class ReadOnlyInline(_Inline):
+    """The parts of an aggregate on its page, in a table that cannot be touched. Name the `model` and the `fields`."""
+
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Stream)
+class StreamAdmin(ReadOnlyAdmin):
+    """One page about every module's streams and cursors; a single row has none, for each module has its own table."""
+
+    icon = "waves"
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return [path("", self.admin_site.admin_view(self.changelist_view), name=name)]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        statuses = [streams.read(module) for module in modules.installed()]
+        context = {
+            **self.admin_site.each_context(request),
+            **(extra_context or {}),
+            "title": "Streams",
+            "modules": [
+                {
+                    "status": status,
+                    "streams": tables.of_streams(status),
+                    "subscriptions": tables.of_subscriptions(status),
+                    "subscribers": tables.of_subscribers(status),
+                }
+                for status in statuses
+            ],
+        }
+        return TemplateResponse(request, "ops/streams.html", context)
+
+
+@admin.register(Operator)
+class OperatorAdmin(_UserAdmin, ModuleAdmin):
+    icon = "badge"
+    # The two lists of permissions side by side need the width that labels would take.
+    compressed_fields = False
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "first_name", "last_name", "is_active", "is_superuser", "last_login")
+
+
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModuleAdmin):
+    icon = "group"
+    compressed_fields = False

@@ -1,0 +1,197 @@
+"""The pages of parked messages: how many each module has, a list for each module with its actions, one in full.
+
+A redrive is only asked for here: the module's worker does it, in the order of the keys, so that a handler that takes
+long or ends its process does so where it always runs.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin import AdminSite
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.db.models import Count, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from unfold.views import ChangeList
+
+from pangaea import modules
+from pangaea.inbox import selection
+from pangaea.inbox.models import DeadLetter
+from pangaea.inbox.selection import Selection
+from pangaea.ops.admin import ReadOnlyAdmin
+
+State = DeadLetter.State
+NAME = "pangaea_deadletter"
+
+
+class LetterList(ChangeList):  # type: ignore[misc] # unfold has no types
+    """A list whose rows link to the letters of its own module."""
+
+    def url_for_result(self, result: DeadLetter) -> str:
+        return reverse(f"admin:{NAME}_letter", args=[result._state.db, result.pk])
+
+
+class ModuleLetters(ReadOnlyAdmin):
+    """The parked messages of one module."""
+
+    list_display = ("name", "key", "subscription", "position", "state", "attempts", "next_attempt_at", "what_failed")
+    list_filter = ("state", "subscription", "name")
+    search_fields = ("key", "error", "name")
+    actions = ("redrive", "discard")
+    ordering = ("subscription", "source", "audience", "partition", "key", "position")
+    list_per_page = 50
+
+    def __init__(self, site: AdminSite, module: str) -> None:
+        super().__init__(DeadLetter, site)
+        self.module = module
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[DeadLetter]":
+        return DeadLetter.objects.using(self.module).order_by(*self.ordering)
+
+    def get_changelist(self, request: HttpRequest, **_options: Any) -> type[ChangeList]:
+        return LetterList
+
+    def has_redrive_permission(self, request: HttpRequest) -> bool:
+        """Who may change letters may let them be tried again."""
+        return bool(request.user.has_perm("pangaea.change_deadletter"))
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """Who may delete letters may discard them."""
+        return bool(request.user.has_perm("pangaea.delete_deadletter"))
+
+    @admin.display(description="error")
+    def what_failed(self, letter: DeadLetter) -> str:
+        """The first line of its error."""
+        return letter.error.partition("\n")[0][:120] or "behind another of its key"
+
+    @admin.action(description="Redrive: try again, in the order of the keys", permissions=["redrive"])
+    def redrive(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
+        """Ask for it, once it is confirmed."""
+        if "confirmed" not in request.POST:
+            return self._confirm(request, letters, "redrive", "Redrive")
+        for letter in letters:
+            self.log_change(request, letter, "Asked to be redriven.")
+        count = selection.ask_for_redrive(self._selected(letters))
+        self.message_user(request, f"The worker will redrive {_counted(count, 'key')}.", messages.SUCCESS)
+        return None
+
+    @admin.action(description="Discard: never apply", permissions=["discard"])
+    def discard(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
+        """Do it, once it is confirmed and there is a reason."""
+        reason = request.POST.get("reason", "").strip()
+        if "confirmed" not in request.POST or not reason:
+            return self._confirm(request, letters, "discard", "Discard", lacks_reason="confirmed" in request.POST)
+        chosen = self._selected(letters)
+        for letter in letters:
+            self.log_change(request, letter, f"Discarded: {reason}")
+        count = selection.discard(chosen, reason=reason, by=request.user.get_username())
+        self.message_user(request, f"{_counted(count, 'message')} discarded.", messages.SUCCESS)
+        return None
+
+    def letter_view(self, request: HttpRequest, letter_id: int) -> HttpResponse:
+        """One letter with its traceback and its body."""
+        letter = self.get_queryset(request).filter(pk=letter_id).first()
+        if letter is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{letter.name} at {letter.position}",
+            "opts": self.opts,
+            "letter": letter,
+            "list_url": reverse(f"admin:{NAME}_module", args=[self.module]),
+            "may_redrive": self.has_redrive_permission(request),
+            "may_discard": self.has_discard_permission(request),
+        }
+        return TemplateResponse(request, "ops/dead_letter.html", context)
+
+    def _selected(self, letters: "QuerySet[DeadLetter]") -> Selection:
+        return Selection(module=self.module, ids=tuple(letters.values_list("pk", flat=True)) or (0,))
+
+    def _confirm(
+        self,
+        request: HttpRequest,
+        letters: "QuerySet[DeadLetter]",
+        action: str,
+        title: str,
+        *,
+        lacks_reason: bool = False,
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{title} {_counted(letters.count(), 'message')}?",
+            "opts": self.opts,
+            "action": action,
+            "button": title,
+            "letters": letters[:20],
+            "more": max(letters.count() - 20, 0),
+            "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "across": request.POST.get("select_across", "0"),
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "lacks_reason": lacks_reason,
+        }
+        return TemplateResponse(request, "ops/confirm_dead_letters.html", context)
+
+    def _as_one(self, request: HttpRequest, view: Callable[[], HttpResponse]) -> HttpResponse:
+        # Letters are taken one by one, each in a transaction of its own: one that fails must not undo the others.
+        return view()
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ReadOnlyAdmin):
+    """The first page: every module, and how many messages it has parked."""
+
+    icon = "unsubscribe"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view
+        return [
+            path("", view(self.changelist_view), name=f"{NAME}_changelist"),
+            path("<str:module>/", view(self.module_view), name=f"{NAME}_module"),
+            path("<str:module>/<int:letter_id>/", view(self.letter_view), name=f"{NAME}_letter"),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        self._check(request)
+        context = {
+            **self.admin_site.each_context(request),
+            **(extra_context or {}),
+            "title": "Dead letters",
+            "modules": [_overview(module.label, str(module.verbose_name)) for module in modules.installed()],
+        }
+        return TemplateResponse(request, "ops/dead_letters.html", context)
+
+    def module_view(self, request: HttpRequest, module: str) -> HttpResponse:
+        """The list of one module."""
+        title = f"Dead letters of {module}"
+        return self._of(request, module).changelist_view(request, {"title": title})
+
+    def letter_view(self, request: HttpRequest, module: str, letter_id: int) -> HttpResponse:
+        """One letter of a module."""
+        return self._of(request, module).letter_view(request, letter_id)
+
+    def _of(self, request: HttpRequest, module: str) -> ModuleLetters:
+        self._check(request)
+        if module not in modules.labels():
+            raise Http404
+        return ModuleLetters(self.admin_site, module)
+
+    def _check(self, request: HttpRequest) -> None:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
+
+def _overview(label: str, title: str) -> dict[str, Any]:
+    overview: dict[str, Any] = {"title": title, "url": reverse(f"admin:{NAME}_module", args=[label])}
+    try:
+        counts = dict(DeadLetter.objects.using(label).values_list("state").annotate(Count("id")).order_by("state"))
+    except DatabaseError as error:
+        return overview | {"unreadable": str(error).strip()}
+    return overview | {"counts": [(counts.get(state.value, 0), state.label) for state in State], "any": bool(counts)}
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

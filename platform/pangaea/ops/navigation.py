@@ -1,0 +1,51 @@
+"""The sidebar of the admin: a group for each installed module, then operations. Nothing lists the modules by hand."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+
+from pangaea import modules
+
+OPERATIONS = ("pangaea", "ops", "auth")
+"""The apps that belong to the whole installation, in the order in which the sidebar shows them."""
+
+ICON = "table_rows"
+
+
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """What the operator may see, in unfold's shape. Groups without a visible model are left out."""
+    apps = {app["app_label"]: app["models"] for app in admin.site.get_app_list(request)}
+    groups = [_group(str(module.verbose_name), apps.get(module.label, [])) for module in modules.installed()]
+    groups.append(_group("Operations", [model for label in OPERATIONS for model in apps.get(label, [])]))
+    first = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    return [{"items": [first]}, *(group for group in groups if group["items"])]
+
+
+def overview(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The first page's context, its lists in the order of the sidebar: the modules, then operations, then the rest."""
+    order = [*modules.labels(), *OPERATIONS]
+    place = {label: index for index, label in enumerate(order)}
+    apps = sorted(context["app_list"], key=lambda app: place.get(app["app_label"], len(order)))
+    return context | {"app_list": apps, "title": "Overview"}
+
+
+def environment(_request: HttpRequest) -> list[str]:
+    """The profile, in the header: an operator sees at once whether this is somebody's laptop."""
+    profile = str(settings.SETTINGS_MODULE).rpartition(".")[2]
+    return [profile, "info" if settings.DEBUG else "warning"]
+
+
+def _group(title: str, models: list[dict[str, Any]]) -> dict[str, Any]:
+    items = [
+        {
+            "title": str(model["name"]),
+            "icon": getattr(admin.site.get_model_admin(model["model"]), "icon", ICON),
+            "link": model["admin_url"],
+        }
+        for model in models
+        if model["admin_url"]
+    ]
+    return {"title": title, "separator": True, "items": items}

@@ -1,0 +1,132 @@
+"""Statuses as the tables that unfold draws: one line of totals, which opens to a line for each partition."""
+
+from datetime import datetime
+from typing import Any
+
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
+
+from pangaea.inbox.models import Cursor
+from pangaea.messages import EVERYBODY
+from pangaea.ops.streams import CursorStatus, ModuleStatus, StreamStatus, SubscriptionStatus
+
+Table = dict[str, Any]
+
+
+def of_streams(status: ModuleStatus) -> Table:
+    """A line for each audience, opening to its partitions."""
+    audiences = sorted({stream.audience for stream in status.streams} | status.unsequenced.keys())
+    return {
+        "headers": ["Audience", "Messages", "Kept", "Sent", "Backlog", "Unsequenced", "State"],
+        "collapsible": True,
+        "rows": [
+            _audience(
+                audience,
+                [stream for stream in status.streams if stream.audience == audience],
+                unsequenced=status.unsequenced.get(audience, 0),
+            )
+            for audience in audiences
+        ],
+    }
+
+
+def of_subscriptions(status: ModuleStatus) -> Table:
+    """A line for each subscription, opening to its cursors."""
+    return {
+        "headers": ["Subscription", "Taken", "Lag", "Parked", "Dead", "State"],
+        "collapsible": True,
+        "rows": [_subscription(subscription) for subscription in status.subscriptions],
+    }
+
+
+def of_subscribers(status: ModuleStatus) -> Table:
+    """A line for each subscription that reports to the module."""
+    return {
+        "headers": ["Subscription", "Lag", "Last report"],
+        "rows": [[each.name, each.lag, _since(each.reported_at)] for each in status.subscribers],
+    }
+
+
+def _since(moment: datetime | None) -> str:
+    return f"{timesince(moment)} ago" if moment else ""
+
+
+def _audience(audience: str, streams: list[StreamStatus], *, unsequenced: int) -> Table:
+    backlog = sum(stream.backlog for stream in streams)
+    waiting = backlog + unsequenced
+    return {
+        "cols": [
+            "everybody" if audience == EVERYBODY else audience,
+            sum(stream.head for stream in streams) + unsequenced,
+            sum(stream.kept for stream in streams) + unsequenced,
+            sum(stream.sent for stream in streams),
+            backlog,
+            unsequenced,
+            _label(f"{waiting} waiting", "warning") if waiting else _label("all sent", "success"),
+        ],
+        "table": {
+            "headers": ["Partition", "Head", "Sent", "Backlog", "Floor", "Oldest unsent"],
+            "collapsible": True,
+            "rows": [
+                [stream.partition, stream.head, stream.sent, stream.backlog, stream.floor, _since(stream.oldest_unsent)]
+                for stream in streams
+            ],
+        },
+    }
+
+
+def _subscription(subscription: SubscriptionStatus) -> Table:
+    return {
+        "cols": [
+            subscription.name,
+            sum(cursor.position for cursor in subscription.cursors),
+            subscription.lag,
+            subscription.parked,
+            subscription.dead,
+            _states(subscription),
+        ],
+        "table": {
+            "headers": ["Source", "Audience", "Partition", "Position", "Known head", "Lag", "Parked", "Dead", "State"],
+            "collapsible": True,
+            "rows": [
+                [
+                    cursor.source,
+                    "everybody" if cursor.audience == EVERYBODY else cursor.audience,
+                    cursor.partition,
+                    cursor.position,
+                    cursor.head,
+                    cursor.lag,
+                    cursor.parked,
+                    cursor.dead,
+                    _cursor_state(cursor),
+                ]
+                for cursor in subscription.cursors
+            ],
+        },
+    }
+
+
+def _states(subscription: SubscriptionStatus) -> SafeString:
+    if not subscription.cursors:
+        return _label("nothing heard yet", "")
+    state = subscription.states[0]
+    if state == Cursor.State.ACTIVE and subscription.parked:
+        return _label(f"{subscription.parked} parked", "danger")
+    if state == Cursor.State.ACTIVE and subscription.lag:
+        return _label(f"{subscription.lag} behind", "warning")
+    return _state(state)
+
+
+def _cursor_state(cursor: CursorStatus) -> SafeString:
+    if cursor.asked and cursor.state == Cursor.State.ACTIVE:
+        return _label("asked for what it missed", "info")
+    return _state(cursor.state)
+
+
+def _state(state: Cursor.State) -> SafeString:
+    return _label(state.label, "success" if state == Cursor.State.ACTIVE else "danger")
+
+
+def _label(text: str, variant: str) -> SafeString:
+    return render_to_string("unfold/helpers/label.html", {"text": text, "variant": variant})

@@ -1,0 +1,93 @@
+"""Say something, in the transaction that made it true (transactional outbox, microservices.io/patterns/data)."""
+
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from django.apps import apps
+from django.db import connections
+
+from pangaea import engines, messages, modules, telemetry
+from pangaea.errors import Misuse
+from pangaea.ids import uuid7
+from pangaea.messages import KEY_LENGTH, Command, Envelope, Event
+
+projecting: ContextVar[str | None] = ContextVar("projecting", default=None)
+"""The projection whose handler is running, if one is."""
+
+
+def publish(message: Event | Command, *, key: str) -> UUID:
+    """Put a message into the outbox of the module that wrote its class, and give its id.
+
+    Call it after the aggregate's write, inside `transaction.atomic(using=<module>)`: the message exists exactly if that
+    commits. Messages of one key (the aggregate's id) are delivered in the order of their transactions; until the end of
+    this one, others that publish for the same key wait. Everybody may read an event, so no secret belongs into it.
+
+    Raises Misuse outside a transaction, in a projection's handler, for another module's event, or for an unusable key.
+    """
+    module = _sender(message)
+    connection = connections[module]
+    _check(message, module, key)
+    # The lock comes before the row's id is drawn: else two writers of a key could be sequenced against their commits.
+    engines.of(module).lock_keys(connection, [key])
+    envelope = Envelope(
+        id=uuid7(),
+        source=module,
+        type=message.wire_name,
+        subject=key,
+        time=datetime.now(UTC),
+        schemaversion=message.version,
+        correlationid=telemetry.correlation_id(),
+        data=msgspec.Raw(msgspec.json.encode(message)),
+    )
+    # Django's model registry is not ready when modules import this file.
+    outbox = apps.get_model("pangaea", "OutboxMessage")
+    outbox._default_manager.using(module).create(
+        message_id=envelope.id,
+        audience=messages.audience_of(message),
+        key=key,
+        name=message.wire_name,
+        body=msgspec.json.encode(envelope).decode(),
+    )
+    engines.of(module).published(connection)
+    return envelope.id
+
+
+def _sender(message: Event | Command) -> str:
+    owner = modules.owner_of(type(message))
+    if owner is None:
+        text = f"{type(message).__name__} is not declared in an installed module, so no outbox is its own."
+        raise Misuse(text)
+    return owner.label
+
+
+def _check(message: Event | Command, module: str, key: str) -> None:
+    if isinstance(message, Event) and messages.module_of(message.wire_name) != module:
+        text = (
+            f"{module} may not publish {message.wire_name}: only the module that owns an event says that it happened."
+        )
+        raise Misuse(text)
+    if not key or len(key) > KEY_LENGTH or "\0" in key:
+        text = (
+            f"A key has 1 to {KEY_LENGTH} characters, as the id of an aggregate has; {message.wire_name} got {key!r}."
+        )
+        raise Misuse(text)
+    if name := projecting.get():
+        text = (
+            f"The projection {name} tried to publish {message.wire_name}. "
+            "It can be replayed, so it must not speak: use a Reaction."
+        )
+        raise Misuse(text)
+    if not _in_transaction(module):
+        text = (
+            f"{message.wire_name} was published outside a transaction on {module!r}. Wrap the state change and the "
+            f'call in transaction.atomic(using="{module}"), so that both happen or neither.'
+        )
+        raise Misuse(text)
+
+
+def _in_transaction(alias: str) -> bool:
+    connection = connections[alias]
+    # A TestCase wraps every test in a transaction of its own, which would make this guard pass for any caller.
+    return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)

@@ -1,0 +1,149 @@
+"""Requests to catch up, answered by the leader: everything from the asker's cursor until `sent`, between live batches.
+
+An answer passes in the same channel as the live batches, so the last of it and the next live one join. While live
+batches wait, each pass serves one batch of each request: a fraction of the throughput, whatever that is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import msgspec
+import structlog
+from django.conf import settings
+from django.db import connections, transaction
+
+from pangaea import engines
+from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp, module_of
+from pangaea.outbox.batches import Outgoing, read_batch
+from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
+
+log = structlog.get_logger()
+
+BATCHES_WHEN_IDLE = 16
+"""Batches that one pass answers with while nothing live waits: what comes then waits for these, some 50 ms."""
+BATCHES_AT_ONCE = 64
+"""Batches that one request is answered with, before the asker asks again: a few seconds of its work."""
+
+
+def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
+    """Note a request from the bus.
+
+    One that is malformed, or for a stream that the asker may not read, or from another `sender` than it says, is logged
+    and dropped.
+    """
+    try:
+        request = msgspec.json.decode(body, type=CatchUp)
+    except msgspec.DecodeError as error:
+        log.exception("request dropped: it cannot be read", module=module, error=str(error))
+        return
+    if request.source != module or request.audience not in {EVERYBODY, module_of(request.subscription)}:
+        log.error("request dropped: not a stream that it may read", module=module, subscription=request.subscription)
+        return
+    if sender not in {None, module_of(request.subscription)}:
+        log.error("request dropped: it is of another module than it says", module=module, sender=sender)
+        return
+    ask(module, request)
+
+
+def ask(module: str, request: CatchUp) -> None:
+    """Note a request in the module's schema; a newer one of the same subscription and stream replaces the older."""
+    if not connections[module].in_atomic_block:
+        connections[module].close_if_unusable_or_obsolete()
+    with transaction.atomic(using=module):
+        CatchUpRequest.objects.using(module).update_or_create(
+            subscription=request.subscription,
+            audience=request.audience,
+            partition=request.partition,
+            defaults={"asked": request.position, "asked_id": request.message_id, "position": request.position},
+        )
+        engines.of(module).ring(connections[module])
+
+
+@dataclass(slots=True)
+class Answers:
+    """What one pass answers. `settle` records it once the broker has it; `unfinished` says that more is waiting."""
+
+    module: str
+    batches: list[Outgoing] = field(default_factory=list)
+    served: list[tuple[CatchUpRequest, int]] = field(default_factory=list)
+    finished: list[CatchUpRequest] = field(default_factory=list)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a request has more to be served."""
+        return bool(self.served)
+
+    def settle(self) -> None:
+        """Move the requests forward. One that was asked anew meanwhile stays as it was asked."""
+        table = CatchUpRequest.objects.using(self.module)
+        for request, position in self.served:
+            table.filter(pk=request.pk, asked=request.asked, position=request.position).update(position=position)
+        for request in self.finished:
+            table.filter(pk=request.pk, asked=request.asked, position=request.position).delete()
+
+
+def outstanding(module: str) -> list[CatchUpRequest]:
+    """The requests that are not answered to their end."""
+    return list(CatchUpRequest.objects.using(module).order_by("id"))
+
+
+def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[Stream]) -> Answers:
+    """The next batch of every request; several, where no live message waits meanwhile."""
+    result = Answers(module)
+    by_place = {(stream.audience, stream.partition): stream for stream in streams}
+    busy = any(stream.sent < stream.head for stream in streams)
+    share = 1 if busy else max(1, BATCHES_WHEN_IDLE // max(1, len(requests)))
+    for request in requests:
+        stream = by_place.get((request.audience, request.partition))
+        if stream is None:  # asked of a producer that has said nothing yet: nothing was missed
+            result.finished.append(request)
+            continue
+        _answer(result, request, stream, share)
+    return result
+
+
+def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int) -> None:
+    to, asked = request.subscription, request.asked
+    if request.position >= stream.sent or request.position < stream.floor:
+        # At or ahead of what was sent, or behind what is kept: the header of an announcement tells the asker which.
+        result.batches.append(Outgoing.announcement(result.module, stream, to=to, asked=asked))
+        result.finished.append(request)
+        return
+    position, before = request.position, _id_at(result.module, stream, request.position)
+    for _ in range(share):
+        batch = read_batch(result.module, stream, after=position, before=before, to=to, asked=asked)
+        if batch is None:
+            result.finished.append(request)
+            return
+        result.batches.append(batch)
+        position, before = batch.last, batch.last_id
+        if position >= stream.sent:
+            result.finished.append(request)
+            return
+        if position - request.asked >= _window():
+            # The asker sees the gap that is left, and asks for more when it has come here: else a long answer would
+            # fill its queue, which drops what it cannot hold.
+            result.batches.append(Outgoing.announcement(result.module, stream, to=to, asked=asked))
+            result.finished.append(request)
+            return
+    result.served.append((request, position))
+
+
+def _window() -> int:
+    """Messages that one request is answered with: all partitions together fill half of a queue at most."""
+    batches = min(BATCHES_AT_ONCE, settings.PANGAEA.queue_length // (2 * PARTITIONS))
+    return max(1, batches) * settings.PANGAEA.relay_batch
+
+
+def _id_at(module: str, stream: Stream, position: int) -> UUID | None:
+    if position == 0:
+        return None
+    if position == stream.floor:
+        return stream.floor_id
+    return (
+        OutboxMessage.objects.using(module)
+        .filter(audience=stream.audience, partition=stream.partition, position=position)
+        .values_list("message_id", flat=True)
+        .first()
+    )

