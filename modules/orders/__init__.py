@@ -1,0 +1,17 @@
+"""The shop: a catalogue of products with their stock, and the customers' orders.
+
+It owns prices, stock and orders; customers are the business of `users`, of whom it keeps a small replica. What it
+promises:
+
+- Stock is never oversold: an order takes all of its lines or none, and stock below zero cannot be stored.
+- A price comes from the catalogue at the moment of the order and stays with the order. A client cannot send one.
+- An order is `placed`, then perhaps `cancelled`, which gives its stock back exactly once. Cancelling again is refused
+  with `order_not_cancellable`, whose `order_status` tells a client whose first answer was lost that the work is done.
+- An order can also be asked for as a command, `orders.place_order`, while nobody waits. Each is answered by an event,
+  `orders.order_placed` or `orders.order_refused`, and one checkout leads to one order however often it is asked for.
+- Every change publishes its event in the same transaction: `orders.order_placed`, `orders.order_cancelled`,
+  `orders.product_changed`, the last one also for changes that no command made. A stock level is in no event: it is out
+  of date when it arrives.
+- A customer known as deactivated may not order. An unknown one may: their token proves that the account exists.
+- A product that is not for sale looks like one that never was.
+"""

@@ -1,0 +1,112 @@
+"""What operators see and do. Every change goes through a command, where the rules are."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.admin import TabularInline
+from unfold.widgets import UnfoldAdminIntegerFieldWidget
+
+from modules.orders import commands
+from modules.orders.models import MAX_STOCK, Customer, Order, OrderLine, Product
+from pangaea.ops.admin import ModuleAdmin, ReadOnlyAdmin
+
+ENTRY = ("name", "description", "price_amount", "price_currency", "active")
+
+
+class ProductForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none at run time
+    adjust_stock_by = forms.IntegerField(
+        required=False,
+        min_value=-MAX_STOCK,
+        max_value=MAX_STOCK,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="How many pieces arrived; negative: how many are gone. Orders placed meanwhile stay counted.",
+    )
+
+    class Meta:
+        model = Product
+        fields = ("sku", *ENTRY, "stock")
+
+
+@admin.register(Product)
+class ProductAdmin(ModuleAdmin):
+    """A product is never deleted, because orders refer to it: it is made inactive."""
+
+    icon: ClassVar[str] = "inventory_2"
+    form = ProductForm
+    list_display = ("sku", "name", "price_amount", "price_currency", "stock", "active")
+    list_filter = ("active",)
+    search_fields = ("sku", "name")
+    ordering = ("sku",)
+
+    def get_fields(self, request: HttpRequest, obj: Product | None = None) -> tuple[str, ...]:
+        return ("sku", *ENTRY, "stock") if obj is None else ("sku", *ENTRY, "stock", "adjust_stock_by", "changed_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> tuple[str, ...]:
+        return () if obj is None else ("sku", "stock", "changed_at")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Product | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Product, form: ProductForm, change: bool) -> None:  # noqa: FBT001 - Django's signature
+        entry: dict[str, Any] = {
+            "name": obj.name,
+            "description": obj.description,
+            "price": obj.price,
+            "active": obj.active,
+        }
+        if not change:
+            commands.add_product(sku=obj.sku, stock=obj.stock, **entry)
+            return
+        commands.change_product(sku=obj.sku, **entry)
+        if by := form.cleaned_data["adjust_stock_by"]:
+            commands.adjust_stock(sku=obj.sku, by=by)
+
+
+class OrderLineInline(TabularInline):  # type: ignore[misc]  # unfold publishes no types
+    model = OrderLine
+    fields = readonly_fields = ("sku", "name", "quantity", "unit_price_amount", "unit_price_currency")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        return False
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    icon: ClassVar[str] = "receipt_long"
+    list_display = ("id", "customer_id", "status", "total_amount", "total_currency", "placed_at", "cancelled_at")
+    list_filter = ("status",)
+    search_fields = ("=id", "=customer_id")
+    ordering = ("-id",)
+    inlines = (OrderLineInline,)
+    actions = ("cancel",)
+
+    @admin.action(description="Cancel the selected order", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        # One transaction that cancelled several would lock the products of the second after those of the first, and
+        # so in no order that others keep to: it could deadlock with customers.
+        orders = list(queryset[:2])
+        if len(orders) > 1:
+            self.message_user(request, "Select a single order to cancel.", messages.ERROR)
+            return
+        for order in orders:
+            commands.cancel_order(order_id=order.id)
+            self.message_user(request, f"Order {order.id} is cancelled, its stock given back.", messages.SUCCESS)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("orders.change_order"))
+
+
+@admin.register(Customer)
+class CustomerAdmin(ReadOnlyAdmin):
+    icon: ClassVar[str] = "groups"
+    list_display = ("customer_id", "name", "active")
+    list_filter = ("active",)
+    search_fields = ("=customer_id", "name")

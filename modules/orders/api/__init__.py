@@ -1,0 +1,1 @@
+"""What customers reach over HTTP, one package a version."""

@@ -1,0 +1,1 @@
+"""Version 1: serializers and views together, one module a route."""

@@ -1,0 +1,10 @@
+"""How this version writes values."""
+
+from rest_framework import serializers
+
+from pangaea.messages import Money
+
+
+class MoneySerializer(serializers.Serializer[Money]):
+    amount = serializers.IntegerField(help_text="in the currency's smallest unit")
+    currency = serializers.CharField(help_text="ISO 4217")

@@ -1,0 +1,70 @@
+"""What this module does with what it hears: users' events, and the commands that it accepts."""
+
+import structlog
+from django.db import transaction
+from django.utils import timezone
+
+from modules.orders import acl, commands, pricing
+from modules.orders.messages import OrderRefused, PlaceOrder
+from modules.orders.models import Customer
+from pangaea import outbox
+from pangaea.errors import DomainError
+from pangaea.inbox.subscriptions import Projection, Reaction
+from pangaea.messages import Received
+
+log = structlog.get_logger()
+
+customers = Projection("orders.customers", models=("Customer",))
+"""The replica of the customers, kept from users' events.
+
+No event of an account ever makes it active again, so neither does a handler: while the projection is replayed over its
+own rows, a deactivated customer stays one.
+"""
+
+checkout = Reaction("orders.checkout")
+"""Places the orders that checkouts ask for.
+
+There is no order between a customer's deactivation and their checkouts. Whichever comes first, the checkout is answered
+by what is known at that moment, as over HTTP.
+"""
+
+
+@customers.on(acl.UserRegistered)
+def remember(message: Received[acl.UserRegistered]) -> None:
+    Customer.remember(message.payload.customer_id, name=message.payload.name)
+
+
+@customers.on(acl.ProfileChanged)
+def rename(message: Received[acl.ProfileChanged]) -> None:
+    Customer.remember(message.payload.customer_id, name=message.payload.name)
+
+
+@customers.on(acl.UserDeactivated)
+def deactivate(message: Received[acl.UserDeactivated]) -> None:
+    Customer.remember(message.payload.customer_id, active=False)
+
+
+@checkout.on(PlaceOrder)
+def place(message: Received[PlaceOrder]) -> None:
+    """A refusal is an answer like any other; only what is nobody's decision becomes a dead letter."""
+    asked = message.payload
+    try:
+        # A savepoint: a refusal takes back all that the command did, and the answer stays.
+        with transaction.atomic(using="orders"):
+            commands.place_order(
+                customer_id=asked.customer_id,
+                quantities=pricing.by_sku([(line.sku, line.quantity) for line in asked.lines]),
+                checkout_id=asked.checkout_id,
+            )
+    except DomainError as refusal:
+        outbox.publish(
+            OrderRefused(
+                checkout_id=asked.checkout_id,
+                customer_id=asked.customer_id,
+                code=refusal.code,
+                detail=refusal.message,
+                refused_at=timezone.now(),
+            ),
+            key=str(asked.checkout_id),
+        )
+        log.info("order refused", checkout_id=str(asked.checkout_id), code=refusal.code)

@@ -1,0 +1,91 @@
+"""What this module can be asked. Results are frozen values; the number of queries of each function is constant."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
+
+from modules.orders.models import Order, Product
+from pangaea import errors
+from pangaea.messages import Money
+
+M = TypeVar("M", bound=Model)
+Page = Callable[[QuerySet[M]], Iterable[M] | None]
+"""Cuts the page that was asked for out of a set of rows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineDetails:
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Money
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDetails:
+    id: UUID
+    status: str
+    lines: tuple[LineDetails, ...]
+    total: Money
+    placed_at: datetime
+    cancelled_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductDetails:
+    sku: str
+    name: str
+    description: str
+    price: Money
+    in_stock: int
+
+
+def list_orders(*, customer_id: UUID, page: Page[Order]) -> list[OrderDetails]:
+    """A page of the customer's orders. Two queries."""
+    return [_order(order) for order in page(Order.of(customer_id)) or ()]
+
+
+def read_order(*, customer_id: UUID, order_id: UUID) -> OrderDetails:
+    """One of the customer's orders. Two queries. Raises NotFound (`order_not_found`) for anybody else's."""
+    return _order(Order.find(order_id, customer_id=customer_id))
+
+
+def list_products(*, page: Page[Product]) -> list[ProductDetails]:
+    """A page of the products for sale. One query."""
+    return [_product(product) for product in page(Product.on_sale()) or ()]
+
+
+def read_product(*, sku: str) -> ProductDetails:
+    """A product for sale. One query. Raises NotFound (`product_not_found`)."""
+    product = Product.on_sale().filter(sku=sku).first()
+    if product is None:
+        raise errors.NotFound("product_not_found", "There is no such product for sale.", sku=sku)
+    return _product(product)
+
+
+def _order(order: Order) -> OrderDetails:
+    return OrderDetails(
+        id=order.id,
+        status=order.status,
+        lines=tuple(
+            LineDetails(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
+            for line in order.lines.all()
+        ),
+        total=order.total,
+        placed_at=order.placed_at,
+        cancelled_at=order.cancelled_at,
+    )
+
+
+def _product(product: Product) -> ProductDetails:
+    return ProductDetails(
+        sku=product.sku,
+        name=product.name,
+        description=product.description,
+        price=product.price,
+        in_stock=product.stock,
+    )

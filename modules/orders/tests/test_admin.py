@@ -1,0 +1,143 @@
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from modules.orders.models import Order, Product
+from modules.orders.tests.shop import ORDERS, customer, everything, lines, said, stock_of, stocked
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+ENTRY = {"name": "Globe", "description": "Round.", "price_amount": "5900", "price_currency": "EUR", "active": "on"}
+
+
+@pytest.fixture
+def operator() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("root", password="correct horse"))
+    return client
+
+
+def visitor(*codenames: str) -> Client:
+    """A member of staff with no more than these permissions."""
+    user = get_user_model().objects.create_user(f"staff-{len(codenames)}", password="correct horse", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def placed(**quantities: int) -> Order:
+    return Order.objects.get(pk=customer(uuid4()).post(ORDERS, lines(**quantities)).json()["id"])
+
+
+class TestProducts:
+    def test_are_added_through_the_command(self, operator: Client) -> None:
+        response = operator.post(reverse("admin:orders_product_add"), {"sku": "ABC-1", "stock": "7", **ENTRY})
+        assert response.status_code == 302, response.context["errors"]
+        assert stock_of("ABC-1") == 7
+        [message] = said("orders.product_changed")
+        assert (message.key, message.payload["after"]["name"]) == ("ABC-1", "Globe")
+
+    def test_are_changed_through_the_command_with_the_stock_as_a_difference(self, operator: Client) -> None:
+        stocked("ABC-1", stock=10)
+        page = reverse("admin:orders_product_change", args=["ABC-1"])
+        assert operator.get(page).status_code == 200
+        customer().post(ORDERS, lines(ABC_1=3))
+        response = operator.post(page, {**ENTRY, "adjust_stock_by": "5", "stock": "10", "sku": "OTHER"})
+        assert response.status_code == 302, response.context["errors"]
+        assert stock_of("ABC-1") == 12
+        assert said("orders.product_changed")[-1].payload["after"]["price"] == {"amount": 5_900, "currency": "EUR"}
+        assert Product.objects.count() == 1
+
+    def test_are_made_inactive_and_never_deleted(self, operator: Client) -> None:
+        stocked("ABC-1")
+        assert operator.post(reverse("admin:orders_product_delete", args=["ABC-1"]), {"post": "yes"}).status_code == 403
+        inactive = {name: value for name, value in ENTRY.items() if name != "active"}
+        operator.post(reverse("admin:orders_product_change", args=["ABC-1"]), inactive)
+        assert said("orders.product_changed")[-1].payload["after"]["active"] is False
+
+    def test_keep_all_they_had_when_one_part_is_refused(self, operator: Client) -> None:
+        stocked("ABC-1", stock=10)
+        before = everything()
+        page = reverse("admin:orders_product_change", args=["ABC-1"])
+        response = operator.post(page, {**ENTRY, "adjust_stock_by": "-11"}, follow=True)
+        assert "10 of ABC-1 are left" in response.content.decode()
+        assert everything() == before
+
+    @pytest.mark.parametrize(
+        "wrong", [{"sku": "abc"}, {"price_amount": "-1"}, {"price_currency": "eur"}, {"stock": "-1"}, {"sku": "ABC-1"}]
+    )
+    def test_are_not_added_with_bad_fields(self, operator: Client, wrong: dict[str, str]) -> None:
+        stocked("ABC-1")
+        before = everything()
+        body = {"sku": "ABC-2", "stock": "7", **ENTRY, **wrong}
+        assert operator.post(reverse("admin:orders_product_add"), body).status_code == 200
+        assert everything() == before
+
+
+class TestOrders:
+    def test_are_cancelled_through_the_command(self, operator: Client) -> None:
+        stocked("ABC-1", stock=10)
+        order = placed(ABC_1=4)
+        body = {"action": "cancel", "_selected_action": [str(order.pk)]}
+        response = operator.post(reverse("admin:orders_order_changelist"), body, follow=True)
+        assert "is cancelled" in response.content.decode()
+        assert stock_of("ABC-1") == 10
+        assert [message.key for message in said("orders.order_cancelled")] == [str(order.pk)]
+
+    def test_are_cancelled_one_at_a_time_and_once(self, operator: Client) -> None:
+        stocked("ABC-1", stock=10)
+        orders = [placed(ABC_1=1), placed(ABC_1=1)]
+        page = reverse("admin:orders_order_changelist")
+        before = everything()
+        both = operator.post(
+            page, {"action": "cancel", "_selected_action": [str(each.pk) for each in orders]}, follow=True
+        )
+        assert "Select a single order" in both.content.decode()
+        assert everything() == before
+        one = {"action": "cancel", "_selected_action": [str(orders[0].pk)]}
+        operator.post(page, one)
+        before = everything()
+        again = operator.post(page, one, follow=True)
+        assert "cannot be cancelled" in again.content.decode()
+        assert everything() == before
+
+    def test_cannot_be_edited_added_or_deleted(self, operator: Client) -> None:
+        stocked("ABC-1")
+        order = placed(ABC_1=1)
+        before = everything()
+        page = reverse("admin:orders_order_change", args=[order.pk])
+        assert "ABC-1" in operator.get(page).content.decode()
+        assert operator.post(page, {"status": "cancelled"}).status_code == 403
+        assert operator.get(reverse("admin:orders_order_add")).status_code == 403
+        assert operator.post(reverse("admin:orders_order_delete", args=[order.pk]), {"post": "yes"}).status_code == 403
+        assert everything() == before
+
+    def test_are_not_cancelled_by_who_may_only_look(self) -> None:
+        stocked("ABC-1")
+        order = placed(ABC_1=1)
+        before = everything()
+        body = {"action": "cancel", "_selected_action": [str(order.pk)]}
+        client, page = visitor("view_order"), reverse("admin:orders_order_changelist")
+        assert str(order.pk) in client.get(page).content.decode()
+        client.post(page, body)
+        assert everything() == before
+        visitor("view_order", "change_order").post(page, body)
+        assert stock_of("ABC-1") == 10
+
+    @pytest.mark.parametrize("words", ["nonsense", "00000000-0000-0000-0000-000000000000", "", "'"])
+    def test_can_be_searched_for_anything(self, operator: Client, words: str) -> None:
+        stocked("ABC-1")
+        placed(ABC_1=1)
+        assert operator.get(reverse("admin:orders_order_changelist"), {"q": words}).status_code == 200
+
+
+class TestCustomers:
+    def test_can_be_seen_and_not_edited(self, operator: Client) -> None:
+        page = reverse("admin:orders_customer_changelist")
+        assert operator.get(page, {"q": "ada"}).status_code == 200
+        assert operator.get(reverse("admin:orders_customer_add")).status_code == 403

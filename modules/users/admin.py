@@ -1,0 +1,35 @@
+"""Accounts in the admin: to look up and to deactivate. What an account says is its owner's to change."""
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from modules.users import commands
+from modules.users.models import Account
+from pangaea.ops.admin import ReadOnlyAdmin
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    icon = "person"
+    list_display = ("email", "full_name", "status", "registered_at")
+    list_filter = ("status",)
+    search_fields = ("email", "full_name")
+    ordering = ("-registered_at",)
+    fields = ("id", "email", "full_name", "status", "registered_at", "changed_at", "deactivated_at")
+    actions = ("deactivate",)
+    show_full_result_count = False
+
+    @admin.action(description="Deactivate, for good", permissions=["deactivate"])
+    def deactivate(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
+        """All of the selection or none of it. By id, so that two operators do not wait for each other in a circle."""
+        done = 0
+        accounts = list(queryset.order_by("id"))
+        for account in accounts:
+            if commands.deactivate_account(account_id=account.id):
+                self.log_change(request, account, "Deactivated.")
+                done += 1
+        self.message_user(request, f"{done} deactivated; {len(accounts) - done} were already.", messages.SUCCESS)
+
+    def has_deactivate_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("users.change_account")

@@ -1,0 +1,1 @@
+"""HTTP: the versions of the API, and the public keys, which have no version."""

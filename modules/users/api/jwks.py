@@ -1,0 +1,26 @@
+"""/.well-known/jwks.json: the public keys that verify access tokens (RFC 7517)."""
+
+from django.urls import path
+from drf_spectacular.utils import extend_schema
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from pangaea.identity import keys
+
+CACHE_SECONDS = 300
+"""A key has to be published this long before it signs, or verifiers refuse its first tokens."""
+
+
+class KeysView(APIView):
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(operation_id="read_keys", responses={200: {"type": "object"}})
+    def get(self, request: Request) -> Response:
+        """The public half of every key whose signatures are believed."""
+        return Response(keys.public_jwks(), headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"})
+
+
+urlpatterns = [path("", KeysView.as_view())]

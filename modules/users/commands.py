@@ -1,0 +1,146 @@
+"""What this context can be told to do.
+
+The edge opens the transaction (`transaction.atomic(using="users")`) and the command joins it. Passwords come as hashes,
+made before the transaction: see `passwords`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from modules.users import emails
+from modules.users.messages import ProfileChanged, UserDeactivated, UserRegistered
+from modules.users.models import Account, RefreshGrant
+from modules.users.passwords import PasswordHash
+from modules.users.queries import Proof
+from modules.users.refresh_tokens import RefreshToken
+from pangaea import errors, outbox
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """Whose log-in it is, and the refresh token that prolongs it."""
+
+    account_id: UUID
+    refresh_token: str = field(repr=False)
+
+
+def register_account(*, email: str, password_hash: PasswordHash, full_name: str) -> Account:
+    """Open an account. Conflict `email_taken` where there is one of this address, deactivated ones included."""
+    with _taken_email_is_a_conflict(email, others=Account.objects.all()):
+        account = Account.register(email=email, password_hash=password_hash, full_name=full_name, at=timezone.now())
+        outbox.publish(
+            UserRegistered(
+                user_id=account.id,
+                email=account.email,
+                full_name=account.full_name,
+                registered_at=account.registered_at,
+            ),
+            key=str(account.id),
+        )
+    log.info("account registered", account_id=str(account.id))
+    return account
+
+
+def change_profile(*, account_id: UUID, email: str | None = None, full_name: str | None = None) -> Account:
+    """Change what is given. Where nothing differs nothing is written and nothing is told.
+
+    Conflict `email_taken`, Forbidden `account_deactivated`, Unauthenticated `unknown_account`.
+    """
+    with _taken_email_is_a_conflict(email, others=Account.objects.exclude(id=account_id)):
+        account = Account.active(account_id, lock=True)
+        if account.change_profile(email=email, full_name=full_name, at=timezone.now()):
+            outbox.publish(
+                ProfileChanged(
+                    user_id=account.id,
+                    email=account.email,
+                    full_name=account.full_name,
+                    changed_at=account.changed_at,
+                ),
+                key=str(account.id),
+            )
+    return account
+
+
+def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
+    """Replace the password that `proof` knew and revoke every log-in.
+
+    Conflict `password_changed` where somebody else replaced it first.
+    """
+    account = Account.active(proof.account_id, lock=True)
+    if account.password_set_at != proof.password_set_at:
+        raise errors.Conflict("password_changed", "The password was changed meanwhile. Log in with the other one.")
+    account.set_password(password_hash=password_hash, at=timezone.now())
+    RefreshGrant.revoke_all(account=account)
+    log.info("password changed", account_id=str(account.id))
+
+
+def deactivate_account(*, account_id: UUID) -> bool:
+    """Close the account and revoke its log-ins. False, and nothing is told, where it is closed already."""
+    account = Account.known(account_id, lock=True)
+    if not account.is_active:
+        return False
+    now = timezone.now()
+    account.deactivate(at=now)
+    RefreshGrant.revoke_all(account=account)
+    outbox.publish(UserDeactivated(user_id=account.id, deactivated_at=now), key=str(account.id))
+    log.info("account deactivated", account_id=str(account.id))
+    return True
+
+
+def log_in(*, proof: Proof) -> LogIn:
+    """Begin a log-in for whoever proved to know the password.
+
+    The account is read again under its lock: the proof took long enough for a deactivation or a change of the password
+    to overtake it, and the grant would outlive what revoked all others. Unauthenticated `invalid_credentials` then.
+    """
+    account = Account.known(proof.account_id, lock=True)
+    if not account.is_active or account.password_set_at != proof.password_set_at:
+        raise proof.refusal()
+    if proof.renewed_hash is not None:
+        account.renew_hash(password_hash=proof.renewed_hash)
+    token = RefreshGrant.open(account=account, at=timezone.now())
+    return LogIn(account_id=account.id, refresh_token=token.text)
+
+
+def refresh(*, refresh_token: str) -> LogIn | None:
+    """Prolong a log-in: the token is spent and another takes its place.
+
+    None where the token is unknown, expired or spent. A spent one that comes back was copied by somebody; nobody can
+    tell who is the owner, so the whole log-in is revoked. That is why this returns None and does not raise: the caller
+    has to commit before it refuses.
+    """
+    token = RefreshToken.parse(refresh_token)
+    if token is None:
+        return None
+    fresh = RefreshGrant.rotate(token, at=timezone.now())
+    if fresh is None:
+        if RefreshGrant.revoke(token.grant_id):
+            log.warning("log-in revoked: its refresh token was spent or expired", grant_id=str(token.grant_id))
+        return None
+    account_id = RefreshGrant.objects.values_list("account_id", flat=True).get(id=token.grant_id)
+    return LogIn(account_id=account_id, refresh_token=fresh.text)
+
+
+@contextmanager
+def _taken_email_is_a_conflict(email: str | None, *, others: QuerySet[Account]) -> Iterator[None]:
+    """A block to roll back to when the constraint refuses the address.
+
+    Only the constraint knows for sure: two requests may look the address up at once and both find it free. The error
+    has to leave the block before anything else is asked: PostgreSQL refuses every statement until the rollback.
+    """
+    try:
+        with transaction.atomic(using="users"):
+            yield
+    except IntegrityError as error:
+        if email is None or not others.filter(email=emails.normalised(email)).exists():
+            raise
+        raise errors.Conflict("email_taken", "There is an account of this email address.") from error

@@ -1,0 +1,177 @@
+"""The aggregates: an account, and the log-ins that may be prolonged."""
+
+from datetime import datetime, timedelta
+from typing import Self
+from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+
+from modules.users import emails
+from modules.users.refresh_tokens import RefreshToken
+from pangaea import errors
+from pangaea.ids import uuid7
+
+FULL_NAME_LENGTH = 150
+
+
+class Account(models.Model):
+    """A customer. Staff are `ops.Operator`, elsewhere; an account is never Django's `request.user`."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"
+        DEACTIVATED = "deactivated"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.CharField(max_length=emails.MAX_LENGTH)
+    password_hash = models.CharField(max_length=255)
+    password_set_at = models.DateTimeField()
+    full_name = models.CharField(max_length=FULL_NAME_LENGTH)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    registered_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    deactivated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            # Together these two make the address unique whatever its letter case, and a plain equality finds it by
+            # the index on either engine.
+            models.UniqueConstraint(fields=["email"], name="users_account_email_unique"),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="users_account_email_lower_case"),
+            models.CheckConstraint(condition=~Q(email="") & ~Q(full_name=""), name="users_account_not_blank"),
+            models.CheckConstraint(
+                condition=Q(status="active", deactivated_at__isnull=True)
+                | Q(status="deactivated", deactivated_at__isnull=False),
+                name="users_account_status_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.email
+
+    # Factories
+
+    @classmethod
+    def register(cls, *, email: str, password_hash: str, full_name: str, at: datetime) -> Self:
+        """A new active account. IntegrityError where the address is taken: the caller holds a savepoint."""
+        return cls.objects.create(
+            email=emails.normalised(email),
+            password_hash=password_hash,
+            password_set_at=at,
+            full_name=full_name,
+            registered_at=at,
+            changed_at=at,
+        )
+
+    # Mutators. Those that read before they write expect the row to be locked.
+
+    def change_profile(self, *, email: str | None, full_name: str | None, at: datetime) -> bool:
+        """Take over what is given; False where nothing differs. IntegrityError where the address is taken."""
+        before = (self.email, self.full_name)
+        self.email = self.email if email is None else emails.normalised(email)
+        self.full_name = self.full_name if full_name is None else full_name
+        if (self.email, self.full_name) == before:
+            return False
+        self.changed_at = at
+        self.save(update_fields=["email", "full_name", "changed_at"])
+        return True
+
+    def set_password(self, *, password_hash: str, at: datetime) -> None:
+        self.password_hash = password_hash
+        self.password_set_at = at
+        self.save(update_fields=["password_hash", "password_set_at"])
+
+    def renew_hash(self, *, password_hash: str) -> None:
+        """The same password by another hasher: whoever knew it still knows it."""
+        self.password_hash = password_hash
+        self.save(update_fields=["password_hash"])
+
+    def deactivate(self, *, at: datetime) -> None:
+        self.status = self.Status.DEACTIVATED
+        self.deactivated_at = at
+        self.save(update_fields=["status", "deactivated_at"])
+
+    # Queries
+
+    @classmethod
+    def known(cls, account_id: UUID, *, lock: bool = False) -> Self:
+        """The account of a token's subject; Unauthenticated `unknown_account` where there is none.
+
+        `lock` keeps other writers of the row waiting until the transaction ends.
+        """
+        accounts = cls.objects.select_for_update(no_key=True) if lock else cls.objects.all()
+        account = accounts.filter(id=account_id).first()
+        if account is None:
+            raise errors.Unauthenticated("unknown_account", "There is no account for this token.")
+        return account
+
+    @classmethod
+    def active(cls, account_id: UUID, *, lock: bool = False) -> Self:
+        """As `known`; Forbidden `account_deactivated` where it is closed."""
+        account = cls.known(account_id, lock=lock)
+        if not account.is_active:
+            raise errors.Forbidden("account_deactivated", "This account is deactivated.")
+        return account
+
+    # Properties
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == self.Status.ACTIVE
+
+
+class RefreshGrant(models.Model):
+    """One log-in, and the refresh token of it that is good at this moment. To revoke it is to delete the row.
+
+    The id is random, not time-ordered, because it is known to nobody but the holder of one of the grant's tokens: who
+    presents it with a secret that is not the current one holds a token that was used before.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="refresh_grants")
+    digest = models.CharField(max_length=64)
+    opened_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"log-in of {self.opened_at:%Y-%m-%d}"
+
+    # Factories
+
+    @classmethod
+    def open(cls, *, account: Account, at: datetime) -> RefreshToken:
+        """The first token of a new grant. Removes the account's expired grants, so that no job has to."""
+        cls.objects.filter(account=account, expires_at__lte=at).delete()
+        token = RefreshToken.generate(grant_id=uuid4())
+        cls.objects.create(
+            id=token.grant_id, account=account, digest=token.digest, opened_at=at, expires_at=at + _lifetime()
+        )
+        return token
+
+    # Mutators
+
+    @classmethod
+    def rotate(cls, token: RefreshToken, *, at: datetime) -> RefreshToken | None:
+        """The next token in place of this one, good for a full lifetime; None where this one is spent or has expired.
+
+        Compares and sets in one statement: of two requests with one token, one gets None.
+        """
+        fresh = RefreshToken.generate(grant_id=token.grant_id)
+        current = cls.objects.filter(id=token.grant_id, digest=token.digest, expires_at__gt=at)
+        return fresh if current.update(digest=fresh.digest, expires_at=at + _lifetime()) else None
+
+    @classmethod
+    def revoke(cls, grant_id: UUID) -> bool:
+        """True where there was such a grant."""
+        return bool(cls.objects.filter(id=grant_id).delete()[0])
+
+    @classmethod
+    def revoke_all(cls, *, account: Account) -> None:
+        cls.objects.filter(account=account).delete()
+
+
+def _lifetime() -> timedelta:
+    lifetime: timedelta = settings.PANGAEA.refresh_token_lifetime
+    return lifetime

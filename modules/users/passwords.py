@@ -1,0 +1,47 @@
+"""What a password must be, and the slow arithmetic on it.
+
+Hashing takes a good part of a second on purpose. It is done before a transaction opens: inside one it would hold locks
+for that long, and on SQLite keep every other writer of the module waiting.
+"""
+
+from dataclasses import dataclass, field
+from typing import NewType
+
+from django.contrib.auth import hashers
+from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
+
+from modules.users.models import Account
+
+PasswordHash = NewType("PasswordHash", str)
+
+MAX_BYTES = 4096
+"""Nobody types more; a limit keeps a request from buying hashing time by the megabyte."""
+
+_similarity = UserAttributeSimilarityValidator(user_attributes=("full_name",))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a password was right, and its hash by the current hasher where the stored one is out of date."""
+
+    right: bool
+    renewed: PasswordHash | None = field(default=None, repr=False)
+
+
+def check(password: str, *, email: str, full_name: str) -> None:
+    """Raise Django's ValidationError, with a code per reason, unless `AUTH_PASSWORD_VALIDATORS` accept the password."""
+    owner = Account(email=email, full_name=full_name)
+    # Both look at the owner's fields by name alone, but are typed for Django's own user model.
+    validate_password(password, owner)  # type: ignore[arg-type]
+    _similarity.validate(password, owner)  # type: ignore[arg-type]
+
+
+def hashed(password: str) -> PasswordHash:
+    """The salted hash, by the first of `PASSWORD_HASHERS`."""
+    return PasswordHash(hashers.make_password(password))
+
+
+def verify(password: str, password_hash: str | None) -> Verdict:
+    """Compare, in the same time where there is no hash: the answer's delay must not tell who has an account."""
+    right, outdated = hashers.verify_password(password, password_hash or hashers.make_password(None))
+    return Verdict(right=right, renewed=hashed(password) if right and outdated else None)

@@ -1,0 +1,57 @@
+"""What can be asked of this context."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from modules.users import emails, passwords
+from modules.users.models import Account
+from modules.users.passwords import PasswordHash
+from pangaea import errors
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What an account says about its owner."""
+
+    id: UUID
+    email: str
+    full_name: str
+    registered_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Somebody knew the password of an account, the one that was set at that moment: a later one refutes the proof."""
+
+    account_id: UUID
+    password_set_at: datetime
+    renewed_hash: PasswordHash | None = field(repr=False)
+
+    @staticmethod
+    def refusal() -> errors.Unauthenticated:
+        """One answer to every failed log-in: it must not tell a wrong password from an unknown address."""
+        return errors.Unauthenticated("invalid_credentials", "The email address or the password is wrong.")
+
+
+def profile_of(*, account_id: UUID) -> Profile:
+    """The profile of an active account; Forbidden `account_deactivated`, Unauthenticated `unknown_account`."""
+    account = Account.active(account_id)
+    return Profile(id=account.id, email=account.email, full_name=account.full_name, registered_at=account.registered_at)
+
+
+def prove_by_email(*, email: str, password: str) -> Proof:
+    """Check the credentials of a log-in; Unauthenticated `invalid_credentials` for every reason to refuse them."""
+    return _prove(Account.objects.filter(email=emails.normalised(email)).first(), password)
+
+
+def prove_by_id(*, account_id: UUID, password: str) -> Proof:
+    """Check the password of somebody who is logged in; Unauthenticated `invalid_credentials` where it is wrong."""
+    return _prove(Account.active(account_id), password)
+
+
+def _prove(account: Account | None, password: str) -> Proof:
+    verdict = passwords.verify(password, account.password_hash if account else None)
+    if account is None or not account.is_active or not verdict.right:
+        raise Proof.refusal()
+    return Proof(account_id=account.id, password_set_at=account.password_set_at, renewed_hash=verdict.renewed)

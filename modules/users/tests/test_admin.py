@@ -1,0 +1,67 @@
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from modules.users.models import Account
+from modules.users.tests.conftest import Customer
+from pangaea import testing
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+LIST = "/admin/users/account/"
+
+
+@pytest.fixture
+def operator() -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("operator", password="x"))
+    return client
+
+
+class TestAccounts:
+    def test_are_listed(self, operator: Client, ada: Customer) -> None:
+        page = operator.get(LIST, {"q": "ada@"}).content.decode()
+        assert "ada@example.com" in page
+        assert "Ada Lovelace" in page
+
+    def test_show_no_hash(self, operator: Client, ada: Customer) -> None:
+        page = operator.get(f"{LIST}{ada.id}/change/")
+        assert page.status_code == 200
+        assert "ada@example.com" in page.content.decode()
+        assert Account.objects.get().password_hash not in page.content.decode()
+
+    def test_are_never_edited(self, operator: Client, ada: Customer) -> None:
+        assert operator.post(f"{LIST}{ada.id}/change/", {"full_name": "X"}).status_code == 403
+        assert operator.post(f"{LIST}{ada.id}/delete/", {"post": "yes"}).status_code == 403
+        assert operator.post(f"{LIST}add/", {"email": "x@example.com"}).status_code == 403
+        assert Account.objects.get().full_name == "Ada Lovelace"
+
+    def test_are_deactivated_by_the_command(
+        self, operator: Client, ada: Customer, register: Callable[..., Customer]
+    ) -> None:
+        grace = register(email="grace@example.com")
+        body = {"action": "deactivate", "_selected_action": [str(ada.id)]}
+        page = operator.post(LIST, body, follow=True)
+        assert "1 deactivated; 0 were already." in page.content.decode()
+        assert testing.published("users")[-1].wire_name == "users.user_deactivated"
+        assert Account.objects.get(id=ada.id).status == "deactivated"
+        assert Account.objects.get(id=grace.id).status == "active"
+
+    def test_need_the_permission(self, ada: Customer) -> None:
+        client = Client()
+        client.force_login(get_user_model().objects.create_user("trainee", password="x", is_staff=True))
+        assert client.get(LIST).status_code == 403
+        client.post(LIST, {"action": "deactivate", "_selected_action": [str(ada.id)]})
+        assert Account.objects.get().status == "active"
+
+    def test_may_be_looked_at_without_the_right_to_deactivate(self, ada: Customer) -> None:
+        auditor = get_user_model().objects.create_user("auditor", password="x", is_staff=True)
+        auditor.user_permissions.add(Permission.objects.get(codename="view_account", content_type__app_label="users"))
+        client = Client()
+        client.force_login(auditor)
+        assert "ada@example.com" in client.get(LIST).content.decode()
+        client.post(LIST, {"action": "deactivate", "_selected_action": [str(ada.id)]})
+        assert Account.objects.get().status == "active"

@@ -1,0 +1,192 @@
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+from django.db.models import F
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from modules.users import commands, queries
+from modules.users.models import Account, RefreshGrant
+from modules.users.refresh_tokens import RefreshToken
+from modules.users.tests.conftest import PASSWORD, Customer
+from modules.users.tests.counting_hasher import CountingHasher
+from pangaea import errors
+from pangaea.identity import tokens
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+def log_in(client: APIClient, *, email: str = "ada@example.com", password: str = PASSWORD) -> Any:
+    return client.post("/api/v1/tokens", {"email": email, "password": password}, format="json")
+
+
+def refresh(client: APIClient, token: str) -> Any:
+    return client.post("/api/v1/tokens/refresh", {"refresh_token": token}, format="json")
+
+
+def bearer(access_token: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_token}")
+    return client
+
+
+class TestLogIn:
+    def test_gives_a_token_that_the_kernel_believes(self, ada: Customer, anybody: APIClient) -> None:
+        response = log_in(anybody, email="ADA@example.com")
+        assert response.status_code == 200
+        assert response["Cache-Control"] == "no-store"
+        pair = response.json()
+        assert pair.keys() == {"access_token", "token_type", "expires_in", "refresh_token"}
+        assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 600)
+        principal = tokens.verify(pair["access_token"])
+        assert principal.subject == ada.id
+        assert principal.scopes == {"profile:read", "profile:write", "orders:read", "orders:write"}
+        assert bearer(pair["access_token"]).get("/api/v1/accounts/me").json()["email"] == "ada@example.com"
+
+    def test_ignores_a_stale_token_in_the_header(self, ada: Customer) -> None:
+        assert log_in(bearer("stale")).status_code == 200
+
+    def test_answers_alike_to_all_who_may_not(
+        self, ada: Customer, register: Callable[..., Customer], anybody: APIClient
+    ) -> None:
+        register(email="grace@example.com").client.post("/api/v1/accounts/me/deactivate")
+        refusals = [
+            log_in(anybody, password="not the password"),
+            log_in(anybody, email="unknown@example.com"),
+            log_in(anybody, email="grace@example.com"),
+        ]
+        assert {refusal.status_code for refusal in refusals} == {401}
+        assert all(refusal.has_header("WWW-Authenticate") for refusal in refusals)
+        problems = [refusal.json() | {"correlation_id": None} for refusal in refusals]
+        assert problems[0]["code"] == "invalid_credentials"
+        assert problems == problems[:1] * 3
+        assert not RefreshGrant.objects.exists()
+
+    def test_hashes_for_an_unknown_address_too(self, anybody: APIClient, settings: Settings) -> None:
+        settings.PASSWORD_HASHERS = ["modules.users.tests.counting_hasher.CountingHasher"]
+        CountingHasher.calls.clear()
+        log_in(anybody, email="unknown@example.com")
+        assert len(CountingHasher.calls) == 1
+
+    def test_renews_a_hash_of_a_former_hasher(self, ada: Customer, anybody: APIClient, settings: Settings) -> None:
+        settings.PASSWORD_HASHERS = [
+            "modules.users.tests.counting_hasher.CountingHasher",
+            *settings.PASSWORD_HASHERS,
+        ]
+        assert log_in(anybody).status_code == 200
+        assert Account.objects.get(id=ada.id).password_hash.startswith("counting$")
+        assert log_in(anybody).status_code == 200
+
+    def test_bears_that_another_log_in_renewed_the_hash(self, ada: Customer, settings: Settings) -> None:
+        settings.PASSWORD_HASHERS = ["modules.users.tests.counting_hasher.CountingHasher", *settings.PASSWORD_HASHERS]
+        proofs = [queries.prove_by_email(email="ada@example.com", password=PASSWORD) for _ in range(2)]
+        for proof in proofs:
+            with transaction.atomic(using="users"):
+                assert commands.log_in(proof=proof).account_id == ada.id
+
+    def test_is_refused_when_the_password_changed_since_the_proof(self, ada: Customer, anybody: APIClient) -> None:
+        proof = queries.prove_by_email(email="ada@example.com", password=PASSWORD)
+        change = {"current_password": PASSWORD, "new_password": "subduction zones sink"}
+        assert ada.client.post("/api/v1/accounts/me/password", change, format="json").status_code == 204
+        with pytest.raises(errors.Unauthenticated), transaction.atomic(using="users"):
+            commands.log_in(proof=proof)
+
+    def test_forgets_expired_log_ins(self, ada: Customer, anybody: APIClient) -> None:
+        log_in(anybody)
+        RefreshGrant.objects.update(expires_at=F("opened_at") - timedelta(days=1))
+        log_in(anybody)
+        assert RefreshGrant.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"email": "ada@example.com"}, {"email": "ada", "password": "x"}, {"email": 1, "password": None}]
+    )
+    def test_refuses_what_is_no_credentials(self, anybody: APIClient, body: dict[str, Any]) -> None:
+        assert anybody.post("/api/v1/tokens", body, format="json").status_code == 400
+
+
+class TestRefresh:
+    def test_gives_the_next_pair(self, ada: Customer, anybody: APIClient) -> None:
+        first = log_in(anybody).json()
+        response = refresh(anybody, first["refresh_token"])
+        assert response.status_code == 200
+        assert response["Cache-Control"] == "no-store"
+        second = response.json()
+        assert tokens.verify(second["access_token"]).subject == ada.id
+        assert second["refresh_token"] != first["refresh_token"]
+        assert refresh(anybody, second["refresh_token"]).status_code == 200
+
+    def test_stores_no_token(self, ada: Customer, anybody: APIClient) -> None:
+        token = RefreshToken.parse(log_in(anybody).json()["refresh_token"])
+        assert token is not None
+        assert len(token.secret) == 32
+        assert token.secret.hex() not in str(RefreshGrant.objects.values().get())
+
+    def test_of_a_spent_token_ends_the_log_in(self, ada: Customer, anybody: APIClient) -> None:
+        first = log_in(anybody).json()["refresh_token"]
+        second = refresh(anybody, first).json()["refresh_token"]
+        response = refresh(anybody, first)
+        assert response.status_code == 401
+        assert response.json()["code"] == "invalid_refresh_token"
+        assert refresh(anybody, second).status_code == 401
+
+    def test_of_a_spent_token_spares_other_log_ins(self, ada: Customer, anybody: APIClient) -> None:
+        laptop = log_in(anybody).json()["refresh_token"]
+        phone = log_in(anybody).json()["refresh_token"]
+        refresh(anybody, laptop)
+        refresh(anybody, laptop)
+        assert refresh(anybody, phone).status_code == 200
+
+    def test_refuses_an_expired_token(self, ada: Customer, anybody: APIClient) -> None:
+        token = log_in(anybody).json()["refresh_token"]
+        assert RefreshGrant.objects.get().expires_at - RefreshGrant.objects.get().opened_at == timedelta(days=30)
+        RefreshGrant.objects.update(expires_at=F("opened_at"))
+        assert refresh(anybody, token).json()["code"] == "invalid_refresh_token"
+
+    def test_refuses_a_deactivated_account(self, ada: Customer, anybody: APIClient) -> None:
+        token = log_in(anybody).json()["refresh_token"]
+        ada.client.post("/api/v1/accounts/me/deactivate")
+        assert refresh(anybody, token).status_code == 401
+
+    @pytest.mark.parametrize("token", ["nonsense", "é", "-" * 64, "A" * 64, "A" * 63 + "=", "a.b.c"])
+    def test_refuses_a_forged_token(self, ada: Customer, anybody: APIClient, token: str) -> None:
+        kept = log_in(anybody).json()["refresh_token"]
+        assert refresh(anybody, token).json()["code"] == "invalid_refresh_token"
+        assert refresh(anybody, kept).status_code == 200
+
+    @pytest.mark.parametrize("token", ["", None, 1.5, ["a"], "a" * 257])
+    def test_refuses_what_is_no_token(self, anybody: APIClient, token: Any) -> None:
+        response = refresh(anybody, token)
+        assert response.status_code in {400, 401}
+
+    def test_refuses_an_access_token(self, ada: Customer, anybody: APIClient) -> None:
+        pair = log_in(anybody).json()
+        assert refresh(anybody, pair["access_token"][:256]).status_code == 401
+
+    def test_is_no_access_token(self, ada: Customer, anybody: APIClient) -> None:
+        assert bearer(log_in(anybody).json()["refresh_token"]).get("/api/v1/accounts/me").status_code == 401
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+class TestAtOnce:
+    def test_a_token_works_once(self, ada: Customer, anybody: APIClient) -> None:
+        token = log_in(anybody).json()["refresh_token"]
+        racers = 6
+        start = threading.Barrier(racers, timeout=10)
+
+        def race(_: int) -> int:
+            start.wait()
+            try:
+                status: int = refresh(APIClient(), token).status_code
+                return status
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(racers) as pool:
+            answers = sorted(pool.map(race, range(racers)))
+        assert answers == [200] + [401] * (racers - 1)
+        assert not RefreshGrant.objects.exists()

@@ -1,0 +1,138 @@
+"""What this module hears from others, only the fields that a page shows, and what it asks of them.
+
+A message is known by its wire name and version. Fields that are not declared here are skipped on decoding, so their
+owners are free to add some.
+"""
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+
+from pangaea.messages import Command, Event, Money
+
+# From users, in order per account
+
+
+class UserRegistered(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "users.user_registered"
+    version: ClassVar[int] = 1
+
+    user_id: UUID
+    email: str
+    full_name: str
+
+
+class ProfileChanged(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "users.profile_changed"
+    version: ClassVar[int] = 1
+
+    user_id: UUID
+    email: str
+    full_name: str
+
+
+class UserDeactivated(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "users.user_deactivated"
+    version: ClassVar[int] = 1
+
+    user_id: UUID
+
+
+# From orders, in order per order and per product
+
+
+class LinePlaced(msgspec.Struct, frozen=True, kw_only=True):
+    """`name` and `unit_price` are those of the moment of the order."""
+
+    sku: str
+    name: str
+    quantity: int
+    unit_price: Money
+
+
+class OrderPlaced(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "orders.order_placed"
+    version: ClassVar[int] = 1
+
+    order_id: UUID
+    customer_id: UUID
+    lines: list[LinePlaced]
+    total: Money
+    placed_at: datetime
+
+
+class OrderCancelled(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "orders.order_cancelled"
+    version: ClassVar[int] = 1
+
+    order_id: UUID
+    cancelled_at: datetime
+
+
+class CheckoutPlaced(Event, frozen=True, kw_only=True):
+    """The same message as OrderPlaced, for who only wants to know what became of a checkout."""
+
+    wire_name: ClassVar[str] = "orders.order_placed"
+    version: ClassVar[int] = 1
+
+    order_id: UUID
+    checkout_id: UUID | None = None
+
+
+class CheckoutRefused(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "orders.order_refused"
+    version: ClassVar[int] = 1
+
+    checkout_id: UUID
+    code: str
+    detail: str
+
+
+class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    description: str
+    price: Money
+    active: bool
+
+
+class ProductChanged(Event, frozen=True, kw_only=True):
+    """`after` is the product's whole entry as it is since; None when there is none any more. The key is the sku."""
+
+    wire_name: ClassVar[str] = "orders.product_changed"
+    version: ClassVar[int] = 2
+
+    after: CatalogueEntry | None
+
+
+class ProductChangedV1(Event, frozen=True, kw_only=True):
+    """What the stream holds from before version 2, and a rebuild reads again."""
+
+    wire_name: ClassVar[str] = "orders.product_changed"
+    version: ClassVar[int] = 1
+
+    sku: str
+    name: str
+    description: str
+    price: Money
+    active: bool
+
+
+# To orders, in order per checkout
+
+
+class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
+    sku: str
+    quantity: int
+
+
+class PlaceOrder(Command, frozen=True, kw_only=True):
+    """Answered by the order that was placed, or by a refusal."""
+
+    wire_name: ClassVar[str] = "orders.place_order"
+    version: ClassVar[int] = 1
+
+    checkout_id: UUID
+    customer_id: UUID
+    lines: tuple[WantedLine, ...]

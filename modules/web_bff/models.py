@@ -1,0 +1,194 @@
+"""The read models, one group of tables per projection, and the checkouts, which are this module's own.
+
+Text that other modules own is stored without a length limit: on the day its owner allows a longer name, no message
+stops here. For the same reason the only constraints are keys.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+from pangaea import errors
+from pangaea.ids import uuid7
+from pangaea.messages import Money
+
+
+class ReadModel(models.Model):
+    """A table that only a projection writes."""
+
+    class Meta:
+        abstract = True
+
+    @classmethod
+    def put(cls, pk: UUID | str, **values: Any) -> bool:
+        """Write the row that has this primary key. True where there was one.
+
+        Cheaper than `update_or_create`, which locks the row and opens a savepoint. Neither is needed: the consumer
+        never applies two messages of one key at the same time.
+        """
+        if cls._default_manager.filter(pk=pk).update(**values):
+            return True
+        cls._default_manager.create(**{cls._meta.pk.name: pk}, **values)
+        return False
+
+
+class Profile(ReadModel):
+    """Who the customer is. `active` is false once the account is deactivated."""
+
+    user_id = models.UUIDField(primary_key=True)
+    email = models.TextField()
+    full_name = models.TextField()
+    active = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class CatalogueItem(ReadModel):
+    """A product as it is today. One that is not active is kept, as it may return, and not shown."""
+
+    sku = models.TextField(primary_key=True)
+    name = models.TextField()
+    description = models.TextField(blank=True)
+    price_amount = models.BigIntegerField()
+    price_currency = models.CharField(max_length=3)
+    active = models.BooleanField()
+
+    class Meta:
+        verbose_name = "catalogue item"
+        indexes = [
+            models.Index(fields=["name", "sku"], condition=models.Q(active=True), name="web_bff_catalogue_shown"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sku} {self.name}"
+
+    @property
+    def price(self) -> Money:
+        return Money(self.price_amount, self.price_currency)
+
+
+class OrderSummary(ReadModel):
+    """One row of the list of orders, complete: the list reads no other table."""
+
+    class Status(models.TextChoices):
+        PLACED = "placed"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True)
+    customer_id = models.UUIDField()
+    status = models.CharField(max_length=20, choices=Status.choices)
+    # The names of the lines' products, in their order, repeated here so that a list needs no lines.
+    product_names = models.JSONField()
+    item_count = models.PositiveBigIntegerField()
+    total_amount = models.BigIntegerField()
+    total_currency = models.CharField(max_length=3)
+    placed_at = models.DateTimeField()
+    cancelled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name = "order"
+        indexes = [
+            models.Index(fields=["customer_id", "-placed_at", "-id"], name="web_bff_orders_of_customer"),
+        ]
+
+    def __str__(self) -> str:
+        return f"order {self.pk}"
+
+    @classmethod
+    def of(cls, customer_id: UUID) -> models.QuerySet["OrderSummary"]:
+        """This customer's orders, the latest first."""
+        return cls.objects.filter(customer_id=customer_id).order_by("-placed_at", "-id")
+
+    @property
+    def total(self) -> Money:
+        return Money(self.total_amount, self.total_currency)
+
+
+class OrderLine(models.Model):
+    """One line of an order's page. The ids count up in the order of the lines."""
+
+    order = models.ForeignKey(OrderSummary, on_delete=models.CASCADE, related_name="lines")
+    sku = models.TextField()
+    name = models.TextField()
+    quantity = models.PositiveBigIntegerField()
+    unit_price_amount = models.BigIntegerField()
+    unit_price_currency = models.CharField(max_length=3)
+
+    class Meta:
+        verbose_name = "line"
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.sku}"
+
+    @property
+    def unit_price(self) -> Money:
+        return Money(self.unit_price_amount, self.unit_price_currency)
+
+
+class TimelineEntry(models.Model):
+    """One thing that happened to an order. The ids count up in the order in which its module told them."""
+
+    class What(models.TextChoices):
+        PLACED = "placed"
+        CANCELLED = "cancelled"
+
+    order = models.ForeignKey(OrderSummary, on_delete=models.CASCADE, related_name="timeline")
+    what = models.CharField(max_length=20, choices=What.choices)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "timeline"
+        constraints = [
+            models.UniqueConstraint(fields=["order", "what"], name="web_bff_timeline_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.what} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class Checkout(models.Model):
+    """A customer's wish to order, as this module took it. Nobody else has it, so no rebuild brings it back.
+
+    What became of it stands in a table of its own, which is a projection's and may be emptied and filled again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    customer_id = models.UUIDField()
+    asked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"checkout {self.pk}"
+
+    # Queries
+
+    @classmethod
+    def find(cls, checkout_id: UUID, *, customer_id: UUID) -> "Checkout":
+        """This customer's checkout. Raises NotFound (`checkout_not_found`), also for anybody else's."""
+        found = cls.objects.filter(pk=checkout_id, customer_id=customer_id).first()
+        if found is None:
+            raise errors.NotFound("checkout_not_found", "There is no such checkout.")
+        return found
+
+
+class CheckoutOutcome(ReadModel):
+    """What orders said of a checkout: the order that it led to, or why it was refused. Without a row it is pending."""
+
+    checkout_id = models.UUIDField(primary_key=True)
+    order_id = models.UUIDField(null=True)
+    code = models.TextField(blank=True)
+    detail = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return f"checkout {self.pk}: {self.code or 'placed'}"
+
+    @classmethod
+    def refuse(cls, checkout_id: UUID, **why: str) -> None:
+        """Write down a refusal, unless the checkout led to an order: then it was asked for twice, and the order stands.
+
+        The two messages have different keys, so this is right in either order, and at the same time.
+        """
+        rows = cls.objects.filter(pk=checkout_id)
+        if not rows.filter(order_id=None).update(**why) and not rows.exists():
+            cls.objects.create(checkout_id=checkout_id, **why)

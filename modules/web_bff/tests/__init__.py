@@ -1,0 +1,1 @@
+"""The module from outside: messages in, pages out."""
