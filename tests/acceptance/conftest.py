@@ -1,0 +1,77 @@
+"""The topologies that the acceptance tests run against, and the latency that they measured in each."""
+
+import statistics
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from pangaea.testing.databases import scratch_database
+from tests.acceptance import topologies
+from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.topologies import Deployment
+
+TOPOLOGIES = [
+    pytest.param("local"),
+    pytest.param("monolith-rabbitmq"),
+    pytest.param("monolith-redis", marks=pytest.mark.full),
+    pytest.param("services", marks=pytest.mark.full),
+]
+LATENCIES = pytest.StashKey[dict[str, list[float]]]()
+
+
+@pytest.fixture(scope="session", params=TOPOLOGIES)
+def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A running system in each topology. Servers and databases are made for it and go with it."""
+    name: str = request.param
+    folder = tmp_path_factory.mktemp(name)
+    with ExitStack() as stack:
+
+        def database() -> str:
+            url: str = request.getfixturevalue("postgres_url")
+            return stack.enter_context(scratch_database(url, prefix="pangaea_acceptance"))
+
+        if name == "local":
+            running = topologies.local(folder)
+        elif name == "services":
+            running = topologies.services(
+                folder,
+                name=name,
+                broker_url=request.getfixturevalue("amqp_url"),
+                database_urls={module: database() for module in topologies.MODULES},
+            )
+        else:
+            broker = request.getfixturevalue("amqp_url" if name.endswith("rabbitmq") else "redis_url")
+            running = topologies.monolith(folder, name=name, broker_url=broker, database_url=database())
+        yield stack.enter_context(running)
+
+
+@pytest.fixture(scope="session")
+def shop(deployment: Deployment) -> Iterator[Shop]:
+    """The public address of the deployment, for anybody."""
+    with Shop(deployment.base_url) as anybody:
+        yield anybody
+
+
+@pytest.fixture(scope="session")
+def customer(shop: Shop) -> Iterator[Customer]:
+    """A customer who is registered, logged in, and known to the BFF."""
+    with Customer.register(shop, full_name="Ada Lovelace") as ada:
+        ada.wait_until_known()
+        yield ada
+
+
+@pytest.fixture(scope="session")
+def latencies(deployment: Deployment, pytestconfig: pytest.Config) -> list[float]:
+    """Where a test puts the seconds from an order's answer to its place on the BFF; printed in the summary."""
+    return pytestconfig.stash.setdefault(LATENCIES, {}).setdefault(deployment.name, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """One line a topology: how long an order took to the BFF."""
+    for name, seconds in config.stash.get(LATENCIES, {}).items():
+        if seconds:
+            terminalreporter.write_line(
+                f"order to BFF, {name}: median {statistics.median(seconds) * 1000:.0f} ms, "
+                f"worst {max(seconds) * 1000:.0f} ms of {len(seconds)}"
+            )

@@ -1,0 +1,103 @@
+"""The public HTTP interface as a client sees it. Nothing here knows how the system is deployed."""
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, Self
+
+import httpx
+
+from pangaea.testing import wait_until
+
+PASSWORD = "correct horse battery staple"
+TIMEOUT_SECONDS = 30.0
+START_SECONDS = 30.0
+DECISION_SECONDS = 30.0
+
+
+class Shop(httpx.Client):
+    """Anybody, without a token. Proxies and credentials of this machine's environment are left out."""
+
+    def __init__(self, base_url: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+
+    def products(self) -> list[dict[str, Any]]:
+        """The whole catalogue, page by page."""
+        found: list[dict[str, Any]] = []
+        url: str | None = "/api/v1/products"
+        while url:
+            page = self.get(url).raise_for_status().json()
+            found.extend(page["results"])
+            url = page["next"]
+        return found
+
+    def stock(self, sku: str) -> int:
+        """How many pieces of a product can be ordered."""
+        in_stock: int = self.get(f"/api/v1/products/{sku}").raise_for_status().json()["in_stock"]
+        return in_stock
+
+
+class Customer(Shop):
+    """Somebody with an account and a token."""
+
+    def __init__(self, shop: Shop, *, token: str, email: str) -> None:
+        super().__init__(str(shop.base_url), headers={"Authorization": f"Bearer {token}"})
+        self.token = token
+        self.email = email
+
+    @classmethod
+    def register(cls, shop: Shop, *, full_name: str) -> Self:
+        """Open an account under an address of its own, and log in."""
+        email = f"customer-{secrets.token_hex(6)}@example.com"
+        account = {"email": email, "password": PASSWORD, "full_name": full_name}
+        shop.post("/api/v1/accounts", json=account).raise_for_status()
+        answer = shop.post("/api/v1/tokens", json={"email": email, "password": PASSWORD}).raise_for_status()
+        return cls(shop, token=answer.json()["access_token"], email=email)
+
+    def wait_until_known(self) -> None:
+        """Wait until the BFF has heard of the account, which shows that relay and worker are at work."""
+        wait_until(
+            lambda: self.get("/bff/v1/home").raise_for_status().json()["me"],
+            what="the BFF to know the customer",
+            seconds=START_SECONDS,
+        )
+
+    def order(self, *lines: tuple[str, Any]) -> httpx.Response:
+        """Ask for (sku, quantity) lines."""
+        return self.post("/api/v1/orders", json={"lines": [{"sku": sku, "quantity": many} for sku, many in lines]})
+
+    def place(self, *lines: tuple[str, int]) -> dict[str, Any]:
+        """Place an order that has to be accepted."""
+        answer = self.order(*lines)
+        assert answer.status_code == httpx.codes.CREATED, answer.text
+        order: dict[str, Any] = answer.json()
+        return order
+
+    def page(self, order_id: str, *, status: str = "placed") -> dict[str, Any]:
+        """The BFF's page of an order, as soon as it is there in that state."""
+
+        def there() -> dict[str, Any] | None:
+            answer = self.get(f"/bff/v1/orders/{order_id}")
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                return None
+            order: dict[str, Any] = answer.raise_for_status().json()
+            return order if order["status"] == status else None
+
+        return wait_until(there, what=f"order {order_id} to be {status} on the BFF") or {}
+
+    def check_out(self, *lines: tuple[str, Any]) -> httpx.Response:
+        """Ask the BFF for (sku, quantity) lines, to be ordered as soon as it can be done."""
+        return self.post("/bff/v1/checkout", json={"lines": [{"sku": sku, "quantity": many} for sku, many in lines]})
+
+    def outcome(self, answer: httpx.Response) -> dict[str, Any]:
+        """What became of a checkout that was taken, as soon as it is decided."""
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+
+        def decided() -> dict[str, Any] | None:
+            checkout: dict[str, Any] = self.get(answer.headers["location"]).raise_for_status().json()
+            return None if checkout["status"] == "pending" else checkout
+
+        return wait_until(decided, what=f"checkout {answer.json()['id']} to be decided", seconds=DECISION_SECONDS) or {}
+
+    def order_ids(self) -> set[str]:
+        """The ids of one's latest orders, according to the orders module."""
+        return {order["id"] for order in self.get("/api/v1/orders?limit=100").raise_for_status().json()["results"]}

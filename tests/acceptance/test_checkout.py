@@ -1,0 +1,83 @@
+"""Ordering without waiting, black box: a command over the bus, in every topology and while its receiver is down."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.topologies import Deployment
+
+UNKNOWN_SKU = "NO-SUCH-THING"
+
+
+@pytest.fixture
+def product(shop: Shop) -> dict[str, Any]:
+    """The product of which there is most."""
+    return max(shop.products(), key=lambda product: product["in_stock"])
+
+
+class TestACheckout:
+    def test_becomes_an_order_that_the_bff_shows(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
+        before = shop.stock(product["sku"])
+        answer = customer.check_out((product["sku"], 2))
+        assert answer.json() == {"id": answer.json()["id"], "status": "pending", "order_id": None, "refusal": None}
+        assert answer.headers["location"] == f"/bff/v1/checkouts/{answer.json()['id']}"
+
+        checkout = customer.outcome(answer)
+        assert (checkout["id"], checkout["status"], checkout["refusal"]) == (answer.json()["id"], "placed", None)
+        page = customer.page(checkout["order_id"])
+        assert [(line["sku"], line["quantity"]) for line in page["lines"]] == [(product["sku"], 2)]
+        assert customer.get("/bff/v1/orders").json()["results"][0]["id"] == checkout["order_id"]
+        assert customer.get(f"/api/v1/orders/{checkout['order_id']}").json()["total"] == page["total"]
+        assert shop.stock(product["sku"]) == before - 2
+
+    def test_of_more_than_there_is_shows_the_refusal(self, shop: Shop, customer: Customer) -> None:
+        scarce = min(shop.products(), key=lambda product: product["in_stock"])
+        orders = customer.order_ids()
+
+        checkout = customer.outcome(customer.check_out((scarce["sku"], scarce["in_stock"] + 1)))
+
+        assert (checkout["status"], checkout["order_id"]) == ("refused", None)
+        assert checkout["refusal"]["code"] == "out_of_stock"
+        assert scarce["sku"] in checkout["refusal"]["detail"]
+        assert shop.stock(scarce["sku"]) == scarce["in_stock"]
+        assert customer.order_ids() == orders
+
+    def test_of_an_unknown_product_names_it(self, customer: Customer) -> None:
+        refusal = customer.outcome(customer.check_out((UNKNOWN_SKU, 1)))["refusal"]
+        assert refusal["code"] == "unknown_sku"
+        assert UNKNOWN_SKU in refusal["detail"]
+
+    def test_of_a_wrong_shape_is_refused_at_once(self, customer: Customer, product: dict[str, Any]) -> None:
+        answer = customer.check_out((product["sku"], 0))
+        assert (answer.status_code, answer.json()["code"]) == (httpx.codes.BAD_REQUEST, "validation_failed")
+
+    def test_is_its_customers_alone(self, shop: Shop, customer: Customer) -> None:
+        location = customer.check_out((UNKNOWN_SKU, 1)).headers["location"]
+        assert shop.get(location).status_code == httpx.codes.UNAUTHORIZED
+        with Customer.register(shop, full_name="Eve") as eve:
+            answer = eve.get(location)
+        assert (answer.status_code, answer.json()["code"]) == (httpx.codes.NOT_FOUND, "checkout_not_found")
+
+
+@pytest.mark.parametrize("deployment", [pytest.param("services", marks=pytest.mark.full)], indirect=True)
+class TestWhileOrdersIsDown:
+    def test_checkouts_are_taken_and_decided_once_it_is_back(
+        self, deployment: Deployment, shop: Shop, customer: Customer, product: dict[str, Any]
+    ) -> None:
+        before = shop.stock(product["sku"])
+        with deployment.without("orders"):
+            assert customer.get("/api/v1/orders").status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+            wanted = [customer.check_out((product["sku"], 1)) for _ in range(5)]
+            refused = customer.check_out((UNKNOWN_SKU, 1))
+            for answer in (*wanted, refused):
+                assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+                assert customer.get(answer.headers["location"]).json()["status"] == "pending"
+
+        placed = [customer.outcome(answer) for answer in wanted]
+        assert [checkout["status"] for checkout in placed] == ["placed"] * len(wanted)
+        assert customer.outcome(refused)["refusal"]["code"] == "unknown_sku"
+        for checkout in placed:
+            assert customer.page(checkout["order_id"])["status"] == "placed"
+        assert shop.stock(product["sku"]) == before - len(wanted)

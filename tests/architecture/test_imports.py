@@ -1,0 +1,101 @@
+"""`importlinter.ini` holds on the real tree, on any set of modules, and each of its contracts can break."""
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pangaea
+from tests.architecture.sources import ROOT
+
+CONFIGURATION = ROOT / "importlinter.ini"
+
+CLEAN = {
+    "pangaea/__init__.py": "",
+    "pangaea/messages.py": "",
+    "pangaea/bus.py": "import kombu",
+    "modules/__init__.py": "",
+    "modules/orders/__init__.py": "",
+    "modules/orders/acl.py": "from pangaea import messages",
+    "modules/orders/models.py": "from django.db import models",
+    "modules/orders/commands.py": "from modules.orders import models",
+}
+OFFENCES = {
+    "independence": {"modules/users/__init__.py": "", "modules/users/queries.py": "from modules.orders import models"},
+    "kernel": {"pangaea/bus.py": "import modules.orders"},
+    "public-kernel": {"modules/orders/commands.py": "from pangaea import bus"},
+    "bus": {"modules/orders/commands.py": "from celery import shared_task"},
+    "layers": {"modules/orders/models.py": "from modules.orders import commands", "modules/orders/commands.py": ""},
+    "published-language": {"modules/orders/acl.py": "from django.db import models"},
+}
+
+
+def contracts() -> dict[str, str]:
+    """The contracts: {id: name}."""
+    parser = configparser.ConfigParser()
+    parser.read(CONFIGURATION)
+    return {
+        section.rpartition(":")[2]: parser[section]["name"]
+        for section in parser.sections()
+        if section.startswith("importlinter:contract:")
+    }
+
+
+def lint(folder: Path, *, path: str) -> tuple[int, set[str], str]:
+    """The exit status, the names of broken contracts and the report of lint-imports in a folder."""
+    done = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--config", CONFIGURATION, "--no-cache"],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "COLUMNS": "200"},
+        timeout=120,
+    )
+    return done.returncode, set(re.findall(r"^(.*) BROKEN\b", done.stdout, re.MULTILINE)), done.stdout + done.stderr
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, code in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(code + "\n")
+
+
+class TestTheContracts:
+    def test_hold(self) -> None:
+        status, broken, report = lint(ROOT, path=f"{ROOT / 'platform'}:{ROOT}")
+
+        assert (status, broken) == (0, set()), report
+
+    def test_hold_whatever_modules_there_are(self, tmp_path: Path) -> None:
+        write(tmp_path, CLEAN)
+
+        status, broken, report = lint(tmp_path, path=str(tmp_path))
+
+        assert (status, broken) == (0, set()), report
+
+    @pytest.mark.parametrize("contract", OFFENCES)
+    def test_break(self, contract: str, tmp_path: Path) -> None:
+        write(tmp_path, CLEAN | OFFENCES[contract])
+
+        status, broken, report = lint(tmp_path, path=str(tmp_path))
+
+        assert (status, contracts()[contract] in broken) == (1, True), report
+
+    def test_are_each_proven_able_to_break(self) -> None:
+        assert set(OFFENCES) == set(contracts())
+
+    def test_let_modules_import_what_the_kernels_map_calls_public(self) -> None:
+        parser = configparser.ConfigParser()
+        parser.read(CONFIGURATION)
+        allowed = parser["importlinter:contract:public-kernel"]["ignore_imports"].split("\n")
+        names = {line.rpartition("pangaea.")[2].removesuffix(".*") for line in allowed if line}
+        public = (pangaea.__doc__ or "").partition("Public, for modules:")[2].partition("Internal")[0]
+
+        assert {re.sub(r"^inbox\..*", "inbox", name) for name in names} == set(
+            re.findall(r"^ {4}([a-z_.]+) ", public, re.MULTILINE)
+        )

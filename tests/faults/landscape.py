@@ -1,0 +1,124 @@
+"""The landscape as real processes on real servers: `source` says ticks, `ledger` writes each down, unprotected."""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+from joserfc.jwk import ECKey
+from kombu.connection import Connection
+
+from bench import backlog
+from pangaea.testing import wait_until
+from pangaea.testing.databases import scratch_database
+from tests.acceptance.topologies import monolith_environment
+from tests.processes import MANAGE, Process, Workspace, workspace
+
+HEALING_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A migrated landscape; the processes are the test's."""
+
+    workspace: Workspace
+    environment: Mapping[str, str]
+    database_url: str
+
+    def relay(self, name: str = "") -> Process:
+        """A relay of `source`, whose heartbeat is named like it."""
+        return self._start(f"relay{name}", "relay", "--module=source")
+
+    def worker(self, *modules: str) -> Process:
+        """A worker for these modules' queues, or for every queue."""
+        return self._start("-".join(["worker", *modules]), "worker", *(f"--module={module}" for module in modules))
+
+    def writer(self, *, count: int, rate: int) -> Process:
+        """Says so many ticks, one a transaction, at that rate."""
+        return self._start("writer", "tick", f"--count={count}", f"--rate={rate}", "--writer=999")
+
+    def say(self, count: int, *, seed: int) -> None:
+        """Commit so many ticks at once. Each seed counts its own, so use one only once."""
+        url = psycopg.conninfo.make_conninfo(self.database_url, options="-c search_path=source")
+        with psycopg.connect(url, autocommit=True) as connection:
+            backlog.commit(connection, count, seed=seed)
+
+    def query(self, statement: LiteralString) -> list[tuple[Any, ...]]:
+        """Rows of the database, as its owner sees them."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            return connection.execute(statement).fetchall()
+
+    def number(self, statement: LiteralString) -> int:
+        """The one number that a query gives."""
+        ((value,),) = self.query(statement)
+        return int(value or 0)
+
+    def written(self) -> int:
+        """How many ticks the ledger has written down."""
+        return self.number("SELECT count(*) FROM ledger.ledger_entry")
+
+    def behind(self) -> int:
+        """How many committed ticks the ledger's cursors have not passed."""
+        return self.number(
+            "SELECT (SELECT coalesce(sum(head), 0) FROM source.pangaea_stream)"
+            " + (SELECT count(*) FROM source.pangaea_outbox WHERE position IS NULL)"
+            " - (SELECT coalesce(sum(position), 0) FROM ledger.pangaea_cursor)"
+        )
+
+    def purge(self, queue: str) -> None:
+        """Throw away what a queue holds."""
+        connection: Any = Connection  # kombu has no types
+        with connection(self.environment["BROKER_URL"]) as broker:
+            broker.default_channel.queue_purge(self.environment["BROKER_PREFIX"] + queue)
+
+    def wait_written(self, count: int) -> None:
+        """Wait until the ledger has so many, then look that each is there once, in its key's order."""
+        wait_until(lambda: self.written() >= count, what=f"{count} entries", seconds=HEALING_SECONDS)
+        rows = self.query("SELECT key, writer, number FROM ledger.ledger_entry ORDER BY id")
+        assert len(rows) == len(set(rows)) == count
+        last: dict[tuple[str, int], int] = {}
+        for key, writer, number in rows:
+            assert number == last.get((key, writer), 0) + 1
+            last[key, writer] = number
+
+    def heart(self, process: str) -> dict[str, Any]:
+        """What a process says of itself; empty before it says anything."""
+        path = self.workspace.folder / f"{process}.heartbeat"
+        told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return told
+
+    def wait_state(self, process: str, part: str, state: str) -> None:
+        """Wait until a process says that."""
+
+        def is_so() -> bool:
+            told = self.heart(process)
+            return bool(told) and told["parts"][part]["state"] == state
+
+        wait_until(is_so, what=f"{process} to be {state}", seconds=HEALING_SECONDS)
+
+    def _start(self, name: str, *command: str) -> Process:
+        heartbeat = {"PANGAEA_HEARTBEAT_FILE": str(self.workspace.folder / f"{name}.heartbeat")}
+        return self.workspace.start(name, (*MANAGE, *command), {**self.environment, **heartbeat})
+
+
+@contextmanager
+def landscape(folder: Path, *, postgres_url: str, broker_url: str, **settings: str) -> Iterator[Landscape]:
+    """Hold a landscape of `source` and `ledger`, migrated, nothing started. Announcements are frequent."""
+    with scratch_database(postgres_url, prefix="pangaea_faults") as database_url, workspace(folder) as space:
+        key = ECKey.generate_key("P-256")
+        environment = {
+            **monolith_environment(database_url=database_url, broker_url=broker_url, signing_key=key),
+            "PANGAEA_MODULES_PACKAGE": "tests.landscape",
+            "PANGAEA_MODULES": "source,ledger",
+            "BROKER_PREFIX": f"{secrets.token_hex(4)}.",
+            "ANNOUNCE_FIRST": "0.2",
+            "ANNOUNCE_AT_MOST": "1",
+            "CATCH_UP_RENEWAL": "2",
+            **settings,
+        }
+        space.manage("migrate", "--verbosity=0", environment=environment)
+        yield Landscape(space, environment, database_url)

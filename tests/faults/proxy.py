@@ -1,0 +1,67 @@
+"""A TCP proxy before a broker, so that a test can take the broker away from one deployment and give it back."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from urllib.parse import urlsplit, urlunsplit
+
+
+class Proxy:
+    """Listens on a port of its own, between `up` and `down`."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self._target = target
+        self._open: set[socket.socket] = set()
+        self._listener: socket.socket | None = None
+        self.port = 0
+
+    def up(self) -> None:
+        """Accept connections, always on the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
+
+    def down(self) -> None:
+        """Cut every connection and refuse others."""
+        listener, self._listener = self._listener, None
+        for each in [*self._open, *([listener] if listener else [])]:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._open.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+                server = socket.create_connection(self._target)
+            except OSError:
+                return
+            self._open |= {client, server}
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._copy, args=[source, sink], daemon=True).start()
+
+    def _copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+            self._open.discard(each)
+
+
+@contextmanager
+def before(url: str, default_port: int) -> Iterator[tuple[Proxy, str]]:
+    """Hold a proxy before the server of that URL; gives the URL that leads through it."""
+    address = urlsplit(url)
+    proxy = Proxy((address.hostname or "127.0.0.1", address.port or default_port))
+    proxy.up()
+    user = address.netloc.rpartition("@")[0]
+    netloc = f"{user}@127.0.0.1:{proxy.port}" if user else f"127.0.0.1:{proxy.port}"
+    try:
+        yield proxy, urlunsplit((address.scheme, netloc, address.path, address.query, ""))
+    finally:
+        proxy.down()

@@ -1,0 +1,38 @@
+"""A relay that sends, and then hangs before it settles. Run as a program, with the module's label as its argument.
+
+The stall is in the carrier, which the relay is given: from outside it is a relay whose process stops between the
+broker's confirmation and the record of it.
+"""
+
+import sys
+import threading
+from collections.abc import Sequence
+
+import django
+
+STALLED = "sent, and not settled"
+
+
+def main(module: str) -> None:
+    """Relay one module until the first batch with a message has gone out; then wait to be killed."""
+    django.setup()
+    from pangaea import bus
+    from pangaea.outbox.batches import Outgoing
+    from pangaea.outbox.models import Stream
+    from pangaea.outbox.relay import Relay
+
+    app = bus.app()
+    bus.declare_topology(app)
+
+    def carry(batches: Sequence[Outgoing]) -> None:
+        bus.send_batches(app, batches)
+        sent = dict(Stream.objects.using(module).values_list("pk", "sent"))
+        if any(batch.last > sent[batch.stream] for batch in batches):
+            print(STALLED, flush=True)  # noqa: T201 - the test waits for this line
+            threading.Event().wait()
+
+    Relay(module, carry).run(threading.Event())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

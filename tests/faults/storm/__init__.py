@@ -1,0 +1,9 @@
+"""Processes are killed and servers restarted under load; then an independent ledger says what became of each message.
+
+servers       a RabbitMQ node and a Valkey of the suite's own, restarted for real
+deployment    the landscape's processes on them, and the crew that starts again what ended
+weather       what goes wrong and when, drawn from a seed
+campaign      one run: processes, weather, healing
+books         the ledger beside the outbox, in plain SQL
+figures       what a run shows, as a table
+"""

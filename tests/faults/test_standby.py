@@ -1,0 +1,41 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from pangaea.testing import wait_until
+from tests.faults.landscape import landscape
+
+SENT = "SELECT sum(sent) FROM source.pangaea_stream"
+
+pytestmark = pytest.mark.full
+
+
+class TestAStandby:
+    @pytest.mark.parametrize("notified", [True, False], ids=["with a new message", "by itself"])
+    def test_takes_over_from_a_killed_leader(
+        self, postgres_url: str, amqp_url: str, tmp_path: Path, notified: bool
+    ) -> None:
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url) as land:
+            leader = land.relay("-leader")
+            land.wait_state("relay-leader", "source", "leading")
+            standby = land.relay("-standby")
+            land.wait_state("relay-standby", "source", "standing by")
+            land.say(10, seed=1)
+            wait_until(lambda: land.number(SENT) == 10, what="the leader to have sent")
+
+            if not notified:
+                # What the leader has heard of and not sent: nobody rings for it again.
+                os.kill(leader.popen.pid, signal.SIGSTOP)
+                land.say(10, seed=2)
+            killed = time.monotonic()
+            leader.kill()
+            if notified:
+                land.say(10, seed=2)
+            wait_until(lambda: land.number(SENT) == 20, what="the standby to have sent")
+            print(f"sent {time.monotonic() - killed:.2f} s after the kill")  # noqa: T201 - a figure for the reader
+            land.wait_state("relay-standby", "source", "leading")
+            assert standby.running
+            assert land.number("SELECT sum(head - sent) FROM source.pangaea_stream") == 0

@@ -1,0 +1,111 @@
+"""A stream by hand: orders says ticks, a ledger in web_bff's database writes them down; the wire between is a list."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar
+
+from django.db import connections, transaction
+
+from pangaea import outbox
+from pangaea.inbox import consume
+from pangaea.inbox.batches import decode
+from pangaea.inbox.subscriptions import Projection, Subscription
+from pangaea.messages import CatchUp, Event, Received
+from pangaea.outbox import replay
+from pangaea.outbox.batches import Outgoing
+from pangaea.outbox.relay import Relay
+
+SOURCE, LISTENER = "orders", "web_bff"
+
+
+class Tick(Event, frozen=True, kw_only=True):
+    """Something countable happened. It poses as one of orders' own, since only an owner may publish."""
+
+    __module__ = "modules.orders.messages"
+    wire_name: ClassVar[str] = "orders.tick"
+    number: int
+
+
+def say(key: str, *numbers: int) -> None:
+    """Publish ticks, a transaction each."""
+    for number in numbers:
+        with transaction.atomic(using=SOURCE):
+            outbox.publish(Tick(number=number), key=key)
+
+
+class Ledger:
+    """A subscription that writes every tick into a table of its own, and fails at those it is told to."""
+
+    def __init__(self) -> None:
+        self.poison: set[int] = set()
+        self.subscription: Subscription = Projection("web_bff.ledger")
+        self.subscription.on(Tick)(self._write)
+
+    def _write(self, message: Received[Tick]) -> None:
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO test_ledger (message_key, number) VALUES (%s, %s)", [message.key, message.payload.number]
+            )
+        if message.payload.number in self.poison:
+            text = f"poison {message.payload.number}"
+            raise ValueError(text)
+
+    def numbers(self, key: str | None = None) -> list[int]:
+        """What was applied, in order; of one key or of all."""
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("SELECT message_key, number FROM test_ledger ORDER BY id")
+            return [number for found, number in cursor.fetchall() if key in {None, found}]
+
+
+@contextmanager
+def ledger_table() -> Iterator[None]:
+    """The ledger's table, while the test runs."""
+    kind = "bigserial" if connections[LISTENER].vendor == "postgresql" else "integer"
+    with connections[LISTENER].cursor() as cursor:
+        cursor.execute(f"CREATE TABLE test_ledger (id {kind} PRIMARY KEY, message_key text, number bigint)")
+    try:
+        yield
+    finally:
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("DROP TABLE test_ledger")
+
+
+class Wire:
+    """The broker as a list that tests may cut, shuffle and repeat."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.relay = Relay(SOURCE, self.carry)
+        self.batches: list[Outgoing] = []
+        self.requests: list[CatchUp] = []
+        self.is_down = False
+
+    def carry(self, batches: Sequence[Outgoing]) -> None:
+        """Take batches from the relay, as a broker would."""
+        if self.is_down:
+            text = "the broker is down"
+            raise ConnectionError(text)
+        self.batches += batches
+
+    def pump(self) -> None:
+        """Relay and deliver until nothing moves, answering every request."""
+        while self.relay.step() or self.batches or self.requests:
+            self.deliver_all()
+            self.answer()
+
+    def deliver_all(self) -> None:
+        """Deliver what is on the wire, in order."""
+        while self.batches:
+            self.deliver(self.batches.pop(0))
+
+    def deliver(self, outgoing: Outgoing) -> None:
+        """Deliver one batch; a request that it causes is kept."""
+        batch, places = decode(outgoing.body)
+        request = consume.apply(self.ledger.subscription, batch, places)
+        if request:
+            self.requests.append(request)
+
+    def answer(self) -> None:
+        """Bring the requests to the producer."""
+        while self.requests:
+            replay.ask(SOURCE, self.requests.pop(0))

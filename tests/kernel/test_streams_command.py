@@ -1,0 +1,75 @@
+import json
+from datetime import timedelta
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from pangaea.inbox.models import Cursor, DeadLetter
+from pangaea.outbox.models import OutboxMessage, Stream, Subscriber
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+ALIAS = "orders"
+PLACE = {"subscription": "orders.customers", "source": "users", "audience": "all", "partition": 0}
+
+
+def run(*arguments: str) -> str:
+    printed = StringIO()
+    call_command("streams", "--module", ALIAS, *arguments, stdout=printed)
+    return printed.getvalue()
+
+
+@pytest.fixture
+def life() -> None:
+    Stream.objects.using(ALIAS).create(audience="all", partition=0, partitions=8, head=7, sent=4, floor=2)
+    said = OutboxMessage.objects.using(ALIAS).create(
+        message_id=uuid4(), audience="all", key="k", name="orders.x", body="{}", partition=0, position=5
+    )
+    OutboxMessage.objects.using(ALIAS).filter(pk=said.pk).update(created_at=timezone.now() - timedelta(seconds=30))
+    Cursor.objects.using(ALIAS).create(**PLACE, position=10, head=15)
+    letter = {"key": "k", "name": "users.user_registered", "body": "{}"}
+    DeadLetter.objects.using(ALIAS).create(**PLACE, position=8, **letter, state=DeadLetter.State.DEAD)
+    DeadLetter.objects.using(ALIAS).create(**PLACE, position=9, **letter)
+    Subscriber.objects.using(ALIAS).create(
+        subscription="web_bff.orders", audience="all", partition=0, position=3, reported_at=timezone.now()
+    )
+
+
+@pytest.mark.usefixtures("life")
+class TestStreams:
+    def test_prints_what_a_module_says_hears_and_is_heard_by(self) -> None:
+        lines = [" ".join(line.split()) for line in run().splitlines()]
+        assert "orders.customers 10 5 2 1 active" in lines
+        assert any(line.startswith("all 7 4 2 5 3 3") for line in lines)
+        assert any(line.startswith("web_bff.orders 4 ") for line in lines)
+
+    def test_tells_machines_everything(self) -> None:
+        (told,) = json.loads(run("--json"))
+        (stream,) = told["streams"]
+        assert (stream["head"], stream["sent"], stream["floor"], stream["kept"]) == (7, 4, 2, 5)
+        (cursor,) = next(each["cursors"] for each in told["subscriptions"] if each["name"] == "orders.customers")
+        assert (cursor["position"], cursor["lag"], cursor["parked"], cursor["dead"]) == (10, 5, 2, 1)
+
+    def test_is_content_within_the_limits(self) -> None:
+        run("--check")
+
+    def test_fails_on_a_message_that_waits_too_long(self) -> None:
+        with pytest.raises(CommandError, match=r"orders has not sent what it said 3\d s ago"):
+            run("--check", "--max-age=10")
+
+    def test_fails_on_a_subscription_that_is_too_far_behind(self) -> None:
+        with pytest.raises(CommandError, match=r"orders\.customers is 5 messages behind"):
+            run("--check", "--max-lag=4")
+
+    def test_fails_on_a_subscription_that_has_stopped(self) -> None:
+        Cursor.objects.using(ALIAS).update(state=Cursor.State.DIVERGED)
+        with pytest.raises(CommandError, match=r"orders\.customers is diverged: .*rebuild"):
+            run("--check")
+        assert "diverged" in run()
+
+    def test_refuses_a_module_that_is_not_there(self) -> None:
+        with pytest.raises(CommandError, match="no module 'nobody'"):
+            call_command("streams", "--module", "nobody")

@@ -1,0 +1,1 @@
+"""Keeps a balance for every key, set-wise."""

@@ -1,0 +1,10 @@
+"""Registers the module."""
+
+from pangaea.modules import ModuleConfig
+
+
+class BalancesConfig(ModuleConfig):
+    """Listens to source."""
+
+    name = "tests.landscape.balances"
+    subscriptions = ("tests.landscape.balances.handlers.ticks",)

@@ -1,0 +1,1 @@
+"""Writes down every tick, in the order of its application."""

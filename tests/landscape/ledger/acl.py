@@ -1,0 +1,17 @@
+"""What this module hears."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pangaea.messages import Event
+
+
+class Ticked(Event, frozen=True, kw_only=True):
+    """A writer counted one further for a key."""
+
+    wire_name: ClassVar[str] = "source.ticked"
+    version: ClassVar[int] = 1
+
+    writer: int
+    number: int
+    at: datetime

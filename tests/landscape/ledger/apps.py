@@ -1,0 +1,10 @@
+"""Registers the module."""
+
+from pangaea.modules import ModuleConfig
+
+
+class LedgerConfig(ModuleConfig):
+    """Listens to source."""
+
+    name = "tests.landscape.ledger"
+    subscriptions = ("tests.landscape.ledger.handlers.ticks",)

@@ -1,0 +1,39 @@
+"""Writes entries, and fails or ends its process where it is told to."""
+
+import os
+import signal
+from collections.abc import Sequence
+from os import environ
+
+from django.utils import timezone
+
+from pangaea.inbox.subscriptions import Projection
+from pangaea.messages import Received
+from tests.landscape.ledger.acl import Ticked
+from tests.landscape.ledger.models import Entry
+
+POISON = environ.get("LANDSCAPE_POISON_KEY", "")
+LETHAL = environ.get("LANDSCAPE_LETHAL_KEY", "")
+
+ticks = Projection("ledger.ticks")
+
+
+@ticks.on_batch(Ticked)
+def write(messages: Sequence[Received[Ticked]]) -> None:
+    """One entry a message."""
+    moment = timezone.now()
+    Entry.objects.bulk_create(
+        Entry(
+            key=message.key,
+            writer=message.payload.writer,
+            number=message.payload.number,
+            said_at=message.payload.at,
+            written_at=moment,
+        )
+        for message in messages
+    )
+    if any(message.key == LETHAL for message in messages):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if any(message.key == POISON for message in messages):
+        text = f"{POISON} is poison"
+        raise ValueError(text)

@@ -1,0 +1,19 @@
+"""Keeps the balances one message at a time, as a handler is usually written."""
+
+from django.db.models import F
+
+from pangaea.inbox.subscriptions import Projection
+from pangaea.messages import Received
+from tests.landscape.singles.acl import Ticked
+from tests.landscape.singles.models import Balance
+
+ticks = Projection("singles.ticks")
+
+
+@ticks.on(Ticked)
+def count(message: Received[Ticked]) -> None:
+    """Add the tick to its key's balance."""
+    tick = message.payload
+    found = Balance.objects.filter(key=message.key).update(count=F("count") + 1, last=tick.number, said_at=tick.at)
+    if not found:
+        Balance.objects.create(key=message.key, count=1, last=tick.number, said_at=tick.at)

@@ -1,0 +1,157 @@
+"""The project's processes as tests start them: an explicit environment, a log each, and no survivors."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from pangaea.testing import wait_until
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+COMMAND_SECONDS = 120.0
+LOG_TAIL = 6_000
+MANAGE = (sys.executable, str(ROOT / "manage.py"))
+INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""What a process gets from the test's own environment: no settings, those are the deployment's."""
+
+
+@dataclass
+class Process:
+    """A program of a deployment, running in a process group of its own."""
+
+    name: str
+    log: Path
+    command: "tuple[str | Path, ...]"
+    environment: Mapping[str, str]
+    popen: "subprocess.Popen[bytes]" = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again after it was stopped: the same in everything."""
+        with self.log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=ROOT,
+                env=explicit(self.environment),
+                start_new_session=True,
+            )
+
+    @property
+    def tail(self) -> str:
+        """The end of what it wrote."""
+        return self.log.read_text(errors="replace")[-LOG_TAIL:]
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.popen.poll() is None
+
+    def check(self) -> None:
+        """Raise AssertionError, with the end of the log, if it ended."""
+        if not self.running:
+            raise AssertionError(f"{self.name} ended with {self.popen.returncode}:\n{self.tail}")
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group: the machine lost power."""
+        os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(timeout=STOP_SECONDS)
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL to what is left of the group."""
+        self.popen.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            self.popen.wait(timeout=STOP_SECONDS)
+        with suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(timeout=STOP_SECONDS)
+
+
+@dataclass
+class Workspace:
+    """A folder for the files of one deployment, and the processes started in it, in the order of starting."""
+
+    folder: Path
+    processes: list[Process] = field(default_factory=list)
+
+    def start(self, name: str, command: "tuple[str | Path, ...]", environment: Mapping[str, str]) -> Process:
+        """Start a program in the background."""
+        process = Process(name=name, log=self.folder / f"{name}.log", command=command, environment=environment)
+        self.processes.append(process)
+        return process
+
+    def manage(self, *arguments: str, environment: Mapping[str, str]) -> str:
+        """Run a command of manage.py to its end and give what it printed; AssertionError if it fails."""
+        done = subprocess.run(
+            [*MANAGE, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=explicit(environment),
+            timeout=COMMAND_SECONDS,
+        )
+        if done.returncode:
+            raise AssertionError(
+                f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-LOG_TAIL:]}"
+            )
+        return done.stdout
+
+    def stop(self) -> None:
+        """Stop everything: the signal goes to all, then each gets its time."""
+        for process in self.processes:
+            process.popen.terminate()
+        for process in self.processes:
+            process.stop()
+
+    def wait_ready(self, url: str, *, process: Process) -> None:
+        """Wait until `url` answers 200, as long as the process that should answer lives."""
+        answer = "no answer"
+
+        def ready() -> bool:
+            nonlocal answer
+            process.check()
+            try:
+                response = httpx.get(url, timeout=5, trust_env=False)
+            except httpx.TransportError as error:
+                answer = repr(error)
+                return False
+            answer = f"{response.status_code} {response.text[:500]}"
+            return response.status_code == httpx.codes.OK
+
+        try:
+            wait_until(ready, what=f"{process.name} to be ready at {url}", seconds=START_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{answer}\n{process.tail}") from None
+
+
+@contextmanager
+def workspace(folder: Path) -> Iterator[Workspace]:
+    """Hold a workspace; in the end everything started in it is stopped."""
+    space = Workspace(folder)
+    try:
+        yield space
+    finally:
+        space.stop()
+
+
+def explicit(environment: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment of a process: what every program needs, and the given settings."""
+    return {
+        **{name: os.environ[name] for name in INHERITED if name in os.environ},
+        "PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}",
+        "PYTHONUNBUFFERED": "1",
+        **environment,
+    }
