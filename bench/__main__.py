@@ -25,8 +25,9 @@ def print_drain() -> None:
 def print_latency() -> None:
     """Percentiles of each rate."""
     print("from before COMMIT to applied, ms")
-    for rate, (median, worst) in latency.run().items():
-        print(f"  at {rate}/s{'':<12}p50 {median:>6.1f}  p99 {worst:>6.1f}", flush=True)
+    for name, rates in latency.run().items():
+        for rate, (median, worst) in rates.items():
+            print(f"  {name:<10}at {rate:>3}/s   p50 {median:>6.1f}  p99 {worst:>6.1f}", flush=True)
 
 
 def print_growth() -> None:

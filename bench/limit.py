@@ -6,6 +6,7 @@ its position in the transaction of a set-wise upsert. It has no partitions, no g
 
 import json
 import multiprocessing
+import time
 from multiprocessing.synchronize import Event
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,7 @@ CREATE TABLE limit_.outbox (
     id bigserial PRIMARY KEY, key text NOT NULL, body text NOT NULL, sent boolean NOT NULL DEFAULT false);
 CREATE INDEX ON limit_.outbox (id) WHERE NOT sent;
 CREATE TABLE limit_.balance (key text PRIMARY KEY, count bigint NOT NULL, last bigint NOT NULL);
+CREATE TABLE limit_.entry (rate int NOT NULL, took double precision NOT NULL);
 CREATE TABLE limit_.cursor (name text PRIMARY KEY, position bigint NOT NULL);
 INSERT INTO limit_.cursor VALUES ('all', 0);
 CREATE FUNCTION limit_.notify() RETURNS trigger LANGUAGE plpgsql AS
@@ -39,6 +41,8 @@ class Tick(msgspec.Struct):
 
     key: str
     number: int
+    rate: int = 0
+    said: float = 0.0
 
 
 class Delivery(msgspec.Struct):
@@ -97,6 +101,9 @@ def consume(database_url: str, broker_url: str, stop: Event) -> None:
             if row and row[0] < delivery.last:
                 keys = [event.key for event in delivery.events]
                 database.execute(UPSERT, [keys, [event.number for event in delivery.events]])
+                calm = [(event.rate, time.time() - event.said) for event in delivery.events if event.rate]
+                if calm:
+                    database.cursor().executemany("INSERT INTO limit_.entry VALUES (%s, %s)", calm)
                 database.execute("UPDATE limit_.cursor SET position = %s WHERE name = 'all'", [delivery.last])
         channel.basic_ack(message.delivery_tag)
 
@@ -144,3 +151,15 @@ def commit(connection: "psycopg.Connection[Any]", count: int, keys: int) -> None
         for number in range(count):
             key = f"key-{number * 7919 % keys}"
             copy.write_row((key, json.dumps({"key": key, "number": number, "filler": "x" * 360})))
+
+
+def say(database_url: str, *, rate: int, count: int) -> None:
+    """Write messages one by one, so many a second."""
+    statement = "INSERT INTO limit_.outbox (key, body) VALUES (%s, %s)"
+    with psycopg.connect(database_url) as connection:
+        started = time.monotonic()
+        for number in range(count):
+            with connection.transaction():
+                event = {"key": f"key-{number % 1000}", "number": number, "rate": rate, "said": time.time()}
+                connection.execute(statement, [event["key"], json.dumps(event)])
+            time.sleep(max(0.0, started + (number + 1) / rate - time.monotonic()))

@@ -258,11 +258,16 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]]) -> No
 @contextmanager
 def _reported_as_operational_error(celery: Celery) -> Iterator[None]:
     """Each transport has errors of its own for a lost connection; kombu translates them only where it retries."""
-    connection = celery.connection_for_write()
     try:
         yield
-    except (*connection.connection_errors, *connection.channel_errors) as error:
+    except _errors_of(celery) as error:
         raise OperationalError(str(error)) from error
+
+
+@cache
+def _errors_of(celery: Celery) -> tuple[type[Exception], ...]:
+    connection = celery.connection_for_write()
+    return (*connection.connection_errors, *connection.channel_errors)
 
 
 @setup_logging.connect(weak=False)

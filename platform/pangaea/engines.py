@@ -6,14 +6,17 @@ needed.
 """
 
 import fcntl
+import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import UUID
 
 import psycopg
 from django.db import connections, transaction
@@ -22,8 +25,23 @@ from django.db.utils import Error
 
 from pangaea import databases
 
-Placement = tuple[int, int, int]
-"""The id of an outbox row, its partition and its position."""
+Sent = tuple[int, int, UUID]
+"""The id of a stream's row, the position sent last and the id of the message there."""
+
+
+class NewMessage(NamedTuple):
+    """A row of the outbox as it is written."""
+
+    message_id: UUID
+    audience: str
+    key: str
+    name: str
+    body: str
+    created_at: datetime
+
+
+Unplaced = tuple[int, str, int]
+"""The id of an outbox row, its audience and its partition: a place but for the position."""
 
 TRANSIENT = ("08", "40001", "40P01", "57P01", "57P02", "57P03")
 """SQLSTATEs (or their class) after which the same transaction may succeed: lost connection, conflict, restart."""
@@ -52,20 +70,35 @@ class Engine(ABC):
     """One database engine, seen by the streams."""
 
     @abstractmethod
+    def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement that every pass or batch needs, as the driver gives them; planned once."""
+
+    @abstractmethod
+    def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
+        """What follows a column in SQL, `{column} {it}`, to find these in it; and its value."""
+
+    @abstractmethod
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
         """Let one transaction at a time publish for each of these keys of the module, until it ends."""
 
     @abstractmethod
-    def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Placement]) -> None:
-        """Write partitions and positions into outbox rows, set-wise."""
+    def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Unplaced]) -> None:
+        """Give those of the rows that still have no position the next ones of their streams, in the order of their ids.
+
+        One transaction under the locks of the stream rows, which makes this the only one to give positions until then.
+        """
+
+    @abstractmethod
+    def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
+        """Note what the broker has, where it is further than was known."""
 
     @abstractmethod
     def bell(self, alias: str) -> Bell:
         """A bell on the outbox behind that alias."""
 
     @abstractmethod
-    def published(self, connection: BaseDatabaseWrapper) -> None:
-        """See to it that the bell rings when this transaction, which inserted into the outbox, has committed."""
+    def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
+        """Lock the message's key, as `lock_keys` does, and put it into the outbox; the bell rings after the commit."""
 
     @abstractmethod
     def ring(self, connection: BaseDatabaseWrapper) -> None:
@@ -83,25 +116,54 @@ class Engine(ABC):
 class PostgreSQL(Engine):
     """Many processes, many writers."""
 
+    def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        connection.ensure_connection()
+        driver: psycopg.Connection[Any] = connection.connection
+        # Behind a pooler of transactions the next one may find a server connection that has prepared nothing.
+        if driver.prepare_threshold is None and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            driver.prepare_threshold = 0
+        with connection.wrap_database_errors:
+            cursor = psycopg.Cursor(driver).execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
+        return "= ANY (%s::text[])", list(texts)
+
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pangaea_lock_keys(%s::text[])", [list(keys)])
 
-    def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Placement]) -> None:
-        ids, partitions, positions = (list(column) for column in zip(*rows, strict=True))
+    def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Unplaced]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE pangaea_outbox SET partition = place.partition, position = place.position "
-                "FROM unnest(%s::bigint[], %s::smallint[], %s::bigint[]) AS place(id, partition, position) "
-                "WHERE pangaea_outbox.id = place.id",
-                [ids, partitions, positions],
+                "SELECT pangaea_place(%s::bigint[], %s::smallint[])",
+                [[row[0] for row in rows], [row[2] for row in rows]],
             )
+
+    def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
+        ids, positions, message_ids = (list(column) for column in zip(*sent, strict=True))
+        self.rows(
+            connection,
+            "UPDATE pangaea_stream SET sent = new.sent, sent_id = new.sent_id "
+            "FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS new (id, sent, sent_id) "
+            "WHERE pangaea_stream.id = new.id AND pangaea_stream.sent < new.sent",
+            ids,
+            positions,
+            message_ids,
+        )
 
     def bell(self, alias: str) -> Bell:
         return _NotifyBell(alias)
 
-    def published(self, connection: BaseDatabaseWrapper) -> None:
-        """Nothing to do: the trigger on the outbox notifies, without another round trip."""
+    append_sql = """
+        WITH locked AS MATERIALIZED (SELECT pangaea_lock_keys(ARRAY[%s]))
+        INSERT INTO pangaea_outbox (message_id, audience, key, name, body, created_at)
+        SELECT %s::uuid, %s, %s, %s, %s, %s::timestamptz FROM locked
+    """
+
+    def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
+        # In one statement, the lock first: the row's id is drawn for what `locked` has given. The trigger notifies.
+        self.rows(connection, self.append_sql, row.key, *row)
 
     def ring(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
@@ -121,20 +183,50 @@ class PostgreSQL(Engine):
 class SQLite(Engine):
     """One process, one writer at a time (see `pangaea.sqlite`)."""
 
+    def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            return list(cursor.execute(sql, values).fetchall())
+
+    def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
+        return "IN (SELECT value FROM json_each(%s))", json.dumps(list(texts))
+
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
         """Nothing to do: a transaction that writes is alone."""
 
-    def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Placement]) -> None:
+    def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Unplaced]) -> None:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT audience, partition, head FROM pangaea_stream")
+            heads = {(audience, partition): head for audience, partition, head in cursor.fetchall()}
+            for row, audience, partition in rows:
+                cursor.execute(
+                    "UPDATE pangaea_outbox SET partition = %s, position = %s WHERE id = %s AND position IS NULL",
+                    [partition, heads[audience, partition] + 1, row],
+                )
+                heads[audience, partition] += cursor.rowcount
+            cursor.executemany(
+                "UPDATE pangaea_stream SET head = %s WHERE audience = %s AND partition = %s",
+                [(head, *stream) for stream, head in heads.items()],
+            )
+
+    def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
         with connection.cursor() as cursor:
             cursor.executemany(
-                "UPDATE pangaea_outbox SET partition = %s, position = %s WHERE id = %s",
-                [(partition, position, row) for row, partition, position in rows],
+                "UPDATE pangaea_stream SET sent = %s, sent_id = %s WHERE id = %s AND sent < %s",
+                [(position, message_id.hex, stream, position) for stream, position, message_id in sent],
             )
 
     def bell(self, alias: str) -> Bell:
         return _EventBell(alias)
 
-    def published(self, connection: BaseDatabaseWrapper) -> None:
+    def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
+        self.rows(
+            connection,
+            "INSERT INTO pangaea_outbox (message_id, audience, key, name, body, created_at) "
+            "VALUES (%s, %s, %s, %s, %s, %s)",
+            row.message_id.hex,
+            *row[1:-1],
+            connection.ops.adapt_datetimefield_value(row.created_at),
+        )
         self.ring(connection)
 
     def ring(self, connection: BaseDatabaseWrapper) -> None:

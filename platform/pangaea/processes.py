@@ -144,6 +144,7 @@ def run_worker(queues: Sequence[str]) -> None:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
+        optimization="default",
         loglevel="WARNING",
         quiet=True,
     )

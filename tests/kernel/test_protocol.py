@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from pangaea import engines
-from pangaea.inbox import consume, cursors, dead_letters
+from pangaea.inbox import consume, cursors, held
 from pangaea.inbox.cursors import Verdict
 from pangaea.inbox.models import Cursor
 from pangaea.messages import Batch
@@ -130,8 +130,8 @@ class TestAnySchedule:
 
 
 def without_key_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = next(name for name in vars(engines.PostgreSQL) if name.startswith("lock_key"))
-    monkeypatch.setattr(engines.PostgreSQL, lock, lambda *_: None)
+    unlocked = engines.PostgreSQL.append_sql.replace("pangaea_lock_keys(ARRAY[%s])", "%s::text")
+    monkeypatch.setattr(engines.PostgreSQL, "append_sql", unlocked)
 
 
 def without_gap(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +156,8 @@ def without_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_park_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "keys_parked", lambda *_: set())
+    lock = held.lock
+    monkeypatch.setattr(held, "lock", lambda *args: (lock(*args)[0], set()))
 
 
 def without_chain(monkeypatch: pytest.MonkeyPatch) -> None:

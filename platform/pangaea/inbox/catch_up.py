@@ -20,13 +20,9 @@ def request(cursor: Cursor) -> CatchUp | None:
 
     The caller holds the cursor's lock and saves it.
     """
-    moment = timezone.now()
-    if cursor.requested_at is not None:
-        # An age below zero is a clock that was set back.
-        age = moment - cursor.requested_at
-        if timedelta(0) <= age < settings.PANGAEA.catch_up_renewal:
-            return None
-    cursor.requested_at = moment
+    if is_outstanding(cursor):
+        return None
+    cursor.requested_at = timezone.now()
     cursor.requested_from = cursor.position
     log.info(
         "asks for what it missed",
@@ -43,6 +39,14 @@ def request(cursor: Cursor) -> CatchUp | None:
         position=cursor.position,
         message_id=cursor.message_id,
     )
+
+
+def is_outstanding(cursor: Cursor) -> bool:
+    """Whether a request is under way that still makes progress."""
+    if cursor.requested_at is None:
+        return False
+    # An age below zero is a clock that was set back.
+    return timedelta(0) <= timezone.now() - cursor.requested_at < settings.PANGAEA.catch_up_renewal
 
 
 def ended(cursor: Cursor, *, asked: int | None) -> None:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pangaea import engines, modules
 from pangaea.errors import LethalMessage, MalformedMessage
-from pangaea.inbox import attempts, catch_up, dead_letters, shadows
+from pangaea.inbox import attempts, catch_up, dead_letters, held, shadows
 from pangaea.inbox.batches import Place, decode
 from pangaea.inbox.cursors import Verdict, judge
 from pangaea.inbox.dead_letters import describe
@@ -103,6 +103,8 @@ def apply(subscription: Subscription, batch: Batch, places: list[Place]) -> Catc
         # Instead of asking whether the connection lives: the next statement shows it, and `_retrying` opens another.
         connections[alias].health_check_done = True  # type: ignore[attr-defined] # django-stubs omit it
     attempt = _retrying(alias, lambda: attempts.begin(subscription, batch))
+    if attempt is None and _retrying(alias, lambda: _changes_nothing(subscription, batch, places)):
+        return None
     with attempts.surviving(attempt):
         if attempt and (attempt.culprit or attempt.number > settings.PANGAEA.deaths_at_most):
             log.warning("batch ended its process", subscription=subscription.name, times=attempt.number - 1)
@@ -161,15 +163,27 @@ def _one_by_one(batch: Batch, places: list[Place]) -> Iterator[tuple[Place, Batc
         before = place.id
 
 
+def _changes_nothing(subscription: Subscription, batch: Batch, places: list[Place]) -> bool:
+    """Whether a batch that brings nothing to apply leaves the cursor as it is: found out without the lock."""
+    cursor = held.look(subscription, batch)
+    if cursor is None:
+        return False
+    verdict = _judge(cursor, batch, places)
+    if verdict is Verdict.KNOWN:
+        return batch.head <= cursor.head and batch.asked != cursor.position
+    # What is live beyond a gap says nothing that the answer on its way will not say.
+    return verdict in {Verdict.GAP, Verdict.VERIFY} and batch.asked is None and catch_up.is_outstanding(cursor)
+
+
 def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) -> CatchUp | None:
     with transaction.atomic(using=subscription.module):
-        cursor = _lock(subscription, batch)
+        cursor, stopped = held.lock(subscription, batch, {place.key for place in places})
         cursor.head = max(cursor.head, batch.head)
         request = None
+        asked_at = cursor.requested_at
         match _judge(cursor, batch, places):
             case Verdict.APPLY:
                 fresh = [place for place in places if place.position > cursor.position]
-                stopped = dead_letters.keys_parked(cursor, {place.key for place in fresh})
                 free = [place for place in fresh if place.key not in stopped]
                 handle(subscription, ((place.position, place.open()) for place in free), audience=batch.audience)
                 for place in fresh:
@@ -185,7 +199,10 @@ def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) 
                 _stop(cursor, Cursor.State.DIVERGED)
             case Verdict.BELOW_FLOOR:
                 _stop(cursor, Cursor.State.BELOW_FLOOR)
-        cursor.save()
+        if cursor.state == Cursor.State.ACTIVE and asked_at is None and cursor.requested_at is None:
+            held.move(cursor)
+        else:
+            cursor.save()
     return request
 
 
@@ -215,11 +232,11 @@ def _park(subscription: Subscription, batch: Batch, place: Place, failure: Excep
 def _take(subscription: Subscription, batch: Batch, place: Place, *, failure: Exception | None = None) -> bool:
     """One message in its own transaction: handled, or parked after a failure. False if the cursor is elsewhere."""
     with transaction.atomic(using=subscription.module):
-        cursor = _lock(subscription, batch)
+        cursor, stopped = held.lock(subscription, batch, {place.key})
         if _judge(cursor, batch, [place]) is not Verdict.APPLY:
             return False
         cursor.head = max(cursor.head, batch.head)
-        if dead_letters.keys_parked(cursor, {place.key}):
+        if stopped:
             dead_letters.park(cursor, place)
         elif failure:
             dead_letters.park(cursor, place, failure)
@@ -234,21 +251,6 @@ def _judge(cursor: Cursor, batch: Batch, places: list[Place]) -> Verdict:
     if cursor.state != Cursor.State.ACTIVE:
         return Verdict.KNOWN
     return judge(cursor.position, cursor.message_id, batch, [place.id for place in places])
-
-
-def _lock(subscription: Subscription, batch: Batch) -> Cursor:
-    cursors = Cursor.objects.using(subscription.module)
-    place = {
-        "subscription": subscription.name,
-        "source": batch.source,
-        "audience": batch.audience,
-        "partition": batch.partition,
-    }
-    cursor = cursors.select_for_update().filter(**place).first()
-    if cursor is None:
-        cursors.bulk_create([Cursor(**place)], ignore_conflicts=True)
-        cursor = cursors.select_for_update().get(**place)
-    return cursor
 
 
 def _advance(cursor: Cursor, place: Place) -> None:

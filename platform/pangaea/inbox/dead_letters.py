@@ -27,13 +27,6 @@ State = DeadLetter.State
 STREAM = ("subscription", "source", "audience", "partition")
 
 
-def keys_parked(cursor: Cursor, keys: set[str]) -> set[str]:
-    """Those of the keys that have a parked message on the cursor's stream."""
-    return set(
-        DeadLetter.objects.using(cursor._state.db).filter(**_place(cursor), key__in=keys).values_list("key", flat=True)
-    )
-
-
 def park(cursor: Cursor, place: Place, failure: Exception | None = None) -> None:
     """Set a message aside, with why it failed; without a failure it waits behind an earlier one of its key."""
     letter = DeadLetter(

@@ -128,11 +128,13 @@ class DiscardedLetter(Place):
 class Attempt(Place):
     """What was last begun on a stream, written before handlers run; it tells of a process that did not live to its end.
 
-    `number` attempts began at this cursor position, the last one as `token`; `alone`: at the next message only.
+    `number` attempts began at this cursor position, the last one as `token`; it goes on up to the position `until`
+    without writing again. `alone`: at the next message only.
     """
 
     pk = models.CompositePrimaryKey("subscription", "source", "audience", "partition")
     position = models.BigIntegerField()
+    until = models.BigIntegerField()
     number = models.IntegerField()
     alone = models.BooleanField()
     token = models.CharField(max_length=32)

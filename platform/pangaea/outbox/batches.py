@@ -1,14 +1,17 @@
 """Batches as they leave: read from the outbox and joined as bytes, no payload parsed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
 import structlog
 from django.conf import settings
+from django.db import connections
 
+from pangaea import engines
 from pangaea.messages import Batch
-from pangaea.outbox.models import OutboxMessage, Stream
+from pangaea.outbox.models import Stream
 
 log = structlog.get_logger()
 
@@ -32,32 +35,71 @@ class Outgoing:
         return _outgoing(stream, header, [], stream.sent, stream.sent_id)
 
 
-def read_batch(
-    module: str, stream: Stream, *, after: int, before: UUID | None, to: str | None = None, asked: int | None = None
-) -> Outgoing | None:
-    """The next messages of the stream after that position, up to its head (live) or to what was sent (an answer).
+def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, to: str, asked: int) -> Outgoing | None:
+    """The messages of the stream after that position that were sent, as many as a batch takes: a part of an answer.
 
     None when the very next one is not there: somebody has deleted rows. To send what follows in its place would make
     every later message another one than its position says.
     """
-    until = stream.sent if to else stream.head
-    rows = list(
-        OutboxMessage.objects.using(module)
-        .filter(
-            audience=stream.audience,
-            partition=stream.partition,
-            position__gt=after,
-            position__lte=min(until, after + settings.PANGAEA.relay_batch),
-        )
-        .order_by("position")
-        .values_list("position", "message_id", "body")
+    rows = _read(module, [(stream, after, stream.sent)])[stream.pk]
+    return _whole(module, stream, rows, after=after, before=before, to=to, asked=asked)
+
+
+def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
+    """The next batch of each of these streams, which all have messages to send; none of one with a hole there."""
+    rows = _read(module, [(stream, stream.sent, stream.head) for stream in streams])
+    batches = (
+        _whole(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id, to=None, asked=None)
+        for stream in streams
     )
+    return [batch for batch in batches if batch]
+
+
+_READ = """
+WITH wanted (stream, audience, part, after, until) AS (VALUES %s)
+SELECT stream, position, message_id, body FROM wanted
+JOIN pangaea_outbox AS outbox ON outbox.audience = wanted.audience AND partition = part
+    AND position > after AND position <= until
+ORDER BY stream, position
+"""
+_Row = tuple[int, UUID | str, str]
+
+
+def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, list[_Row]]:
+    """Position, id and body of each stream's next messages after the one number and up to the other, in one query."""
+    found: dict[int, list[_Row]] = {stream.pk: [] for stream, _, _ in wanted}
+    if not wanted:
+        return found
+    limit = settings.PANGAEA.relay_batch
+    places = [
+        (stream.pk, stream.audience, stream.partition, after, min(until, after + limit))
+        for stream, after, until in wanted
+    ]
+    statement = _READ % ", ".join(["(%s, %s, %s, %s, %s)"] * len(places))
+    values = [value for place in places for value in place]
+    for stream, *row in engines.of(module).rows(connections[module], statement, *values):
+        found[stream].append(tuple(row))
+    return found
+
+
+def _whole(
+    module: str,
+    stream: Stream,
+    rows: Sequence[_Row],
+    *,
+    after: int,
+    before: UUID | None,
+    to: str | None,
+    asked: int | None,
+) -> Outgoing | None:
     whole = [row for expected, row in enumerate(rows, after + 1) if row[0] == expected]
     if not whole:
         log.error("outbox has a hole", module=module, stream=str(stream), position=after + 1)
         return None
     header = _header(module, stream, first=after + 1, before=before, to=to, asked=asked)
-    return _outgoing(stream, header, [body for _, _, body in whole], after + len(whole), whole[-1][1])
+    # SQLite gives an id as its digits.
+    last_id = UUID(str(whole[-1][1]))
+    return _outgoing(stream, header, [body for _, _, body in whole], after + len(whole), last_id)
 
 
 def _header(

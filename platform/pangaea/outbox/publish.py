@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from django.apps import apps
 from django.db import connections
 
 from pangaea import engines, messages, modules, telemetry
@@ -29,8 +28,6 @@ def publish(message: Event | Command, *, key: str) -> UUID:
     module = _sender(message)
     connection = connections[module]
     _check(message, module, key)
-    # The lock comes before the row's id is drawn: else two writers of a key could be sequenced against their commits.
-    engines.of(module).lock_keys(connection, [key])
     envelope = Envelope(
         id=uuid7(),
         source=module,
@@ -41,16 +38,17 @@ def publish(message: Event | Command, *, key: str) -> UUID:
         correlationid=telemetry.correlation_id(),
         data=msgspec.Raw(msgspec.json.encode(message)),
     )
-    # Django's model registry is not ready when modules import this file.
-    outbox = apps.get_model("pangaea", "OutboxMessage")
-    outbox._default_manager.using(module).create(
-        message_id=envelope.id,
-        audience=messages.audience_of(message),
-        key=key,
-        name=message.wire_name,
-        body=msgspec.json.encode(envelope).decode(),
+    engines.of(module).append(
+        connection,
+        engines.NewMessage(
+            message_id=envelope.id,
+            audience=messages.audience_of(message),
+            key=key,
+            name=message.wire_name,
+            body=msgspec.json.encode(envelope).decode(),
+            created_at=envelope.time,
+        ),
     )
-    engines.of(module).published(connection)
     return envelope.id
 
 

@@ -15,15 +15,16 @@ from typing import Protocol
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import connections
 from django.db.utils import DatabaseError, InterfaceError
 
 from pangaea import engines
 from pangaea.heartbeat import Pulse, State
 from pangaea.messages import EVERYBODY, PARTITIONS
 from pangaea.outbox import replay, retention
-from pangaea.outbox.batches import Outgoing, read_batch
-from pangaea.outbox.models import OutboxMessage, Stream
+from pangaea.outbox.batches import Outgoing, read_live
+from pangaea.outbox.models import CatchUpRequest, Stream
+from pangaea.rows import columns, instances
 
 log = structlog.get_logger()
 
@@ -34,6 +35,9 @@ class Carrier(Protocol):
     def __call__(self, batches: Sequence[Outgoing], /) -> None:
         """Raise when any of them may not have arrived; all will be sent again."""
 
+
+UNPLACED = "SELECT id, audience, key FROM pangaea_outbox WHERE position IS NULL ORDER BY id LIMIT %s"
+STREAMS = "SELECT {}, EXISTS (SELECT 1 FROM pangaea_catch_up_request) FROM pangaea_stream ORDER BY id"
 
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts at most."""
@@ -61,6 +65,7 @@ class Relay:
         self.module = module
         self._carry = carry
         self._announcements = Announcements()
+        self._audiences: set[str] = set()
         self._pulse = pulse or Pulse(module)
         self._last_failure = 0.0
         self._prune_at = monotonic() + PRUNE_INTERVAL
@@ -114,88 +119,72 @@ class Relay:
             log.warning("relay interrupted", module=self.module, error=str(error), exc_info=error)
 
     def step(self) -> bool:
-        """One pass. True when there may be more to do at once."""
-        placed = self.sequence()
-        sent = self.send()
-        return placed or sent
+        """One pass. True when more is waiting than one pass takes: do another at once."""
+        full = self.sequence()
+        unfinished = self.send()
+        return full or unfinished
 
     def sequence(self) -> bool:
-        """Give the rows that have no place yet their partition and position."""
-        with transaction.atomic(using=self.module):
-            # Locking the streams first makes this the only one to give positions until it commits.
-            streams = {
-                (stream.audience, stream.partition): stream
-                for stream in Stream.objects.using(self.module).select_for_update().order_by("id")
-            }
-            rows = list(
-                OutboxMessage.objects.using(self.module)
-                .filter(position__isnull=True)
-                .order_by("id")
-                .values_list("id", "audience", "key")[: settings.PANGAEA.relay_pass]
+        """Give the rows that have no place yet their partition and position. True when there may be more of them.
+
+        They are found without a lock; which of them still has no place is asked again once the streams are locked.
+        What is found is whole as far as it goes: of one key, a row that comes earlier was committed earlier.
+        """
+        limit = settings.PANGAEA.relay_pass
+        connection = connections[self.module]
+        found = engines.of(self.module).rows(connection, UNPLACED, limit)
+        rows = [(row, audience, partition_of(key)) for row, audience, key in found]
+        self._provide_streams({EVERYBODY}.union(audience for _, audience, _ in rows))
+        if rows:
+            engines.of(self.module).place(connection, rows)
+        return len(rows) == limit
+
+    def _provide_streams(self, audiences: set[str]) -> None:
+        if missing := audiences - self._audiences:
+            Stream.objects.using(self.module).bulk_create(
+                [
+                    Stream(audience=audience, partition=partition, partitions=PARTITIONS)
+                    for audience in sorted(missing)
+                    for partition in range(PARTITIONS)
+                ],
+                ignore_conflicts=True,
             )
-            strangers = {audience for _, audience, _ in rows} - {audience for audience, _ in streams}
-            if strangers or not streams:
-                missing = strangers | {EVERYBODY}
-            else:
-                missing = set()
-                self._place(rows, streams)
-        if missing:
-            self._create_streams(missing)
-            return self.sequence()
-        return bool(rows)
-
-    def _place(self, rows: Sequence[tuple[int, str, str]], streams: dict[tuple[str, int], Stream]) -> None:
-        if not rows:
-            return
-        placements, grown = [], {}
-        for row, audience, key in rows:
-            partition = partition_of(key)
-            stream = streams[audience, partition]
-            stream.head += 1
-            grown[stream.pk] = stream
-            placements.append((row, partition, stream.head))
-        engines.of(self.module).place(connections[self.module], placements)
-        for stream in grown.values():
-            Stream.objects.using(self.module).filter(pk=stream.pk).update(head=stream.head)
-
-    def _create_streams(self, audiences: set[str]) -> None:
-        Stream.objects.using(self.module).bulk_create(
-            [
-                Stream(audience=audience, partition=partition, partitions=PARTITIONS)
-                for audience in sorted(audiences)
-                for partition in range(PARTITIONS)
-            ],
-            ignore_conflicts=True,
-        )
 
     def send(self) -> bool:
-        """Answer requests, send what is new, announce what is idle; then settle. True when something new went out."""
-        # In this order: an asker is never ahead of a stream that was read after its request, or it would seem diverged.
-        requests = replay.outstanding(self.module)
-        streams = list(Stream.objects.using(self.module).order_by("id"))
+        """Answer requests, send what is new, announce what is idle; then settle. True when some is left to send."""
+        requests, streams = self._look()
+        self._audiences = {stream.audience for stream in streams}
         outgoing = replay.answers(self.module, requests, streams)
-        idle: list[Stream] = []
-        live: list[Outgoing] = []
-        for stream in streams:
-            if stream.sent < stream.head:
-                batch = read_batch(self.module, stream, after=stream.sent, before=stream.sent_id)
-                live.extend([batch] if batch else [])
-            elif self._announcements.due(stream):
-                idle.append(stream)
-                outgoing.batches.append(Outgoing.announcement(self.module, stream))
+        waiting = [stream for stream in streams if stream.sent < stream.head]
+        live = read_live(self.module, waiting)
+        idle = [stream for stream in streams if stream.sent >= stream.head and self._announcements.due(stream)]
+        outgoing.batches.extend(Outgoing.announcement(self.module, stream) for stream in idle)
         if outgoing.batches or live:
             self._carry([*outgoing.batches, *live])
         self._settle(live)
         for stream in idle:
             self._announcements.announced(stream)
         outgoing.settle()
-        return bool(live) or outgoing.unfinished
+        reached = {batch.stream: batch.last for batch in live}
+        return outgoing.unfinished or any(reached.get(stream.pk, stream.head) < stream.head for stream in waiting)
+
+    def _look(self) -> tuple[list[CatchUpRequest], list[Stream]]:
+        # An asker is never ahead of a stream that was read after its request, or it would seem diverged. As a rule
+        # there is no request, which the streams' query says of the same moment.
+        engine, connection = engines.of(self.module), connections[self.module]
+        rows = engine.rows(connection, STREAMS.format(columns(Stream)))
+        requests: list[CatchUpRequest] = []
+        if any(asked for *_, asked in rows):
+            requests = list(CatchUpRequest.objects.using(self.module).order_by("id"))
+            rows = engine.rows(connection, STREAMS.format(columns(Stream)))
+        return requests, instances(Stream, self.module, (row[:-1] for row in rows))
 
     def _settle(self, live: Sequence[Outgoing]) -> None:
+        if not live:
+            return
+        sent = [(batch.stream, batch.last, batch.last_id) for batch in live if batch.last_id]
+        engines.of(self.module).settle(connections[self.module], sent)
         for batch in live:
-            Stream.objects.using(self.module).filter(pk=batch.stream, sent__lt=batch.last).update(
-                sent=batch.last, sent_id=batch.last_id
-            )
             self._announcements.sent(batch.stream)
 
 

@@ -83,11 +83,6 @@ class Answers:
             table.filter(pk=request.pk, asked=request.asked, position=request.position).delete()
 
 
-def outstanding(module: str) -> list[CatchUpRequest]:
-    """The requests that are not answered to their end."""
-    return list(CatchUpRequest.objects.using(module).order_by("id"))
-
-
 def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[Stream]) -> Answers:
     """The next batch of every request; several, where no live message waits meanwhile."""
     result = Answers(module)
