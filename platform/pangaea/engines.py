@@ -163,7 +163,8 @@ class PostgreSQL(Engine):
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
         # In one statement, the lock first: the row's id is drawn for what `locked` has given. The trigger notifies.
-        self.rows(connection, self.append_sql, row.key, *row)
+        with connection.cursor() as cursor:
+            cursor.execute(self.append_sql, [row.key, *row])
 
     def ring(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
@@ -198,6 +199,8 @@ class SQLite(Engine):
             cursor.execute("SELECT audience, partition, head FROM pangaea_stream")
             heads = {(audience, partition): head for audience, partition, head in cursor.fetchall()}
             for row, audience, partition in rows:
+                if (audience, partition) not in heads:  # its stream is gone; the next pass has another
+                    continue
                 cursor.execute(
                     "UPDATE pangaea_outbox SET partition = %s, position = %s WHERE id = %s AND position IS NULL",
                     [partition, heads[audience, partition] + 1, row],

@@ -121,8 +121,51 @@ class TestALethalMessage:
         wire.pump()
         assert ledger.numbers() == [1, 2]
 
+    def test_is_found_behind_batches_for_which_nothing_was_written(
+        self, ledger: LethalLedger, worker: Worker, settings: Settings
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, relay_batch=1)
+        ledger.lethal = {4}
+        say("a", 1, 2, 3, 4)
+        say(NEIGHBOUR, 5)
+        worker.work()
+
+        assert ledger.numbers() == [1, 2, 3, 5]
+        assert [row[2] for row in summary()] == ["dead"]
+        assert worker.deaths == 4
+
+    def test_that_died_elsewhere_on_the_way_is_counted_anew(
+        self, ledger: LethalLedger, worker: Worker, settings: Settings
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, relay_batch=1)
+        say("a", *range(1, 7))
+        for lethal in (2, 4, 6):
+            ledger.lethal = {lethal}
+            worker.work(lives=2)
+            assert Attempt.objects.using(LISTENER).get().number == 2
+            ledger.lethal = set()
+        worker.work()
+
+        assert ledger.numbers() == [1, 2, 3, 4, 5, 6]
+        assert letters() == []
+
 
 class TestWritingDown:
+    def test_is_done_once_for_batches_that_follow_one_another(
+        self, wire: Wire, ledger: LethalLedger, settings: Settings
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, relay_batch=1)
+        say("a", 1, 2, 3)
+        while wire.relay.step():
+            pass
+        tokens = set()
+        for batch in wire.batches:
+            wire.deliver(batch)
+            tokens.add(Attempt.objects.using(LISTENER).get().token)
+
+        assert ledger.numbers() == [1, 2, 3]
+        assert len(tokens) == 1
+
     def test_costs_one_statement_a_batch_and_none_for_what_is_known(self, wire: Wire, ledger: LethalLedger) -> None:
         say("a", 1)
         while wire.relay.step():

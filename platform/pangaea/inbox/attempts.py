@@ -82,6 +82,7 @@ def begin(subscription: Subscription, batch: Batch) -> Attempt | None:
     # Not there until this batch, too, has come back: a process that is about to end has nothing under way.
     before = _under_way.pop(stream, None)
     if before and batch.first == before.last + 1 and batch.last <= before.until:
+        _survived.pop(stream, None)
         return replace(before, last=batch.last)
     token, known = uuid4().hex, _survived.get(stream, "")
     until = batch.last + AHEAD
