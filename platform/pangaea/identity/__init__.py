@@ -1,8 +1,10 @@
-"""Who is asking.
+"""Who is asking: a person by an access token, a service by a certificate.
 
 principal       the caller, as a view sees it
 keys            the keys that sign and verify: this process's own, or another process's by JWKS
 tokens          issue and verify access tokens (JWT, ES256)
 authentication  the bearer scheme for DRF
 permissions     what a token's scopes allow
+spiffe          the names by which services know each other
+certificates    a development authority, and certificates with those names
 """

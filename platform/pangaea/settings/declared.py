@@ -12,6 +12,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from environ import Env, FileAwareMapping
 
+from pangaea.errors import Misconfigured
+from pangaea.identity import spiffe
+
 
 def setting(default: Any, why: str, *, env: str | None = None, secret: bool = False) -> Any:
     """A field of Declared: read from `env` (the field's name in capitals by default), else `default`."""
@@ -69,11 +72,31 @@ class Declared:
     jwks_url: str = setting(
         "", "Where to fetch the keys that verify access tokens: the users service's /.well-known/jwks.json."
     )
+    jwks_identity: str = setting(
+        "users",
+        "Who must answer at JWKS_URL when TLS_CERTIFICATE is set: a SPIFFE id, or a name in the trust domain.",
+    )
     access_token_lifetime: timedelta = setting(
         timedelta(minutes=10),
         "Access tokens are not looked up, so this is how long a deactivated account keeps access.",
     )
     refresh_token_lifetime: timedelta = setting(timedelta(days=30), "How long a login lasts without being used.")
+
+    trust_domain: str = setting(
+        "pangaea.local",
+        "The domain of the SPIFFE ids by which services know each other: spiffe://pangaea.local/orders.",
+    )
+    tls_certificate: str = setting(
+        "",
+        "File with this service's certificate chain (PEM). With it the web process speaks TLS alone, and only with "
+        "callers that bring a certificate; read again whenever it changes. TLS_KEY and TLS_CA go with it.",
+    )
+    tls_key: str = setting("", "File with the key of TLS_CERTIFICATE (PEM, without a passphrase).")
+    tls_ca: str = setting("", "File with the authorities (PEM) that callers' certificates must come from.")
+    accepted_callers: tuple[str, ...] = setting(
+        ("gateway",),
+        "Who may call this service when TLS_CERTIFICATE is set: SPIFFE ids, or names in the trust domain.",
+    )
 
     log_level: str = setting("INFO", "Threshold of the log: DEBUG, INFO, WARNING or ERROR.")
     local_state_dir: str = setting(".local", "Where the local profile keeps its SQLite files and its generated keys.")
@@ -218,4 +241,25 @@ def _unsafe(values: Mapping[str, Any]) -> list[str]:
         wrong.append("QUEUES_PER_MODULE is at most 8: a stream has eight partitions.")
     if values["log_level"] not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         wrong.append(f"LOG_LEVEL is {values['log_level']!r}; use DEBUG, INFO, WARNING or ERROR.")
+    wrong += _unsafe_identities(values)
+    return wrong
+
+
+def _unsafe_identities(values: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    files = {name: values[name.lower()] for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA")}
+    if missing := [name for name, path in files.items() if not path]:
+        if len(missing) < len(files):
+            wrong.append(f"{' and '.join(missing)} must be set too: TLS_CERTIFICATE, TLS_KEY and TLS_CA go together.")
+    elif values["jwks_url"].startswith("http://"):
+        wrong.append("JWKS_URL must be https:// where TLS_CERTIFICATE is set: keys read in clear can be exchanged.")
+    for name, texts in {
+        "ACCEPTED_CALLERS": values["accepted_callers"],
+        "JWKS_IDENTITY": (values["jwks_identity"],),
+        "TRUST_DOMAIN": (f"{spiffe.SCHEME}{values['trust_domain']}/any",),
+    }.items():
+        try:
+            spiffe.identities(values["trust_domain"], texts)
+        except Misconfigured as error:
+            wrong.append(f"{name}: {error}")
     return wrong
