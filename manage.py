@@ -25,7 +25,13 @@ def main() -> None:
     except ImportError as error:
         message = "Django is not installed for this Python. `make run` sets everything up in .venv; or activate yours."
         raise SystemExit(message) from error
-    execute_from_command_line(sys.argv)
+    if sys.argv[1:2] == ["config"]:
+        # Django knows a project's commands only once its settings are loaded; this one is for when they refuse to.
+        from pangaea.management.commands.config import Command
+
+        Command().run_from_argv(sys.argv)
+    else:
+        execute_from_command_line(sys.argv)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,10 @@ from psycopg import sql
 
 from pangaea import modules
 from pangaea.errors import Misuse
-from pangaea.settings.declared import file_aware
 
 KERNEL = "pangaea"
 POSTGRESQL = "django.db.backends.postgresql"
 SQLITE = "pangaea.sqlite"
-
-
-def own_url(environ: Mapping[str, str], label: str) -> str:
-    """`<MODULE>_DATABASE_URL`, or the content of the file in `<MODULE>_DATABASE_URL_FILE`; empty without both."""
-    return str(file_aware(environ).str(f"{label.upper()}_DATABASE_URL", default="")).strip()
 
 
 def configure(

@@ -32,6 +32,15 @@ def signing_key() -> ECKey:
     return keys[0]
 
 
+def problem(material: str) -> str:
+    """Why that text cannot be SIGNING_KEY; empty if it can. Quotes nothing of it."""
+    try:
+        _own(material)
+    except Misconfigured as error:
+        return str(error)
+    return ""
+
+
 def public_jwks() -> dict[str, list[dict[str, object]]]:
     """The public halves of this process's own keys as a JWK Set (RFC 7517); no keys, an empty set."""
     return {"keys": [dict(key.as_dict(private=False)) for key in _own(settings.PANGAEA.signing_key)]}

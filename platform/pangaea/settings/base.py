@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
-from pangaea import databases, modules
+from pangaea import databases
 from pangaea.settings import admin, edge
 from pangaea.settings.declared import Declared
+from pangaea.settings.profiles import Configuration
 
 DJANGO_APPS = [
     "unfold",
@@ -22,13 +21,13 @@ DJANGO_APPS = [
 ]
 
 
-def compose(declared: Declared, *, database_urls: dict[str, str], debug: bool) -> dict[str, Any]:
-    """Django's settings for one process. `database_urls` maps each alias to its URL.
+def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
+    """Django's settings for one process.
 
     Besides these a profile sets PANGAEA, the configuration itself, and PANGAEA_IN_PROCESS: whether runserver carries
     the messages too.
     """
-    labels = installed_labels(declared)
+    declared = configuration.declared
     return {
         "DEBUG": debug,
         "SECRET_KEY": declared.secret_key,
@@ -37,7 +36,7 @@ def compose(declared: Declared, *, database_urls: dict[str, str], debug: bool) -
         "INSTALLED_APPS": [
             "pangaea",
             "pangaea.ops",
-            *(f"{declared.modules_package}.{label}" for label in labels),
+            *(f"{declared.modules_package}.{label}" for label in configuration.labels),
             *DJANGO_APPS,
         ],
         "MIDDLEWARE": [
@@ -67,7 +66,9 @@ def compose(declared: Declared, *, database_urls: dict[str, str], debug: bool) -
             },
         ],
         "DATABASES": databases.configure(
-            database_urls, shared_url=declared.database_url, connection_age=declared.database_connection_age
+            configuration.database_urls,
+            shared_url=declared.database_url,
+            connection_age=declared.database_connection_age,
         ),
         "DATABASE_ROUTERS": ["pangaea.databases.Router"],
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
@@ -99,45 +100,6 @@ def compose(declared: Declared, *, database_urls: dict[str, str], debug: bool) -
     }
 
 
-def installed_labels(declared: Declared) -> list[str]:
-    """The modules this process runs. Raises ImproperlyConfigured for a name that is no package in `modules/`."""
-    present = modules.discover(declared.modules_package)
-    unknown = sorted(set(declared.modules) - set(present))
-    if unknown:
-        there = ", ".join(present) or "none"
-        message = f"PANGAEA_MODULES names {', '.join(unknown)}; in {declared.modules_package} there are: {there}."
-        raise ImproperlyConfigured(message)
-    return list(declared.modules) or present
-
-
-def urls_from(environ: dict[str, str], declared: Declared) -> dict[str, str]:
-    """The URL of every alias: `<MODULE>_DATABASE_URL`, else DATABASE_URL. A lone module's own one holds `ops` too."""
-    labels = installed_labels(declared)
-    own = {label: databases.own_url(environ, label) for label in labels}
-    missing = [f"{label.upper()}_DATABASE_URL" for label in labels if not (own[label] or declared.database_url)]
-    if missing:
-        raise ImproperlyConfigured("The configuration is incomplete:\n  - set DATABASE_URL, or " + ", ".join(missing))
-    lone = own[labels[0]] if len(labels) == 1 else ""
-    default = declared.database_url or lone
-    if not default:
-        why = "set DATABASE_URL: with several modules, the operators' tables need it."
-        raise ImproperlyConfigured(f"The configuration is incomplete:\n  - {why}")
-    return {"default": default} | {label: own[label] or declared.database_url for label in labels}
-
-
-def hardened(declared: Declared) -> dict[str, Any]:
-    """What a deployment that strangers reach adds. Raises ImproperlyConfigured naming everything unsafe at once."""
-    wrong = []
-    if len(declared.secret_key) < 50 or len(set(declared.secret_key)) < 5:  # noqa: PLR2004 - Django's own measure, W009
-        wrong.append("SECRET_KEY is short or repetitive: 50 random characters or more.")
-    if "*" in declared.allowed_hosts:
-        wrong.append("ALLOWED_HOSTS is '*', which lets anybody forge links: name the hosts.")
-    if not declared.broker_url.startswith(("amqp://", "amqps://", "redis://", "rediss://", "unix://")):
-        wrong.append(
-            "BROKER_URL must be amqp(s):// or redis(s)://: other processes cannot reach a bus inside this one."
-        )
-    if not (declared.signing_key or declared.jwks_url):
-        wrong.append("SIGNING_KEY (where users runs) or JWKS_URL (elsewhere) is needed to verify access tokens.")
-    if wrong:
-        raise ImproperlyConfigured("The configuration is incomplete or unsafe:\n  - " + "\n  - ".join(wrong))
+def deployed(declared: Declared) -> dict[str, Any]:
+    """What a deployment that strangers reach adds."""
     return {"SESSION_COOKIE_HTTPONLY": True, "SECURE_HSTS_SECONDS": 0 if not declared.secure_cookies else 31_536_000}

@@ -1,24 +1,36 @@
-"""Every environment variable that Pangaea reads: its type, its default, and why.
+"""Every environment variable that Pangaea reads: its type, its default, its form, and why.
 
 `docs/settings.md` and `.env.example` are generated from this file. A secret may be given as a file:
-`SECRET_KEY_FILE=/run/secrets/key`. Besides these, `<MODULE>_DATABASE_URL` gives one module a database of its own.
+`SECRET_KEY_FILE=/run/secrets/key`. A process with one module reads `ORDERS_RELAY_BATCH` before `RELAY_BATCH`. Besides
+these, `<MODULE>_DATABASE_URL` gives one module a database of its own.
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-from environ import Env, FileAwareMapping
-
-from pangaea.errors import Misconfigured
-from pangaea.identity import spiffe
+from pangaea.settings import forms
+from pangaea.settings.forms import Form
+from pangaea.settings.reading import examine, refuse
 
 
-def setting(default: Any, why: str, *, env: str | None = None, secret: bool = False) -> Any:
-    """A field of Declared: read from `env` (the field's name in capitals by default), else `default`."""
-    return field(default=default, metadata={"why": why, "env": env, "secret": secret})
+def setting(
+    default: Any,
+    why: str,
+    *,
+    env: str | None = None,
+    secret: bool = False,
+    form: Form | None = None,
+    general: bool = False,
+) -> Any:
+    """A field of Declared: read from `env` (the field's name in capitals by default), else `default`.
+
+    What is not empty has to be of this `form`, each item of a list by itself. A `general` one has no variable for a
+    module alone.
+    """
+    metadata = {"why": why, "env": env, "secret": secret, "form": form, "general": general}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,16 +41,24 @@ class Declared:
         (),
         "Modules of this process, by label, separated by commas. Empty: every package in modules/.",
         env="PANGAEA_MODULES",
+        general=True,
     )
     modules_package: str = setting(
-        "modules", "The Python package whose sub-packages are the modules.", env="PANGAEA_MODULES_PACKAGE"
+        "modules",
+        "The Python package whose sub-packages are the modules.",
+        env="PANGAEA_MODULES_PACKAGE",
+        general=True,
     )
     secret_key: str = setting(
         "", "Django's signing key for sessions of the admin: 50 random characters or more.", secret=True
     )
-    allowed_hosts: tuple[str, ...] = setting((), "Host names this deployment answers to, separated by commas.")
+    allowed_hosts: tuple[str, ...] = setting(
+        (), "Host names this deployment answers to, separated by commas.", form=forms.host
+    )
     csrf_trusted_origins: tuple[str, ...] = setting(
-        (), "Origins (https://host) from which the admin's forms may be sent, when a proxy changes the host."
+        (),
+        "Origins (https://host) from which the admin's forms may be sent, when a proxy changes the host.",
+        form=forms.origin,
     )
     secure_cookies: bool = setting(
         default=True,
@@ -49,32 +69,49 @@ class Declared:
     )
 
     database_url: str = setting(
-        "", "postgres://user:password@host/name: gives every module a schema and a role in one database.", secret=True
+        "",
+        "postgres://user:password@host/name: gives every module a schema and a role in one database.",
+        secret=True,
+        form=forms.database,
+        general=True,  # <MODULE>_DATABASE_URL is not this one for a module, but a database where it logs in as itself
     )
     database_connection_age: timedelta = setting(
         timedelta(seconds=60), "How long a connection is kept between requests; opening one costs several milliseconds."
     )
     broker_url: str = setting(
-        "", "amqp://… or redis://…: the bus. It may lose, repeat and reorder; nothing is kept only there.", secret=True
+        "",
+        "amqp://… or redis://…: the bus. It may lose, repeat and reorder; nothing is kept only there.",
+        secret=True,
+        form=forms.broker,
     )
     broker_prefix: str = setting(
-        "", "Put before every queue and exchange name, so that several installations can share one broker."
+        "",
+        "Put before every queue and exchange name, so that several installations can share one broker.",
+        form=forms.queue_prefix,
     )
 
-    issuer: str = setting("https://pangaea.example", "`iss` of the access tokens: a URL that names this installation.")
-    audience: str = setting("pangaea", "`aud` of the access tokens: who they are meant for.")
+    issuer: str = setting(
+        "https://pangaea.example",
+        "`iss` of the access tokens: a URL that names this installation.",
+        form=forms.http_url,
+    )
+    audience: str = setting("pangaea", "`aud` of the access tokens: who they are meant for.", form=forms.word)
     signing_key: str = setting(
         "",
         "EC P-256 private key (PEM, or a JWK or JWK set; the first one signs) for access tokens. "
         "Needed where the users module runs; elsewhere set JWKS_URL.",
         secret=True,
+        form=forms.signing_key,
     )
     jwks_url: str = setting(
-        "", "Where to fetch the keys that verify access tokens: the users service's /.well-known/jwks.json."
+        "",
+        "Where to fetch the keys that verify access tokens: the users service's /.well-known/jwks.json.",
+        form=forms.http_url,
     )
     jwks_identity: str = setting(
         "users",
         "Who must answer at JWKS_URL when TLS_CERTIFICATE is set: a SPIFFE id, or a name in the trust domain.",
+        form=forms.service_name,
     )
     access_token_lifetime: timedelta = setting(
         timedelta(minutes=10),
@@ -85,21 +122,34 @@ class Declared:
     trust_domain: str = setting(
         "pangaea.local",
         "The domain of the SPIFFE ids by which services know each other: spiffe://pangaea.local/orders.",
+        form=forms.trust_domain,
     )
     tls_certificate: str = setting(
         "",
         "File with this service's certificate chain (PEM). With it the web process speaks TLS alone, and only with "
         "callers that bring a certificate; read again whenever it changes. TLS_KEY and TLS_CA go with it.",
+        form=forms.file_to_read,
     )
-    tls_key: str = setting("", "File with the key of TLS_CERTIFICATE (PEM, without a passphrase).")
-    tls_ca: str = setting("", "File with the authorities (PEM) that callers' certificates must come from.")
+    tls_key: str = setting(
+        "", "File with the key of TLS_CERTIFICATE (PEM, without a passphrase).", form=forms.file_to_read
+    )
+    tls_ca: str = setting(
+        "", "File with the authorities (PEM) that callers' certificates must come from.", form=forms.file_to_read
+    )
     accepted_callers: tuple[str, ...] = setting(
         ("gateway",),
         "Who may call this service when TLS_CERTIFICATE is set: SPIFFE ids, or names in the trust domain.",
+        form=forms.service_name,
     )
 
-    log_level: str = setting("INFO", "Threshold of the log: DEBUG, INFO, WARNING or ERROR.")
-    local_state_dir: str = setting(".local", "Where the local profile keeps its SQLite files and its generated keys.")
+    log_level: str = setting(
+        "INFO",
+        "Threshold of the log: DEBUG, INFO, WARNING or ERROR.",
+        form=forms.choice("DEBUG", "INFO", "WARNING", "ERROR"),
+    )
+    local_state_dir: str = setting(
+        ".local", "Where the local profile keeps its SQLite files and its generated keys.", general=True
+    )
 
     relay_batch: int = setting(
         250,
@@ -132,11 +182,13 @@ class Declared:
         "File in which a relay or a worker says every second what it is at, for `python -m pangaea.heartbeat`, its "
         "probe. Each process needs its own.",
         env="PANGAEA_HEARTBEAT_FILE",
+        form=forms.file_to_write,
     )
     queues_per_module: int = setting(
         1,
         "A module's partitions are spread over so many queues; "
         "each has one active consumer, so this is its parallelism (1 to 8).",
+        form=forms.at_most(8, "a stream has eight partitions"),
     )
     queue_length: int = setting(
         10_000,
@@ -171,95 +223,30 @@ class Declared:
 
     @classmethod
     def read(cls, environ: Mapping[str, str], *, required: tuple[str, ...] = (), **defaults: Any) -> "Declared":
-        """The configuration in `environ`.
+        """The configuration in `environ`; `defaults` go before the fields' own.
 
         Raises ImproperlyConfigured naming every missing or malformed variable at once.
         """
-        env = file_aware(environ)
-        values: dict[str, Any] = {}
-        wrong: list[str] = []
-        for each in fields(cls):
-            name = variable(each)
-            default = defaults.get(each.name, each.default)
-            try:
-                values[each.name] = _convert(env, name, each, default)
-            except (ValueError, ImproperlyConfigured, OSError) as error:
-                wrong.append(f"{name}: {error if str(error) else 'malformed'}")
-                continue
-            if each.name in required and not values[each.name]:
-                wrong.append(f"{name} is not set. {each.metadata['why']}")
-        if not wrong:
-            wrong = _unsafe(values)
-        if wrong:
-            raise ImproperlyConfigured("The configuration is incomplete or unsafe:\n  - " + "\n  - ".join(wrong))
-        return cls(**values)
+        reading = examine(cls, environ, required=required, defaults=defaults)
+        refuse([*reading.problems, *contradictions(reading.values)])
+        return cls(**reading.values)
 
 
-def variable(each: "Field[Any]") -> str:
-    """The environment variable of a field."""
-    return each.metadata["env"] or each.name.upper()
-
-
-def file_aware(environ: Mapping[str, str]) -> Env:
-    """django-environ's reader over these variables, each of which may be given as a file: `NAME_FILE`."""
-    env = Env()
-    env.ENVIRON = FileAwareMapping(env=dict(environ))
-    return env
-
-
-def _convert(env: Env, name: str, each: "Field[Any]", default: Any) -> Any:
-    match default:
-        case bool():
-            text = env.str(name, default=str(default)).strip().lower()
-            if text not in {"true", "false", "1", "0", "yes", "no", "on", "off"}:
-                message = f"{text!r} is not true or false"
-                raise ValueError(message)
-            return text in {"true", "1", "yes", "on"}
-        case int():
-            number = env.int(name, default=default)
-            if number < 1:
-                message = f"{number} is not a positive number"
-                raise ValueError(message)
-            return number
-        case timedelta():
-            seconds = env.float(name, default=default.total_seconds())
-            if not 0 < seconds < float("inf"):
-                message = f"{seconds} is not a positive number of seconds"
-                raise ValueError(message)
-            return timedelta(seconds=seconds)
-        case tuple():
-            return tuple(part.strip() for part in env.str(name, default=",".join(default)).split(",") if part.strip())
-        case str():
-            return env.str(name, default=default).rstrip("\r\n")
-    message = f"{each.name} has a default of a type that cannot be read from the environment"
-    raise TypeError(message)
-
-
-def _unsafe(values: Mapping[str, Any]) -> list[str]:
-    wrong = []
-    if values["queues_per_module"] > 8:  # noqa: PLR2004 - a stream has eight partitions; more queues would stay empty
-        wrong.append("QUEUES_PER_MODULE is at most 8: a stream has eight partitions.")
-    if values["log_level"] not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-        wrong.append(f"LOG_LEVEL is {values['log_level']!r}; use DEBUG, INFO, WARNING or ERROR.")
-    wrong += _unsafe_identities(values)
-    return wrong
+def contradictions(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong between settings that are well-formed each; `values` lacks those that are not."""
+    wrong = [
+        f"{first.upper()} is longer than {limit.upper()}: the first pause is the shortest."
+        for first, limit in (("announce_first", "announce_at_most"), ("dead_letter_pause", "dead_letter_pause_at_most"))
+        if first in values and limit in values and values[first] > values[limit]
+    ]
+    return [*wrong, *_unsafe_identities(values)]
 
 
 def _unsafe_identities(values: Mapping[str, Any]) -> list[str]:
-    wrong = []
-    files = {name: values[name.lower()] for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA")}
+    files = {name: values.get(name.lower(), "malformed") for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA")}
     if missing := [name for name, path in files.items() if not path]:
         if len(missing) < len(files):
-            wrong.append(f"{' and '.join(missing)} must be set too: TLS_CERTIFICATE, TLS_KEY and TLS_CA go together.")
-    elif values["jwks_url"].startswith("http://"):
-        wrong.append("JWKS_URL must be https:// where TLS_CERTIFICATE is set: keys read in clear can be exchanged.")
-    for name, texts in {
-        "ACCEPTED_CALLERS": values["accepted_callers"],
-        "JWKS_IDENTITY": (values["jwks_identity"],),
-        "TRUST_DOMAIN": (f"{spiffe.SCHEME}{values['trust_domain']}/any",),
-    }.items():
-        try:
-            spiffe.identities(values["trust_domain"], texts)
-        except Misconfigured as error:
-            wrong.append(f"{name}: {error}")
-    return wrong
+            return [f"{' and '.join(missing)} must be set too: TLS_CERTIFICATE, TLS_KEY and TLS_CA go together."]
+    elif values.get("jwks_url", "").startswith("http://"):
+        return ["JWKS_URL must be https:// where TLS_CERTIFICATE is set: keys read in clear can be exchanged."]
+    return []

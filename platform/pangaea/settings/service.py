@@ -2,10 +2,11 @@
 
 import os
 
-from pangaea.settings import base
+from pangaea.settings import base, profiles
 from pangaea.settings.declared import Declared
 
-PANGAEA: Declared = Declared.read(os.environ, required=("modules", "secret_key", "allowed_hosts", "broker_url"))
+_configuration = profiles.load("service", os.environ)
+PANGAEA: Declared = _configuration.declared
 PANGAEA_IN_PROCESS: bool = False
-globals().update(base.compose(PANGAEA, database_urls=base.urls_from(dict(os.environ), PANGAEA), debug=False))
-globals().update(base.hardened(PANGAEA))
+globals().update(base.compose(_configuration, debug=False))
+globals().update(base.deployed(PANGAEA))

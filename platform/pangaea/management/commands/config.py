@@ -1,0 +1,44 @@
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from pangaea.settings import profiles
+
+PACKAGE = "pangaea.settings"
+
+
+class Command(BaseCommand):
+    """Reads the environment itself: manage.py runs it before Django's settings are loaded, which may refuse to."""
+
+    help = "The configuration of this environment: what is in force and why, what is missing or unsafe."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        actions.add_parser("show", help="every value and what set it, secrets redacted")
+        actions.add_parser("check", help="name everything missing, malformed or unsafe; exit status 1 if there is any")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        package, _, name = os.environ.get("DJANGO_SETTINGS_MODULE", "").rpartition(".")
+        if package != PACKAGE or name not in profiles.PROFILES:
+            known = ", ".join(f"{PACKAGE}.{each}" for each in profiles.PROFILES)
+            raise CommandError(f"DJANGO_SETTINGS_MODULE names no profile of Pangaea; set it to one of {known}.")
+        configuration = profiles.examine_profile(name, os.environ)
+        self.stderr.writelines(f"note: {remark}\n" for remark in configuration.remarks)
+        if options["action"] == "show":
+            self._show(configuration.settings)
+            self.stderr.writelines(f"wrong: {problem}\n" for problem in configuration.problems)
+        elif configuration.problems:
+            raise CommandError(
+                f"The profile {name!r} cannot start:\n  - " + "\n  - ".join(configuration.problems), returncode=1
+            )
+        else:
+            self.stdout.write(f"The profile {name!r} can start, with {', '.join(configuration.labels)}.")
+
+    def _show(self, settings: list[profiles.Setting]) -> None:
+        rows = [("VARIABLE", "VALUE", "SOURCE"), *((each.variable, each.value, each.source) for each in settings)]
+        first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+        for row in rows:
+            self.stdout.write(f"{row[0]:{first}}  {row[1]:{second}}  {row[2]}")
