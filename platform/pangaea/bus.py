@@ -182,9 +182,11 @@ def declare_topology(celery: Celery) -> None:
         exchange(settings.PANGAEA)(channel).declare()
         for queue in celery.amqp.queues.values():
             queue(channel).declare()
-            if connection.transport.driver_type == "redis":
-                # RabbitMQ bounds a queue by itself. Here the oldest lie at the right end.
-                channel.client.ltrim(queue.name, 0, settings.PANGAEA.queue_length - 1)
+        if connection.transport.driver_type == "redis":
+            # RabbitMQ bounds a queue by itself. Here whoever is there does it for all who listen, for one that is dead
+            # bounds nothing. The oldest lie at the right end.
+            for name in {queue for *_, queue in channel.get_table(exchange(settings.PANGAEA).name)}:
+                channel.client.ltrim(name, 0, settings.PANGAEA.queue_length - 1)
 
 
 class Carriage:

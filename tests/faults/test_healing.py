@@ -13,9 +13,10 @@ import redis
 from kombu.connection import Connection
 
 from pangaea.settings.declared import Declared
-from pangaea.testing import wait_until
+from pangaea.testing import rabbitmq, wait_until
 from tests.faults import proxy
 from tests.faults.landscape import Landscape, landscape
+from tests.processes import MANAGE
 
 QUEUE = "ledger.inbox.0"
 QUEUE_LENGTH = Declared().queue_length
@@ -124,6 +125,26 @@ class TestOnRabbitMQ:
         land.worker()
         land.wait_written(1100)
 
+    def test_a_broker_that_lost_everything_is_furnished_again(
+        self, on_rabbitmq: tuple[Landscape, proxy.Proxy], amqp_url: str
+    ) -> None:
+        land, between = on_rabbitmq
+        relay, worker = land.relay(), land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+
+        between.down()
+        land.say(300, seed=2)
+        rabbitmq.wipe(amqp_url)
+        between.up()
+        land.say(100, seed=3)
+        land.wait_written(500)
+        rabbitmq.wipe(amqp_url)
+        land.say(100, seed=4)
+        land.wait_written(600)
+        assert relay.running
+        assert worker.running
+
 
 class TestOnRedis:
     def test_everything_flushed_is_declared_again_under_a_running_consumer(self, on_redis: Landscape) -> None:
@@ -141,6 +162,25 @@ class TestOnRedis:
         land.wait_written(300)
         assert relay.running
         assert worker.running
+
+    def test_a_queue_that_nobody_reads_stays_bounded_by_those_who_write(
+        self, postgres_url: str, redis_url: str, tmp_path: Path
+    ) -> None:
+        bounded = {"QUEUE_LENGTH": "16", "RELAY_BATCH": "1"}
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=redis_url, **bounded) as land:
+            worker = land.worker()
+            land.wait_state("worker", "queues", "consuming")
+            worker.stop()
+            # As a service of its own: it has not the other module's code, which says what is listened to.
+            alone = {**land.environment, "PANGAEA_MODULES": "source"}
+            land.workspace.start("relay", (*MANAGE, "relay"), alone)
+            land.say(500, seed=1)
+            wait_until(lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 500, what="all to be sent")
+            with redis.Redis.from_url(redis_url) as client:
+                name = land.environment["BROKER_PREFIX"] + QUEUE
+                wait_until(lambda: int(client.llen(name)) <= 16, what="the queue to be cut")
+            worker.start()
+            land.wait_written(500)
 
 
 def declare_on_and_on(url: str, name: str, stop: threading.Event) -> None:

@@ -58,6 +58,14 @@ def virtual_host(server_url: str) -> Iterator[str]:
         administration.remove(name)
 
 
+def wipe(url: str) -> None:
+    """Remove a virtual host with all it holds, and make it anew: what a broker is after it lost its disk."""
+    name = unquote(urlsplit(url).path).strip("/")
+    administration = _administration(url)
+    administration.remove(name)
+    _administration(url).make(name)
+
+
 def check(url: str) -> None:
     """Raise Unavailable when no broker accepts this URL."""
     connection: Any = CONNECTION(url, connect_timeout=ANSWER_SECONDS)

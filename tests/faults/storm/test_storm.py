@@ -10,7 +10,7 @@ from tests.faults.storm.figures import Row
 from tests.faults.storm.servers import Broker, RabbitNode, Valkey
 from tests.processes import Workspace
 
-pytestmark = pytest.mark.soak
+pytestmark = [pytest.mark.full, pytest.mark.soak]
 
 MESSAGES = 50_000
 
