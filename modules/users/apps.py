@@ -10,7 +10,7 @@ class UsersConfig(ModuleConfig):
     routes = (
         Route("/api/v1/accounts", "modules.users.api.v1.accounts", public=True),
         Route("/api/v1/tokens", "modules.users.api.v1.tokens", public=True),
-        Route("/.well-known/jwks.json", "modules.users.api.jwks", public=True),
+        Route("/.well-known/jwks.json", "modules.users.api.jwks", public=True, for_modules=True),
     )
     demo = "modules.users.demo.seed"
     walk = (

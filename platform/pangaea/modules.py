@@ -18,12 +18,14 @@ class Route:
     """A public URL prefix and the URL patterns that answer below it.
 
     `path` begins with a slash and has none at its end; the patterns in `urlconf` are "" or begin with a slash.
-    `public` says that no token is needed, so that a gateway may let the request pass.
+    `public` says that no token is needed, so that a gateway may let the request pass. `for_modules` lets every service
+    of the trust domain read this very path directly, not only the gateway (ACCEPTED_CALLERS): where keys are published.
     """
 
     path: str
     urlconf: str
     public: bool = False
+    for_modules: bool = False
 
 
 class ModuleConfig(AppConfig):

@@ -1,7 +1,6 @@
 """The topologies that the acceptance test runs against, as real processes: the same code, with other settings."""
 
 import secrets
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -127,10 +126,7 @@ class ProcessSet:
     def web(self) -> str:
         """The web process as it is deployed, with few threads; its address, once it is ready."""
         port = free_port()
-        command = (
-            *(sys.executable, "-m", "gunicorn", "pangaea.wsgi:application", "--bind", f"{HOST}:{port}"),
-            *("--worker-class", "gthread", "--workers", "1", "--threads", "4", "--no-control-socket"),
-        )
+        command = (*(*MANAGE, "web", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4"),)
         process = self.space.start(f"{self.name}-web", command, self.environment)
         self.space.wait_ready(f"http://{HOST}:{port}/readyz", process=process)
         return f"http://{HOST}:{port}"

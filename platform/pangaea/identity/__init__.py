@@ -6,5 +6,7 @@ tokens          issue and verify access tokens (JWT, ES256)
 authentication  the bearer scheme for DRF
 permissions     what a token's scopes allow
 spiffe          the names by which services know each other
+mutual_tls      connections on which both sides show a certificate, read again when it changes
+callers         which services may call this one
 certificates    a development authority, and certificates with those names
 """

@@ -14,7 +14,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from pangaea.errors import Misconfigured
+from pangaea.identity import remote_keys, spiffe
+from pangaea.identity.mutual_tls import Files, PeerHandler
 from pangaea.identity.remote_keys import RemoteKeys
+from pangaea.settings.declared import Declared
 
 ALGORITHM = "ES256"
 CURVE = "P-256"
@@ -52,13 +55,21 @@ def find(kid: str) -> ECKey | None:
         if key.kid == kid:
             return key
     if url := settings.PANGAEA.jwks_url:
-        return _remote(url).find(kid)
+        return _remote(url, Files.of(settings.PANGAEA), _source(settings.PANGAEA)).find(kid)
     return None
 
 
 @functools.lru_cache(maxsize=8)
-def _remote(url: str) -> RemoteKeys:
-    return RemoteKeys(url)
+def _remote(url: str, files: Files | None, source: str) -> RemoteKeys:
+    """The keys at `url`. A process that has a certificate shows it there, and believes only the SPIFFE id `source`."""
+    if files is None:
+        return RemoteKeys(url)
+    opener = remote_keys.opener(PeerHandler(files, source))
+    return RemoteKeys(url, fetch=lambda url: remote_keys.fetch(url, opener))
+
+
+def _source(declared: Declared) -> str:
+    return spiffe.identity(declared.trust_domain, declared.jwks_identity)
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
@@ -28,14 +29,21 @@ ASK_EVERY = 10.0
 """Seconds between two questions, however many unknown key ids arrive: a stream of forged tokens costs one."""
 MAX_BYTES = 64 * 1024
 
-# The source is one of our own processes: a proxy for the outside world must not see these requests.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Keys come from the address that is configured: another one would be of another's choosing."""
 
 
-def fetch(url: str) -> bytes:
+def opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
+    """For the key source, which is one of our own: a proxy for the outside world must not see these requests."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects(), *handlers)
+
+
+def fetch(url: str, opener: urllib.request.OpenerDirector = opener()) -> bytes:  # noqa: B008 - one for all calls
     """GET the document. Raises OSError when the source does not answer well."""
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - RemoteKeys checks the scheme
-    with _opener.open(request, timeout=TIMEOUT) as response:
+    with opener.open(request, timeout=TIMEOUT) as response:
         body: bytes = response.read(MAX_BYTES + 1)
     if len(body) > MAX_BYTES:
         raise OSError(f"the key set at {url} is larger than {MAX_BYTES} bytes")

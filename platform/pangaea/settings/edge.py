@@ -5,6 +5,8 @@ from typing import Any
 MIDDLEWARE_HEAD = [
     # Outermost, so that every other line of the log and every error knows the request.
     "pangaea.telemetry.RequestMiddleware",
+    # Before anything answers, probes too.
+    "pangaea.identity.callers.CallerMiddleware",
     # Before anything that reads the host or redirects to https: a probe comes by IP address and without TLS.
     "pangaea.health.ProbeMiddleware",
     # Around the rest, so that no error leaves an API path as HTML.

@@ -1,0 +1,179 @@
+"""TLS between services, where both sides show a certificate (RFC 8446; X.509-SVID of SPIFFE for the names).
+
+The files are read again when they change, for the next handshake: a rotation needs no restart and breaks no connection.
+"""
+
+import errno
+import http.client
+import ssl
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from pangaea.errors import Misconfigured
+from pangaea.identity import spiffe
+from pangaea.settings.declared import Declared
+
+log = structlog.get_logger()
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2: forward secrecy and authenticated encryption. All that TLS 1.3 has is as good."""
+HANDSHAKE_SECONDS = 5.0
+"""A peer that says half a hello must not keep a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A certificate chain, its key, and the authorities whose certificates are believed: PEM, no passphrase."""
+
+    certificate: Path
+    key: Path
+    authorities: Path
+
+    @classmethod
+    def of(cls, declared: Declared) -> "Files | None":
+        """Those of the configuration; None where TLS is off."""
+        if not declared.tls_certificate:
+            return None
+        return cls(Path(declared.tls_certificate), Path(declared.tls_key), Path(declared.tls_ca))
+
+    def stamp(self) -> tuple[tuple[int, int, int], ...]:
+        """Differs when one of the files was written or replaced. Raises OSError for one that is not there."""
+        stats = [path.stat() for path in (self.certificate, self.key, self.authorities)]
+        return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in stats)
+
+    def load_into(self, context: ssl.SSLContext) -> None:
+        """Raises OSError (ssl.SSLError is one) for what is missing, damaged or does not fit together."""
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(CIPHERS)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(cafile=self.authorities)
+        # Without a password OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(self.certificate, self.key, password="")
+        # A resumed session would outlive the certificates that it was made with.
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+
+
+class PeerSocket(ssl.SSLSocket):
+    """A connection that knows who its peer is. gunicorn gives it to the application as `gunicorn.socket`."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
+        """Limited in time. Raises ssl.SSLError for a peer that may not come in, ConnectionError for one that left."""
+        before = self.gettimeout()
+        self.settimeout(HANDSHAKE_SECONDS)
+        with _hanging_up_is_a_reset():
+            super().do_handshake(block)
+        self.settimeout(before)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """As without TLS: ConnectionError for a peer that is gone."""
+        with _hanging_up_is_a_reset():
+            return super().send(data, flags)
+
+    @cached_property
+    def identity(self) -> str | None:
+        """The SPIFFE id in the peer's certificate, read once a connection; None where it has none."""
+        return spiffe.of_certificate(self.getpeercert())
+
+
+@contextmanager
+def _hanging_up_is_a_reset() -> Iterator[None]:
+    """For gunicorn counts a connection twice that ends with SSLEOFError, and waits for too few when it stops."""
+    try:
+        yield
+    except (ssl.SSLEOFError, TimeoutError) as error:
+        raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
+
+
+class Renewing:
+    """An SSLContext that is made anew when its files change. Thread-safe.
+
+    While the files cannot be read (a rotation is half done), the one made before stays in use.
+    """
+
+    def __init__(self, files: Files, make: Callable[[Files], ssl.SSLContext]) -> None:
+        self._files = files
+        self._make = make
+        self._made: tuple[object, ssl.SSLContext] | None = None
+        self._refused: object = None
+        self._lock = threading.Lock()
+
+    def current(self) -> ssl.SSLContext:
+        """For the next handshake. Raises Misconfigured when there never was a readable set of files."""
+        with self._lock:
+            stamp: object = None
+            try:
+                stamp = self._files.stamp()
+                if self._made is None or self._made[0] != stamp:
+                    # The stamp from before reading: files replaced in between are read again next time.
+                    self._made, renews = (stamp, self._make(self._files)), self._made is not None
+                    if renews:
+                        log.info("certificates read again", certificate=str(self._files.certificate))
+            except OSError as error:
+                if self._made is None:
+                    raise Misconfigured(
+                        f"The certificate {self._files.certificate}, its key {self._files.key} or the authorities "
+                        f"{self._files.authorities} cannot be used ({error}). Set TLS_CERTIFICATE, TLS_KEY and TLS_CA "
+                        "to readable PEM files that belong together; for development, `manage.py certs` makes them."
+                    ) from error
+                if self._refused != stamp:
+                    log.warning("certificates cannot be read again", error=str(error))
+                self._refused = stamp
+            return self._made[1]
+
+
+def server_context(files: Files) -> ssl.SSLContext:
+    """For a server whose callers must show a certificate of these authorities. Who they are, PeerSocket says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    files.load_into(context)
+    context.num_tickets = 0
+    context.sslsocket_class = PeerSocket
+    return context
+
+
+def client_context(files: Files) -> ssl.SSLContext:
+    """For a client that shows its own certificate. It does not look at host names: check the peer's SPIFFE id."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    files.load_into(context)
+    context.sslsocket_class = PeerSocket
+    return context
+
+
+class PeerHandler(urllib.request.HTTPSHandler):
+    """Opens https URLs of one service, known by its SPIFFE id, wherever it answers."""
+
+    def __init__(self, files: Files, identity: str) -> None:
+        super().__init__()
+        self._context_for_next = Renewing(files, client_context)
+        self._identity = identity
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        """Nothing is sent before the peer has proved who it is. Raises OSError when it is somebody else."""
+
+        def connect(host: str, **options: Any) -> http.client.HTTPSConnection:
+            return _PeerConnection(
+                host, identity=self._identity, **{**options, "context": self._context_for_next.current()}
+            )
+
+        return self.do_open(connect, req)
+
+
+class _PeerConnection(http.client.HTTPSConnection):
+    def __init__(self, host: str, *, identity: str, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._identity = identity
+
+    def connect(self) -> None:
+        super().connect()
+        found = self.sock.identity if isinstance(self.sock, PeerSocket) else None
+        if found != self._identity:
+            self.close()
+            raise ssl.SSLCertVerificationError(f"{self.host} is {found or 'nobody we know'}, not {self._identity}")

@@ -1,0 +1,99 @@
+"""The web process: gunicorn with threads, configured here alone, started by `manage.py web`.
+
+With TLS_CERTIFICATE it speaks TLS 1.2 or later to callers that show a certificate, and to nobody else. Which of them it
+answers is up to `pangaea.identity.callers`.
+"""
+
+import logging
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from pangaea.identity import mutual_tls
+from pangaea.settings.declared import Declared
+
+KEEP_ALIVE = 2
+"""Seconds that an idle connection is kept. Whoever calls must let go of it earlier (the gateway: after one)."""
+GRACE = 30
+"""Seconds for the requests at hand when the process is told to stop."""
+SILENCE = 60
+"""Seconds without a sign of life from a worker's main thread, after which it is replaced."""
+
+
+def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dict[str, Any]:
+    """Gunicorn's settings. Raises Misconfigured for certificates that cannot be used."""
+    return {
+        "bind": [bind],
+        "worker_class": "gthread",
+        "workers": workers,
+        "threads": threads,
+        "keepalive": KEEP_ALIVE,
+        "graceful_timeout": GRACE,
+        "timeout": SILENCE,
+        # It would open a socket in the home folder.
+        "control_socket_disable": True,
+        # Whether X-Forwarded-Proto is believed is Django's to say (TRUST_FORWARDED_PROTO).
+        "forwarded_allow_ips": "",
+        "logger_class": StructuredLogger,
+        "post_fork": _after_fork,
+        **_tls(declared),
+    }
+
+
+def _tls(declared: Declared) -> dict[str, Any]:
+    files = mutual_tls.Files.of(declared)
+    if files is None:
+        return {}
+    context = mutual_tls.Renewing(files, mutual_tls.server_context)
+    context.current()
+
+    def for_next_connection(_config: object, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+        return context.current()
+
+    return {
+        # The hook makes the context; these say that there is one.
+        "certfile": str(files.certificate),
+        "keyfile": str(files.key),
+        "ca_certs": str(files.authorities),
+        "cert_reqs": ssl.CERT_REQUIRED,
+        "ssl_context": for_next_connection,
+    }
+
+
+class WebServer(BaseApplication):
+    """gunicorn with these settings and this project's application; `run()` returns when it was told to stop."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        super().__init__(prog="manage.py web")
+
+    def load_config(self) -> None:
+        """Take the settings as they are; no file and no variable of gunicorn's own plays a part."""
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The WSGI application, in each worker."""
+        from pangaea.wsgi import application
+
+        return application
+
+
+class StructuredLogger(Logger):
+    """gunicorn's own lines, in the form of all the others. Requests are logged by `pangaea.telemetry`."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave handlers and form to the root logger."""
+        self.error_log.propagate = True
+        self.error_log.setLevel(settings.PANGAEA.log_level)
+        self.access_log.setLevel(logging.CRITICAL)
+
+
+def _after_fork(_server: Any, _worker: Any) -> None:
+    """A database connection must not be shared with the parent process."""
+    connections.close_all()

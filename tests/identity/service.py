@@ -1,0 +1,109 @@
+"""A real service under mutual TLS, and callers with every kind of certificate."""
+
+import io
+import secrets
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from django.core.management import call_command
+from joserfc.jwk import ECKey
+
+from pangaea.testing import free_port, wait_until
+from tests.processes import MANAGE, START_SECONDS, Process, Workspace
+
+HOST = "127.0.0.1"
+
+
+def make_certificates(folder: Path, *, rotate: bool = False) -> Path:
+    """As a developer makes them, for every module."""
+    call_command("certs", directory=folder, rotate=rotate, stdout=io.StringIO())
+    return folder
+
+
+def tls(folder: Path, module: str) -> dict[str, str]:
+    """The settings of a module's service with the certificates in this folder."""
+    return {
+        "TLS_CERTIFICATE": str(folder / f"{module}.crt"),
+        "TLS_KEY": str(folder / f"{module}.key"),
+        "TLS_CA": str(folder / "ca.crt"),
+    }
+
+
+def context(folder: Path, name: str | None, *, trusting: Path | None = None) -> ssl.SSLContext:
+    """A caller's side: it shows the certificate of this name, or none, and believes the service's authority."""
+    made = ssl.create_default_context(cafile=(trusting or folder) / "ca.crt")
+    if name:
+        made.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
+    return made
+
+
+@dataclass(frozen=True)
+class Service:
+    """A web process that was started, and where it answers."""
+
+    module: str
+    url: str
+    certificates: Path
+    process: Process
+    workspace: Workspace
+
+    def client(self, name: str | None = "gateway", *, certificates: Path | None = None) -> httpx.Client:
+        """A caller with the certificate of this name, by default from the service's own authority."""
+        verify = context(certificates or self.certificates, name, trusting=self.certificates)
+        return httpx.Client(base_url=self.url, verify=verify, trust_env=False, timeout=10)
+
+    def wait_for_answer(self, client: httpx.Client) -> None:
+        """Wait until the service says anything to this caller, be it a refusal."""
+
+        def answers() -> bool:
+            self.process.check()
+            try:
+                return client.get("/livez").status_code > 0
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, what=f"{self.module} to answer", seconds=START_SECONDS)
+
+    def wait_for_line(self, text: str) -> None:
+        """Wait until the service's log says this."""
+        wait_until(lambda: text in self.process.tail, what=f"{text!r} in the log")
+
+
+@contextmanager
+def running(
+    module: str,
+    space: Workspace,
+    *,
+    certificates: Path,
+    environment: Mapping[str, str],
+    signing_key: ECKey | None = None,
+    threads: int = 4,
+) -> Iterator[Service]:
+    """Hold a service's web process; it answers /livez when the context begins, whatever its database does."""
+    port = free_port()
+    own = {
+        "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
+        "PANGAEA_MODULES": module,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "ALLOWED_HOSTS": HOST,
+        "SECURE_COOKIES": "false",
+        # Nobody is there: who may call is decided before a broker or a database is asked.
+        "BROKER_URL": "redis://127.0.0.1:1/0",
+        f"{module.upper()}_DATABASE_URL": "postgres://nobody:unused@127.0.0.1:1/nothing",
+        **tls(certificates, module),
+        **({"SIGNING_KEY": signing_key.as_pem(private=True).decode()} if signing_key else {}),
+        **environment,
+    }
+    command = (*MANAGE, "web", "--bind", f"{HOST}:{port}", "--threads", str(threads))
+    process = space.start(f"{module}-web", command, own)
+    service = Service(module, f"https://{HOST}:{port}", certificates, process, space)
+    with service.client() as gateway:
+        service.wait_for_answer(gateway)
+    try:
+        yield service
+    finally:
+        process.stop()
