@@ -94,6 +94,7 @@ check-deploy: dev
 check-rendered: dev
 	$(MANAGE) settings_doc --check
 	$(MANAGE) gateway render --check
+	$(MANAGE) gateway validate
 
 # ---------------------------------------------------------------- set-up
 

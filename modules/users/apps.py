@@ -1,6 +1,11 @@
 """Registers the users module."""
 
-from pangaea.modules import ModuleConfig, Route
+from datetime import timedelta
+
+from pangaea.modules import ModuleConfig, RateLimit, Route
+
+GUESSES = RateLimit(requests=60, per=timedelta(minutes=1))
+"""For those who need no token. An office behind one address can work with it; who guesses passwords cannot."""
 
 
 class UsersConfig(ModuleConfig):
@@ -8,8 +13,9 @@ class UsersConfig(ModuleConfig):
 
     name = "modules.users"
     routes = (
-        Route("/api/v1/accounts", "modules.users.api.v1.accounts", public=True),
-        Route("/api/v1/tokens", "modules.users.api.v1.tokens", public=True),
+        Route("/api/v1/accounts", "modules.users.api.v1.accounts", public=True, rate_limit=GUESSES),
+        Route("/api/v1/accounts/me", "modules.users.api.v1.me"),
+        Route("/api/v1/tokens", "modules.users.api.v1.tokens", public=True, rate_limit=GUESSES),
         Route("/.well-known/jwks.json", "modules.users.api.jwks", public=True, for_modules=True),
     )
     demo = "modules.users.demo.seed"

@@ -9,8 +9,25 @@ from typing import Any, ClassVar
 from django.apps import AppConfig, apps
 from django.utils.module_loading import import_string
 
+from pangaea.errors import Misconfigured
+
 PACKAGE = "modules"
 """Where modules are, unless PANGAEA_MODULES_PACKAGE says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A token bucket for each caller: so many requests at once, refilled evenly within `per`.
+
+    The default stops a client that has gone wild and no client that works.
+    """
+
+    requests: int = 6000
+    per: timedelta = timedelta(minutes=1)
+
+    def __post_init__(self) -> None:
+        if self.requests < 1 or self.per <= timedelta(0):
+            raise Misconfigured(f"A rate limit allows one request or more in a positive time, not {self}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +35,17 @@ class Route:
     """A public URL prefix and the URL patterns that answer below it.
 
     `path` begins with a slash and has none at its end; the patterns in `urlconf` are "" or begin with a slash.
-    `public` says that no token is needed, so that a gateway may let the request pass. `for_modules` lets every service
-    of the trust domain read this very path directly, not only the gateway (ACCEPTED_CALLERS): where keys are published.
+    `public` says that no request below it needs a token, so that a gateway lets them pass without; where only some of
+    them do, the others have a longer route. `rate_limit` is what a gateway allows a caller: the holder of the
+    token, on a public route the address. Idempotent methods and the others have a bucket each. `for_modules` lets every
+    service of the trust domain read this very path directly, not only the gateway (ACCEPTED_CALLERS): where keys are
+    published.
     """
 
     path: str
     urlconf: str
     public: bool = False
+    rate_limit: RateLimit = RateLimit()
     for_modules: bool = False
 
 

