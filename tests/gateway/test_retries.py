@@ -1,0 +1,87 @@
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pangaea import gateway
+from pangaea.testing import wait_until
+from tests.gateway.edge import Edge, Service, declare, envoy, public, services
+
+
+class TestRetries:
+    """A service that reads a request and hangs up: whether it did the work nobody knows."""
+
+    @pytest.mark.parametrize("method", ["POST", "PATCH"])
+    def test_never_repeat_what_may_not_be_repeated(self, edge: Edge, shop: Service, method: str) -> None:
+        before = len(shop.seen)
+
+        answer = httpx.request(method, f"{edge.url}/shop/hang-up", content=b"{}", timeout=20, trust_env=False)
+
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert len(shop.seen) == before + 1
+
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+    def test_repeat_what_may_be(self, edge: Edge, shop: Service, method: str) -> None:
+        before = len(shop.seen)
+
+        httpx.request(method, f"{edge.url}/shop/hang-up", timeout=20, trust_env=False)
+
+        assert len(shop.seen) > before + 1
+
+    def test_find_the_instance_that_works(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """One of two was killed: nothing listens there, and its health check has not failed yet."""
+        folder = tmp_path_factory.mktemp("killed")
+        with (
+            services("one", "two") as running,
+            envoy(folder, [declare("shop", public("/shop"))], endpoints=endpoints(folder, running)) as edge,
+        ):
+            wait_until(lambda: len(edge.healthy("shop")) == 2, what="both to be used")
+            running["one"].close()
+
+            with httpx.Client(base_url=edge.url, timeout=20, trust_env=False) as client:
+                answers = [client.request(method, "/shop") for _ in range(50) for method in ("GET", "POST")]
+
+        assert {answer.status_code for answer in answers} == {200}
+
+    def test_leave_another_module_alone_when_one_fails(self, edge: Edge, shop: Service) -> None:
+        """Admission control counts per module: what one refuses for its own sake, no other does."""
+        with httpx.Client(base_url=edge.url, timeout=20, trust_env=False) as client:
+            for _ in range(200):
+                client.post("/shop/hang-up")
+            assert {client.get("/store").status_code for _ in range(50)} == {200}
+        stats = httpx.get(f"{edge.admin}/stats", params={"filter": "admission_control"}, trust_env=False).text
+        assert "store" not in "".join(
+            line for line in stats.splitlines() if "rq_rejected" in line and not line.endswith(": 0")
+        )
+
+    def test_are_counted_for_prometheus(self, edge: Edge) -> None:
+        answer = httpx.get(f"{edge.admin}/stats/prometheus", trust_env=False)
+
+        assert 'envoy_cluster_upstream_rq_retry{envoy_cluster_name="shop"}' in answer.text
+
+
+def endpoints(folder: Path, running: Mapping[str, Service]) -> str:
+    addresses = [gateway.Address.parse(each.address, what=name) for name, each in running.items()]
+    gateway.Endpoints(folder / "endpoints", "shop").set(addresses)
+    return str(folder / "endpoints")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[dict[str, Service]]:
+    with services("shop", "store") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shop(running: dict[str, Service]) -> Service:
+    return running["shop"]
+
+
+@pytest.fixture(scope="module")
+def edge(running: dict[str, Service], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    declared = [declare("shop", public("/shop")), declare("store", public("/store"))]
+    addresses = {name: each.address for name, each in running.items()}
+    with envoy(tmp_path_factory.mktemp("retries"), declared, upstreams=addresses) as edge:
+        edge.wait_for("/shop", "/store")
+        yield edge

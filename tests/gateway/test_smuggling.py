@@ -1,0 +1,101 @@
+"""Shapes of a request about whose end two readers could disagree (RFC 9112, 11.2), written byte by byte."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateway.edge import HOST, Edge, Service, declare, envoy, public, services
+
+SMUGGLED = b"GET /shop/smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"
+
+SHAPES = {
+    "both lengths": b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "both lengths, other order": b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "two lengths": b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n" + SMUGGLED,
+    "two lengths in one": b"Content-Length: 0, 44\r\n\r\n" + SMUGGLED,
+    "signed length": b"Content-Length: +0\r\n\r\n" + SMUGGLED,
+    "negative length": b"Content-Length: -1\r\n\r\n" + SMUGGLED,
+    "length in hex": b"Content-Length: 0x0\r\n\r\n" + SMUGGLED,
+    "chunk size that is none": b"Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n" + SMUGGLED,
+    "negative chunk size": b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" + SMUGGLED,
+    "chunk longer than it says": b"Transfer-Encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n" + SMUGGLED,
+    "unknown coding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "chunked and identity": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + SMUGGLED,
+    "folded coding": b"Transfer-Encoding:\r\n chunked\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
+    "space before the colon": b"Transfer-Encoding : chunked\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
+    "zero byte in a header": b"X-A: a\x00b\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+class TestSmuggling:
+    @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+    def test_is_refused(self, edge: Edge, shop: Service, shape: bytes) -> None:
+        before = len(shop.seen)
+
+        answers = send(edge, b"POST /shop/first HTTP/1.1\r\nHost: shop\r\n" + shape)
+
+        assert answers.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), answers
+        assert answers.count(b"HTTP/1.1 ") == 1, "what follows a refused request is not read"
+        assert b"connection: close" in answers.lower()
+        assert [each.path for each in shop.seen[before:]] == []
+
+    def test_two_plain_requests_on_one_connection_are_two(self, edge: Edge, shop: Service) -> None:
+        """Without this, the tests above would hold for a gateway that answers nothing."""
+        before = len(shop.seen)
+        last = b"GET /shop/second HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+
+        answers = send(edge, b"POST /shop/first HTTP/1.1\r\nHost: shop\r\nContent-Length: 2\r\n\r\n{}" + last)
+
+        assert answers.count(b"HTTP/1.1 200") == 2
+        assert [each.path for each in shop.seen[before:]] == ["/shop/first", "/shop/second"]
+
+    @pytest.mark.parametrize(
+        "value",
+        [b"b\r\n Transfer-Encoding: chunked", b"b\r\n\tTransfer-Encoding: chunked", b"b\rTransfer-Encoding: chunked"],
+        ids=["folded", "folded by a tab", "bare carriage return"],
+    )
+    def test_a_header_on_two_lines_arrives_as_one(self, edge: Edge, shop: Service, value: bytes) -> None:
+        """RFC 9112, 5.2: who does not refuse a fold replaces it, so that nobody behind sees a second header."""
+        send(
+            edge,
+            b"POST /shop/fold HTTP/1.1\r\nHost: shop\r\nX-A: "
+            + value
+            + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )
+
+        assert shop.seen[-1].path == "/shop/fold"
+        assert "transfer-encoding" not in shop.seen[-1].headers
+        assert shop.seen[-1].headers["x-a"].replace("\t", " ") in {
+            "b Transfer-Encoding: chunked",
+            "bTransfer-Encoding: chunked",
+        }
+
+    def test_a_header_with_an_underscore_never_arrives(self, edge: Edge, shop: Service) -> None:
+        send(edge, b"GET /shop HTTP/1.1\r\nHost: shop\r\nContent_Length: 44\r\nConnection: close\r\n\r\n")
+
+        assert "content_length" not in shop.seen[-1].headers
+
+
+def send(edge: Edge, request: bytes) -> bytes:
+    """Everything that comes back until the gateway closes the connection."""
+    with socket.create_connection((HOST, edge.port), timeout=20) as connection:
+        connection.sendall(request)
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+        return received
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Service]:
+    with services("shop") as running:
+        yield running["shop"]
+
+
+@pytest.fixture(scope="module")
+def edge(shop: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    folder = tmp_path_factory.mktemp("smuggling")
+    with envoy(folder, [declare("shop", public("/shop"))], upstreams={"shop": shop.address}) as edge:
+        edge.wait_for("/shop")
+        yield edge
