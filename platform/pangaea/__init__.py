@@ -20,7 +20,9 @@ Internal, for the processes that carry the messages:
     settings     the profiles, and every environment variable with its default and why
     databases    URL -> alias, schema, role; the router
     engines      what differs between PostgreSQL and SQLite
+    broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     bus          the Celery app: exchange, queues, bindings, delivery
     health       livez, readyz
+    web_server   gunicorn, over mutual TLS where there are certificates
     gateway      the modules' routes -> the edge's configuration
 """

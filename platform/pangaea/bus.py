@@ -7,10 +7,11 @@ meant for it alone. No result backend, no Celery retry, no countdown: cursors an
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
+import amqp
 import msgspec
 import structlog
 from celery import Celery
@@ -117,9 +118,30 @@ def app() -> Celery:
     return make_app(settings.PANGAEA)
 
 
+class SharedExchange(Exchange):
+    """On RabbitMQ it is declared only where it is missing: a module's own user has no right to, nor to delete it."""
+
+    def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
+        """Raises ConnectionError, after which all who declare try again, where it is missing and may not be made."""
+        channel = channel or self.channel
+        if not isinstance(channel.connection, amqp.Connection):
+            return super().declare(nowait=nowait, passive=passive, channel=channel)
+        # An error closes the channel on which it happens.
+        with suppress(amqp.NotFound), channel.connection.channel() as trial:
+            return super().declare(passive=True, channel=trial)
+        try:
+            with channel.connection.channel() as trial:
+                return super().declare(channel=trial)
+        except amqp.AccessRefused as error:
+            raise ConnectionResetError(
+                f"The exchange {self.name!r} is missing, and this user may not make it: import the definitions that "
+                "`manage.py permissions render --rabbitmq` writes."
+            ) from error
+
+
 def exchange(declared: Declared) -> Exchange:
     """The one exchange that everything passes."""
-    return Exchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
+    return SharedExchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
 
 
 def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[Queue]:

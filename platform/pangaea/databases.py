@@ -6,6 +6,7 @@ itself. SQLite: a file an alias.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -147,25 +148,39 @@ def _provision(alias: str) -> None:
 
 
 def _missing(alias: str, connection: "psycopg.Connection[Any]") -> list[sql.Composed]:
+    rights = rights_of(alias, login=connection.info.user)
+    return [each.statement for each in rights if connection.execute(each.done).fetchone() != (True,)]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """A statement that gives an alias its place in a database, and a query that says whether that is done.
+
+    `repeatable`: the statement may run again where it is done.
+    """
+
+    statement: sql.Composed
+    done: sql.Composed
+    repeatable: bool = True
+
+
+def rights_of(alias: str, *, login: str) -> list[Right]:
+    """The role and the schemas of an alias (PostgreSQL), in order. `login` is who connects, and becomes the role."""
     own = connections[alias].settings_dict["PANGAEA"]
     schema, role = own["schema"], own["role"]
-    # By name, because somebody else may have to run it.
-    grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(connection.info.user))
-    statements = []
+    rights = []
     if role:
-        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-            statements.append(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-            statements.append(grant)
-        elif connection.execute("SELECT pg_has_role(current_user, %s, 'MEMBER')", [role]).fetchone() != (True,):
-            statements.append(grant)
-    owner = sql.SQL(" AUTHORIZATION {}").format(sql.Identifier(role)) if role else sql.SQL("")
-    there = connection.execute("SELECT nspname FROM pg_namespace").fetchall()
-    statements += [
-        sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(each)) + owner
-        for each in ([schema] if alias == DEFAULT_DB_ALIAS else [schema, shadow_schema_of(alias)])
-        if (each,) not in there
-    ]
-    return statements
+        named = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}").format(sql.Literal(role))
+        member = sql.SQL(" AND pg_has_role({}, oid, 'MEMBER'))").format(sql.Literal(login))
+        create = sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role))
+        # By name, because somebody else may have to run it.
+        grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login))
+        rights += [Right(create, named + sql.SQL(")"), repeatable=False), Right(grant, named + member)]
+    for each in [schema] if alias == DEFAULT_DB_ALIAS else [schema, shadow_schema_of(alias)]:
+        place = sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}")
+        there = sql.SQL("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = {})").format(sql.Literal(each))
+        rights.append(Right(place.format(sql.Identifier(each), sql.Identifier(role or login)), there))
+    return rights
 
 
 class Router:

@@ -1,4 +1,4 @@
-"""The WSGI application: `gunicorn pangaea.wsgi`. The monolith's profile, unless the environment names another."""
+"""The WSGI application: `manage.py web` serves it. The monolith's profile, unless the environment names another."""
 
 import os
 from collections.abc import Iterable

@@ -1,18 +1,20 @@
 """A virtual host of its own on a RabbitMQ server that is already there: queues have fixed names, runs must not meet."""
 
-import os
+import json
 import secrets
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import httpx
 from kombu.connection import Connection
 
 from pangaea.testing.availability import Unavailable
+
+if TYPE_CHECKING:
+    from pangaea.settings.declared import Declared
 
 DEFAULT_URL = "amqp://guest:guest@127.0.0.1:5672//"
 DEFAULT_PORT = 5672
@@ -20,12 +22,39 @@ CONNECTION: Any = Connection  # kombu has no types
 MANAGEMENT_PORT = 15672
 ANSWER_SECONDS = 5.0
 CONTROL_SECONDS = 60.0
-ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
-"""Where rabbitmqctl lies; few accounts have these folders on their PATH."""
 REMEDY = (
     "install one (Debian: apt-get install rabbitmq-server; Docker: docker run -p 5672:5672 -p 15672:15672 "
     "rabbitmq:4-management) or set TEST_AMQP_URL"
 )
+
+
+@contextmanager
+def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
+    """Hold a user with just its rights for every installed module, in the virtual host at `url`; gives their URLs.
+
+    `declared` has a `broker_prefix` of the test's own, so that the users' names are free. They are removed afterwards.
+    Raises Unavailable where nobody here may make users.
+    """
+    from pangaea import broker_rights, modules
+
+    address = urlsplit(url)
+    passwords = {label: secrets.token_hex(16) for label in modules.labels()}
+    names = {label: broker_rights.user_of(declared, label) for label in passwords}
+    administration = _administration(url)
+    administration.define(
+        broker_rights.definitions(
+            declared, passwords, virtual_host=unquote(address.path.removeprefix("/")), passwords=passwords
+        )
+    )
+    location = address.netloc.rpartition("@")[2]
+    try:
+        yield {
+            label: f"{address.scheme}://{quote(name)}:{passwords[label]}@{location}{address.path}"
+            for label, name in names.items()
+        }
+    finally:
+        for name in names.values():
+            administration.remove_user(name)
 
 
 @contextmanager
@@ -84,20 +113,27 @@ class _Administration(Protocol):
 
     def remove(self, name: str) -> None: ...
 
+    def define(self, definitions: dict[str, Any]) -> None: ...
+
+    def remove_user(self, name: str) -> None: ...
+
 
 def _administration(server_url: str) -> _Administration:
+    from pangaea import broker_rights
+    from pangaea.errors import Misconfigured
+
     address = urlsplit(server_url)
     user = unquote(address.username or "guest")
     api = _Api(host=address.hostname or "127.0.0.1", user=user, password=unquote(address.password or "guest"))
     if api.answers():
         return api
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *ADMINISTRATION])
-    control = shutil.which("rabbitmqctl", path=path)
-    if control and address.hostname in {"127.0.0.1", "localhost", "::1"}:
-        return _Control(program=control, user=user)
+    if address.hostname in {"127.0.0.1", "localhost", "::1"}:
+        with suppress(Misconfigured):
+            return _Control(program=broker_rights.control(), user=user)
     raise Unavailable(
-        f"the server at {address.hostname} answers, but there is no way to make a virtual host for the tests: "
-        f"neither a management API on port {MANAGEMENT_PORT} nor rabbitmqctl; name an empty one in TEST_AMQP_URL"
+        f"the server at {address.hostname} answers, but there is no way to administer it for the tests: neither a "
+        f"management API on port {MANAGEMENT_PORT} nor rabbitmqctl; to need no more than a virtual host, name an empty "
+        "one in TEST_AMQP_URL"
     )
 
 
@@ -128,6 +164,12 @@ class _Api:
         self._client.delete(f"/vhosts/{name}").raise_for_status()
         self._client.close()
 
+    def define(self, definitions: dict[str, Any]) -> None:
+        self._client.post("/definitions", json=definitions).raise_for_status()
+
+    def remove_user(self, name: str) -> None:
+        self._client.delete(f"/users/{name}").raise_for_status()
+
 
 class _Control:
     """`rabbitmqctl` on the server's own machine, which needs the account of the server or root."""
@@ -142,6 +184,18 @@ class _Control:
 
     def remove(self, name: str) -> None:
         self._call("delete_vhost", name)
+
+    def define(self, definitions: dict[str, Any]) -> None:
+        from pangaea import broker_rights
+        from pangaea.errors import Misconfigured
+
+        try:
+            broker_rights.apply(json.dumps(definitions))
+        except Misconfigured as error:
+            raise Unavailable(str(error)) from error
+
+    def remove_user(self, name: str) -> None:
+        self._call("delete_user", name)
 
     def _call(self, *arguments: str) -> None:
         done = subprocess.run(  # noqa: S603 - an administrator's program, with a name made here

@@ -1,0 +1,151 @@
+"""What each module may do at RabbitMQ, from the modules' declarations: one user a module.
+
+A module makes, binds and reads its own queues, writes its own streams, and binds to what it subscribes to and to what
+is addressed to it. It may not make or delete the exchange, which everybody shares: that is part of the definitions.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pangaea import bus, modules
+from pangaea.errors import Misconfigured
+from pangaea.messages import EVERYBODY, PARTITIONS
+from pangaea.settings.declared import Declared
+from pangaea.settings.environment import Environment, variable_of
+
+ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+"""Where rabbitmqctl lies; few accounts have these folders on their PATH."""
+CONTROL_SECONDS = 60
+
+
+def user_of(declared: Declared, label: str) -> str:
+    """The RabbitMQ user of a module. Users belong to the whole server: installations that share it differ by prefix."""
+    return f"{declared.broker_prefix}{label}"
+
+
+def password_variable(label: str) -> str:
+    """The environment variable that holds the password of a module's user."""
+    return variable_of(label, "BROKER_PASSWORD")
+
+
+def passwords_in(environ: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
+    """`<MODULE>_BROKER_PASSWORD` of each module that has one, or the content of the file that `…_FILE` names."""
+    environment = Environment(environ)
+    found = {label: environment.text(password_variable(label)) for label in labels}
+    return {label: password for label, password in found.items() if password}
+
+
+def virtual_host_of(declared: Declared) -> str:
+    """The virtual host that BROKER_URL names. Raises Misconfigured where the broker is not RabbitMQ."""
+    url = urlsplit(declared.broker_url.partition(";")[0])
+    if url.scheme not in {"amqp", "amqps"}:
+        raise Misconfigured("Users and permissions are RabbitMQ's: set BROKER_URL to amqp://…, or name --vhost.")
+    return unquote(url.path.removeprefix("/")) or "/"
+
+
+def definitions(
+    declared: Declared, labels: Iterable[str], *, virtual_host: str, passwords: Mapping[str, str]
+) -> dict[str, Any]:
+    """RabbitMQ's definitions: what `rabbitmqctl import_definitions` and the management API's /definitions take.
+
+    They hold passwords as salted hashes. A module without a password gets an empty hash: nobody can log in with it.
+    """
+    labels = list(labels)
+    exchange = bus.exchange(declared).name
+    users = {label: user_of(declared, label) for label in labels}
+    return {
+        "vhosts": [{"name": virtual_host}],
+        "exchanges": [
+            {
+                "name": exchange,
+                "vhost": virtual_host,
+                "type": "topic",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+        ],
+        "users": [
+            {
+                "name": users[label],
+                "password_hash": hashed(passwords[label]) if label in passwords else "",
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": "",
+                "limits": {},
+            }
+            for label in labels
+        ],
+        "permissions": [
+            {"user": users[label], "vhost": virtual_host, **permissions(declared, label)} for label in labels
+        ],
+        "topic_permissions": [
+            {"user": users[label], "vhost": virtual_host, "exchange": exchange, **topic_permissions(label)}
+            for label in labels
+        ],
+    }
+
+
+def permissions(declared: Declared, label: str) -> dict[str, str]:
+    """Regular expressions for the names of what a module may configure, write and read."""
+    queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+"
+    shared = re.escape(bus.exchange(declared).name)
+    # To bind a queue is to write to it and to read from the exchange.
+    return {"configure": f"^{queues}$", "write": f"^({queues}|{shared})$", "read": f"^({queues}|{shared})$"}
+
+
+def topic_permissions(label: str) -> dict[str, str]:
+    """Regular expressions for the routing keys that a module may send with and bind to."""
+    sources = sorted(bus.sources_of(label))
+    heads = [rf"\*\.{re.escape(label)}"]
+    if sources:
+        heads.insert(0, rf"({'|'.join(map(re.escape, sources))})\.{EVERYBODY}")
+    return {"write": rf"^{re.escape(label)}\.", "read": rf"^({'|'.join(heads)})\.(\*|[0-{PARTITIONS - 1}])$"}
+
+
+def hashed(password: str) -> str:
+    """RabbitMQ's form of a password: salt and SHA-256, in base 64."""
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def control() -> str:
+    """The path of rabbitmqctl. Raises Misconfigured where there is none."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *ADMINISTRATION])
+    if found := shutil.which("rabbitmqctl", path=path):
+        return found
+    raise Misconfigured(
+        "There is no rabbitmqctl here. Render the definitions with `manage.py permissions render --rabbitmq` and let "
+        "an administrator import them: rabbitmqctl import_definitions, or POST /api/definitions of the management API."
+    )
+
+
+def apply(document: str) -> None:
+    """Import definitions into the RabbitMQ server of this machine. Raises Misconfigured when it refuses.
+
+    What is there and not in them stays.
+    """
+    done = subprocess.run(  # noqa: S603 - an administrator's program, and what it reads was made here
+        [control(), "--quiet", "import_definitions"],
+        check=False,
+        input=document,
+        capture_output=True,
+        text=True,
+        timeout=CONTROL_SECONDS,
+    )
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+        raise Misconfigured(f"rabbitmqctl refused the definitions; it needs root or the server's own account:\n{said}")
+
+
+def missing_passwords(passwords: Mapping[str, str]) -> list[str]:
+    """The variables that are not set although an installed module needs them."""
+    return [password_variable(label) for label in modules.labels() if label not in passwords]

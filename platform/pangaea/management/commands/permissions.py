@@ -1,0 +1,74 @@
+"""`manage.py permissions`: each module's rights at RabbitMQ and PostgreSQL, from what the modules declare."""
+
+import json
+import os
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from pangaea import broker_rights, database_rights, databases, errors, modules
+
+
+class Command(BaseCommand):
+    """Rendered without a password in the environment, a user cannot log in; `apply` wants them all."""
+
+    help = "Render or apply the rights of each installed module's user at RabbitMQ, or its role in PostgreSQL."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """What to do, and where."""
+        actions = parser.add_subparsers(dest="action", required=True)
+        render = actions.add_parser("render", help="write them to standard output or to a file")
+        render.add_argument("--output", metavar="FILE", type=Path, help="write to this file, for its owner alone")
+        apply = actions.add_parser("apply", help="give them to the servers, for development")
+        apply.add_argument("--administrator", metavar="URL", help="with --postgres: who may make roles and databases")
+        for action in (render, apply):
+            where = action.add_mutually_exclusive_group(required=True)
+            where.add_argument("--rabbitmq", action="store_true", help="users, permissions and the exchange, as JSON")
+            where.add_argument("--postgres", action="store_true", help="roles, databases, schemas and grants, as SQL")
+            action.add_argument("--vhost", metavar="NAME", help="RabbitMQ's virtual host (default: BROKER_URL's)")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Render or apply."""
+        try:
+            if options["postgres"]:
+                self._postgres(options)
+            else:
+                self._rabbitmq(options)
+        except errors.Misconfigured as error:
+            raise CommandError(str(error)) from error
+
+    def _rabbitmq(self, options: dict[str, Any]) -> None:
+        declared = settings.PANGAEA
+        labels = modules.labels()
+        passwords = broker_rights.passwords_in(os.environ, labels)
+        missing = broker_rights.missing_passwords(passwords)
+        if missing and options["action"] == "apply":
+            raise CommandError(f"Without a password nobody can log in: set {', '.join(missing)} (or …_FILE).")
+        virtual_host = options["vhost"] or broker_rights.virtual_host_of(declared)
+        found = broker_rights.definitions(declared, labels, virtual_host=virtual_host, passwords=passwords)
+        text = json.dumps(found, indent=2) + "\n"
+        if options["action"] == "render":
+            self._write(text, options["output"])
+        else:
+            broker_rights.apply(text)
+            self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
+
+    def _postgres(self, options: dict[str, Any]) -> None:
+        if options["action"] == "render":
+            self._write(database_rights.render(), options["output"])
+        elif not options["administrator"]:
+            raise CommandError("--administrator is missing: the URL of somebody who may make roles and databases.")
+        else:
+            database_rights.apply(options["administrator"])
+            self.stdout.write(f"PostgreSQL has a place for each of {', '.join(databases.aliases())}.")
+
+    def _write(self, text: str, output: Path | None) -> None:
+        if output is None:
+            self.stdout.write(text, ending="")
+            return
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)

