@@ -33,6 +33,10 @@ run: ## set up what is missing, load the demo, serve http://127.0.0.1:8000 (PORT
 	@DJANGO_SETTINGS_MODULE=pangaea.settings.local; export DJANGO_SETTINGS_MODULE; \
 	$(MANAGE) migrate --verbosity 0 && $(MANAGE) seed_demo && exec $(MANAGE) runserver "127.0.0.1:$(PORT)"
 
+.PHONY: split
+split: dev ## every module as a service of its own behind Envoy, https://localhost:8443; ARGS="--http=8081" and so on
+	@$(BIN)/python -m deploy.split $(ARGS)
+
 .PHONY: test
 test: dev ## the suite, on PostgreSQL and on SQLite; ARGS="modules/orders -k stock" runs just that, once
 ifeq ($(strip $(ARGS)),)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -85,6 +86,8 @@ class Workspace:
 
     folder: Path
     processes: list[Process] = field(default_factory=list)
+    trust: ssl.SSLContext | bool = True
+    """How https is spoken where a process is asked whether it is ready."""
 
     def start(self, name: str, command: "tuple[str | Path, ...]", environment: Mapping[str, str]) -> Process:
         """Start a program in the background."""
@@ -124,7 +127,7 @@ class Workspace:
             nonlocal answer
             process.check()
             try:
-                response = httpx.get(url, timeout=5, trust_env=False)
+                response = httpx.get(url, timeout=5, trust_env=False, verify=self.trust)
             except httpx.TransportError as error:
                 answer = repr(error)
                 return False
@@ -138,9 +141,9 @@ class Workspace:
 
 
 @contextmanager
-def workspace(folder: Path) -> Iterator[Workspace]:
+def workspace(folder: Path, *, trust: ssl.SSLContext | bool = True) -> Iterator[Workspace]:
     """Hold a workspace; in the end everything started in it is stopped."""
-    space = Workspace(folder)
+    space = Workspace(folder, trust=trust)
     try:
         yield space
     finally:

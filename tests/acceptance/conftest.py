@@ -16,6 +16,7 @@ TOPOLOGIES = [
     pytest.param("monolith-rabbitmq"),
     pytest.param("monolith-redis", marks=pytest.mark.full),
     pytest.param("services", marks=pytest.mark.full),
+    pytest.param("split", marks=pytest.mark.full),
 ]
 LATENCIES = pytest.StashKey[dict[str, list[float]]]()
 
@@ -33,6 +34,12 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
         if name == "local":
             running = topologies.local(folder)
+        elif name == "split":
+            running = topologies.split(
+                folder,
+                administrator_url=request.getfixturevalue("postgres_url"),
+                broker_url=request.getfixturevalue("amqp_url"),
+            )
         elif name == "services":
             running = topologies.services(
                 folder,

@@ -1,8 +1,10 @@
 """The public HTTP interface as a client sees it. Nothing here knows how the system is deployed."""
 
 import secrets
-from collections.abc import Mapping
-from typing import Any, Self
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
 
 import httpx
 
@@ -17,8 +19,22 @@ DECISION_SECONDS = 30.0
 class Shop(httpx.Client):
     """Anybody, without a token. Proxies and credentials of this machine's environment are left out."""
 
+    _trust: ClassVar[ssl.SSLContext | bool] = True
+
     def __init__(self, base_url: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False)
+        super().__init__(
+            base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False, verify=self._trust
+        )
+
+    @classmethod
+    @contextmanager
+    def trusting(cls, context: ssl.SSLContext) -> Iterator[None]:
+        """While this holds, https is spoken with these authorities and this certificate."""
+        before, Shop._trust = Shop._trust, context
+        try:
+            yield
+        finally:
+            Shop._trust = before
 
     def products(self) -> list[dict[str, Any]]:
         """The whole catalogue, page by page."""

@@ -61,7 +61,8 @@ class TestACheckout:
         assert (answer.status_code, answer.json()["code"]) == (httpx.codes.NOT_FOUND, "checkout_not_found")
 
 
-@pytest.mark.parametrize("deployment", [pytest.param("services", marks=pytest.mark.full)], indirect=True)
+@pytest.mark.parametrize("deployment", ["services", "split"], indirect=True)
+@pytest.mark.full
 class TestWhileOrdersIsDown:
     def test_checkouts_are_taken_and_decided_once_it_is_back(
         self, deployment: Deployment, shop: Shop, customer: Customer, product: dict[str, Any]

@@ -1,6 +1,7 @@
 """The topologies that the acceptance test runs against, as real processes: the same code, with other settings."""
 
 import secrets
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey
 
+from deploy.split import Ports, held
 from pangaea.testing import free_port
+from tests.acceptance.shop import Shop
 from tests.processes import MANAGE, Process, Workspace, workspace
 
 HOST = "127.0.0.1"
@@ -39,6 +42,8 @@ class Deployment:
             for process in processes:
                 process.start()
             self.workspace.wait_ready(f"{self.web_urls[module]}/readyz", process=processes[-1])
+            # The gateway, where there is one, asks now and then whether it is back.
+            self.workspace.wait_ready(f"{self.base_url}/api/schema/{module}/", process=processes[-1])
 
 
 @contextmanager
@@ -99,6 +104,32 @@ def services(folder: Path, *, name: str, database_urls: Mapping[str, str], broke
         yield Deployment(name, f"http://{HOST}:{gateway_port}", web_urls, key, space)
 
 
+@contextmanager
+def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[Deployment]:
+    """What `make split` starts, on ports of its own: a service a module over mTLS, reached through Envoy over TLS."""
+    ports = Ports(free_port(), free_port(), free_port(), {label: free_port() for label in MODULES})
+    prefix = f"pangaea_split_{secrets.token_hex(4)}"
+    with held(
+        folder / "state", administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports
+    ) as deployment:
+        trust = ssl.create_default_context(cafile=str(deployment.certificates / "ca.crt"))
+        # For the services' own addresses, where only the gateway may come.
+        trust.load_cert_chain(deployment.certificates / "gateway.crt", deployment.certificates / "gateway.key")
+        with workspace(folder, trust=trust) as space, Shop.trusting(trust):
+            started = {
+                program.name: space.start(program.name.replace(".", "-"), program.command, program.environment)
+                for program in deployment.programs()
+            }
+            web_urls = {label: f"https://{HOST}:{port}" for label, port in ports.web.items()}
+            for label, url in web_urls.items():
+                space.wait_ready(f"{url}/readyz", process=started[f"{label}.web"])
+            gateway = f"https://{HOST}:{ports.https}"
+            for path in ("/api/v1/products", "/.well-known/jwks.json", "/api/schema/web_bff/"):
+                space.wait_ready(gateway + path, process=started["gateway"])
+            yield Deployment("split", gateway, web_urls, deployment.signing_key, space)
+        deployment.drop_databases()
+
+
 @dataclass(frozen=True)
 class ProcessSet:
     """Web, relay and worker of one deployment: the same settings, started one by one."""
@@ -126,7 +157,7 @@ class ProcessSet:
     def web(self) -> str:
         """The web process as it is deployed, with few threads; its address, once it is ready."""
         port = free_port()
-        command = (*(*MANAGE, "web", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4"),)
+        command = (*MANAGE, "web", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4")
         process = self.space.start(f"{self.name}-web", command, self.environment)
         self.space.wait_ready(f"http://{HOST}:{port}/readyz", process=process)
         return f"http://{HOST}:{port}"

@@ -1,0 +1,1 @@
+"""How Pangaea is brought onto machines."""
