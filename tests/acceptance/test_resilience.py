@@ -1,0 +1,131 @@
+"""What a split deployment bears while it is used: instances that come, go and die, new certificates, a module down."""
+
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+
+from pangaea.testing import free_port, wait_until
+from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.topologies import HOST, Deployment
+from tests.processes import Process
+
+pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
+PAUSE = 0.05
+"""Between two requests of one visitor: below what the gateway allows an address."""
+
+
+@dataclass
+class Traffic:
+    """Requests that may be repeated, one after another, and what went wrong with them."""
+
+    count: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def wait_for(self, more: int) -> None:
+        """Wait until so many more were answered."""
+        goal = self.count + more
+        wait_until(lambda: self.count >= goal, what=f"{more} more requests", seconds=60)
+
+
+@contextmanager
+def traffic(shop: Shop, path: str = "/api/v1/products") -> Iterator[Traffic]:
+    """Somebody who reads the catalogue all the while; each request on a connection of its own."""
+    seen, stop = Traffic(), threading.Event()
+
+    def visit() -> None:
+        while not stop.wait(PAUSE):
+            try:
+                with Shop(str(shop.base_url)) as visitor:
+                    answer = visitor.get(path)
+                if answer.status_code != httpx.codes.OK:
+                    seen.failures.append(f"{answer.status_code} {answer.text[:200]}")
+            except httpx.HTTPError as error:
+                seen.failures.append(repr(error))
+            seen.count += 1
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        visitor.join()
+
+
+def process(deployment: Deployment, name: str) -> Process:
+    return next(each for each in deployment.workspace.processes if each.name == name)
+
+
+class TestInstances:
+    def test_come_and_go_and_die_and_no_idempotent_request_fails(self, deployment: Deployment, shop: Shop) -> None:
+        space, first = deployment.workspace, process(deployment, "orders-web")
+        port = free_port()
+        directory = f"--directory={space.folder / 'state' / 'endpoints'}"
+        command = (*(part for part in first.command if not str(part).startswith("--bind")), f"--bind={HOST}:{port}")
+        with traffic(shop) as seen:
+            second = space.start("second-orders-web", command, first.environment)
+            space.wait_ready(f"https://{HOST}:{port}/readyz", process=second)
+            space.manage("endpoints", "add", "orders", f"{HOST}:{port}", directory, environment={})
+            wait_until(lambda: "/api/v1/products" in second.tail, what="the second to be used", seconds=30)
+            first.kill()
+            seen.wait_for(40)
+            first.start()
+            space.wait_ready(f"{deployment.web_urls['orders']}/readyz", process=first)
+            known = first.tail.count("/api/v1/products")
+            wait_until(lambda: first.tail.count("/api/v1/products") > known, what="the first to be used", seconds=30)
+            space.manage("endpoints", "remove", "orders", f"{HOST}:{port}", directory, environment={})
+            seen.wait_for(20)
+            second.stop()
+            space.processes.remove(second)
+            seen.wait_for(20)
+        assert seen.failures == []
+
+    def test_of_relay_and_worker_that_die_lose_nothing(
+        self, deployment: Deployment, customer: Customer, shop: Shop
+    ) -> None:
+        product: dict[str, Any] = max(shop.products(), key=lambda each: each["in_stock"])
+        dead = [process(deployment, name) for name in ("orders-relay", "web_bff-worker")]
+        for each in dead:
+            each.kill()
+        placed = [customer.place((product["sku"], 1))["id"] for _ in range(3)]
+        for each in dead:
+            each.start()
+        wait_until(
+            lambda: set(placed) <= {each["id"] for each in customer.get("/bff/v1/orders").json()["results"]},
+            what="the orders on the BFF",
+            seconds=60,
+        )
+
+
+class TestCertificates:
+    def test_are_renewed_while_requests_pass(self, deployment: Deployment, shop: Shop) -> None:
+        folder = deployment.workspace.folder / "state" / "certs"
+        port = int(shop.base_url.port or 0)
+        before = ssl.get_server_certificate((HOST, port))
+        with traffic(shop) as seen:
+            seen.wait_for(10)
+            deployment.workspace.manage("certs", f"--directory={folder}", "--rotate", environment={})
+            wait_until(
+                lambda: ssl.get_server_certificate((HOST, port)) != before,
+                what="the edge's new certificate",
+                seconds=30,
+            )
+            seen.wait_for(60)
+        assert seen.failures == []
+
+
+class TestWhileUsersIsDown:
+    def test_tokens_are_verified_everywhere(self, deployment: Deployment, customer: Customer, shop: Shop) -> None:
+        assert customer.get("/bff/v1/home").status_code == httpx.codes.OK
+        with deployment.without("users"):
+            for path in ("/bff/v1/home", "/api/v1/orders"):
+                assert customer.get(path).status_code == httpx.codes.OK
+                assert shop.get(path).status_code in {httpx.codes.OK, httpx.codes.UNAUTHORIZED}
+            with Shop(str(shop.base_url), headers={"Authorization": "Bearer not.a.token"}) as stranger:
+                assert stranger.get("/api/v1/orders").status_code == httpx.codes.UNAUTHORIZED
