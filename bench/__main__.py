@@ -1,13 +1,22 @@
-"""`python -m bench [drain latency growth publish]`: run these, or all, and print a table of each."""
+"""`python -m bench [drain latency growth publish gateway]`: run these, or all, and print a table of each."""
 
 import argparse
+import os
 
-from bench import drain, growth, latency, publish
+import django
+
+from bench import drain, gateway, growth, latency, publish
 
 
 def main() -> None:
     """Run what is asked for."""
-    scenarios = {"drain": print_drain, "latency": print_latency, "growth": print_growth, "publish": print_publish}
+    scenarios = {
+        "drain": print_drain,
+        "latency": print_latency,
+        "growth": print_growth,
+        "publish": print_publish,
+        "gateway": print_gateway,
+    }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("scenario", nargs="*", choices=[[], *scenarios], help="default: all")
     for name in parser.parse_args().scenario or scenarios:
@@ -45,5 +54,16 @@ def print_publish() -> None:
         print(f"  {name:<20}{figure:>8.3f}{figure / took['insert']:>8.2f} of the insert", flush=True)
 
 
+def print_gateway() -> None:
+    """The same request beside the gateway and through it."""
+    figures = gateway.run()
+    print(f"GET {gateway.PATH} over TLS with {gateway.CLIENTS} clients, median of {gateway.ROUNDS} rounds")
+    for name, each in figures.items():
+        print(f"  {name:<10}{each.rate:>8,.0f}/s   p50 {each.median:>6.1f} ms  p99 {each.worst:>6.1f} ms", flush=True)
+
+
 if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.local")
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    django.setup()
     main()

@@ -78,6 +78,7 @@ class Split:
     broker_urls: Mapping[str, str]
     ports: Ports
     prefix: str
+    limits: float = 1.0
     signing_key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(50))
     passwords: Mapping[str, str] = field(default_factory=lambda: {label: secrets.token_hex(16) for label in _labels()})
@@ -103,7 +104,7 @@ class Split:
             *("gateway", "render", "--topology=split", f"--output={self.state / 'envoy.yaml'}"),
             *(f"--listen={HOST}:{self.ports.http}", f"--listen-tls={HOST}:{self.ports.https}"),
             *(f"--admin={HOST}:{self.ports.gateway_admin}", f"--endpoints={self.endpoints}"),
-            f"--certificates={self.certificates}",
+            *(f"--certificates={self.certificates}", f"--limits={self.limits}"),
         )
         for label in self.ports.web:
             self._provide_database(label)
@@ -198,11 +199,16 @@ def _labels() -> list[str]:
 
 
 @contextmanager
-def held(state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports) -> Iterator[Split]:
-    """A deployment that is prepared, on these servers. In the end the broker's users go; the databases stay."""
+def held(
+    state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
+) -> Iterator[Split]:
+    """A deployment that is prepared, on these servers; the gateway's rate limits times `limits`.
+
+    In the end the broker's users go; the databases stay.
+    """
     declared = replace(settings.PANGAEA, broker_prefix=f"{prefix}.")
     with rabbitmq.module_users(declared, broker_url) as broker_urls:
-        split = Split(state, administrator_url, broker_urls, ports, prefix)
+        split = Split(state, administrator_url, broker_urls, ports, prefix, limits)
         split.prepare()
         yield split
 
