@@ -95,7 +95,7 @@ def services(folder: Path, *, name: str, database_urls: Mapping[str, str], broke
         configuration = folder / "envoy.yaml"
         upstreams = [f"--upstream={module}={url.removeprefix('http://')}" for module, url in web_urls.items()]
         space.manage(
-            *("gateway", "render", "--topology=split", f"--output={configuration}"),
+            *("gateway", "render", "--topology=plain", f"--output={configuration}", "--limits=10"),
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
             environment={"LOCAL_STATE_DIR": str(folder / "state")},
         )

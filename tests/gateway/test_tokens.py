@@ -19,8 +19,8 @@ from tests.gateway.edge import KEYS, Edge, Service, declare, envoy, public, serv
 CLAIMS = {"iss": settings.PANGAEA.issuer, "aud": settings.PANGAEA.audience, "exp": 4102444800}
 
 
-def signed(key: ECKey, **claims: object) -> str:
-    header = {"alg": "ES256", "kid": keys.signing_key().kid, "typ": "at+jwt"}
+def signed(key: ECKey, *, kid: str | None = None, **claims: object) -> str:
+    header = {"alg": "ES256", "kid": kid or keys.signing_key().kid, "typ": "at+jwt"}
     return jwt.encode(header, {**CLAIMS, "sub": str(uuid.uuid4()), **claims}, key)
 
 
@@ -39,11 +39,12 @@ class TestTokens:
             ("abc", "token_invalid"),
             ("a.b.c", "token_invalid"),
             (signed(ECKey.generate_key("P-256")), "token_invalid"),
+            (signed(ECKey.generate_key("P-256"), kid="mine"), "token_invalid"),
             (signed(keys.signing_key(), iss="https://elsewhere.example"), "token_invalid"),
             (signed(keys.signing_key(), aud="somebody"), "token_invalid"),
             (access_token(uuid.uuid4(), lifetime=timedelta(seconds=-60)), "token_expired"),
         ],
-        ids=["none", "word", "garbled", "other key", "other issuer", "other audience", "expired"],
+        ids=["none", "word", "garbled", "other key", "unknown key", "other issuer", "other audience", "expired"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])
     def test_refuse_who_has_none_that_can_be_believed(
