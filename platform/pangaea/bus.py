@@ -6,6 +6,7 @@ it. A queue of a module is bound to `<source>.all.*` of every module it listens 
 meant for it alone. No result backend, no Celery retry, no countdown: cursors and dead letters are the retry machinery.
 """
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -57,6 +58,7 @@ def make_app(declared: Declared) -> Celery:
     """A Celery app on `declared.broker_url`; the module's queues are those of the installed modules."""
     app = Celery("pangaea", amqp="pangaea.queue_worker:BusAMQP", fixups=[], set_as_current=False)
     app.pulse = Pulse("queues")
+    app.leaving = threading.Event()
     virtual = not declared.broker_url.startswith("amqp")
     # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
     options: dict[str, Any] = {"max_retries": 0}

@@ -1,17 +1,24 @@
 """Whether this process is alive, and whether it may be sent requests.
 
 /livez      the process answers; it asks nothing else, so that a broken database does not get every process restarted
-/readyz     its databases answer, their migrations are applied, its broker answers: 200, or 503
+/readyz     its databases answer, their migrations are applied, its broker answers and has its queues, it has keys to
+            verify tokens with, there is room where it writes, and it is not about to end: 200, or 503
 /startupz   like readyz until that succeeds for the first time, then 200 for good
+
+Relays and workers answer them at HEALTH_PORT, see `pangaea.probes`.
 """
 
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 
 import structlog
 from celery import Celery
+from django.conf import settings
 from django.db import connections
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -19,11 +26,14 @@ from django.http.response import HttpResponseBase
 
 from pangaea import bus, databases
 from pangaea.api.problems import Problem, ProblemResponse
+from pangaea.identity import keys
 from pangaea.outbox.change_capture import triggers
 
 log = structlog.get_logger()
 
-OK, PENDING, FAILING, UNKNOWN = "ok", "pending", "failing", "unknown"
+OK, PENDING, FAILING, UNKNOWN, STOPPING = "ok", "pending", "failing", "unknown", "stopping"
+
+MEBIBYTE = 1 << 20
 
 BROKER_TIMEOUT = 2.0
 """Seconds to wait for the broker: less than a probe waits for us."""
@@ -41,19 +51,40 @@ class Health:
         self._clock = clock
         self._broker: tuple[float, str] | None = None
         self._migrated: frozenset[str] = frozenset()
+        self._declared = False
+        self._stopping = False
         self._was_ready: bool | None = None
         self._lock = threading.Lock()
         self.has_been_ready = False
 
-    def check(self) -> tuple[bool, Checks]:
-        """Whether all is well, and the state of each part in one word. Reasons go to the log, on a change."""
+    def stop(self) -> None:
+        """From here on this process is not ready, whatever else is well. May be called in a signal's handler."""
+        self._stopping = True
+
+    def check(self, *, verifies_tokens: bool = True, at_work: bool = True) -> tuple[bool, Checks]:
+        """Whether all is well, and the state of each part in one word. Reasons go to the log, on a change.
+
+        `at_work` is what the process knows of itself.
+        """
+        if self._stopping:
+            return False, {"process": STOPPING}
         reasons: dict[str, str] = {}
         database = {alias: self._database(alias, reasons) for alias in databases.aliases()}
         migrations = {alias: self._migrations(alias, database[alias], reasons) for alias in databases.aliases()}
         broker = self._broker_state(reasons)
-        ready = {*database.values(), *migrations.values(), broker} == {OK}
+        checks: dict[str, str | Mapping[str, str]] = {
+            "database": database,
+            "migrations": migrations,
+            "broker": broker,
+            "topology": self._topology(broker, reasons),
+            "disk": self._disk(reasons),
+        }
+        if verifies_tokens:
+            checks["keys"] = self._keys(reasons)
+        states = {word for state in checks.values() for word in ([state] if isinstance(state, str) else state.values())}
+        ready = states == {OK} and at_work
         self._log_change(ready=ready, reasons=reasons)
-        return ready, {"database": database, "migrations": migrations, "broker": broker}
+        return ready, checks
 
     def _database(self, alias: str, reasons: dict[str, str]) -> str:
         try:
@@ -96,6 +127,42 @@ class Health:
         self._broker = (self._clock(), state)
         return state
 
+    def _topology(self, broker: str, reasons: dict[str, str]) -> str:
+        if self._declared:
+            # Relay and worker declare it again and again; this process only had to know that it can be.
+            return OK
+        if broker != OK:
+            return UNKNOWN
+        try:
+            bus.declare_topology(self._celery())
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons["topology"] = f"{type(error).__name__}: {error}"
+            return FAILING
+        self._declared = True
+        return OK
+
+    def _disk(self, reasons: dict[str, str]) -> str:
+        at_least = settings.PANGAEA.disk_free_at_least
+        for folder in sorted(_written_to()):
+            try:
+                free = shutil.disk_usage(folder).free // MEBIBYTE
+            except OSError as error:
+                reasons["disk"] = f"{folder}: {error.strerror}"
+                return FAILING
+            if free < at_least:
+                reasons["disk"] = f"{folder} has {free} MiB left; DISK_FREE_AT_LEAST is {at_least}"
+                return FAILING
+        return OK
+
+    def _keys(self, reasons: dict[str, str]) -> str:
+        try:
+            if keys.available():
+                return OK
+            reasons["keys"] = f"{settings.PANGAEA.jwks_url} gives no keys"
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons["keys"] = f"{type(error).__name__}: {error}"
+        return FAILING
+
     def _log_change(self, *, ready: bool, reasons: Mapping[str, str]) -> None:
         with self._lock:
             changed = ready is not self._was_ready
@@ -123,7 +190,25 @@ def ask_broker(celery: Celery) -> None:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=BROKER_TIMEOUT)
 
 
-_health = Health()
+def _written_to() -> set[Path]:
+    """The folders in which this process writes: temporary files, its heartbeat, SQLite's files."""
+    folders = {Path(tempfile.gettempdir())}
+    if heartbeat := settings.PANGAEA.heartbeat_file:
+        folders.add(Path(heartbeat).parent)
+    for alias in databases.aliases():
+        configuration = connections[alias].settings_dict
+        if configuration["ENGINE"] == databases.SQLITE and Path(configuration["NAME"]).is_absolute():
+            folders.add(Path(configuration["NAME"]).parent)
+    return folders
+
+
+state = Health()
+"""What this process found out about itself."""
+
+
+def begin_shutdown() -> None:
+    """Make /readyz answer 503, so that nobody sends more. What comes all the same is served."""
+    state.stop()
 
 
 def livez(_request: HttpRequest) -> HttpResponse:
@@ -131,7 +216,7 @@ def livez(_request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    ready, checks = _health.check()
+    ready, checks = state.check()
     if ready:
         return JsonResponse({"status": "ready", "checks": checks})
     problem = Problem(
@@ -144,7 +229,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def startupz(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"status": "started"}) if _health.has_been_ready else readyz(request)
+    return JsonResponse({"status": "started"}) if state.has_been_ready else readyz(request)
 
 
 PROBES: Mapping[str, Callable[[HttpRequest], HttpResponse]] = {

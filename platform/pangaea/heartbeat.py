@@ -90,10 +90,15 @@ class Heartbeat:
             self._pulses.append(pulse)
         return pulse
 
+    @property
+    def pulses(self) -> list[Pulse]:
+        """The parts."""
+        with self._guard:
+            return list(self._pulses)
+
     def write(self) -> None:
         """Write the file, unless a part hangs. Whoever reads sees the old file or the new one, whole."""
-        with self._guard:
-            pulses = list(self._pulses)
+        pulses = self.pulses
         if self._path is None or not all(pulse.moves for pulse in pulses):
             return
         told = {

@@ -3,38 +3,37 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from time import monotonic
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
+from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 from billiard import active_children  # type: ignore[import-untyped] # Celery's pools, without types
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_process_init, worker_ready
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from pangaea import bus, engines, modules
+from pangaea import bus, engines, health, modules, queue_worker
 from pangaea.heartbeat import Pulse
 from pangaea.outbox.relay import Relay, backoff
 from pangaea.upkeep import Upkeep
 
 log = structlog.get_logger()
 
-STOPPING = 5.0
-"""Seconds for all relays together to end; later they end with the process, and what was not settled is sent again."""
-GRACE = 1.0
-"""Seconds for the batch at hand when a worker is told to stop."""
+LAST_STEPS = 1.0
+"""Seconds of SHUTDOWN_GRACE that are kept for what comes after the work itself."""
 
 
 class Relays(AbstractContextManager["Relays"]):
     """A relay thread for each module, and their upkeep, running between entry and exit."""
 
-    def __init__(self, labels: Sequence[str], *, heartbeat_file: str = "") -> None:
+    def __init__(self, labels: Sequence[str], *, heartbeat_file: str = "", health_port: int = 0) -> None:
         self._labels = labels
         self._stop = threading.Event()
-        self._upkeep = Upkeep("relay", heartbeat_file=heartbeat_file)
+        self._upkeep = Upkeep("relay", heartbeat_file=heartbeat_file, health_port=health_port)
         self._threads = [
             threading.Thread(
                 target=Relay(label, bus.Carriage(bus.app()), self._upkeep.heartbeat.add(Pulse(label))).run,
@@ -46,6 +45,7 @@ class Relays(AbstractContextManager["Relays"]):
         ]
 
     def __enter__(self) -> Self:
+        self._upkeep.probes.start()
         self._upkeep.start()
         declare_when_possible(self._stop)
         for thread in self._threads:
@@ -56,7 +56,8 @@ class Relays(AbstractContextManager["Relays"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        patience = monotonic() + STOPPING
+        # Later they end with the process, and what was not settled is sent again.
+        patience = monotonic() + _grace()
         for thread in self._threads:
             thread.join(timeout=max(0, patience - monotonic()))
         self._upkeep.stop()
@@ -114,8 +115,10 @@ def declare_when_possible(stop: threading.Event) -> None:
 
 def run_relays(labels: Sequence[str]) -> None:
     """Relay these modules until SIGTERM or SIGINT."""
-    relays = Relays(labels, heartbeat_file=settings.PANGAEA.heartbeat_file)
-    with _when_told(relays.stop), relays:
+    own = settings.PANGAEA
+    relays = Relays(labels, heartbeat_file=own.heartbeat_file, health_port=own.health_port)
+    _when_told(relays.stop)
+    with relays:
         log.info("relay started", modules=list(labels))
         relays.wait()
     log.info("relay stopped", modules=list(labels))
@@ -125,15 +128,29 @@ def run_worker(queues: Sequence[str]) -> None:
     """Consume these queues until SIGTERM or SIGINT, one batch at a time."""
     stop = threading.Event()
     app = bus.app()
-    upkeep = Upkeep("worker", heartbeat_file=settings.PANGAEA.heartbeat_file, listeners=_modules_of(queues))
+    own = settings.PANGAEA
+    upkeep = Upkeep(
+        "worker", heartbeat_file=own.heartbeat_file, health_port=own.health_port, listeners=_modules_of(queues)
+    )
     upkeep.heartbeat.add(app.pulse)
-    with _when_told(stop.set):
-        declare_when_possible(stop)
+    # Before the broker answers: a worker that waits for it is alive.
+    upkeep.probes.start()
+    worker_process_init.connect(upkeep.probes.abandon, weak=False)
+    _when_told(stop.set)
+    declare_when_possible(stop)
+
+    def begin(**_: Any) -> None:
+        # Not before the pool's process is forked: it would inherit a thread's locks without the thread.
+        upkeep.start()
+        # In place of Celery's own handlers.
+        _when_told(app.leaving.set)
+        if stop.is_set():
+            app.leaving.set()
+
     if stop.is_set():
         return
-    worker_shutting_down.connect(_limit_patience)
-    # Not before the pool's process is forked: it would inherit a thread's locks without the thread.
-    worker_ready.connect(upkeep.start, weak=False)
+    threading.Thread(target=_limit_patience, args=[app.leaving], name="patience", daemon=True).start()
+    worker_ready.connect(begin, weak=False)
     app.set_default()
     log.info("worker started", queues=list(queues))
     # One batch at a time keeps a queue's order; prefork because the solo pool stalls for seconds with a small prefetch.
@@ -153,27 +170,42 @@ def run_worker(queues: Sequence[str]) -> None:
     log.info("worker stopped", queues=list(queues))
 
 
-@contextmanager
-def _when_told(action: Callable[[], None]) -> Iterator[None]:
-    """Call this on SIGTERM and SIGINT, while the context lasts."""
-    before = {number: signal.signal(number, lambda *_: action()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _when_told(action: Callable[[], None]) -> None:
+    """Call this on SIGTERM and SIGINT, as often as they come, to the end of the process.
+
+    In a thread: a handler that takes a lock which the interrupted code, or the handler before it, holds never ends.
+    """
+    told: SimpleQueue[int] = SimpleQueue()
+
+    def obey() -> None:
+        while told.get():
+            action()
+
+    def hear(number: int, _frame: Any) -> None:
+        health.begin_shutdown()
+        told.put(number)
+
+    threading.Thread(target=obey, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, hear)
 
 
-def _limit_patience(**_: Any) -> None:
-    """Give the batch at hand a moment, then end it: its transaction is rolled back, and the broker has kept it."""
-
-    def end() -> None:
-        for child in active_children():
+def _limit_patience(leaving: threading.Event) -> None:
+    """Give the batches at hand their time, then end them: they are rolled back, and the broker has kept them."""
+    leaving.wait()
+    sleep(_grace())
+    log.warning("worker ends in the middle of a batch")
+    queue_worker.end_worker()
+    # The pool starts another process for the next batch until it hears that it is to end too.
+    while children := active_children():
+        for child in children:
             os.kill(child.pid, signal.SIGKILL)
+        sleep(LAST_STEPS / 4)
 
-    timer = threading.Timer(GRACE, end)
-    timer.daemon = True
-    timer.start()
+
+def _grace() -> float:
+    """Seconds for the work itself when the process is told to stop."""
+    return max(0.0, float(settings.PANGAEA.shutdown_grace.total_seconds()) - LAST_STEPS)
 
 
 def _modules_of(queues: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Celery's worker, as far as it has to be another one here."""
 
+import os
 from contextlib import suppress
 from typing import Any
 
@@ -49,17 +50,25 @@ class BusAMQP(AMQP):
     Consumer = QueueNamingConsumer
 
 
+def end_worker() -> None:
+    """Let Celery end this worker at its next look."""
+    state.should_stop = os.EX_OK
+
+
 class BusConsumer(CeleryConsumer):
     """Celery's consumer without delayed delivery, which would declare some 28 queues that nothing here uses.
 
-    It looks four times a second whether it was told to stop: an idle loop would look once. A connection that is lost,
-    or a queue that is deleted under it, makes it connect and declare anew, and it says so once. `app.pulse` beats with
-    its loop.
+    It looks four times a second whether it was told to leave (`app.leaving`): then it takes no more, and ends once what
+    it took is done and acknowledged. Celery's own warm shutdown forgets what its pool has just been given: that is
+    committed and not acknowledged, and the pool waits half a minute for somebody to hear of it. A connection that is
+    lost, or a queue that is deleted under it, makes it connect and declare anew, and it says so once. `app.pulse` beats
+    with its loop.
     """
 
     connection: Any
     task_consumer: Any
     _heard = -1
+    _idle_looks = -1
 
     class Blueprint(CeleryConsumer.Blueprint):
         """The steps of start-up."""
@@ -73,6 +82,7 @@ class BusConsumer(CeleryConsumer):
 
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
+        self._idle_looks = -1
         hub.call_repeatedly(0.25, self._consuming)
         if self.app.conf.broker_url.startswith("amqp"):
             hub.call_repeatedly(settings.PANGAEA.announce_at_most.total_seconds(), self._listen)
@@ -80,6 +90,17 @@ class BusConsumer(CeleryConsumer):
     def _consuming(self) -> None:
         if (seconds := self.pulse.beat(State.CONSUMING)) is not None:
             log.info("worker consumes", after_seconds=round(seconds, 1))
+        if self.app.leaving.is_set():
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._idle_looks < 0:
+            self.task_consumer.cancel()
+        at_work = state.reserved_requests or self.pool._pool._cache  # noqa: SLF001 - it has no other way to ask
+        self._idle_looks = 0 if at_work else self._idle_looks + 1
+        # The first look sees that the last one is done, its acknowledgement may be on its way; so the next one counts.
+        if self._idle_looks > 1:
+            end_worker()
 
     def _listen(self) -> None:
         """Raise, which connects anew, when messages wait and this idle worker has heard none since it last looked.
@@ -90,7 +111,7 @@ class BusConsumer(CeleryConsumer):
         """
         heard, before = state.total_count.total(), self._heard
         self._heard = heard
-        if state.reserved_requests or heard != before:
+        if self.app.leaving.is_set() or state.reserved_requests or heard != before:
             return
         channel = self.task_consumer.channel
         try:
@@ -105,6 +126,9 @@ class BusConsumer(CeleryConsumer):
             raise ConnectionResetError(f"messages wait in {', '.join(waiting)}, and none arrives")
 
     def _interrupted(self, error: BaseException) -> None:
+        if self.app.leaving.is_set():
+            # What it took, the broker gives to another.
+            end_worker()
         if self.pulse.beat(State.INTERRUPTED, str(error)) is not None:
             log.warning("worker interrupted", error=str(error) or type(error).__name__)
 

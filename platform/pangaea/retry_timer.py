@@ -27,6 +27,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         super().__init__(worker, **options)
         self._entry: Any = None
         self._at_work = False
+        self._leaving = worker.app.leaving
 
     def start(self, worker: Any) -> None:
         """Begin to tick."""
@@ -40,7 +41,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             self._entry.cancel()
 
     def _tick(self, pool: Any, labels: Sequence[str]) -> None:
-        if not self._at_work:
+        if not self._at_work and not self._leaving.is_set():
             self._at_work = True
             pool.apply_async(retry_all, (list(labels),), callback=self._done, error_callback=self._done)
 

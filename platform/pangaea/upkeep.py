@@ -12,6 +12,7 @@ from django.db import connections
 from pangaea import bus
 from pangaea.heartbeat import Heartbeat
 from pangaea.inbox import reports
+from pangaea.probes import ProbeServer
 
 log = structlog.get_logger()
 
@@ -26,8 +27,11 @@ class Upkeep:
     `listeners` to those they listen to. Whatever fails there is tried again; the work itself does not wait for it.
     """
 
-    def __init__(self, process: str, *, heartbeat_file: str = "", listeners: Sequence[str] = ()) -> None:
+    def __init__(
+        self, process: str, *, heartbeat_file: str = "", health_port: int = 0, listeners: Sequence[str] = ()
+    ) -> None:
         self.heartbeat = Heartbeat(process, heartbeat_file)
+        self.probes = ProbeServer(self.heartbeat, health_port)
         self._listeners = listeners
         self._stop = threading.Event()
         self._failing: set[Callable[[], None]] = set()
@@ -44,6 +48,7 @@ class Upkeep:
         if self._thread.is_alive():
             self._thread.join(timeout=PULSE)
         self.heartbeat.remove()
+        self.probes.stop()
 
     def _run(self) -> None:
         due = monotonic()

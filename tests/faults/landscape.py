@@ -29,13 +29,14 @@ class Landscape:
     environment: Mapping[str, str]
     database_url: str
 
-    def relay(self, name: str = "") -> Process:
+    def relay(self, name: str = "", **settings: str) -> Process:
         """A relay of `source`, whose heartbeat is named like it."""
-        return self._start(f"relay{name}", "relay", "--module=source")
+        return self._start(f"relay{name}", "relay", "--module=source", **settings)
 
-    def worker(self, *modules: str) -> Process:
+    def worker(self, *modules: str, **settings: str) -> Process:
         """A worker for these modules' queues, or for every queue."""
-        return self._start("-".join(["worker", *modules]), "worker", *(f"--module={module}" for module in modules))
+        arguments = [f"--module={module}" for module in modules]
+        return self._start("-".join(["worker", *modules]), "worker", *arguments, **settings)
 
     def writer(self, *, count: int, rate: int) -> Process:
         """Says so many ticks, one a transaction, at that rate."""
@@ -100,9 +101,9 @@ class Landscape:
 
         wait_until(is_so, what=f"{process} to be {state}", seconds=HEALING_SECONDS)
 
-    def _start(self, name: str, *command: str) -> Process:
+    def _start(self, name: str, *command: str, **settings: str) -> Process:
         heartbeat = {"PANGAEA_HEARTBEAT_FILE": str(self.workspace.folder / f"{name}.heartbeat")}
-        return self.workspace.start(name, (*MANAGE, *command), {**self.environment, **heartbeat})
+        return self.workspace.start(name, (*MANAGE, *command), {**self.environment, **heartbeat, **settings})
 
 
 @contextmanager

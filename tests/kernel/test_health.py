@@ -1,10 +1,14 @@
 """Probes: what they promise an orchestrator, and what they keep to themselves."""
 
+import json
 import logging
+import secrets
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +18,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
 from pangaea import bus, databases, health
+from pangaea.identity import keys
 from pangaea.testing import free_port
 
 DATABASE = pytest.mark.django_db(databases="__all__", transaction=True)
@@ -84,7 +89,14 @@ class TestReadyz:
         every = dict.fromkeys(databases.aliases(), "ok")
         assert response.json() == {
             "status": "ready",
-            "checks": {"database": every, "migrations": every, "broker": "ok"},
+            "checks": {
+                "database": every,
+                "migrations": every,
+                "broker": "ok",
+                "topology": "ok",
+                "disk": "ok",
+                "keys": "ok",
+            },
         }
         assert response.status_code == 200
 
@@ -176,6 +188,79 @@ class TestReadyz:
                 state.check()
         said = [record.getMessage() for record in caplog.records if record.name == "pangaea.health"]
         assert len(said) == 3
+
+    def test_declares_queues_that_nobody_declared(self, amqp_url: str, settings: Any) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, broker_prefix=f"{secrets.token_hex(4)}.")
+        app = celery(amqp_url)
+        ready, checks = health.Health(celery=lambda: app).check()
+        assert (ready, checks["topology"]) == (True, "ok")
+        with app.connection_for_write() as connection:
+            for queue in app.amqp.queues.values():
+                assert connection.default_channel.queue_declare(queue.name, passive=True).message_count == 0
+                connection.default_channel.queue_delete(queue.name)
+
+    def test_names_queues_that_cannot_be_declared(
+        self, amqp_url: str, settings: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, broker_prefix=f"{secrets.token_hex(4)}.")
+        app = celery(amqp_url)
+        with app.connection_for_write() as connection:
+            name = next(iter(app.amqp.queues))
+            connection.default_channel.queue_declare(name, durable=True, auto_delete=False)
+            ready, checks = health.Health(celery=lambda: app).check()
+            connection.default_channel.queue_delete(name)
+        assert (ready, checks["topology"], checks["broker"]) == (False, "failing", "ok")
+        assert "PRECONDITION_FAILED" in caplog.text
+
+    def test_names_a_disk_that_is_full(self, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, disk_free_at_least=10**9)
+        ready, checks = checked()
+        assert (ready, checks["disk"]) == (False, "failing")
+        assert "DISK_FREE_AT_LEAST is 1000000000" in caplog.text
+
+    def test_is_not_ready_without_keys_to_verify_with(self, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+        url = f"http://127.0.0.1:{free_port()}/jwks.json"
+        settings.PANGAEA = replace(settings.PANGAEA, signing_key="", jwks_url=url)
+        ready, checks = checked()
+        assert (ready, checks["keys"]) == (False, "failing")
+        assert f"{url} gives no keys" in caplog.text
+        assert health.Health(celery=lambda: celery("memory://")).check(verifies_tokens=False)[0]
+
+    def test_fetches_the_keys_that_it_lacks_and_keeps_them(self, settings: Any) -> None:
+        published = json.dumps(keys.public_jwks()).encode()
+        with key_source(published) as url:
+            settings.PANGAEA = replace(settings.PANGAEA, signing_key="", jwks_url=url)
+            assert checked()[0]
+        assert checked()[0]
+
+    def test_says_no_from_the_moment_it_is_to_end(self) -> None:
+        state = health.Health(celery=lambda: celery("memory://"))
+        assert state.check()[0]
+        state.stop()
+        assert state.check() == (False, {"process": "stopping"})
+
+
+@contextmanager
+def key_source(document: bytes) -> Iterator[str]:
+    """A server that gives this document to whoever asks."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(document)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/jwks.json"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @DATABASE

@@ -59,6 +59,13 @@ def find(kid: str) -> ECKey | None:
     return None
 
 
+def available() -> bool:
+    """Whether this process has keys to verify with, or gets some now from where JWKS_URL says."""
+    if _own(settings.PANGAEA.signing_key) or not settings.PANGAEA.jwks_url:
+        return True
+    return _remote(settings.PANGAEA.jwks_url).available()
+
+
 @functools.lru_cache(maxsize=8)
 def _remote(url: str, files: Files | None, source: str) -> RemoteKeys:
     """The keys at `url`. A process that has a certificate shows it there, and believes only the SPIFFE id `source`."""

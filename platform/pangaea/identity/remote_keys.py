@@ -27,6 +27,8 @@ FRESH_FOR = 300.0
 """Seconds after which the keys are asked for again, in the background: how long a withdrawn key may live on."""
 ASK_EVERY = 10.0
 """Seconds between two questions, however many unknown key ids arrive: a stream of forged tokens costs one."""
+ASK_FIRST_EVERY = 1.0
+"""Seconds between two questions while there is no key at all and a probe wants to know."""
 MAX_BYTES = 64 * 1024
 
 
@@ -105,6 +107,14 @@ class RemoteKeys:
         if (found := self._keys.get(kid)) is None and self._answered_at != self._asked_at:
             raise Unavailable(f"The keys at {self.url} cannot be read, so a token cannot be judged.")
         return found
+
+    def available(self) -> bool:
+        """Whether there are keys; while there are none, it asks for them, at most once a second."""
+        if not self._keys:
+            with self._asking:
+                if not self._keys and self._is_older_than(ASK_FIRST_EVERY, self._asked_at):
+                    self._ask()
+        return bool(self._keys)
 
     def _ask_unless_asking(self) -> None:
         if self._asking.acquire(blocking=False):

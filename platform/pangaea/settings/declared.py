@@ -184,6 +184,25 @@ class Declared:
         env="PANGAEA_HEARTBEAT_FILE",
         form=forms.file_to_write,
     )
+    health_port: int = setting(
+        0,
+        "Port on which a relay or a worker answers /livez, /readyz and /startupz; the web process has them beside its "
+        "API. Each process needs its own. Unset: none.",
+        form=forms.at_most(65_535, "TCP has no higher port"),
+    )
+    disk_free_at_least: int = setting(
+        100, "MiB that must be free where a process writes (temporary files, SQLite), or it is not ready."
+    )
+    shutdown_delay: timedelta = setting(
+        timedelta(seconds=2.5),
+        "How long a web process that was told to stop goes on serving while /readyz says 503: longer than whoever "
+        "sends it requests takes to notice.",
+    )
+    shutdown_grace: timedelta = setting(
+        timedelta(seconds=25),
+        "How long a process that was told to stop may take for what it is at, the delay included; then it is cut off, "
+        "and what was not finished is done again by another. Less than the orchestrator waits before it kills.",
+    )
     queues_per_module: int = setting(
         1,
         "A module's partitions are spread over so many queues; "
@@ -235,8 +254,12 @@ class Declared:
 def contradictions(values: Mapping[str, Any]) -> list[str]:
     """What is wrong between settings that are well-formed each; `values` lacks those that are not."""
     wrong = [
-        f"{first.upper()} is longer than {limit.upper()}: the first pause is the shortest."
-        for first, limit in (("announce_first", "announce_at_most"), ("dead_letter_pause", "dead_letter_pause_at_most"))
+        f"{first.upper()} is longer than {limit.upper()}: set it to less."
+        for first, limit in (
+            ("announce_first", "announce_at_most"),
+            ("dead_letter_pause", "dead_letter_pause_at_most"),
+            ("shutdown_delay", "shutdown_grace"),
+        )
         if first in values and limit in values and values[first] > values[limit]
     ]
     return [*wrong, *_unsafe_identities(values)]

@@ -101,8 +101,10 @@ def _convert(each: "Field[Any]", text: str) -> Any:
             wrong = "" if text.strip().lower() in _BOOLEANS else f"is {text!r}; set true or false."
             value = _BOOLEANS.get(text.strip().lower())
         case int():
-            value = int(text) if text.strip().isdecimal() else 0
-            wrong = "" if value else f"is {text!r}; set a whole number above 0, like {each.default or 1}."
+            value = int(text) if text.strip().isdecimal() else None
+            # Where nothing is the default, nothing may be said aloud.
+            well = value is not None and (value > 0 or value == each.default)
+            wrong = "" if well else f"is {text!r}; set a whole number above 0, like {each.default or 8001}."
             wrong = wrong or form(text)
         case timedelta():
             value = _length(text)

@@ -1,0 +1,77 @@
+"""Relays and workers answer probes over HTTP: real processes on real servers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from pangaea.testing import free_port, wait_until
+from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
+from tests.processes import Process
+
+pytestmark = pytest.mark.full
+
+
+def probe(port: int, path: str) -> tuple[int, Any]:
+    """The status and the document; 0 while nobody answers."""
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=15, trust_env=False)
+    except httpx.TransportError:
+        return 0, None
+    return answer.status_code, answer.json()
+
+
+def start(land: Landscape, kind: str, **settings: str) -> tuple[Process, int]:
+    port = free_port()
+    settings["HEALTH_PORT"] = str(port)
+    return (land.relay(**settings) if kind == "relay" else land.worker("ledger", **settings)), port
+
+
+def wait_probe(process: Process, port: int, path: str, status: int) -> Any:
+    def answers() -> Any:
+        process.check()
+        found, document = probe(port, path)
+        return document if found == status else None
+
+    return wait_until(answers, what=f"{path} of {process.name} to answer {status}", seconds=HEALING_SECONDS)
+
+
+@pytest.fixture
+def land(postgres_url: str, amqp_url: str, tmp_path: Path) -> Iterator[Landscape]:
+    with landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url) as held:
+        yield held
+
+
+@pytest.mark.parametrize(("kind", "part", "at"), [("relay", "source", "leading"), ("worker", "queues", "consuming")])
+class TestTheProbesOfAProcessWithoutAnApi:
+    def test_are_all_well_while_it_works(self, land: Landscape, kind: str, part: str, at: str) -> None:
+        process, port = start(land, kind)
+        ready = wait_probe(process, port, "/readyz", 200)
+        assert ready["checks"]["parts"] == {part: at}
+        assert ready["checks"]["topology"] == ready["checks"]["disk"] == "ok"
+        assert probe(port, "/livez") == (200, {"status": "alive", "parts": {part: at}})
+        assert probe(port, "/startupz") == (200, {"status": "started"})
+        assert probe(port, "/metrics")[0] == 404
+
+    def test_tell_a_process_that_waits_from_one_that_hangs(
+        self, land: Landscape, kind: str, part: str, at: str
+    ) -> None:
+        nowhere = f"amqp://guest:guest@127.0.0.1:{free_port()}//"
+        process, port = start(land, kind, BROKER_URL=nowhere)
+        waiting = wait_probe(process, port, "/readyz", 503)
+        assert waiting["checks"]["broker"] == "failing"
+        assert waiting["checks"]["topology"] == "unknown"
+        assert probe(port, "/startupz")[0] == 503
+        assert probe(port, "/livez")[0] == 200
+        assert at not in waiting["checks"]["parts"].values()
+        assert part in waiting["checks"]["parts"]
+
+    def test_need_a_port_of_their_own(self, land: Landscape, kind: str, part: str, at: str) -> None:
+        del part, at
+        first, port = start(land, kind)
+        wait_probe(first, port, "/livez", 200)
+        second = land.relay("-second", HEALTH_PORT=str(port))
+        assert second.popen.wait(timeout=HEALING_SECONDS) != 0
+        assert "HEALTH_PORT" in second.tail
