@@ -14,13 +14,12 @@ from django.db import connections
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
+from pangaea.draining import DrainingWorker
 from pangaea.identity import mutual_tls
 from pangaea.settings.declared import Declared
 
 KEEP_ALIVE = 2
 """Seconds that an idle connection is kept. Whoever calls must let go of it earlier (the gateway: after one)."""
-GRACE = 30
-"""Seconds for the requests at hand when the process is told to stop."""
 SILENCE = 60
 """Seconds without a sign of life from a worker's main thread, after which it is replaced."""
 
@@ -29,11 +28,11 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
     """Gunicorn's settings. Raises Misconfigured for certificates that cannot be used."""
     return {
         "bind": [bind],
-        "worker_class": "gthread",
+        "worker_class": DrainingWorker,
         "workers": workers,
         "threads": threads,
         "keepalive": KEEP_ALIVE,
-        "graceful_timeout": GRACE,
+        "graceful_timeout": max(1, int(declared.shutdown_grace.total_seconds())),
         "timeout": SILENCE,
         # It would open a socket in the home folder.
         "control_socket_disable": True,

@@ -2,19 +2,27 @@
 
 import os
 import signal
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Self
 
+import httpx
 import msgspec
 import pytest
+from joserfc.jwk import ECKey
 from kombu.connection import Connection
 
 from pangaea import bus
 from pangaea.messages import Batch
 from pangaea.testing import wait_until
+from pangaea.testing.databases import scratch_database
+from tests.acceptance.topologies import ProcessSet, monolith_environment
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
-from tests.processes import Process
+from tests.processes import Process, workspace
 
 pytestmark = pytest.mark.full
 
@@ -102,3 +110,97 @@ class TestAWorkerToldToEnd:
             assert writer.popen.wait(timeout=HEALING_SECONDS) == 0, writer.tail
             land.wait_written(MESSAGES)
             assert land.number("SELECT count(*) FROM ledger.pangaea_dead_letter") == 0
+
+
+class Flood:
+    """Threads that order as fast as they are answered, until told to stop; what was answered, and what was not."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.statuses: Counter[int | str] = Counter()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run) for _ in range(4)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                # A connection each: that none is refused is what this is about.
+                answer = httpx.get(f"{self.url}/api/v1/products", timeout=30, trust_env=False)
+                self.statuses[answer.status_code] += 1
+            except httpx.TransportError as error:
+                if self._stop.is_set():
+                    return
+                self.statuses[type(error).__name__] += 1
+                if isinstance(error, httpx.ConnectError):
+                    return
+
+
+class TestAWebProcessToldToEnd:
+    @pytest.fixture
+    def web(self, postgres_url: str, amqp_url: str, tmp_path: Path) -> Iterator[tuple[Process, str]]:
+        """A web process alone, ready; it has three seconds between the signal and the closed door."""
+        with scratch_database(postgres_url, prefix="pangaea_shutdown") as database_url, workspace(tmp_path) as space:
+            environment = monolith_environment(
+                database_url=database_url, broker_url=amqp_url, signing_key=ECKey.generate_key("P-256")
+            )
+            processes = ProcessSet("all", space, environment | {"SHUTDOWN_DELAY": "3", "SHUTDOWN_GRACE": "20"})
+            processes.prepare(seed=True)
+            url = processes.web()
+            yield space.processes[-1], url
+
+    @pytest.mark.parametrize("times", [1, 3], ids=["told once", "told thrice"])
+    def test_says_so_and_serves_on_until_everybody_knows(self, web: tuple[Process, str], times: int) -> None:
+        process, url = web
+        with Flood(url) as flood:
+            wait_until(lambda: flood.statuses[200] > 20, what="the flood")
+            for _ in range(times):
+                os.kill(process.popen.pid, signal.SIGTERM)
+
+            def unready() -> bool:
+                answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
+                return answer.status_code == 503 and answer.json()["checks"] == {"process": "stopping"}
+
+            wait_until(unready, what="/readyz to say no")
+            served = flood.statuses[200]
+            wait_until(lambda: flood.statuses[200] > served + 20, what="requests to be served all the same")
+            assert process.popen.wait(timeout=HEALING_SECONDS) == 0, process.tail
+        # Whoever still knocks finds nobody there; nobody was turned away or cut off before.
+        assert set(flood.statuses) <= {200, "ConnectError"}, flood.statuses
+
+    def test_finishes_what_is_in_flight(self, web: tuple[Process, str]) -> None:
+        process, url = web
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as slow:
+            slow.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConn")
+            os.kill(process.popen.pid, signal.SIGTERM)
+            wait_until(lambda: _refuses(host, int(port)), what="the door to be closed", seconds=HEALING_SECONDS)
+            slow.sendall(b"ection: close\r\n\r\n")
+            slow.settimeout(HEALING_SECONDS)
+            assert slow.recv(100).startswith(b"HTTP/1.1 200")
+        assert process.popen.wait(timeout=HEALING_SECONDS) == 0
+
+    def test_waits_no_longer_than_its_grace(self, web: tuple[Process, str]) -> None:
+        process, url = web
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port))) as endless:
+            endless.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConn")
+            os.kill(process.popen.pid, signal.SIGTERM)
+            assert process.popen.wait(timeout=HEALING_SECONDS) == 0
+
+
+def _refuses(host: str, port: int) -> bool:
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return False
+    except OSError:
+        return True

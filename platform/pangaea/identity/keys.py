@@ -54,16 +54,14 @@ def find(kid: str) -> ECKey | None:
     for key in _own(settings.PANGAEA.signing_key):
         if key.kid == kid:
             return key
-    if url := settings.PANGAEA.jwks_url:
-        return _remote(url, Files.of(settings.PANGAEA), _source(settings.PANGAEA)).find(kid)
-    return None
+    return _source().find(kid) if settings.PANGAEA.jwks_url else None
 
 
 def available() -> bool:
     """Whether this process has keys to verify with, or gets some now from where JWKS_URL says."""
     if _own(settings.PANGAEA.signing_key) or not settings.PANGAEA.jwks_url:
         return True
-    return _remote(settings.PANGAEA.jwks_url).available()
+    return _source().available()
 
 
 @functools.lru_cache(maxsize=8)
@@ -75,8 +73,11 @@ def _remote(url: str, files: Files | None, source: str) -> RemoteKeys:
     return RemoteKeys(url, fetch=lambda url: remote_keys.fetch(url, opener))
 
 
-def _source(declared: Declared) -> str:
-    return spiffe.identity(declared.trust_domain, declared.jwks_identity)
+def _source() -> RemoteKeys:
+    declared: Declared = settings.PANGAEA
+    return _remote(
+        declared.jwks_url, Files.of(declared), spiffe.identity(declared.trust_domain, declared.jwks_identity)
+    )
 
 
 @functools.lru_cache(maxsize=8)
