@@ -73,6 +73,21 @@ class Service:
         wait_until(lambda: text in self.process.tail, what=f"{text!r} in the log")
 
 
+def settings_of(module: str, certificates: Path, *, signing_key: ECKey | None = None) -> dict[str, str]:
+    """A service's environment. Nobody is at its broker and database: who may call is decided before they are asked."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
+        "PANGAEA_MODULES": module,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "ALLOWED_HOSTS": HOST,
+        "SECURE_COOKIES": "false",
+        "BROKER_URL": "redis://127.0.0.1:1/0",
+        f"{module.upper()}_DATABASE_URL": "postgres://nobody:unused@127.0.0.1:1/nothing",
+        **tls(certificates, module),
+        **({"SIGNING_KEY": signing_key.as_pem(private=True).decode()} if signing_key else {}),
+    }
+
+
 @contextmanager
 def running(
     module: str,
@@ -85,19 +100,7 @@ def running(
 ) -> Iterator[Service]:
     """Hold a service's web process; it answers /livez when the context begins, whatever its database does."""
     port = free_port()
-    own = {
-        "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
-        "PANGAEA_MODULES": module,
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "ALLOWED_HOSTS": HOST,
-        "SECURE_COOKIES": "false",
-        # Nobody is there: who may call is decided before a broker or a database is asked.
-        "BROKER_URL": "redis://127.0.0.1:1/0",
-        f"{module.upper()}_DATABASE_URL": "postgres://nobody:unused@127.0.0.1:1/nothing",
-        **tls(certificates, module),
-        **({"SIGNING_KEY": signing_key.as_pem(private=True).decode()} if signing_key else {}),
-        **environment,
-    }
+    own = {**settings_of(module, certificates, signing_key=signing_key), **environment}
     command = (*MANAGE, "web", "--bind", f"{HOST}:{port}", "--threads", str(threads))
     process = space.start(f"{module}-web", command, own)
     service = Service(module, f"https://{HOST}:{port}", certificates, process, space)
