@@ -221,7 +221,7 @@ class TestSettingsDoc:
         for name in ("PANGAEA_MODULES", "DATABASE_URL", "RELAY_BATCH"):
             assert f"| `{name}` |" in document
             assert f"# {name}=" in example
-        assert "| `SECRET_KEY` |  | yes |" in document
+        assert "| `SECRET_KEY` |  | secret |" in document
 
 
 class TestRelayAndWorker:
