@@ -97,6 +97,8 @@ check-deploy: dev
 	$(DEPLOYED) $(MANAGE) check --deploy --fail-level WARNING
 check-rendered: dev
 	$(MANAGE) settings_doc --check
+	$(MANAGE) openapi render --check
+	$(BIN)/openapi-spec-validator docs/openapi.yaml
 	$(MANAGE) gateway render --check
 	$(MANAGE) gateway validate
 

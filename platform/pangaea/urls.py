@@ -3,8 +3,12 @@
 The probes are not here: `pangaea.health.ProbeMiddleware` answers them before anything else.
 """
 
+from typing import Any
+
+from django.conf import settings
 from django.contrib import admin
-from django.urls import path
+from django.http import HttpRequest, HttpResponse
+from django.urls import path, reverse
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
 
@@ -16,11 +20,27 @@ handler403 = "pangaea.api.fallback.permission_denied"
 handler404 = "pangaea.api.fallback.not_found"
 handler500 = "pangaea.api.fallback.server_error"
 
+
+def log_in(request: HttpRequest) -> HttpResponse:
+    """The admin's log-in for whoever comes to a service itself; the form goes to where the admin is."""
+    return admin.site.login(request, {"app_path": reverse("admin:login")})
+
+
+def _elsewhere() -> list[Any]:
+    """The addresses of an admin that is not at /admin/."""
+    if settings.PANGAEA_ADMIN == "admin/":
+        return []
+    others = [f"admin/{label}/" for label in modules.labels() if f"admin/{label}/" != settings.PANGAEA_ADMIN]
+    there = RedirectView.as_view(pattern_name="admin:index")
+    return [path("admin/login/", log_in), *(path(other, there) for other in ["admin/", *others])]
+
+
 urlpatterns = [
     *(pattern for module in modules.installed() for pattern in schema.patterns_of(module)),
     path("", RedirectView.as_view(url="/api/docs/")),
     path("api/docs/", SpectacularSwaggerView.as_view(url="/api/schema/"), name="docs"),
     path("api/schema/", schema.schema, name="schema"),
     path("api/schema/<slug:module>/", schema.schema, name="module-schema"),
-    path("admin/", admin.site.urls),
+    path(settings.PANGAEA_ADMIN, admin.site.urls),
+    *_elsewhere(),
 ]

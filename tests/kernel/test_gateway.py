@@ -30,7 +30,7 @@ class TestOwners:
         assert found["/api/v1/shop/stats"] == "stats"
 
     def test_hold_the_schema_of_every_module(self) -> None:
-        assert gateway.owners([declare("shop")]) == {"/api/schema/shop": "shop"}
+        assert gateway.owners([declare("shop")]) == {"/admin/shop": "shop", "/api/schema/shop": "shop"}
 
     def test_refuse_one_path_of_two_modules_and_name_both(self) -> None:
         with pytest.raises(Misconfigured, match=r"'shop' and 'store' both declare the route '/api/v1/carts'"):

@@ -24,8 +24,8 @@ DJANGO_APPS = [
 def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
     """Django's settings for one process.
 
-    Besides these a profile sets PANGAEA, the configuration itself, and PANGAEA_IN_PROCESS: whether runserver carries
-    the messages too.
+    Besides these a profile sets PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver carries the
+    messages too, and PANGAEA_ADMIN: the path of the admin.
     """
     declared = configuration.declared
     return {
@@ -73,6 +73,8 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "DATABASE_ROUTERS": ["pangaea.databases.Router"],
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
         "AUTH_USER_MODEL": "ops.Operator",
+        # Unfold's form does not say where to go on to when nobody asked for a page.
+        "LOGIN_REDIRECT_URL": "admin:index",
         "AUTH_PASSWORD_VALIDATORS": [
             {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
             {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -85,7 +87,10 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "USE_I18N": True,
         "USE_TZ": True,
         "SILENCED_SYSTEM_CHECKS": edge.SILENCED_SYSTEM_CHECKS,
-        "STATIC_URL": "/static/",
+        # Of several services behind one gateway each has its own files and its own log-in.
+        "STATIC_URL": f"/{configuration.admin_path}static/" if configuration.profile.shares_host else "/static/",
+        "SESSION_COOKIE_PATH": f"/{configuration.admin_path}" if configuration.profile.shares_host else "/",
+        "CSRF_COOKIE_PATH": f"/{configuration.admin_path}" if configuration.profile.shares_host else "/",
         # Every worker serves the admin's files from where they are installed: no collectstatic step to forget.
         "WHITENOISE_USE_FINDERS": True,
         "SESSION_COOKIE_SECURE": declared.secure_cookies,

@@ -8,4 +8,5 @@ from pangaea.settings.declared import Declared
 _configuration = profiles.load("local", os.environ)
 PANGAEA: Declared = _configuration.declared
 PANGAEA_IN_PROCESS: bool = True
+PANGAEA_ADMIN: str = _configuration.admin_path
 globals().update(base.compose(_configuration, debug=True))

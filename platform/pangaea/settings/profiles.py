@@ -27,6 +27,8 @@ class Profile:
     name: str
     required: tuple[str, ...] = ()
     deployed: bool = False
+    shares_host: bool = False
+    """Others answer at other paths of the same host, so the admin is at `/admin/<module>/`."""
     defaults: Callable[[Mapping[str, str]], dict[str, Any]] = lambda _: {}
     """What the profile sets where the environment says nothing. Raises OSError where it cannot keep its files."""
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -64,6 +66,11 @@ class Configuration:
     @property
     def labels(self) -> list[str]:
         return list(self.reading.labels)
+
+    @property
+    def admin_path(self) -> str:
+        """Where the admin is, without the slash before it. Of several modules of a service, the first one has it."""
+        return f"admin/{min(self.labels)}/" if self.profile.shares_host else "admin/"
 
 
 def load(name: str, environ: Mapping[str, str]) -> Configuration:
@@ -144,7 +151,7 @@ PROFILES = {
             database=lambda environ, alias: f"sqlite:///{state_folder(environ) / alias}.sqlite3",
         ),
         Profile(name="monolith", required=_DEPLOYED, deployed=True),
-        Profile(name="service", required=("modules", *_DEPLOYED), deployed=True),
+        Profile(name="service", required=("modules", *_DEPLOYED), deployed=True, shares_host=True),
         # The suite points its aliases at servers of its own before the first query.
         Profile(name="test", defaults=_test, overrides={DATABASE_URL: "", "BROKER_URL": "memory://localhost/"}),
     )

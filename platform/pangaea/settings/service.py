@@ -8,5 +8,6 @@ from pangaea.settings.declared import Declared
 _configuration = profiles.load("service", os.environ)
 PANGAEA: Declared = _configuration.declared
 PANGAEA_IN_PROCESS: bool = False
+PANGAEA_ADMIN: str = _configuration.admin_path
 globals().update(base.compose(_configuration, debug=False))
 globals().update(base.deployed(PANGAEA))

