@@ -8,6 +8,7 @@ BIN := .venv/bin
 PIP := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest
+EDGE := tests/gateway tests/identity
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 # What Django judges is the profile that goes to production, with safe settings and secrets that exist only for this one call.
@@ -40,12 +41,13 @@ split: dev ## every module as a service of its own behind Envoy, https://localho
 .PHONY: test
 test: dev ## the suite, on PostgreSQL and on SQLite; ARGS="modules/orders -k stock" runs just that, once
 ifeq ($(strip $(ARGS)),)
-# Side by side, a core each: what SQLite's run prints comes when both have ended.
+# Side by side, a core each: what the second half prints comes when both have ended.
 	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	$(PYTEST) tests/kernel modules --engine=sqlite >"$$log" 2>&1 & sqlite=$$!; \
-	$(PYTEST); postgresql=$$?; wait $$sqlite; status=$$?; \
-	echo "The same tests of kernel and modules on SQLite:"; cat "$$log"; \
-	[ $$postgresql = 0 ] && [ $$status = 0 ]
+	{ $(PYTEST) tests/kernel modules --engine=sqlite; sqlite=$$?; $(PYTEST) $(EDGE); [ $$? = 0 ] && [ $$sqlite = 0 ]; } \
+		>"$$log" 2>&1 & second=$$!; \
+	$(PYTEST) $(EDGE:%=--ignore=%); first=$$?; wait $$second; second=$$?; \
+	echo "The tests of kernel and modules on SQLite, then $(EDGE):"; cat "$$log"; \
+	[ $$first = 0 ] && [ $$second = 0 ]
 else
 	$(PYTEST) $(ARGS)
 endif
