@@ -52,11 +52,12 @@ def run() -> dict[str, Figures]:
         trust = ssl.create_default_context(cafile=str(split.certificates / "ca.crt"))
         trust.load_cert_chain(split.certificates / "gateway.crt", split.certificates / "gateway.key")
         space = stack.enter_context(workspace(folder, trust=trust))
-        for program in split.programs():
-            process = space.start(program.name, program.command, program.environment)
-            if program.name == "orders.web":
-                space.wait_ready(f"https://{HOST}:{ports.web['orders']}/readyz", process=process)
-        space.wait_ready(f"https://{HOST}:{ports.https}{PATH}", process=space.processes[0])
+        running = {
+            program.name: space.start(program.name, program.command, program.environment)
+            for program in split.programs()
+        }
+        space.wait_ready(f"https://{HOST}:{ports.web['orders']}/readyz", process=running["orders.web"])
+        space.wait_ready(f"https://{HOST}:{ports.https}{PATH}", process=running["gateway"])
         places = {"beside": ports.web["orders"], "through": ports.https}
         rounds = [{name: _measure(port, trust) for name, port in places.items()} for _ in range(ROUNDS)]
     return {name: _middle([each[name] for each in rounds]) for name in rounds[0]}
