@@ -23,6 +23,7 @@ Internal, for the processes that carry the messages:
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     bus          the Celery app: exchange, queues, bindings, delivery
     health       livez, readyz
+    replaced_files   files that are replaced while others read them
     web_server   gunicorn, over mutual TLS where there are certificates
     gateway      the modules' routes -> the edge's configuration
 """

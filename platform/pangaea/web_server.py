@@ -48,7 +48,7 @@ def _tls(declared: Declared) -> dict[str, Any]:
     files = mutual_tls.Files.of(declared)
     if files is None:
         return {}
-    context = mutual_tls.Renewing(files, mutual_tls.server_context)
+    context = mutual_tls.renewing(files, mutual_tls.server_context)
     context.current()
 
     def for_next_connection(_config: object, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:

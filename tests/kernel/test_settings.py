@@ -39,6 +39,7 @@ MALFORMED = {
     "ISSUER": "pangaea",
     "AUDIENCE": "two words",
     "SIGNING_KEY": "-----BEGIN PRIVATE KEY-----hunter2",
+    "SIGNING_KEY_FILE": "/no/such/file",
     "JWKS_URL": "users.example/jwks.json",
     "JWKS_IDENTITY": "two words",
     "TRUST_DOMAIN": "Upper.Case",
@@ -207,10 +208,11 @@ class TestEveryVariable:
         ]
 
     def test_of_all_that_are_wrong_none_is_left_out(self) -> None:
-        said = problems({variable(each): malformed(each) for each in CHECKED if not each.metadata["general"]})
-        for each in CHECKED:
-            if not each.metadata["general"]:
-                assert [problem for problem in said if problem.startswith(variable(each))], variable(each)
+        # A value and the file that holds it exclude each other, which is another mistake.
+        own = [each for each in CHECKED if not each.metadata["general"] and each.name != "signing_key_file"]
+        said = problems({variable(each): malformed(each) for each in own})
+        for each in own:
+            assert [problem for problem in said if problem.startswith(variable(each))], variable(each)
         assert [problem for problem in said if problem.startswith("PANGAEA_MODULES is not set")]
         assert [problem for problem in said if problem.startswith("DATABASE_URL is not set")]
 

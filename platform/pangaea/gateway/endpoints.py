@@ -4,9 +4,6 @@ A file a module, `<module>.yaml`, in a folder that Envoy watches for files moved
 place: the next one is written beside it and moved over it, and Envoy sees the old one or the new one, whole.
 """
 
-import fcntl
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +14,9 @@ import yaml
 
 from pangaea.errors import Misconfigured
 from pangaea.gateway.addresses import Address
+from pangaea.replaced_files import locked, replace
 
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
-LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +75,14 @@ class Endpoints:
 
     def _replace(self, addresses: Iterable[Address]) -> None:
         text = yaml.safe_dump(_document(self.module, sorted(addresses)), sort_keys=False)
-        handle, name = tempfile.mkstemp(dir=self.directory, prefix=f".{self.module}.", suffix=".new")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), 0o644)  # no secret, and Envoy may run as somebody else
-            Path(name).replace(self.file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        # No secret, and Envoy may run as somebody else.
+        replace(self.file, text.encode(), mode=0o644)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Keep others from reading what is about to be replaced: two additions at once must both count."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(self.directory):
             yield
 
 

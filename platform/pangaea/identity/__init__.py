@@ -2,6 +2,7 @@
 
 principal       the caller, as a view sees it
 keys            the keys that sign and verify: this process's own, or another process's by JWKS
+key_rotation    a file of such keys, and how they follow each other
 tokens          issue and verify access tokens (JWT, ES256)
 authentication  the bearer scheme for DRF
 permissions     what a token's scopes allow

@@ -9,15 +9,11 @@
 In production this is the work of cert-manager or SPIRE: deploy/certificates.md. Keys are EC P-256.
 """
 
-import fcntl
 import ipaddress
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -33,6 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pangaea.errors import Misconfigured
 from pangaea.identity import spiffe
+from pangaea.replaced_files import locked, replace
 
 LIFETIME = timedelta(days=1)
 AUTHORITY_LIFETIME = timedelta(days=30)
@@ -106,22 +103,23 @@ def issue(
     """
     moment = now or datetime.now(UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _locked(folder):
+    # Two that renew at once would leave one's key beside the other's certificate.
+    with locked(folder):
         authority = _read_authority(folder)
         written = []
         if authority is None or _ages(authority.certificate, moment):
             former = _trusted(folder, moment)
             authority = _make_authority(trust_domain, moment)
             # The certificate first: whoever reads a leaf signed by the new key has to find it trusted.
-            _replace(folder / "ca.crt", b"".join(map(_pem, [authority.certificate, *former])))
-            _replace(folder / "ca.key", _private_pem(authority.key), mode=0o600)
+            replace(folder / "ca.crt", b"".join(map(_pem, [authority.certificate, *former])), mode=0o644)
+            replace(folder / "ca.key", _private_pem(authority.key), mode=0o600)
             written.append("ca")
         for subject in wanted:
             if rotate or not _stands(folder, subject, authority, moment):
                 key = ec.generate_private_key(ec.SECP256R1())
                 certificate = _sign(subject, key, authority, moment, lifetime)
-                _replace(folder / f"{subject.name}.key", _private_pem(key), mode=0o600)
-                _replace(folder / f"{subject.name}.crt", _pem(certificate))
+                replace(folder / f"{subject.name}.key", _private_pem(key), mode=0o600)
+                replace(folder / f"{subject.name}.crt", _pem(certificate), mode=0o644)
                 written.append(subject.name)
     return written
 
@@ -240,20 +238,3 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _replace(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Write the file under another name, readable by its owner alone, and move it into place."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fchmod(file.fileno(), mode)
-    Path(file.name).replace(path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One at a time: two that renew at once would leave one's key beside the other's certificate."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,13 +1,15 @@
 """The keys that sign and verify access tokens.
 
-A process either holds the keys itself (`PANGAEA.signing_key`) or asks the process that does (`PANGAEA.jwks_url`).
-To rotate, put the next key first and keep the former one behind it until its last token has expired: the first key
-signs, all verify.
+A process either holds the keys itself (SIGNING_KEY) or asks the process that does (JWKS_URL). The first key signs, all
+are published and verify. So a rotation needs nobody's restart and refuses no token: the next key is published, behind
+the others, long before it signs, and the former one is kept until its last token has expired. With SIGNING_KEY_FILE
+`manage.py signing_keys` does that, and the file is read again when it changes.
 """
 
 import functools
 import json
 import re
+from pathlib import Path
 
 from django.conf import settings
 from joserfc.errors import JoseError
@@ -17,6 +19,7 @@ from pangaea.errors import Misconfigured
 from pangaea.identity import remote_keys, spiffe
 from pangaea.identity.mutual_tls import Files, PeerHandler
 from pangaea.identity.remote_keys import RemoteKeys
+from pangaea.replaced_files import Renewing
 from pangaea.settings.declared import Declared
 
 ALGORITHM = "ES256"
@@ -27,7 +30,7 @@ _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
 
 def signing_key() -> ECKey:
     """The key that signs. Raises Misconfigured in a process that holds none."""
-    keys = _own(settings.PANGAEA.signing_key)
+    keys = _own()
     if not keys:
         raise Misconfigured("This process holds no signing key, so it cannot issue tokens: set SIGNING_KEY.")
     if not keys[0].is_private:
@@ -38,7 +41,7 @@ def signing_key() -> ECKey:
 def problem(material: str) -> str:
     """Why that text cannot be SIGNING_KEY; empty if it can. Quotes nothing of it."""
     try:
-        _own(material)
+        parse(material)
     except Misconfigured as error:
         return str(error)
     return ""
@@ -46,12 +49,12 @@ def problem(material: str) -> str:
 
 def public_jwks() -> dict[str, list[dict[str, object]]]:
     """The public halves of this process's own keys as a JWK Set (RFC 7517); no keys, an empty set."""
-    return {"keys": [dict(key.as_dict(private=False)) for key in _own(settings.PANGAEA.signing_key)]}
+    return {"keys": [dict(key.as_dict(private=False)) for key in _own()]}
 
 
 def find(kid: str) -> ECKey | None:
     """The key of this id, which may verify, or None. Raises Unavailable when the process that knows cannot be asked."""
-    for key in _own(settings.PANGAEA.signing_key):
+    for key in _own():
         if key.kid == kid:
             return key
     return _source().find(kid) if settings.PANGAEA.jwks_url else None
@@ -59,7 +62,7 @@ def find(kid: str) -> ECKey | None:
 
 def available() -> bool:
     """Whether this process has keys to verify with, or gets some now from where JWKS_URL says."""
-    if _own(settings.PANGAEA.signing_key) or not settings.PANGAEA.jwks_url:
+    if _own() or not settings.PANGAEA.jwks_url:
         return True
     return _source().available()
 
@@ -80,9 +83,33 @@ def _source() -> RemoteKeys:
     )
 
 
+def _own() -> tuple[ECKey, ...]:
+    declared: Declared = settings.PANGAEA
+    return _in_file(declared.signing_key_file).current() if declared.signing_key_file else parse(declared.signing_key)
+
+
 @functools.lru_cache(maxsize=8)
-def _own(material: str) -> tuple[ECKey, ...]:
-    """Keys from PEM blocks, a JWK or a JWK Set. No error names the material."""
+def _in_file(path: str) -> Renewing[tuple[ECKey, ...]]:
+    file = Path(path)
+    return Renewing((file,), lambda: read(file), what="signing keys")
+
+
+def read(file: Path) -> tuple[ECKey, ...]:
+    """The keys in a file, one at least. Raises Misconfigured; no error quotes a key."""
+    try:
+        found = parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'not UTF-8'}).") from error
+    except Misconfigured as error:
+        raise Misconfigured(f"{file}: {error}") from None
+    if not found:
+        raise Misconfigured(f"{file} is empty.")
+    return found
+
+
+@functools.lru_cache(maxsize=8)
+def parse(material: str) -> tuple[ECKey, ...]:
+    """Keys from PEM blocks, a JWK or a JWK Set; of nothing, none. Raises Misconfigured, which does not quote it."""
     material = material.strip()
     if not material:
         return ()

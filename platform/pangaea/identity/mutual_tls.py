@@ -6,7 +6,6 @@ The files are read again when they change, for the next handshake: a rotation ne
 import errno
 import http.client
 import ssl
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from pangaea.errors import Misconfigured
 from pangaea.identity import spiffe
+from pangaea.replaced_files import Renewing
 from pangaea.settings.declared import Declared
-
-log = structlog.get_logger()
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption. All that TLS 1.3 has is as good."""
@@ -43,11 +39,6 @@ class Files:
         if not declared.tls_certificate:
             return None
         return cls(Path(declared.tls_certificate), Path(declared.tls_key), Path(declared.tls_ca))
-
-    def stamp(self) -> tuple[tuple[int, int, int], ...]:
-        """Differs when one of the files was written or replaced. Raises OSError for one that is not there."""
-        stats = [path.stat() for path in (self.certificate, self.key, self.authorities)]
-        return tuple((each.st_mtime_ns, each.st_ino, each.st_size) for each in stats)
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Raises OSError (ssl.SSLError is one) for what is missing, damaged or does not fit together."""
@@ -92,41 +83,20 @@ def _hanging_up_is_a_reset() -> Iterator[None]:
         raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
 
 
-class Renewing:
-    """An SSLContext that is made anew when its files change. Thread-safe.
+def renewing(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Renewing[ssl.SSLContext]:
+    """The context for the next handshake. It raises Misconfigured when there never was a readable set of files."""
 
-    While the files cannot be read (a rotation is half done), the one made before stays in use.
-    """
+    def read() -> ssl.SSLContext:
+        try:
+            return make(files)
+        except OSError as error:
+            raise Misconfigured(
+                f"The certificate {files.certificate}, its key {files.key} or the authorities {files.authorities} "
+                f"cannot be used ({error}). Set TLS_CERTIFICATE, TLS_KEY and TLS_CA to readable PEM files that belong "
+                "together; for development, `manage.py certs` makes them."
+            ) from error
 
-    def __init__(self, files: Files, make: Callable[[Files], ssl.SSLContext]) -> None:
-        self._files = files
-        self._make = make
-        self._made: tuple[object, ssl.SSLContext] | None = None
-        self._refused: object = None
-        self._lock = threading.Lock()
-
-    def current(self) -> ssl.SSLContext:
-        """For the next handshake. Raises Misconfigured when there never was a readable set of files."""
-        with self._lock:
-            stamp: object = None
-            try:
-                stamp = self._files.stamp()
-                if self._made is None or self._made[0] != stamp:
-                    # The stamp from before reading: files replaced in between are read again next time.
-                    self._made, renews = (stamp, self._make(self._files)), self._made is not None
-                    if renews:
-                        log.info("certificates read again", certificate=str(self._files.certificate))
-            except OSError as error:
-                if self._made is None:
-                    raise Misconfigured(
-                        f"The certificate {self._files.certificate}, its key {self._files.key} or the authorities "
-                        f"{self._files.authorities} cannot be used ({error}). Set TLS_CERTIFICATE, TLS_KEY and TLS_CA "
-                        "to readable PEM files that belong together; for development, `manage.py certs` makes them."
-                    ) from error
-                if self._refused != stamp:
-                    log.warning("certificates cannot be read again", error=str(error))
-                self._refused = stamp
-            return self._made[1]
+    return Renewing((files.certificate, files.key, files.authorities), read, what="certificates")
 
 
 def server_context(files: Files) -> ssl.SSLContext:
@@ -152,7 +122,7 @@ class PeerHandler(urllib.request.HTTPSHandler):
 
     def __init__(self, files: Files, identity: str) -> None:
         super().__init__()
-        self._context_for_next = Renewing(files, client_context)
+        self._context_for_next = renewing(files, client_context)
         self._identity = identity
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:

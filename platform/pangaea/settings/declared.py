@@ -8,6 +8,7 @@ these, `<MODULE>_DATABASE_URL` gives one module a database of its own.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pangaea.settings import forms
@@ -102,6 +103,11 @@ class Declared:
         "Needed where the users module runs; elsewhere set JWKS_URL.",
         secret=True,
         form=forms.signing_key,
+    )
+    signing_key_file: str = setting(
+        "",
+        "File with SIGNING_KEY, read again whenever it changes: `manage.py signing_keys` rotates its keys without a "
+        "restart.",
     )
     jwks_url: str = setting(
         "",
@@ -262,7 +268,15 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
         )
         if first in values and limit in values and values[first] > values[limit]
     ]
-    return [*wrong, *_unsafe_identities(values)]
+    return [*wrong, *_ambiguous_keys(values), *_unsafe_identities(values)]
+
+
+def _ambiguous_keys(values: Mapping[str, Any]) -> list[str]:
+    """Where a module's own SIGNING_KEY goes before the general SIGNING_KEY_FILE, it is not what that file holds."""
+    file, material = values.get("signing_key_file"), values.get("signing_key")
+    if file and material and Path(file).read_text(encoding="utf-8").strip() != material.strip():
+        return ["SIGNING_KEY_FILE and a module's own SIGNING_KEY are both set: keep one of them."]
+    return []
 
 
 def _unsafe_identities(values: Mapping[str, Any]) -> list[str]:

@@ -1,13 +1,13 @@
 """Keys that the local profile makes for itself, once, readable by their owner alone."""
 
-import fcntl
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 from django.core.management.utils import get_random_secret_key
 from joserfc.jwk import ECKey
+
+from pangaea.replaced_files import locked, replace
 
 
 def generated_secrets(folder: Path) -> dict[str, Any]:
@@ -25,10 +25,7 @@ def _keep(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         # Another process may do the same at this moment: the first key stays. Neither a hard link nor a file opened
         # exclusively would do: file systems in containers may refuse the one, and the other appears empty at first.
-        with (path.parent / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(path.parent):
             if not path.exists():
-                with NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-                    file.write(make())
-                Path(file.name).replace(path)
+                replace(path, make().encode(), mode=0o600)
     return path.read_text()

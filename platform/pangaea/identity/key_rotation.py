@@ -1,0 +1,97 @@
+"""A file of signing keys, and how they follow each other.
+
+A JWK Set (RFC 7517): the key that signs, the next one, and the public half of the former one. The next one has been
+published since the rotation before, so that whoever verifies knows it when it begins to sign. What the former one
+signed is believed until the next rotation, by when the last of it has expired.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from joserfc.jwk import ECKey
+
+from pangaea.errors import Misconfigured
+from pangaea.identity import keys, tokens
+from pangaea.identity.remote_keys import FRESH_FOR
+from pangaea.replaced_files import locked, replace
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """Safe for several processes at once. Raises Misconfigured for a file that holds something else."""
+
+    path: Path
+
+    def make(self) -> bool:
+        """A key that signs and the next one, where there is no file; a next one where there is none. False: neither."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with locked(self.path.parent):
+            known = self.list() if self.path.exists() else [_generate()]
+            if _next(known):
+                return False
+            self._write([known[0], _generate(), *known[1:]])
+            return True
+
+    def list(self) -> list[ECKey]:
+        """The keys, the one that signs first."""
+        found = list(keys.read(self.path))
+        if not found[0].is_private:
+            raise Misconfigured(f"The first key of {self.path} is a public key and cannot sign.")
+        return found
+
+    def rotate(self, *, token_lifetime: timedelta) -> None:
+        """Let the next key sign. Refuses to within `token_lifetime`, or before verifiers have read of that key."""
+        with self._there():
+            signing, coming = self._pair()
+            pause = max(token_lifetime.total_seconds() + tokens.LEEWAY, FRESH_FOR)
+            age = max(0.0, time.time() - self.path.stat().st_mtime)
+            if age < pause:
+                raise Misconfigured(
+                    f"{self.path} changed {age:.0f} s ago. Wait until {pause:.0f} s have passed: until then tokens may "
+                    "live that the last but one key signed, and not everybody has read of the next one. If a key has "
+                    "leaked, --withdraw it."
+                )
+            self._write([coming, _generate(), _public(signing)])
+
+    def withdraw(self) -> None:
+        """Let the next key sign at once, and believe nothing any more that another signed."""
+        with self._there():
+            _, coming = self._pair()
+            self._write([coming, _generate()])
+
+    @contextmanager
+    def _there(self) -> Iterator[None]:
+        if not self.path.exists():
+            raise Misconfigured(
+                f"There is no {self.path}. Run the command without --rotate and --withdraw: it makes one."
+            )
+        with locked(self.path.parent):
+            yield
+
+    def _pair(self) -> tuple[ECKey, ECKey]:
+        known = self.list()
+        if (coming := _next(known)) is None:
+            raise Misconfigured(f"{self.path} holds no next key. Run the command without --rotate, which adds one.")
+        return known[0], coming
+
+    def _write(self, found: Sequence[ECKey]) -> None:
+        document = {"keys": [key.as_dict(private=key.is_private) for key in found]}
+        replace(self.path, (json.dumps(document, indent=1) + "\n").encode(), mode=0o600)
+
+
+def _next(known: Sequence[ECKey]) -> ECKey | None:
+    return next((key for key in known[1:] if key.is_private), None)
+
+
+def _generate() -> ECKey:
+    (key,) = keys.parse(ECKey.generate_key(keys.CURVE).as_pem(private=True).decode())
+    return key
+
+
+def _public(key: ECKey) -> ECKey:
+    return ECKey.import_key(key.as_dict(private=False))

@@ -1,0 +1,52 @@
+"""`manage.py signing_keys`: the file of the keys that sign access tokens, and their rotation."""
+
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from pangaea import errors
+from pangaea.identity.key_rotation import KeyFile
+
+
+class Command(BaseCommand):
+    """Makes the file where there is none, rotates it if told to, and prints the ids of its keys; never a key."""
+
+    help = "Make the file with the keys that sign access tokens, or let its next key sign."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which file, and what to do with it."""
+        parser.add_argument("--file", metavar="FILE", type=Path, help="default: SIGNING_KEY_FILE")
+        action = parser.add_mutually_exclusive_group()
+        action.add_argument(
+            "--rotate",
+            action="store_true",
+            help="let the next key sign, and go on believing what the former one signed",
+        )
+        action.add_argument(
+            "--withdraw",
+            action="store_true",
+            help="a key has leaked: let the next key sign, and believe nothing that another signed",
+        )
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Do it, and say what the file holds."""
+        declared = settings.PANGAEA
+        path = options["file"] or Path(declared.signing_key_file)
+        if path == Path():
+            raise CommandError("There is no file to work on: name it with --file, or set SIGNING_KEY_FILE.")
+        file = KeyFile(path)
+        try:
+            if options["rotate"]:
+                file.rotate(token_lifetime=declared.access_token_lifetime)
+            elif options["withdraw"]:
+                file.withdraw()
+            else:
+                file.make()
+            signing, *others = file.list()
+        except (errors.Misconfigured, OSError) as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"signs   {signing.kid}")
+        for key in others:
+            self.stdout.write(f"{'next  ' if key.is_private else 'former'}  {key.kid}")
