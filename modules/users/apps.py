@@ -21,7 +21,8 @@ class UsersConfig(ModuleConfig):
     demo = "modules.users.demo.seed"
     walk = (
         "JSON='Content-Type: application/json'",
-        """TOKEN=$(curl -sS "$URL/api/v1/tokens" -H "$JSON" \\""",
-        """  -d '{"email": "ada@example.com", "password": "continental-drift"}' \\""",
+        r'ME="\"email\": \"me-$(date +%s)@example.com\", \"password\": \"continental-drift\""',
+        r'curl -sS "$URL/api/v1/accounts" -H "$JSON" -d "{$ME, \"full_name\": \"Alfred Wegener\"}"; echo',
+        """TOKEN=$(curl -sS "$URL/api/v1/tokens" -H "$JSON" -d "{$ME}" \\""",
         """  | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')""",
     )

@@ -72,7 +72,7 @@ class ModuleConfig(AppConfig):
     """Dotted path of `seed(*, credentials: bool) -> list[str]`: idempotent demo data, and lines that describe it."""
 
     walk: ClassVar[tuple[str, ...]] = ()
-    """Shell lines that show the module at work, for the local profile's welcome; `$URL` is the server's address."""
+    """Shell lines that show the module at work; `$URL` is the address. They follow those of the modules it hears."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let Django pick the subclass by itself out of `apps.py`, where the base class stands beside it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerView
@@ -19,6 +19,14 @@ handler400 = "pangaea.api.fallback.bad_request"
 handler403 = "pangaea.api.fallback.permission_denied"
 handler404 = "pangaea.api.fallback.not_found"
 handler500 = "pangaea.api.fallback.server_error"
+
+
+def docs(request: HttpRequest, module: str) -> HttpResponse:
+    """The page of one module's API, which reads the same wherever the module runs."""
+    if module not in modules.labels():
+        raise Http404
+    page: HttpResponse = SpectacularSwaggerView.as_view(url=f"/api/schema/{module}/")(request)
+    return page
 
 
 def log_in(request: HttpRequest) -> HttpResponse:
@@ -39,6 +47,7 @@ urlpatterns = [
     *(pattern for module in modules.installed() for pattern in schema.patterns_of(module)),
     path("", RedirectView.as_view(url="/api/docs/")),
     path("api/docs/", SpectacularSwaggerView.as_view(url="/api/schema/"), name="docs"),
+    path("api/docs/<slug:module>/", docs, name="module-docs"),
     path("api/schema/", schema.schema, name="schema"),
     path("api/schema/<slug:module>/", schema.schema, name="module-schema"),
     path(settings.PANGAEA_ADMIN, admin.site.urls),

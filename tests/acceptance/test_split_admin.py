@@ -75,8 +75,9 @@ class TestTheAdminOfAService:
         assert (page.status_code, page.url.path) == (200, "/admin/orders/")
         links = set(re.findall(r'href="(/[^"#?]*)', page.text))
         assert "/admin/orders/orders/product/" in links
-        assert {link for link in links if not link.startswith("/admin/orders/")} <= {"/"}
-        for link in sorted(links - {"/"}):
+        assert {link for link in links if not link.startswith("/admin/orders/")} <= {"/api/docs/orders/"}
+        assert re.findall(r"(?s)<title>\s*Overview \| Pangaea: orders\s*</title>", page.text)
+        for link in sorted(links):
             if "logout" not in link:
                 assert browser.get(link).status_code == 200, link
 
@@ -102,6 +103,10 @@ class TestTheAdminOfAService:
         found = log_in(browser, page)
         assert (found.status_code, found.url.path) == (200, "/admin/orders/")
 
-    def test_is_beside_its_api_document(self, browser: httpx.Client) -> None:
+    def test_is_beside_its_api_document_and_the_page_of_it(self, browser: httpx.Client) -> None:
         for label in SERVED:
+            page = browser.get(f"/api/docs/{label}/")
+            assert f"/api/schema/{label}/" in page.text
+            for file in set(re.findall(r'(?:href|src)="(/[^"]+)"', page.text)):
+                assert browser.get(file).status_code == 200, file
             assert browser.get(f"/api/schema/{label}/").json()["info"]["title"].endswith(label)

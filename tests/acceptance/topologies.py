@@ -10,6 +10,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 
 from deploy.split import Ports, held
+from pangaea.identity.key_rotation import KeyFile
 from pangaea.testing import free_port
 from tests.acceptance.shop import Shop
 from tests.processes import MANAGE, Process, Workspace, workspace
@@ -28,6 +29,8 @@ class Deployment:
     web_urls: Mapping[str, str]
     signing_key: ECKey
     workspace: Workspace
+    authority: Path | None = None
+    """Whose certificate the public address shows, where it speaks TLS."""
 
     @contextmanager
     def without(self, module: str) -> Iterator[None]:
@@ -126,7 +129,8 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
             gateway = f"https://{HOST}:{ports.https}"
             for path in ("/api/v1/products", "/.well-known/jwks.json", "/api/schema/web_bff/"):
                 space.wait_ready(gateway + path, process=started["gateway"])
-            yield Deployment("split", gateway, web_urls, deployment.signing_key, space)
+            signing, *_ = KeyFile(deployment.signing_keys).list()
+            yield Deployment("split", gateway, web_urls, signing, space, deployment.certificates / "ca.crt")
         deployment.drop_databases()
 
 

@@ -113,6 +113,12 @@ class TestThePages:
         assert b"".join(response)
         response.close()
 
+    def test_of_a_module_read_its_own_document(self) -> None:
+        page = Client().get("/api/docs/orders/")
+        assert page.status_code == 200
+        assert "/api/schema/orders/" in page.content.decode()
+        assert Client().get("/api/docs/nothing/").status_code == 404
+
     def test_start_at_the_root(self) -> None:
         response = Client().get("/")
         assert (response.status_code, response.headers["Location"]) == (302, "/api/docs/")

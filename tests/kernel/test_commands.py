@@ -9,14 +9,16 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 from django.contrib.auth import get_user_model
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, load_command_class
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
 from django.db import connections
 from django.db.migrations.recorder import MigrationRecorder
 from psycopg import sql
 from pytest_django import Settings
 
 from pangaea import databases, modules
-from pangaea.management.commands import runserver, seed_demo, settings_doc
+from pangaea.management.commands import seed_demo, settings_doc
 from pangaea.outbox.models import Stream
 from pangaea.testing.databases import scratch_database
 from tests.processes import workspace
@@ -160,23 +162,27 @@ class TestShowmigrations:
             output_of("showmigrations", "nonsense")
 
 
-class TestRunserver:
-    def test_warns_of_every_alias_that_is_behind(self) -> None:
+@pytest.mark.parametrize("name", ["runserver", "createsuperuser", "changepassword"])
+class TestCommandsThatNeedTheirTables:
+    def test_warn_of_every_alias_that_is_behind(self, name: str) -> None:
         behind, *others = modules.labels()
         forget_last_migration(behind, "pangaea")
-        assert warning() == f"\nUnapplied migrations for {behind}. Run 'python manage.py migrate'.\n"
+        assert warning(name) == f"\nUnapplied migrations for {behind}. Run 'python manage.py migrate'.\n"
         forget_last_migration("default", "auth")
-        assert f"for default, {behind}." in warning()
-        assert not any(other in warning() for other in others)
+        assert f"for default, {behind}." in warning(name)
+        assert not any(other in warning(name) for other in others)
 
-    def test_says_nothing_when_all_are_up_to_date(self) -> None:
-        assert warning() == ""
+    def test_say_nothing_when_all_are_up_to_date(self, name: str) -> None:
+        assert warning(name) == ""
 
 
-def warning() -> str:
-    """What runserver says of migrations."""
+def warning(name: str) -> str:
+    """What a command says of migrations."""
     stream = io.StringIO()
-    runserver.Command(stdout=stream, no_color=True).check_migrations()
+    command = load_command_class("pangaea", name)
+    command.stdout = OutputWrapper(stream)
+    command.style = no_style()
+    command.check_migrations()
     return stream.getvalue()
 
 

@@ -48,6 +48,7 @@ MALFORMED = {
     "TLS_CA": "/no/such/file",
     "ACCEPTED_CALLERS": "gateway,two words",
     "LOG_LEVEL": "LOUD",
+    "LOG_FORMAT": "xml",
     "PANGAEA_HEARTBEAT_FILE": "/no/such/folder/beat",
 }
 """Of every variable that is a text, one that cannot be; a number, a duration and a switch need no example."""

@@ -22,16 +22,16 @@ class EdgeRoute:
 def routes(modules: list[ModuleConfig]) -> list[EdgeRoute]:
     """Every public path of the modules, in the order in which they must be tried.
 
-    Beside its own routes each module serves its API's schema and its admin, which has a log-in of its own. A longer
-    path comes first: a route inside another module's prefix belongs to who declared it. Misconfigured, naming both, if
-    two modules declare the same path.
+    Beside its own routes each module serves its API's schema and the page of it, and its admin, which has a log-in of
+    its own. A longer path comes first: a route inside another module's prefix belongs to who declared it.
+    Misconfigured, naming both, if two modules declare the same path.
     """
     found: dict[str, EdgeRoute] = {}
     for module in modules:
         declared = [EdgeRoute(each.path, module.label, each.public, each.rate_limit) for each in module.routes]
         others = [
             EdgeRoute(f"{path}/{module.label}", module.label, public=True, rate_limit=RateLimit())
-            for path in ("/api/schema", "/admin")
+            for path in ("/api/schema", "/api/docs", "/admin")
         ]
         for route in (*declared, *others):
             if (other := found.setdefault(route.path, route)).module != module.label:

@@ -1,13 +1,21 @@
 """How the operators' site looks. Its sidebar is made of what is installed, see `pangaea.ops.navigation`."""
 
-UNFOLD = {
-    "SITE_TITLE": "Pangaea",
-    "SITE_HEADER": "Pangaea",
-    "SITE_SUBHEADER": "Operations",
-    "SITE_SYMBOL": "public",
-    "SHOW_BACK_BUTTON": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "pangaea.ops.navigation.overview",
-    "ENVIRONMENT": "pangaea.ops.navigation.environment",
-    "SIDEBAR": {"show_search": True, "navigation": "pangaea.ops.navigation.sidebar"},
-}
+from collections.abc import Sequence
+from typing import Any
+
+
+def unfold(labels: Sequence[str], *, shares_host: bool) -> dict[str, Any]:
+    """Unfold's settings. Of several admins at one host each says whose it is, and leads back to its own API."""
+    name = f"Pangaea: {', '.join(labels)}" if shares_host else "Pangaea"
+    return {
+        "SITE_TITLE": name,
+        "SITE_HEADER": name,
+        "SITE_SUBHEADER": "Operations",
+        "SITE_SYMBOL": "public",
+        "SITE_URL": f"/api/docs/{min(labels)}/" if shares_host else "/",
+        "SHOW_BACK_BUTTON": True,
+        "SHOW_VIEW_ON_SITE": False,
+        "DASHBOARD_CALLBACK": "pangaea.ops.navigation.overview",
+        "ENVIRONMENT": "pangaea.ops.navigation.environment",
+        "SIDEBAR": {"show_search": True, "navigation": "pangaea.ops.navigation.sidebar"},
+    }

@@ -99,9 +99,9 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "SECURE_REFERRER_POLICY": "same-origin",
         "REST_FRAMEWORK": edge.REST_FRAMEWORK,
         "SPECTACULAR_SETTINGS": edge.SPECTACULAR_SETTINGS,
-        "UNFOLD": admin.UNFOLD,
+        "UNFOLD": admin.unfold(configuration.labels, shares_host=configuration.profile.shares_host),
         "LOGGING_CONFIG": edge.LOGGING_CONFIG,
-        "LOGGING": edge.logging_config(declared.log_level, json=not debug),
+        "LOGGING": edge.logging_config(declared.log_level, json=declared.log_format == "json"),
     }
 
 

@@ -153,6 +153,11 @@ class Declared:
         "Threshold of the log: DEBUG, INFO, WARNING or ERROR.",
         form=forms.choice("DEBUG", "INFO", "WARNING", "ERROR"),
     )
+    log_format: str = setting(
+        "json",
+        "How log lines are written: json for machines, text for people. The local profile writes text.",
+        form=forms.choice("json", "text"),
+    )
     local_state_dir: str = setting(
         ".local", "Where the local profile keeps its SQLite files and its generated keys.", general=True
     )

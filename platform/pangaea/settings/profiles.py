@@ -124,6 +124,7 @@ def _local(environ: Mapping[str, str]) -> dict[str, Any]:
         "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
         "secure_cookies": False,
         "broker_url": "memory://localhost/",
+        "log_format": "text",
         # SQLite has one writer: a batch holds the file's lock, and requests wait for it.
         "relay_batch": 50,
         **generated_secrets(state_folder(environ)),

@@ -8,30 +8,28 @@ from django.contrib.staticfiles.management.commands import runserver
 from django.core.management.base import CommandError
 
 from pangaea import databases, health, modules, processes
-from pangaea.management.welcome import welcome
+from pangaea.management.unapplied import WarnsOfEveryAlias
+from pangaea.management.welcome import welcome_to_local
 from pangaea.outbox.change_capture import triggers
 
 
-class Command(runserver.Command):
+class Command(WarnsOfEveryAlias, runserver.Command):
     """Web, relay and worker together, auto-reload included."""
 
     addr: str
 
     def check_migrations(self) -> None:
-        """Warn about unapplied migrations behind any alias."""
-        waiting = [alias for alias in databases.aliases() if health.unapplied(alias)]
-        if waiting:
-            self.stdout.write(
-                self.style.NOTICE(f"\nUnapplied migrations for {', '.join(waiting)}. Run 'python manage.py migrate'.\n")
-            )
-        elif found := [fault for alias in databases.aliases() for fault in triggers.faults(alias)]:
+        """Warn of unapplied migrations; refuse to start where captured tables lack their triggers."""
+        super().check_migrations()
+        migrated = (alias for alias in databases.aliases() if not health.unapplied(alias))
+        if found := [fault for alias in migrated for fault in triggers.faults(alias)]:
             raise CommandError(" ".join([*found, triggers.REMEDY]))
 
     def on_bind(self, server_port: int) -> None:
         """Print where everything is, once the port is really ours."""
         super().on_bind(server_port)
         if settings.PANGAEA_IN_PROCESS:
-            self.stdout.write(welcome(f"http://{self.addr}:{server_port}"))
+            self.stdout.write(welcome_to_local(f"http://{self.addr}:{server_port}"))
             self.stdout.flush()
 
     def inner_run(self, *args: Any, **options: Any) -> None:
