@@ -1,8 +1,10 @@
 """What a split deployment bears while it is used: instances that come, go and die, new certificates, a module down."""
 
+import os
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 
+from pangaea.identity.key_rotation import KeyFile
 from pangaea.testing import free_port, wait_until
-from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.shop import PASSWORD, Customer, Shop
+from tests.acceptance.test_order_flow import parts_of
 from tests.acceptance.topologies import HOST, Deployment
 from tests.processes import Process
 
@@ -34,14 +38,15 @@ class Traffic:
 
 
 @contextmanager
-def traffic(shop: Shop, path: str = "/api/v1/products") -> Iterator[Traffic]:
-    """Somebody who reads the catalogue all the while; each request on a connection of its own."""
+def traffic(shop: Shop, path: str = "/api/v1/products", tokens: Sequence[str] = ()) -> Iterator[Traffic]:
+    """Somebody who reads the path all the while, with one token after the other; each request on its own connection."""
     seen, stop = Traffic(), threading.Event()
 
     def visit() -> None:
         while not stop.wait(PAUSE):
             try:
-                with Shop(str(shop.base_url)) as visitor:
+                headers = {"Authorization": f"Bearer {tokens[seen.count % len(tokens)]}"} if tokens else None
+                with Shop(str(shop.base_url), headers=headers) as visitor:
                     answer = visitor.get(path)
                 if answer.status_code != httpx.codes.OK:
                     seen.failures.append(f"{answer.status_code} {answer.text[:200]}")
@@ -118,6 +123,37 @@ class TestCertificates:
             )
             seen.wait_for(60)
         assert seen.failures == []
+
+
+class TestSigningKeys:
+    def test_follow_each_other_while_requests_pass(
+        self, deployment: Deployment, customer: Customer, shop: Shop
+    ) -> None:
+        keys = KeyFile(deployment.workspace.folder / "state" / "signing_keys.json")
+        former, coming, *_ = (key.kid for key in keys.list())
+        tokens = [customer.token]
+        assert signed_by(customer.token) == former
+        with traffic(shop, "/api/v1/orders", tokens) as orders, traffic(shop, "/bff/v1/home", tokens) as home:
+            for seen in (orders, home):
+                seen.wait_for(10)
+            # As old as a file that was rotated in due time: the next key has been published since the services started.
+            os.utime(keys.path, (time.time() - 3600,) * 2)
+            deployment.workspace.manage("signing_keys", f"--file={keys.path}", "--rotate", environment={})
+            login = {"email": customer.email, "password": PASSWORD}
+            tokens.append(shop.post("/api/v1/tokens", json=login).raise_for_status().json()["access_token"])
+            assert signed_by(tokens[-1]) == coming
+            for seen in (orders, home):
+                seen.wait_for(60)
+        assert orders.failures == home.failures == []
+        published = [key["kid"] for key in shop.get("/.well-known/jwks.json").json()["keys"]]
+        assert published == [key.kid for key in keys.list()]
+        assert {former, coming} < set(published)
+
+
+def signed_by(token: str) -> str:
+    """The id of the key that signed the token."""
+    header, _ = parts_of(token)
+    return str(header["kid"])
 
 
 class TestWhileUsersIsDown:
