@@ -79,6 +79,13 @@ def apply(administrator_url: str) -> None:
     `administrator_url` is of one server, which holds all the databases.
     """
     try:
+        conninfo.conninfo_to_dict(administrator_url)
+    except psycopg.ProgrammingError:
+        # libpq quotes what it cannot read, password and all.
+        raise Misconfigured(
+            "The administrator's URL is not PostgreSQL's: postgresql://USER:PASSWORD@HOST/postgres"
+        ) from None
+    try:
         for database in wanted():
             with psycopg.connect(administrator_url, autocommit=True) as connection:
                 secret = connection.pgconn.encrypt_password(

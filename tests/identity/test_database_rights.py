@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from pangaea import database_rights
+from pangaea.errors import Misconfigured
 from tests.processes import Workspace, workspace
 
 MODULES = ("orders", "users", "web_bff")
@@ -85,6 +86,16 @@ class TestTheRoleOfAService:
             for statement in ("CREATE ROLE orders_friend", "CREATE DATABASE orders_spare"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(statement)
+
+
+class TestAnAdministratorsUrl:
+    @pytest.mark.parametrize(
+        "url", ["http://me:s3cret@127.0.0.1:15672", "postgresql://me:s3cret@127.0.0.1/x?y=z", "s3cret"]
+    )
+    def test_that_is_not_postgresqls_is_refused_without_repeating_its_password(self, url: str) -> None:
+        with pytest.raises(Misconfigured, match="postgresql://USER:PASSWORD@HOST") as refused:
+            database_rights.apply(url)
+        assert "s3cret" not in str(refused.value)
 
 
 class TestTheScript:
