@@ -1,10 +1,18 @@
-"""What every test that starts real processes shares: their logs stand beside a failure."""
+"""What tests that start real processes share: their logs stand beside a failure."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests import rabbit_node
 from tests.processes import Workspace
+
+
+@pytest.fixture(scope="session")
+def managed_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rabbit_node.Node]:
+    """A RabbitMQ node of this run's own, with the management API; starting takes seconds: for `full` tests."""
+    with rabbit_node.for_a_test(tmp_path_factory.mktemp("rabbit"), management=True) as node:
+        yield node
 
 
 @pytest.hookimpl(wrapper=True)

@@ -21,6 +21,7 @@ Internal, for the processes that carry the messages:
     databases    URL -> alias, schema, role; the router
     engines      what differs between PostgreSQL and SQLite
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
+    broker_management   RabbitMQ's management API, for its administrator
     bus          the Celery app: exchange, queues, bindings, delivery
     health       livez, readyz
     replaced_files   files that are replaced while others read them

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pangaea import bus, modules
+from pangaea import broker_management, bus, modules
+from pangaea.broker_management import Management
 from pangaea.errors import Misconfigured
 from pangaea.messages import EVERYBODY, PARTITIONS
 from pangaea.settings.declared import Declared
@@ -24,6 +25,7 @@ from pangaea.settings.environment import Environment, variable_of
 ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 """Where rabbitmqctl lies; few accounts have these folders on their PATH."""
 CONTROL_SECONDS = 60
+COMPLAINT_LINES = 10
 
 
 def user_of(declared: Declared, label: str) -> str:
@@ -123,16 +125,20 @@ def control() -> str:
     if found := shutil.which("rabbitmqctl", path=path):
         return found
     raise Misconfigured(
-        "There is no rabbitmqctl here. Render the definitions with `manage.py permissions render --rabbitmq` and let "
-        "an administrator import them: rabbitmqctl import_definitions, or POST /api/definitions of the management API."
+        f"There is no rabbitmqctl here. Name the management API (--administrator {broker_management.FORM}), or render "
+        "the definitions with `manage.py permissions render --rabbitmq` and let an administrator import them."
     )
 
 
-def apply(document: str) -> None:
-    """Import definitions into the RabbitMQ server of this machine. Raises Misconfigured when it refuses.
+def apply(document: str, *, administrator: str | None = None) -> None:
+    """Import definitions, and return when they hold. Raises Misconfigured when they are refused.
 
-    What is there and not in them stays.
+    By the management API at the URL `administrator`; without one by rabbitmqctl, into the server of this machine. What
+    is there and not in them stays. Applied again, they change the passwords.
     """
+    if administrator is not None:
+        Management(administrator).call("POST", "definitions", document=document)
+        return
     done = subprocess.run(  # noqa: S603 - an administrator's program, and what it reads was made here
         [control(), "--quiet", "import_definitions"],
         check=False,
@@ -142,8 +148,19 @@ def apply(document: str) -> None:
         timeout=CONTROL_SECONDS,
     )
     if done.returncode:
-        said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise Misconfigured(f"rabbitmqctl refused the definitions; it needs root or the server's own account:\n{said}")
+        raise Misconfigured(
+            "rabbitmqctl refused the definitions. It needs root or the server's own account; without, name the "
+            f"management API: --administrator {broker_management.FORM}\n{complaint(done)}"
+        )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The end of what rabbitmqctl said when it failed."""
+    lines = [*done.stderr.splitlines(), *done.stdout.splitlines()]
+    # Debian's says this after pages of other things, to the other channel.
+    refused = [line for line in lines if line.startswith("Only root")]
+    said = refused or [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-COMPLAINT_LINES:]
+    return "\n".join(said) or f"exit status {done.returncode}"
 
 
 def missing_passwords(passwords: Mapping[str, str]) -> list[str]:

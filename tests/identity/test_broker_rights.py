@@ -9,6 +9,7 @@ import secrets
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,12 +61,20 @@ def declared_for(url: str, prefix: str) -> Declared:
     return replace(django_settings.PANGAEA, broker_url=url, broker_prefix=prefix)
 
 
-@pytest.fixture(scope="module")
-def rights(amqp_url: str) -> Iterator[Rights]:
+@pytest.fixture(
+    scope="module",
+    params=["on the server of the machine", pytest.param("by the management API", marks=pytest.mark.full)],
+)
+def rights(request: pytest.FixtureRequest) -> Iterator[Rights]:
     prefix = f"t{secrets.token_hex(4)}."
     try:
-        with rabbitmq.module_users(declared_for(amqp_url, prefix), amqp_url) as urls:
-            yield Rights(prefix, urls, amqp_url)
+        with ExitStack() as stack:
+            if request.param == "by the management API":
+                url = stack.enter_context(rabbitmq.virtual_host(request.getfixturevalue("managed_rabbit").url))
+            else:
+                url = request.getfixturevalue("amqp_url")
+            urls = stack.enter_context(rabbitmq.module_users(declared_for(url, prefix), url))
+            yield Rights(prefix, urls, url)
     except Unavailable as reason:
         unavailable("RabbitMQ's administration", str(reason), remedy="enable its management plug-in, or test as root")
 

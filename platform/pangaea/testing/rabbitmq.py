@@ -8,23 +8,25 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-import httpx
 from kombu.connection import Connection
 
+from pangaea.broker_management import ENABLE, Management
+from pangaea.errors import Misconfigured
 from pangaea.testing.availability import Unavailable
 
 if TYPE_CHECKING:
     from pangaea.settings.declared import Declared
 
 DEFAULT_URL = "amqp://guest:guest@127.0.0.1:5672//"
-DEFAULT_PORT = 5672
+DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
+MANAGEMENT_OFFSET = 10_000
+LOCAL = {"127.0.0.1", "localhost", "::1"}
 CONNECTION: Any = Connection  # kombu has no types
-MANAGEMENT_PORT = 15672
 ANSWER_SECONDS = 5.0
 CONTROL_SECONDS = 60.0
 REMEDY = (
-    "install one (Debian: apt-get install rabbitmq-server; Docker: docker run -p 5672:5672 -p 15672:15672 "
-    "rabbitmq:4-management) or set TEST_AMQP_URL"
+    "install one (Debian: apt-get install rabbitmq-server, and rabbitmq-plugins enable rabbitmq_management for tests "
+    "without root; Docker: docker run -p 5672:5672 -p 15672:15672 rabbitmq:4-management) or set TEST_AMQP_URL"
 )
 
 
@@ -62,8 +64,8 @@ def virtual_host(server_url: str) -> Iterator[str]:
     """Hold an empty virtual host on the server at `server_url`; gives its URL and removes it afterwards.
 
     A URL that names a virtual host other than `/` is used as it is: somebody made that one for the tests. Otherwise one
-    is made by the management API on port 15672, or by `rabbitmqctl` where this account may. Raises Unavailable when
-    nothing answers, or when neither works.
+    is made by the management API (see `management_url`), or by `rabbitmqctl` where this account may. Raises Unavailable
+    when nothing answers, or when neither works.
     """
     check(server_url)
     address = urlsplit(server_url)
@@ -78,7 +80,7 @@ def virtual_host(server_url: str) -> Iterator[str]:
         check(url)
     except BaseException:
         # Interrupted or refused half way: what was made goes, and the first error counts.
-        with suppress(Unavailable, httpx.HTTPError):
+        with suppress(Unavailable):
             administration.remove(name)
         raise
     try:
@@ -92,7 +94,7 @@ def wipe(url: str) -> None:
     name = unquote(urlsplit(url).path).strip("/")
     administration = _administration(url)
     administration.remove(name)
-    _administration(url).make(name)
+    administration.make(name)
 
 
 def check(url: str) -> None:
@@ -108,6 +110,19 @@ def check(url: str) -> None:
         connection.release()
 
 
+def management_url(server_url: str) -> str:
+    """Where the management API of the AMQP server at `server_url` is by RabbitMQ's convention, with the same account.
+
+    5672 has 15672, 5671 (TLS) has 15671, and what is published on 5673 belongs beside 15673.
+    """
+    address = urlsplit(server_url)
+    tls = address.scheme == "amqps"
+    host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname or "127.0.0.1"
+    port = (address.port or (DEFAULT_TLS_PORT if tls else DEFAULT_PORT)) + MANAGEMENT_OFFSET
+    account = f"{address.username or 'guest'}:{address.password or 'guest'}"
+    return f"http{'s' * tls}://{account}@{host}:{port}"
+
+
 class _Administration(Protocol):
     def make(self, name: str) -> None: ...
 
@@ -120,55 +135,52 @@ class _Administration(Protocol):
 
 def _administration(server_url: str) -> _Administration:
     from pangaea import broker_rights
-    from pangaea.errors import Misconfigured
 
     address = urlsplit(server_url)
-    user = unquote(address.username or "guest")
-    api = _Api(host=address.hostname or "127.0.0.1", user=user, password=unquote(address.password or "guest"))
-    if api.answers():
-        return api
-    if address.hostname in {"127.0.0.1", "localhost", "::1"}:
+    try:
+        return _Api(management_url(server_url))
+    except Misconfigured as error:
+        reason = error
+    # rabbitmqctl speaks to this machine's own server, and another port is another server's.
+    if address.hostname in LOCAL and address.port in {None, DEFAULT_PORT, DEFAULT_TLS_PORT}:
         with suppress(Misconfigured):
-            return _Control(program=broker_rights.control(), user=user)
+            return _Control(program=broker_rights.control(), user=unquote(address.username or "guest"))
     raise Unavailable(
-        f"the server at {address.hostname} answers, but there is no way to administer it for the tests: neither a "
-        f"management API on port {MANAGEMENT_PORT} nor rabbitmqctl; to need no more than a virtual host, name an empty "
-        "one in TEST_AMQP_URL"
+        f"the server at {address.hostname} answers, but cannot be administered for the tests: {reason} To need no more "
+        "than a virtual host, name an empty one in TEST_AMQP_URL"
     )
 
 
 class _Api:
     """The management plug-in's HTTP API."""
 
-    def __init__(self, *, host: str, user: str, password: str) -> None:
-        self._user = user
-        self._client = httpx.Client(
-            base_url=f"http://{host}:{MANAGEMENT_PORT}/api",
-            auth=(user, password),
-            timeout=ANSWER_SECONDS,
-            trust_env=False,
-        )
-
-    def answers(self) -> bool:
-        try:
-            return self._client.get("/overview").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
+    def __init__(self, url: str) -> None:
+        """Raises Misconfigured where it does not answer, or not to an administrator."""
+        self._url = url
+        self._management = Management(url)
+        who = self._management.call("GET", "whoami", seconds=ANSWER_SECONDS)
+        if not isinstance(who, dict) or "administrator" not in who.get("tags", ()):
+            raise Misconfigured(f"{self._management.user} is no administrator there.")
 
     def make(self, name: str) -> None:
-        self._client.put(f"/vhosts/{name}").raise_for_status()
+        self._call("PUT", "vhosts", name)
         rights = {"configure": ".*", "write": ".*", "read": ".*"}
-        self._client.put(f"/permissions/{name}/{self._user}", json=rights).raise_for_status()
+        self._call("PUT", "permissions", name, self._management.user, document=json.dumps(rights))
 
     def remove(self, name: str) -> None:
-        self._client.delete(f"/vhosts/{name}").raise_for_status()
-        self._client.close()
+        self._call("DELETE", "vhosts", name)
 
     def define(self, definitions: dict[str, Any]) -> None:
-        self._client.post("/definitions", json=definitions).raise_for_status()
+        _apply(definitions, administrator=self._url)
 
     def remove_user(self, name: str) -> None:
-        self._client.delete(f"/users/{name}").raise_for_status()
+        self._call("DELETE", "users", name)
+
+    def _call(self, method: str, *path: str, document: str | None = None) -> None:
+        try:
+            self._management.call(method, *path, document=document)
+        except Misconfigured as error:
+            raise Unavailable(str(error)) from error
 
 
 class _Control:
@@ -186,21 +198,28 @@ class _Control:
         self._call("delete_vhost", name)
 
     def define(self, definitions: dict[str, Any]) -> None:
-        from pangaea import broker_rights
-        from pangaea.errors import Misconfigured
-
-        try:
-            broker_rights.apply(json.dumps(definitions))
-        except Misconfigured as error:
-            raise Unavailable(str(error)) from error
+        _apply(definitions)
 
     def remove_user(self, name: str) -> None:
         self._call("delete_user", name)
 
     def _call(self, *arguments: str) -> None:
+        from pangaea import broker_rights
+
         done = subprocess.run(  # noqa: S603 - an administrator's program, with a name made here
             [self._program, *arguments], check=False, capture_output=True, text=True, timeout=CONTROL_SECONDS
         )
         if done.returncode:
-            answer = (done.stderr or done.stdout).strip().splitlines()
-            raise Unavailable(f"rabbitmqctl {arguments[0]} failed ({answer[-1] if answer else done.returncode})")
+            last = broker_rights.complaint(done).splitlines()[-1]
+            raise Unavailable(
+                f"rabbitmqctl {arguments[0]} failed ({last}); without root the tests need the management API: {ENABLE}"
+            )
+
+
+def _apply(definitions: dict[str, Any], *, administrator: str | None = None) -> None:
+    from pangaea import broker_rights
+
+    try:
+        broker_rights.apply(json.dumps(definitions), administrator=administrator)
+    except Misconfigured as error:
+        raise Unavailable(str(error)) from error

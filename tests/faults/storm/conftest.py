@@ -8,9 +8,10 @@ import pytest
 
 from pangaea.testing import postgres
 from pangaea.testing.availability import Unavailable, unavailable
+from tests import rabbit_node
 from tests.faults.storm.deployment import QUEUES
 from tests.faults.storm.figures import Row, table
-from tests.faults.storm.servers import RabbitNode, Valkey, rabbit_node, valkey
+from tests.faults.storm.servers import RabbitNode, Valkey, valkey
 from tests.processes import Workspace, workspace
 
 TABLES = pytest.StashKey[list[str]]()
@@ -43,11 +44,8 @@ def database() -> Iterator[postgres.Server]:
 @pytest.fixture
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A RabbitMQ node of this test's own."""
-    try:
-        with rabbit_node(tmp_path_factory.mktemp("rabbit"), QUEUES) as node:
-            yield node
-    except Unavailable as reason:
-        unavailable("RabbitMQ's programs", str(reason), remedy="install them (Debian: apt-get install rabbitmq-server)")
+    with rabbit_node.for_a_test(tmp_path_factory.mktemp("rabbit")) as node:
+        yield RabbitNode(node, QUEUES)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from pangaea import broker_rights, database_rights, databases, errors, modules
+from pangaea import broker_management, broker_rights, database_rights, databases, errors, modules
 
 
 class Command(BaseCommand):
@@ -23,7 +23,12 @@ class Command(BaseCommand):
         render = actions.add_parser("render", help="write them to standard output or to a file")
         render.add_argument("--output", metavar="FILE", type=Path, help="write to this file, for its owner alone")
         apply = actions.add_parser("apply", help="give them to the servers, for development")
-        apply.add_argument("--administrator", metavar="URL", help="with --postgres: who may make roles and databases")
+        apply.add_argument(
+            "--administrator",
+            metavar="URL",
+            help="with --postgres: who may make roles and databases, postgresql://…; with --rabbitmq: the management "
+            f"API, {broker_management.FORM} (default: rabbitmqctl, which needs root)",
+        )
         for action in (render, apply):
             where = action.add_mutually_exclusive_group(required=True)
             where.add_argument("--rabbitmq", action="store_true", help="users, permissions and the exchange, as JSON")
@@ -53,7 +58,7 @@ class Command(BaseCommand):
         if options["action"] == "render":
             self._write(text, options["output"])
         else:
-            broker_rights.apply(text)
+            broker_rights.apply(text, administrator=options["administrator"])
             self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
 
     def _postgres(self, options: dict[str, Any]) -> None:

@@ -1,0 +1,100 @@
+"""RabbitMQ's management API (its plug-in `rabbitmq_management`), for what an administrator does there.
+
+It needs no account on the server's machine, where rabbitmqctl wants root's or the server's own.
+"""
+
+import base64
+import json
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from ssl import SSLCertVerificationError
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from pangaea.errors import Misconfigured
+
+FORM = "http(s)://USER:PASSWORD@HOST:15672"
+_EXPECTED = f"{FORM}, with %2F for a slash in the password and the like."
+ENABLE = "rabbitmq-plugins enable rabbitmq_management"
+SECONDS = 60.0
+"""How long one answer may take: deleting a virtual host deletes its queues."""
+MAX_BYTES = 1024 * 1024
+
+
+class Management:
+    """One server's API, as the administrator whom the URL names. No error says the password.
+
+    Neither a proxy nor a redirect is followed: the password is for the address that was given.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Raises Misconfigured where `url` is not of the form http(s)://USER:PASSWORD@HOST:PORT."""
+        try:
+            address = urlsplit(url)
+            port = address.port
+        except ValueError:
+            # Its text may quote a part of the password.
+            raise Misconfigured(f"The administrator's URL cannot be read: {_EXPECTED}") from None
+        if address.scheme not in {"http", "https"} or not address.hostname or address.query or address.fragment:
+            raise Misconfigured(f"The administrator's URL is not one of RabbitMQ's management API: {_EXPECTED}")
+        if not address.username or address.password is None:
+            raise Misconfigured(f"The administrator's URL does not say who logs in: {_EXPECTED}")
+        self.user = unquote(address.username)
+        self._where = address.netloc.rpartition("@")[2]
+        self._prefix = f"{address.path.rstrip('/')}/api"
+        self._connection: type[HTTPConnection] = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        self._host, self._port = address.hostname, port
+        secret = base64.b64encode(f"{self.user}:{unquote(address.password)}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {secret}", "Accept": "application/json"}
+
+    def call(self, method: str, *path: str, document: str | None = None, seconds: float = SECONDS) -> Any:
+        """Send a request, with a JSON document if one is given; the JSON that is answered, or None.
+
+        `path` are its parts after /api, as they are called. Raises Misconfigured, which says what to do, where nothing
+        answers or what answers refuses.
+        """
+        try:
+            status, body = self._ask(method, "/".join(quote(part, safe="") for part in path), document, seconds)
+        except (OSError, HTTPException, UnicodeError) as error:
+            # An answer that is not HTTP is quoted in its error, which is no text then.
+            reason = (str(error) if isinstance(error, OSError) else "") or type(error).__name__
+            if isinstance(error, SSLCertVerificationError):
+                reason += "; SSL_CERT_FILE names an authority of your own"
+            raise Misconfigured(
+                f"RabbitMQ's management API does not answer at {self._where} ({reason}). "
+                f"Is it enabled ({ENABLE}), and is this its port (15672, where AMQP's is 5672)?"
+            ) from error
+        answer = _parsed(body)
+        if status in {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}:
+            return answer
+        refusal = answer.get("reason") if isinstance(answer, dict) else None
+        if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+            raise Misconfigured(
+                f"RabbitMQ at {self._where} refuses {self.user} ({refusal or status}). Check the password; the "
+                f"user needs the tag administrator (rabbitmqctl set_user_tags {self.user} administrator), and guest "
+                "may log in from the server's own machine alone."
+            )
+        asked = f"{method} {self._prefix}/{'/'.join(path)}"
+        if refusal is None:
+            raise Misconfigured(
+                f"What answers at {self._where} is not RabbitMQ's management API: {status} to {asked}. {_EXPECTED}"
+            )
+        raise Misconfigured(f"RabbitMQ at {self._where} refused {asked} ({status}): {refusal}")
+
+    def _ask(self, method: str, path: str, document: str | None, seconds: float) -> tuple[int, bytes]:
+        connection = self._connection(self._host, self._port, timeout=seconds)
+        try:
+            body = None if document is None else document.encode()
+            headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
+            connection.request(method, f"{self._prefix}/{path}", body=body, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read(MAX_BYTES)
+        finally:
+            connection.close()
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

@@ -1,0 +1,313 @@
+"""What an administrator does by RabbitMQ's management API, without root and without rabbitmqctl."""
+
+import base64
+import io
+import json
+import secrets
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import amqp
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from pytest_django import Settings
+
+from pangaea import broker_rights, modules
+from pangaea.broker_management import Management
+from pangaea.errors import Misconfigured
+from pangaea.testing import free_port, rabbitmq
+from pangaea.testing.availability import Unavailable
+from tests.identity.test_broker_rights import connect, declared_for
+from tests.rabbit_node import Node
+
+SECRET = "s3cret/with#all?of:it@"
+QUOTED = "s3cret%2Fwith%23all%3Fof%3Ait%40"
+
+
+def apply(administrator: str, *arguments: str) -> str:
+    output = io.StringIO()
+    call_command("permissions", "apply", "--rabbitmq", f"--administrator={administrator}", *arguments, stdout=output)
+    return output.getvalue()
+
+
+def refusal(administrator: str, *arguments: str) -> str:
+    """What the command says when it fails."""
+    with pytest.raises(CommandError) as refused:
+        apply(administrator, *arguments)
+    return str(refused.value)
+
+
+@pytest.fixture
+def passwords(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A password in the environment for each module's user; and rabbitmqctl cannot be found."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(broker_rights, "ADMINISTRATION", ())
+    found = {label: secrets.token_hex(16) for label in modules.labels()}
+    for label, password in found.items():
+        monkeypatch.setenv(broker_rights.password_variable(label), password)
+    return found
+
+
+@contextmanager
+def web_server(answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
+    """Hold a web server that is not RabbitMQ's; gives its host and port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            answer(self)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def send_elsewhere(address: str) -> Callable[[BaseHTTPRequestHandler], None]:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(307)
+        handler.send_header("Location", f"http://{address}/")
+        handler.end_headers()
+
+    return answer
+
+
+@pytest.mark.usefixtures("passwords")
+class TestAnAddressThatWillNotDo:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "",
+            "mq.example:15672",
+            f"amqp://guest:{QUOTED}@127.0.0.1:5672//",
+            f"ftp://guest:{QUOTED}@127.0.0.1:15672",
+            f"http://guest:{QUOTED}@127.0.0.1:15672/?vhost=shop",
+            f"http://guest:{QUOTED}@127.0.0.1:port",
+            f"http://guest:{QUOTED}@:15672",
+            "http://127.0.0.1:15672",
+            "http://guest@127.0.0.1:15672",
+            f"http://guest:{SECRET}@127.0.0.1:15672",
+        ],
+    )
+    def test_is_refused_with_the_form_of_one_that_does(self, url: str) -> None:
+        said = refusal(url, "--vhost=/")
+        assert "http(s)://USER:PASSWORD@HOST:15672" in said
+        assert "s3cret" not in said
+
+    def test_is_one_where_nobody_answers(self) -> None:
+        port = free_port()
+        said = refusal(f"http://guest:{QUOTED}@127.0.0.1:{port}", "--vhost=/")
+        assert f"does not answer at 127.0.0.1:{port}" in said
+        assert "rabbitmq-plugins enable rabbitmq_management" in said
+        assert "s3cret" not in said
+
+    def test_is_one_that_speaks_amqp(self, amqp_url: str) -> None:
+        address = urlsplit(amqp_url)
+        said = refusal(f"http://guest:{QUOTED}@{address.hostname}:{address.port or 5672}", "--vhost=/")
+        assert "15672, where AMQP's is 5672" in said
+        assert "s3cret" not in said
+
+    def test_is_one_of_another_web_server(self) -> None:
+        with web_server(lambda handler: handler.send_error(404)) as address:
+            said = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
+        assert f"What answers at {address} is not RabbitMQ's management API: 404 to POST /api/definitions" in said
+        assert "s3cret" not in said
+
+    def test_is_not_left_for_one_that_it_names(self) -> None:
+        """The administrator's password is for nobody else."""
+        heard: list[object] = []
+        with (
+            web_server(lambda handler: heard.append(handler.headers)) as other,
+            web_server(send_elsewhere(other)) as address,
+        ):
+            said = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
+        assert "307 to POST" in said
+        assert not heard
+
+
+@pytest.mark.usefixtures("passwords")
+class TestAnAddressWithTls:
+    def test_is_believed_only_with_a_certificate_of_a_known_authority(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        call_command("certs", directory=tmp_path, stdout=io.StringIO())
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(tmp_path / "edge.crt", tmp_path / "edge.key")
+        heard: list[object] = []
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            heard.append(handler.headers["Authorization"])
+            handler.send_response(204)
+            handler.end_headers()
+
+        with web_server(answer, tls) as address:
+            said = refusal(f"https://guest:{QUOTED}@{address}", "--vhost=/")
+            assert "CERTIFICATE_VERIFY_FAILED" in said
+            assert "SSL_CERT_FILE" in said
+            assert not heard
+            monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+            apply(f"https://guest:{QUOTED}@{address}", "--vhost=/")
+        assert heard == [f"Basic {base64.b64encode(f'guest:{SECRET}'.encode()).decode()}"]
+
+
+@pytest.mark.full
+class TestPermissionsAppliedByTheManagementApi:
+    @pytest.fixture
+    def server(self, managed_rabbit: Node, settings: Settings) -> Iterator[str]:
+        """The administrator's URL; the virtual host is that of the broker in the settings."""
+        prefix = f"t{secrets.token_hex(4)}."
+        with rabbitmq.virtual_host(managed_rabbit.url) as url:
+            settings.PANGAEA = declared_for(url, prefix)
+            yield rabbitmq.management_url(managed_rabbit.url)
+        for user in (broker_rights.user_of(settings.PANGAEA, label) for label in modules.labels()):
+            if user in users(managed_rabbit):
+                manage(managed_rabbit).call("DELETE", "users", user)
+
+    def test_let_every_module_in_and_no_further(
+        self, server: str, settings: Settings, passwords: dict[str, str]
+    ) -> None:
+        assert "RabbitMQ has a user for each of" in apply(server)
+        declared = settings.PANGAEA
+        for label, password in passwords.items():
+            user = broker_rights.user_of(declared, label)
+            with connect(as_user(declared.broker_url, user, password)) as connection:
+                connection.channel().queue_declare(f"{user}.inbox.0", durable=True)
+                with pytest.raises(amqp.AccessRefused):
+                    connection.channel().queue_declare(f"{user}.outbox.0", durable=True)
+
+    def test_may_be_applied_again_with_other_passwords(
+        self, server: str, settings: Settings, passwords: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        apply(server)
+        monkeypatch.setenv("ORDERS_BROKER_PASSWORD", "another")
+        apply(server)
+        declared = settings.PANGAEA
+        user = broker_rights.user_of(declared, "orders")
+        connect(as_user(declared.broker_url, user, "another")).close()
+        with pytest.raises(amqp.AccessRefused):
+            connect(as_user(declared.broker_url, user, passwords["orders"]))
+
+    @pytest.mark.usefixtures("passwords")
+    def test_are_refused_to_a_wrong_password(self, managed_rabbit: Node, server: str) -> None:
+        before = definitions(managed_rabbit)
+        said = refusal(server.replace("guest:guest", f"guest:{QUOTED}"))
+        assert "refuses guest (Login failed)" in said
+        assert "s3cret" not in said
+        assert definitions(managed_rabbit) == before
+
+    @pytest.mark.usefixtures("passwords")
+    @pytest.mark.parametrize("tags", ["", "monitoring", "management"])
+    def test_are_refused_to_somebody_who_is_no_administrator(
+        self, managed_rabbit: Node, server: str, tags: str
+    ) -> None:
+        with account(managed_rabbit, tags) as name:
+            before = definitions(managed_rabbit)
+            said = refusal(server.replace("guest:guest", f"{name}:{QUOTED}"))
+            assert f"rabbitmqctl set_user_tags {name} administrator" in said
+            assert "s3cret" not in said
+            assert definitions(managed_rabbit) == before
+
+    @pytest.mark.usefixtures("passwords")
+    def test_are_taken_from_any_administrator(self, managed_rabbit: Node, server: str) -> None:
+        with account(managed_rabbit, "administrator") as name:
+            assert "RabbitMQ has a user" in apply(server.replace("guest:guest", f"{name}:{QUOTED}"))
+
+    def test_that_rabbitmq_cannot_read_are_refused_in_its_words(self, server: str) -> None:
+        with pytest.raises(Misconfigured, match=r"refused POST /api/definitions \(400\): tags_not_present"):
+            broker_rights.apply(json.dumps({"users": [{"name": "x"}]}), administrator=server)
+
+
+@pytest.mark.full
+class TestAVirtualHostForTests:
+    def test_is_made_emptied_and_removed_by_the_management_api(self, managed_rabbit: Node) -> None:
+        with rabbitmq.virtual_host(managed_rabbit.url) as url:
+            name = urlsplit(url).path.removeprefix("/")
+            assert name in virtual_hosts(managed_rabbit)
+            with connect(url) as connection:
+                connection.channel().queue_declare("kept", durable=True, auto_delete=False)
+            rabbitmq.wipe(url)
+            with connect(url) as connection, pytest.raises(amqp.NotFound):
+                connection.channel().queue_declare("kept", passive=True)
+        assert name not in virtual_hosts(managed_rabbit)
+
+    def test_has_users_that_go_with_it(self, managed_rabbit: Node) -> None:
+        before = users(managed_rabbit)
+        with rabbitmq.virtual_host(managed_rabbit.url) as url:
+            declared = declared_for(url, f"t{secrets.token_hex(4)}.")
+            with rabbitmq.module_users(declared, url) as urls:
+                assert len(users(managed_rabbit)) == len(before) + len(urls)
+                for each in urls.values():
+                    connect(each).close()
+        assert users(managed_rabbit) == before
+
+    def test_is_not_made_by_somebody_who_is_no_administrator(self, managed_rabbit: Node) -> None:
+        """Nor by rabbitmqctl, which would make it on another server: this machine's own."""
+        with account(managed_rabbit, "management") as name:
+            manage(managed_rabbit).call(
+                *("PUT", "permissions", "/", name), document='{"configure": "", "write": "", "read": ""}'
+            )
+            url = managed_rabbit.url.replace("guest:guest", f"{name}:{QUOTED}")
+            with pytest.raises(Unavailable, match=f"{name} is no administrator"), rabbitmq.virtual_host(url):
+                pass
+
+
+class TestTheManagementApiOfAServer:
+    @pytest.mark.parametrize(
+        ("server", "management"),
+        [
+            ("amqp://guest:guest@127.0.0.1:5672//", "http://guest:guest@127.0.0.1:15672"),
+            ("amqp://mq.example", "http://guest:guest@mq.example:15672"),
+            (f"amqp://me:{QUOTED}@mq.example:5673/shop", f"http://me:{QUOTED}@mq.example:15673"),
+            (f"amqps://me:{QUOTED}@mq.example/shop", f"https://me:{QUOTED}@mq.example:15671"),
+            ("amqp://me:x@[::1]:5672//", "http://me:x@[::1]:15672"),
+        ],
+    )
+    def test_is_looked_for_where_rabbitmq_puts_it(self, server: str, management: str) -> None:
+        assert rabbitmq.management_url(server) == management
+
+
+def as_user(url: str, user: str, password: str) -> str:
+    address = urlsplit(url)
+    return f"amqp://{user}:{password}@{address.netloc.rpartition('@')[2]}{address.path}"
+
+
+def manage(node: Node) -> Management:
+    return Management(rabbitmq.management_url(node.url))
+
+
+def users(node: Node) -> set[str]:
+    return {each["name"] for each in manage(node).call("GET", "users")}
+
+
+def virtual_hosts(node: Node) -> set[str]:
+    return {each["name"] for each in manage(node).call("GET", "vhosts")}
+
+
+def definitions(node: Node) -> Any:
+    return manage(node).call("GET", "definitions")
+
+
+@contextmanager
+def account(node: Node, tags: str) -> Iterator[str]:
+    """Hold an account at the node with these tags, whose password is SECRET; gives its name."""
+    name = f"somebody-{secrets.token_hex(4)}"
+    manage(node).call("PUT", "users", name, document=json.dumps({"password": SECRET, "tags": tags}))
+    try:
+        yield name
+    finally:
+        manage(node).call("DELETE", "users", name)
