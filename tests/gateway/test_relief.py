@@ -1,8 +1,9 @@
 """What the gateway keeps from a module that cannot take it, and from itself."""
 
+import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 
 from pangaea import gateway
 from pangaea.testing import wait_until
-from tests.gateway.edge import CONF, Edge, Service, declare, envoy, public, services
+from tests.gateway.edge import CONF, HOST, Edge, Service, declare, envoy, public, services
 
 FLOOD = 12
 PLENTY = 1000
@@ -130,6 +131,29 @@ class TestAdmissionControl:
             assert rejected(edge, "shop") == 0
 
 
+class TestConnections:
+    def test_beyond_the_limit_are_closed_at_once_and_those_below_it_served(self, tmp_path: Path) -> None:
+        template = gateway.template(CONF)
+        (monitor,) = template["bootstrap"]["overload_manager"]["resource_monitors"]
+        monitor["typed_config"]["max_active_downstream_connections"] = 2
+        with shop_and_store(tmp_path, template, wait=False) as (edge, _, _), ExitStack() as held:
+            wait_until(lambda: edge.healthy("shop"), what="the service to be used", seconds=30)
+            kept = [held.enter_context(connected(edge)) for _ in range(2)]
+            with connected(edge) as surplus:
+                assert speak(surplus) == b""
+            assert [speak(each) for each in kept] == [b"HTTP/1.1 200"] * 2
+            address = f"{HOST}_{edge.port}"
+            assert edge.count("envoy_listener_downstream_global_cx_overflow", envoy_listener_address=address) == 1
+
+            kept[0].close()
+
+            def served() -> bool:
+                with connected(edge) as next_one:
+                    return speak(next_one) == b"HTTP/1.1 200"
+
+            wait_until(served, what="another to be served", seconds=30)
+
+
 @contextmanager
 def shop_and_store(
     folder: Path, template: gateway.Template, *, wait: bool = True
@@ -180,3 +204,16 @@ def rejected(edge: Edge, module: str) -> int:
 def admission_control(template: gateway.Template) -> Any:
     (options,) = template["cluster"]["typed_extension_protocol_options"].values()
     return options["http_filters"][0]["typed_config"]
+
+
+def connected(edge: Edge) -> socket.socket:
+    return socket.create_connection((HOST, edge.port), timeout=20)
+
+
+def speak(connection: socket.socket) -> bytes:
+    """The beginning of the answer; nothing where the gateway closed the connection."""
+    try:
+        connection.sendall(b"GET /shop HTTP/1.1\r\nHost: edge\r\n\r\n")
+        return connection.recv(4096)[:12]
+    except ConnectionError:
+        return b""
