@@ -113,7 +113,8 @@ class Split:
             *(f"--certificates={self.certificates}", f"--limits={self.limits}"),
         )
         for label in self.ports.web:
-            self._provide_database(label)
+            apply = ("permissions", "apply", "--postgres", f"--administrator={self.administrator_url}")
+            manage(*apply, environment=self.environment(label))
             manage("migrate", "--verbosity=0", environment=self.environment(label))
         for label in self.ports.web:
             manage("seed_demo", environment=self.environment(label))
@@ -181,18 +182,6 @@ class Split:
         location = f"{name}:{self.passwords[label]}@{address.netloc.rpartition('@')[2]}"
         return urlunsplit((address.scheme, location, f"/{name}", address.query, ""))
 
-    def _provide_database(self, label: str) -> None:
-        """A login and a database that it owns and no other may enter; both stay, the password is this run's."""
-        name = sql.Identifier(f"{self.prefix}_{label}")
-        with psycopg.connect(self.administrator_url, autocommit=True) as administrator:
-            there = administrator.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [f"{self.prefix}_{label}"])
-            make = "ALTER ROLE {} LOGIN PASSWORD {}" if there.fetchone() else "CREATE ROLE {} LOGIN PASSWORD {}"
-            administrator.execute(sql.SQL(make).format(name, sql.Literal(self.passwords[label])))
-            there = administrator.execute("SELECT 1 FROM pg_database WHERE datname = %s", [f"{self.prefix}_{label}"])
-            if not there.fetchone():
-                administrator.execute(sql.SQL("CREATE DATABASE {0} OWNER {0} TEMPLATE template0").format(name))
-            administrator.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
-
 
 def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
     """Run a command of manage.py to its end; SystemExit with what it said if it fails."""
@@ -205,7 +194,8 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
         env={**os.environ, **(environment or {})},
     )
     if done.returncode:
-        raise SystemExit(f"manage.py {' '.join(arguments)} failed:\n{(done.stderr or done.stdout).strip()}")
+        # Its options may hold a URL with a password.
+        raise SystemExit(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
 
 
 def _labels() -> list[str]:

@@ -34,14 +34,14 @@ class Database:
     def foundation(self, *, secret: str = "") -> Iterator[Right]:
         """The role that logs in and its database; `secret` is the role's password, as PostgreSQL stores it."""
         login, name = sql.Identifier(self.login), sql.Identifier(self.name)
+        never = sql.SQL("SELECT false").format()
         create = sql.SQL("CREATE ROLE {} LOGIN").format(login)
-        if secret:
-            create += sql.SQL(" PASSWORD {}").format(sql.Literal(secret))
         there = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(self.login))
         yield Right(create, there, repeatable=False)
+        if secret:
+            yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(login, sql.Literal(secret)), never)
         there = sql.SQL("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})").format(sql.Literal(self.name))
         yield Right(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, login), there, repeatable=False)
-        never = sql.SQL("SELECT false").format()
         yield Right(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name), never)
         yield Right(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, login), never)
 
@@ -74,7 +74,7 @@ def render() -> str:
 
 
 def apply(administrator_url: str) -> None:
-    """Make what is missing, with the passwords that the URLs give. Raises Misconfigured when the server refuses.
+    """Make what is missing, and give each login its URL's password. Raises Misconfigured when the server refuses.
 
     `administrator_url` is of one server, which holds all the databases.
     """
@@ -88,10 +88,13 @@ def apply(administrator_url: str) -> None:
     try:
         for database in wanted():
             with psycopg.connect(administrator_url, autocommit=True) as connection:
-                secret = connection.pgconn.encrypt_password(
-                    database.password.encode(), database.login.encode(), b"scram-sha-256"
+                secret = (
+                    database.password
+                    and connection.pgconn.encrypt_password(
+                        database.password.encode(), database.login.encode(), b"scram-sha-256"
+                    ).decode()
                 )
-                _execute(connection, database.foundation(secret=secret.decode()))
+                _execute(connection, database.foundation(secret=secret))
             inside = conninfo.make_conninfo(administrator_url, dbname=database.name)
             with psycopg.connect(inside, autocommit=True) as connection:
                 _execute(connection, iter(database.rights))

@@ -87,6 +87,21 @@ class TestTheRoleOfAService:
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(statement)
 
+    def test_gets_its_urls_password_whenever_its_rights_are_applied(self, server: Server) -> None:
+        kept = []
+        for _ in range(2):
+            url = urlsplit(server.urls["web_bff"])
+            server.urls["web_bff"] = url._replace(
+                netloc=f"{url.username}:{secrets.token_hex(8)}@{url.netloc.rpartition('@')[2]}"
+            ).geturl()
+            server.manage("web_bff", "permissions", "apply", "--postgres", f"--administrator={server.administrator}")
+            with psycopg.connect(server.urls["web_bff"]) as connection:
+                assert connection.info.user == url.username
+            with psycopg.connect(server.administrator) as administrator:
+                found = administrator.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [url.username])
+                kept.append(found.fetchone())
+        assert len(set(kept)) == len(kept)
+
 
 class TestAnAdministratorsUrl:
     @pytest.mark.parametrize(
