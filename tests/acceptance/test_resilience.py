@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +19,7 @@ from tests.acceptance.topologies import HOST, Deployment
 from tests.processes import Process
 
 pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
+CHECKOUTS_WAY = ("web_bff-relay", "orders-worker", "orders-relay", "web_bff-worker")
 PAUSE = 0.05
 """Between two requests of one visitor: below what the gateway allows an address."""
 
@@ -91,21 +91,44 @@ class TestInstances:
             seen.wait_for(20)
         assert seen.failures == []
 
-    def test_of_relay_and_worker_that_die_lose_nothing(
+    def test_of_relay_and_worker_come_and_go_and_die_and_nothing_is_lost_or_doubled(
         self, deployment: Deployment, customer: Customer, shop: Shop
     ) -> None:
-        product: dict[str, Any] = max(shop.products(), key=lambda each: each["in_stock"])
-        dead = [process(deployment, name) for name in ("orders-relay", "web_bff-worker")]
-        for each in dead:
-            each.kill()
-        placed = [customer.place((product["sku"], 1))["id"] for _ in range(3)]
-        for each in dead:
-            each.start()
-        wait_until(
-            lambda: set(placed) <= {each["id"] for each in customer.get("/bff/v1/orders").json()["results"]},
-            what="the orders on the BFF",
-            seconds=60,
-        )
+        sku = max(shop.products(), key=lambda each: each["in_stock"])["sku"]
+        before, space = shop.stock(sku), deployment.workspace
+        # All that a checkout passes: as a command to orders, whose answer goes to the BFF.
+        firsts = [process(deployment, name) for name in CHECKOUTS_WAY]
+        placed: list[str] = []
+
+        def check_out(*, times: int = 3) -> None:
+            """Check out and see the order on the BFF."""
+            answers = [customer.check_out((sku, 1)) for _ in range(times)]
+            for answer in answers:
+                checkout = customer.outcome(answer)
+                assert checkout["status"] == "placed"
+                placed.append(checkout["order_id"])
+
+        with traffic(shop) as seen:
+            seconds = [space.start(f"second-{each.name}", each.command, each.environment) for each in firsts]
+            try:
+                for second in seconds:
+                    wait_until(lambda second=second: "started" in second.tail, what=second.name, seconds=60)  # type: ignore[misc]
+                check_out()
+                for first in firsts:
+                    first.kill()
+                check_out()
+                for first in firsts:
+                    first.start()
+                check_out()
+            finally:
+                for second in seconds:
+                    second.stop()
+                    space.processes.remove(second)
+            check_out()
+        assert seen.failures == []
+        for order in placed:
+            assert [entry["what"] for entry in customer.page(order)["timeline"]] == ["placed"]
+        assert len(placed) == len(set(placed)) == before - shop.stock(sku)
 
 
 class TestCertificates:
