@@ -14,6 +14,8 @@ import msgspec
 
 PARTITIONS = 8
 EVERYBODY = "all"
+LARGEST = 1024 * 1024
+"""Bytes of a message as it is sent."""
 KEY_LENGTH = 255
 _WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 

@@ -86,6 +86,18 @@ class TestARelay:
         with pytest.raises(ValueError, match="Expecting"):
             json.loads(batch.body)
 
+    def test_sends_no_more_at_once_than_a_broker_takes(self) -> None:
+        table = OutboxMessage.objects.using(SOURCE)
+        body = json.dumps("x" * 1_000_000)
+        for _ in range(6):
+            table.create(message_id=uuid4(), audience="all", key="a", name="orders.tick", body=body)
+        broker = Broker()
+        relay = Relay(SOURCE, broker.carry)
+        while relay.step():
+            pass
+        assert [len(json.loads(batch.body)["messages"]) for batch in broker.batches] == [4, 2]
+        assert sent() == 6
+
     def test_sends_what_is_said_without_a_notification(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, relay_poll=timedelta(seconds=0.2))
         broker, pulse = Broker(), Pulse(SOURCE)

@@ -55,6 +55,17 @@ class TestPublish:
         with pytest.raises(Misuse, match="1 to 255"), transaction.atomic(using=SOURCE):
             outbox.publish(Tick(number=1), key=key)
 
+    def test_a_message_that_is_too_large_is_misuse(self) -> None:
+        class Letter(Tick, frozen=True, kw_only=True):
+            __module__ = Tick.__module__
+            text: str
+
+        with transaction.atomic(using=SOURCE):
+            outbox.publish(Letter(number=1, text="x" * 1_000_000), key="a")
+            with pytest.raises(Misuse, match=r"takes 1,100,\d{3} bytes; at most 1,048,576"):
+                outbox.publish(Letter(number=1, text="x" * 1_100_000), key="a")
+        assert OutboxMessage.objects.using(SOURCE).count() == 1
+
     def test_another_modules_event_is_misuse(self) -> None:
         class Stolen(Tick, frozen=True, kw_only=True):
             __module__ = "modules.web_bff.acl"

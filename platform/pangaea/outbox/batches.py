@@ -15,6 +15,9 @@ from pangaea.outbox.models import Stream
 
 log = structlog.get_logger()
 
+BATCH_LENGTH = 4 * 1024 * 1024
+"""Characters beyond which a batch takes no further message: RabbitMQ 4 refuses more than 16 MiB, a worker holds two."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
@@ -92,7 +95,13 @@ def _whole(
     to: str | None,
     asked: int | None,
 ) -> Outgoing | None:
-    whole = [row for expected, row in enumerate(rows, after + 1) if row[0] == expected]
+    whole: list[_Row] = []
+    size = 0
+    for row in rows:
+        if row[0] != after + len(whole) + 1 or (whole and size + len(row[2]) > BATCH_LENGTH):
+            break
+        whole.append(row)
+        size += len(row[2])
     if not whole:
         log.error("outbox has a hole", module=module, stream=str(stream), position=after + 1)
         return None

@@ -10,7 +10,7 @@ from django.db import connections
 from pangaea import engines, messages, modules, telemetry
 from pangaea.errors import Misuse
 from pangaea.ids import uuid7
-from pangaea.messages import KEY_LENGTH, Command, Envelope, Event
+from pangaea.messages import KEY_LENGTH, LARGEST, Command, Envelope, Event
 
 projecting: ContextVar[str | None] = ContextVar("projecting", default=None)
 """The projection whose handler is running, if one is."""
@@ -23,7 +23,8 @@ def publish(message: Event | Command, *, key: str) -> UUID:
     commits. Messages of one key (the aggregate's id) are delivered in the order of their transactions; until the end of
     this one, others that publish for the same key wait. Everybody may read an event, so no secret belongs into it.
 
-    Raises Misuse outside a transaction, in a projection's handler, for another module's event, or for an unusable key.
+    Raises Misuse outside a transaction, in a projection's handler, for another module's event, for an unusable key, and
+    for a message of more than a mebibyte.
     """
     module = _sender(message)
     connection = connections[module]
@@ -38,6 +39,13 @@ def publish(message: Event | Command, *, key: str) -> UUID:
         correlationid=telemetry.correlation_id(),
         data=msgspec.Raw(msgspec.json.encode(message)),
     )
+    body = msgspec.json.encode(envelope)
+    if len(body) > LARGEST:
+        text = (
+            f"{message.wire_name} takes {len(body):,} bytes; at most {LARGEST:,} are sent. Keep what is large where it "
+            "can be fetched, and say in the message where that is."
+        )
+        raise Misuse(text)
     engines.of(module).append(
         connection,
         engines.NewMessage(
@@ -45,7 +53,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
             audience=messages.audience_of(message),
             key=key,
             name=message.wire_name,
-            body=msgspec.json.encode(envelope).decode(),
+            body=body.decode(),
             created_at=envelope.time,
         ),
     )
