@@ -17,6 +17,7 @@ import msgspec
 import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
+from celery.utils.threads import bound_open_broker_sockets
 from django.conf import settings
 from django.db import connections
 from kombu import Exchange, Queue, binding
@@ -42,6 +43,11 @@ BROKER_TIMEOUT = 4
 """Seconds for a connection to the broker to come about."""
 BROKER_PATIENCE = 30
 """Seconds for the broker to answer: one that is stopped, or blocks its publishers, keeps the connection open."""
+BROKER_HEARTBEAT = 10
+"""Seconds between signs of life on a worker's connection. Who hears none for some two of them gives the connection up;
+RabbitMQ does so too, and until then no other worker gets what is in the queue."""
+FAREWELL = 1
+"""Seconds for the broker to hear that a connection on which something failed is closed. It may lead nowhere."""
 
 # The body of a Celery message is (args, kwargs, embed). Ours is one argument that is already JSON: it passes through as
 # bytes, so neither the relay nor Celery parses a payload on the way.
@@ -63,9 +69,13 @@ def make_app(declared: Declared) -> Celery:
     # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
     options: dict[str, Any] = {"max_retries": 0}
     if not virtual:
-        options["confirm_publish"] = True
+        options |= {"confirm_publish": True, "read_timeout": BROKER_PATIENCE}
     if declared.broker_url.startswith("redis"):
-        options |= {"socket_timeout": BROKER_PATIENCE, "socket_keepalive": True}
+        options |= {
+            "socket_timeout": BROKER_PATIENCE,
+            "socket_keepalive": True,
+            "health_check_interval": BROKER_HEARTBEAT,
+        }
     if declared.broker_url.startswith("memory"):
         options["polling_interval"] = 0.01
     app.conf.update(
@@ -74,6 +84,7 @@ def make_app(declared: Declared) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=BROKER_TIMEOUT,
+        broker_heartbeat=BROKER_HEARTBEAT,
         accept_content=["pangaea"],
         task_serializer="pangaea",
         task_queues=queues(declared, modules.labels(), virtual=virtual),
@@ -262,7 +273,7 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]]) -> No
     through = exchange(settings.PANGAEA)
     # On virtual transports an exchange's type is known only to the process that declared it; kombu declares it once.
     declare = [] if celery.conf.broker_url.startswith("amqp") else [through]
-    with _reported_as_operational_error(celery), celery.producer_pool.acquire(block=True) as producer:
+    with _reported_as_operational_error(celery), _producer(celery) as producer:
         for routing_key, body in outgoing:
             message = celery.amqp.as_task_v2(
                 task_id=str(uuid7()), name=task, args=(body,), argsrepr="", kwargsrepr="", ignore_result=True
@@ -279,6 +290,24 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]]) -> No
                 retry=False,
                 confirm_timeout=BROKER_PATIENCE,
             )
+
+
+@contextmanager
+def _producer(celery: Celery) -> Iterator[Any]:
+    """One of the pool. After a failure its connection is cut: kombu would say goodbye, and wait for the answer."""
+    with celery.producer_pool.acquire(block=True) as producer:
+        try:
+            yield producer
+        except BaseException:
+            cut(producer.connection)
+            raise
+
+
+def cut(connection: Any) -> None:
+    """Give up a connection that may lead nowhere, without waiting for the broker to agree."""
+    bound_open_broker_sockets(connection, FAREWELL)
+    with suppress(Exception):  # it is broken: what closing it says does not matter
+        connection.collect(socket_timeout=FAREWELL)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from celery.worker.state import maybe_shutdown
 from django.conf import settings
 from kombu import Consumer, Queue
 
+from pangaea import bus
 from pangaea.heartbeat import Pulse, State
 
 log = structlog.get_logger()
@@ -135,9 +136,8 @@ class BusConsumer(CeleryConsumer):
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
         self._interrupted(exc)
         connection, self.connection = self.connection, None
-        with suppress(Exception):  # it is broken: what closing it says does not matter
-            connection.collect(socket_timeout=1)
-        with suppress(Exception):
+        bus.cut(connection)
+        with suppress(Exception):  # what was not cut
             connection.close()
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:

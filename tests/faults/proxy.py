@@ -13,8 +13,12 @@ class Proxy:
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
         self._open: set[socket.socket] = set()
+        self._servers: set[socket.socket] = set()
+        self._mute: set[socket.socket] = set()
         self._listener: socket.socket | None = None
         self.port = 0
+        self.lost = 0
+        """Bytes that did not arrive."""
 
     def up(self) -> None:
         """Accept connections, always on the same port."""
@@ -30,6 +34,18 @@ class Proxy:
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
         self._open.clear()
+        self._servers.clear()
+        self._mute.clear()
+
+    def lose(self, *, answers_only: bool = False) -> int:
+        """From now on nothing arrives on the connections that are open, and neither end is told; later ones work.
+
+        What a firewall does that has forgotten them. With `answers_only` the server still hears what clients say. Gives
+        how many connections that were.
+        """
+        connections = list(self._open)
+        self._mute.update(each for each in connections if not answers_only or each in self._servers)
+        return len(connections) // 2
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -39,13 +55,20 @@ class Proxy:
             except OSError:
                 return
             self._open |= {client, server}
+            self._servers.add(server)
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._copy, args=[source, sink], daemon=True).start()
 
     def _copy(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(65536):
-                sink.sendall(data)
+                if source in self._mute:
+                    self.lost += len(data)
+                else:
+                    sink.sendall(data)
+        if source in self._mute:
+            # That it was closed does not arrive either.
+            return
         for each in (source, sink):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
