@@ -6,13 +6,14 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, LiteralString, Self
 
 import httpx
 import msgspec
 import pytest
+import redis
 from joserfc.jwk import ECKey
 from kombu.connection import Connection
 
@@ -21,6 +22,7 @@ from pangaea.messages import Batch
 from pangaea.testing import wait_until
 from pangaea.testing.databases import scratch_database
 from tests.acceptance.topologies import ProcessSet, monolith_environment
+from tests.faults import proxy
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 from tests.processes import Process, workspace
 
@@ -29,6 +31,15 @@ pytestmark = pytest.mark.full
 MESSAGES = 6000
 RESTARTS = 5
 QUEUE = "ledger.inbox.0"
+HANGING = "key-7"
+CURSORS: LiteralString = "SELECT partition, position FROM ledger.pangaea_cursor ORDER BY partition"
+
+
+@pytest.fixture(params=["rabbitmq", "redis"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    """Each broker in turn."""
+    url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
+    return url
 
 
 def told_to_end(process: Process, *, times: int) -> int:
@@ -50,13 +61,28 @@ def unacknowledged(land: Landscape) -> list[Batch]:
     with connection(land.environment["BROKER_URL"]) as broker:
         channel = broker.default_channel
         name = land.environment["BROKER_PREFIX"] + QUEUE
-        channel.basic_consume(name, callback=take)
+        channel.basic_consume(name, no_ack=False, callback=take, consumer_tag="looks")
         with suppress(TimeoutError):
             while True:
                 broker.drain_events(timeout=1)
     assert found, "nothing waits, so this shows nothing"
     cursors = dict(land.query("SELECT partition, position FROM ledger.pangaea_cursor"))
     return [each for each in found if each.messages and each.last <= cursors.get(each.partition, 0)]
+
+
+def taken_from_redis(land: Landscape) -> list[bytes]:
+    """What a worker took from the landscape's queues on Redis and neither acknowledged nor gave back."""
+    with redis.Redis.from_url(land.environment["BROKER_URL"]) as client:
+        return [each for each in client.hvals("unacked") if land.environment["BROKER_PREFIX"].encode() in each]
+
+
+def nothing_is_left_of(process: Process) -> bool:
+    """Whether its children, and theirs, have ended too."""
+    try:
+        os.killpg(process.popen.pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def wait_more(land: Landscape, statement: LiteralString, process: Process) -> None:
@@ -72,8 +98,8 @@ def wait_more(land: Landscape, statement: LiteralString, process: Process) -> No
 
 @pytest.mark.parametrize("times", [1, 3], ids=["told once", "told thrice"])
 class TestARelayToldToEnd:
-    def test_settles_what_it_sent(self, postgres_url: str, amqp_url: str, tmp_path: Path, times: int) -> None:
-        with landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url, RELAY_PASS="50") as land:
+    def test_settles_what_it_sent(self, postgres_url: str, broker_url: str, tmp_path: Path, times: int) -> None:
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, RELAY_PASS="50") as land:
             land.worker("ledger")
             writer = land.writer(count=MESSAGES, rate=600)
             for _ in range(RESTARTS):
@@ -91,9 +117,9 @@ class TestARelayToldToEnd:
 @pytest.mark.parametrize("times", [1, 3], ids=["told once", "told thrice"])
 class TestAWorkerToldToEnd:
     def test_commits_and_acknowledges_what_it_is_at(
-        self, postgres_url: str, amqp_url: str, tmp_path: Path, times: int
+        self, postgres_url: str, broker_url: str, tmp_path: Path, times: int
     ) -> None:
-        with landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url, RELAY_BATCH="50") as land:
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, RELAY_BATCH="50") as land:
             land.relay()
             # Answers the ledger's questions: what is looked at in its queue lies there in another order afterwards.
             land.worker("source")
@@ -103,11 +129,60 @@ class TestAWorkerToldToEnd:
                 wait_more(land, "SELECT count(*) FROM ledger.ledger_entry", worker)
                 assert told_to_end(worker, times=times) == 0, worker.tail
                 assert "Traceback" not in worker.tail
+                if broker_url.startswith("redis"):
+                    assert taken_from_redis(land) == []
                 if nth == 0:
                     # Later ones may hold what somebody asked for again besides what was sent anyway.
                     assert unacknowledged(land) == []
             land.worker("ledger")
             assert writer.popen.wait(timeout=HEALING_SECONDS) == 0, writer.tail
+            land.wait_written(MESSAGES)
+            assert land.number("SELECT count(*) FROM ledger.pangaea_dead_letter") == 0
+
+
+class TestARelayHeldPastItsGrace:
+    def test_ends_all_the_same_and_the_next_one_sends_again(
+        self, postgres_url: str, broker_url: str, tmp_path: Path
+    ) -> None:
+        with ExitStack() as stack:
+            between, url = stack.enter_context(proxy.before(broker_url, 5672))
+            land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url))
+            land.worker("ledger")
+            relay = land.relay(BROKER_URL=url, SHUTDOWN_GRACE="3")
+            land.say(100, seed=1)
+            land.wait_written(100)
+
+            between.lose(answers_only=True)
+            land.say(300, seed=2)
+            wait_until(lambda: between.lost, what="the relay to wait for the broker", seconds=HEALING_SECONDS)
+            assert told_to_end(relay, times=1) == 0, relay.tail
+            assert nothing_is_left_of(relay)
+            assert land.number("SELECT sum(sent) FROM source.pangaea_stream") == 100
+
+            land.relay()
+            land.wait_written(400)
+            assert land.number("SELECT sum(head - sent) FROM source.pangaea_stream") == 0
+
+
+class TestAWorkerHeldPastItsGrace:
+    def test_is_cut_off_and_the_next_one_applies_its_batch(
+        self, postgres_url: str, broker_url: str, tmp_path: Path
+    ) -> None:
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url) as land:
+            land.relay()
+            # What is asked for again comes from there: the broker may have kept the rest in another order, or hidden.
+            land.worker("source")
+            worker = land.worker("ledger", LANDSCAPE_HANGING_KEY=HANGING, SHUTDOWN_GRACE="3")
+            land.say(MESSAGES, seed=1)
+            wait_until(lambda: f"hangs at {HANGING}" in worker.tail, what="the handler", seconds=HEALING_SECONDS)
+            passed = land.query(CURSORS)
+
+            assert told_to_end(worker, times=1) == 0, worker.tail
+            wait_until(lambda: nothing_is_left_of(worker), what="its children to be gone")
+            assert land.query(CURSORS) == passed
+            assert land.query("SELECT 1 FROM ledger.ledger_entry WHERE key = 'key-7'") == []
+
+            land.worker("ledger")
             land.wait_written(MESSAGES)
             assert land.number("SELECT count(*) FROM ledger.pangaea_dead_letter") == 0
 

@@ -1,7 +1,8 @@
-"""Writes entries, and fails or ends its process where it is told to."""
+"""Writes entries, and fails, hangs or ends its process where it is told to."""
 
 import os
 import signal
+import threading
 from collections.abc import Sequence
 from os import environ
 
@@ -14,6 +15,7 @@ from tests.landscape.ledger.models import Entry
 
 POISON = environ.get("LANDSCAPE_POISON_KEY", "")
 LETHAL = environ.get("LANDSCAPE_LETHAL_KEY", "")
+HANGING = environ.get("LANDSCAPE_HANGING_KEY", "")
 
 ticks = Projection("ledger.ticks")
 
@@ -34,6 +36,9 @@ def write(messages: Sequence[Received[Ticked]]) -> None:
     )
     if any(message.key == LETHAL for message in messages):
         os.kill(os.getpid(), signal.SIGKILL)
+    if any(message.key == HANGING for message in messages):
+        print(f"hangs at {HANGING}", flush=True)  # noqa: T201 - a test waits for this line
+        threading.Event().wait()
     if any(message.key == POISON for message in messages):
         text = f"{POISON} is poison"
         raise ValueError(text)
