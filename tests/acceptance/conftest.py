@@ -1,5 +1,6 @@
 """The topologies that the acceptance tests run against, and the latency that they measured in each."""
 
+import secrets
 import statistics
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,14 @@ TOPOLOGIES = [
     pytest.param("services", marks=pytest.mark.full),
     pytest.param("split", marks=pytest.mark.full),
 ]
+ENTRY = """
+from django.db import transaction
+from modules.orders import commands
+from pangaea.messages import Money
+entry = {{"sku": "{sku}", "name": "Pebble", "description": "", "price": Money(1, "EUR")}}
+with transaction.atomic(using="orders"):
+    commands.{command}(**entry, {more})
+"""
 LATENCIES = pytest.StashKey[dict[str, list[float]]]()
 
 
@@ -66,6 +75,21 @@ def customer(shop: Shop) -> Iterator[Customer]:
     with Customer.register(shop, full_name="Ada Lovelace") as ada:
         ada.wait_until_known()
         yield ada
+
+
+@pytest.fixture
+def plenty(deployment: Deployment) -> Iterator[str]:
+    """The sku of a product of which there is enough for any load, where orders has processes of its own."""
+    sku = f"PEBBLE-{secrets.token_hex(4).upper()}"
+    (web,) = (each for each in deployment.workspace.processes if each.name == "orders-web")
+
+    def enter(command: str, more: str) -> None:
+        code = ENTRY.format(sku=sku, command=command, more=more)
+        deployment.workspace.manage("shell", "--command", code, environment=web.environment)
+
+    enter("add_product", "stock=100_000")
+    yield sku
+    enter("change_product", "active=False")
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,12 @@ class Shop(httpx.Client):
 
     def products(self) -> list[dict[str, Any]]:
         """The whole catalogue, page by page."""
+        return self.every("/api/v1/products")
+
+    def every(self, path: str) -> list[dict[str, Any]]:
+        """All entries of a list, page by page."""
         found: list[dict[str, Any]] = []
-        url: str | None = "/api/v1/products"
+        url: str | None = path
         while url:
             page = self.get(url).raise_for_status().json()
             found.extend(page["results"])

@@ -1,4 +1,4 @@
-"""SIGTERM to each kind of process, one after the other, while orders are placed through the gateway: nobody notices."""
+"""SIGTERM to each process of the split, one after the other, while visitors use every module: nobody notices."""
 
 import os
 import signal
@@ -6,51 +6,103 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, LiteralString
+from uuid import UUID
 
 import httpx
+import psycopg
 import pytest
 
 from pangaea.testing import free_port, wait_until
 from tests.acceptance.shop import Customer, Shop
-from tests.acceptance.topologies import HOST, Deployment
+from tests.acceptance.topologies import HOST, MODULES, Deployment
 from tests.processes import Process
 
 pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
 SECONDS = 60.0
-MORE = 15
-"""Orders that pass before and after each signal."""
+MORE = 5
+"""Visits that end between one signal and the next step."""
+VISITORS = 2
+PATHS = {"users": "/api/v1/tokens", "orders": "/api/v1/orders", "web_bff": "/bff/v1/checkout"}
+"""What a visitor asks of each module."""
+
+
+EFFECTS: tuple[tuple[str, LiteralString, list[str]], ...] = (
+    ("orders", "SELECT customer_id::text, 'known' FROM orders_customer WHERE customer_id = ANY(%s)", ["known"]),
+    ("web_bff", "SELECT user_id::text, 'known' FROM web_bff_profile WHERE user_id = ANY(%s)", ["known"]),
+    (
+        "orders",
+        "SELECT customer_id::text, status FROM orders_order WHERE customer_id = ANY(%s)",
+        ["cancelled", "placed"],
+    ),
+    (
+        "web_bff",
+        "SELECT customer_id::text, status FROM web_bff_ordersummary WHERE customer_id = ANY(%s)",
+        ["cancelled", "placed"],
+    ),
+    (
+        "web_bff",
+        """
+        SELECT customer_id::text, what
+        FROM web_bff_timelineentry JOIN web_bff_ordersummary AS placed ON placed.id = order_id
+        WHERE customer_id = ANY(%s)
+        """,
+        ["cancelled", "placed", "placed"],
+    ),
+    (
+        "web_bff",
+        """
+        SELECT customer_id::text, CASE WHEN order_id IS NULL THEN code ELSE 'placed' END
+        FROM web_bff_checkout AS asked JOIN web_bff_checkoutoutcome ON checkout_id = asked.id
+        WHERE customer_id = ANY(%s)
+        """,
+        ["placed"],
+    ),
+)
+"""What the messages of one visit left behind, by module: rows of (account, what), and what each account has."""
+
+CURSORS: LiteralString = "SELECT source, audience, partition, position FROM pangaea_cursor"
+HEADS: LiteralString = "SELECT audience, partition, head FROM pangaea_stream"
+UNPLACED: LiteralString = "SELECT count(*) FROM pangaea_outbox WHERE position IS NULL"
 
 
 @dataclass
-class Orders:
-    """What was placed and cancelled again, which leaves the stock as it was, and what was refused."""
+class Visits:
+    """Who came and left content, and what went wrong."""
 
     done: list[str] = field(default_factory=list)
+    """The accounts' ids."""
     failures: list[str] = field(default_factory=list)
 
     def wait_for(self, more: int) -> None:
         goal = len(self.done) + more
-        wait_until(lambda: self.failures or len(self.done) >= goal, what=f"{more} more orders", seconds=SECONDS)
+        wait_until(lambda: self.failures or len(self.done) >= goal, what=f"{more} more visits", seconds=SECONDS)
 
 
 @contextmanager
-def ordering(shop: Shop, customer: Customer) -> Iterator[Orders]:
-    """Two visitors who order and cancel all the while; each order on a connection of its own."""
-    sku = max(shop.products(), key=lambda product: product["in_stock"])["sku"]
-    seen, stop = Orders(), threading.Event()
+def visiting(shop: Shop, sku: str) -> Iterator[Visits]:
+    """Visitors come all the while, each on connections of their own.
+
+    A visit: register, log in, order and cancel, check out, read the home page. Its messages: the account to orders and
+    to the BFF, the order and its cancellation to the BFF, the checkout to orders, and what became of it to the BFF.
+    """
+    seen, stop = Visits(), threading.Event()
 
     def visit() -> None:
-        while not stop.wait(0.05):
+        while not stop.wait(0.2):
             try:
-                with Customer(shop, token=customer.token, email=customer.email) as visitor:
+                with Customer.register(shop, full_name="A visitor") as visitor:
+                    account = visitor.get("/api/v1/accounts/me").raise_for_status().json()["id"]
                     order = visitor.place((sku, 1))["id"]
                     visitor.post(f"/api/v1/orders/{order}/cancel").raise_for_status()
+                    visitor.check_out((sku, 1)).raise_for_status()
+                    visitor.get("/bff/v1/home").raise_for_status()
             except (httpx.HTTPError, AssertionError) as error:
                 seen.failures.append(repr(error))
             else:
-                seen.done.append(order)
+                seen.done.append(account)
 
-    visitors = [threading.Thread(target=visit) for _ in range(2)]
+    visitors = [threading.Thread(target=visit) for _ in range(VISITORS)]
     for each in visitors:
         each.start()
     try:
@@ -65,53 +117,93 @@ def process(deployment: Deployment, name: str) -> Process:
     return next(each for each in deployment.workspace.processes if each.name == name)
 
 
-def end(process: Process) -> None:
+def rows(deployment: Deployment, module: str, statement: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
+    """What a module's own database holds."""
+    url = process(deployment, f"{module}-web").environment[f"{module.upper()}_DATABASE_URL"]
+    with psycopg.connect(psycopg.conninfo.make_conninfo(url, options=f"-c search_path={module}")) as connection:
+        return connection.execute(statement, values).fetchall()
+
+
+def end(told: Process) -> None:
     """Tell it twice, and wait until it ends well."""
     for _ in range(2):
-        os.kill(process.popen.pid, signal.SIGTERM)
-    assert process.popen.wait(timeout=SECONDS) == 0, process.tail
+        os.kill(told.popen.pid, signal.SIGTERM)
+    assert told.popen.wait(timeout=SECONDS) == 0, told.tail
+
+
+def wait_used(web: Process, path: str, *, since: int) -> None:
+    """Wait until it has logged a request to that path after so many bytes of its log."""
+
+    def used() -> bool:
+        web.check()
+        return path.encode() in web.log.read_bytes()[since:]
+
+    wait_until(used, what=f"{web.name} to be used", seconds=SECONDS)
 
 
 @contextmanager
-def second_instance(deployment: Deployment) -> Iterator[Process]:
-    """Another web process of orders behind the gateway."""
-    space, first = deployment.workspace, process(deployment, "orders-web")
+def second_instance(deployment: Deployment, module: str) -> Iterator[Process]:
+    """Another web process of a module behind the gateway."""
+    space, first = deployment.workspace, process(deployment, f"{module}-web")
     port = free_port()
     directory = f"--directory={space.folder / 'state' / 'endpoints'}"
     command = (*(part for part in first.command if not str(part).startswith("--bind")), f"--bind={HOST}:{port}")
-    second = space.start("orders-web-2", command, first.environment)
+    second = space.start(f"{module}-web-2", command, first.environment)
     try:
         space.wait_ready(f"https://{HOST}:{port}/readyz", process=second)
-        space.manage("endpoints", "add", "orders", f"{HOST}:{port}", directory, environment={})
+        space.manage("endpoints", "add", module, f"{HOST}:{port}", directory, environment={})
         yield second
     finally:
-        space.manage("endpoints", "remove", "orders", f"{HOST}:{port}", directory, environment={})
+        space.manage("endpoints", "remove", module, f"{HOST}:{port}", directory, environment={})
         second.stop()
         space.processes.remove(second)
 
 
-class TestEachKindOfProcessToldToEnd:
+def behind(deployment: Deployment) -> int:
+    """How many messages there are that not every subscription has taken, as of the time of asking."""
+    # The cursors first: what is said from here on counts as not taken.
+    cursors = [place for module in MODULES for place in rows(deployment, module, CURSORS)]
+    heads = {(module, *stream): head for module in MODULES for *stream, head in rows(deployment, module, HEADS)}
+    count = sum(heads[source, audience, partition] - position for source, audience, partition, position in cursors)
+    for module in MODULES:
+        ((unplaced,),) = rows(deployment, module, UNPLACED)
+        count += unplaced
+    return int(count)
+
+
+class TestEachProcessToldToEnd:
     def test_fails_no_request_and_loses_and_doubles_nothing(
-        self, deployment: Deployment, customer: Customer, shop: Shop
+        self, deployment: Deployment, shop: Shop, plenty: str
     ) -> None:
-        space = deployment.workspace
-        with second_instance(deployment) as second, ordering(shop, customer) as seen:
-            wait_until(lambda: "/api/v1/orders" in second.tail, what="the second to be used", seconds=SECONDS)
-            first = process(deployment, "orders-web")
-            seen.wait_for(MORE)
-            end(first)
-            seen.wait_for(MORE)
-            first.start()
-            space.wait_ready(f"{deployment.web_urls['orders']}/readyz", process=first)
-            known = first.tail.count("/api/v1/orders")
-            wait_until(lambda: first.tail.count("/api/v1/orders") > known, what="the first to be used", seconds=SECONDS)
-            for name in ("orders-relay", "orders-worker", "web_bff-worker", "web_bff-relay"):
+        space, stock = deployment.workspace, shop.stock(plenty)
+        with visiting(shop, plenty) as seen:
+            for module in MODULES:
+                with second_instance(deployment, module) as second:
+                    wait_used(second, PATHS[module], since=0)
+                    seen.wait_for(MORE)
+                    first = process(deployment, f"{module}-web")
+                    end(first)
+                    seen.wait_for(MORE)
+                    logged = first.log.stat().st_size
+                    first.start()
+                    space.wait_ready(f"{deployment.web_urls[module]}/readyz", process=first)
+                    wait_used(first, PATHS[module], since=logged)
                 seen.wait_for(MORE)
+            for name in [f"{module}-{kind}" for kind in ("relay", "worker") for module in MODULES]:
                 told = process(deployment, name)
                 end(told)
                 seen.wait_for(MORE)
                 told.start()
+                seen.wait_for(MORE)
         assert seen.failures == []
-        for order in seen.done:
-            page = customer.page(order, status="cancelled")
-            assert [entry["what"] for entry in page["timeline"]] == ["placed", "cancelled"]
+        wait_until(lambda: behind(deployment) == 0, what="every message to be taken", seconds=SECONDS)
+        assert shop.stock(plenty) == stock - len(seen.done)
+        accounts = [UUID(account) for account in seen.done]
+        for module, statement, each in EFFECTS:
+            found: dict[str, list[str]] = {account: [] for account in seen.done}
+            for account, what in rows(deployment, module, statement, accounts):
+                found[account].append(what)
+            odd = {account: left for account, left in found.items() if sorted(left) != each}
+            assert not odd, statement
+        for module in MODULES:
+            assert rows(deployment, module, "SELECT count(*) FROM pangaea_dead_letter") == [(0,)]

@@ -128,7 +128,13 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
     ports = Ports(free_port(), free_port(), free_port(), {label: free_port() for label in MODULES})
     prefix = f"pangaea_split_{secrets.token_hex(4)}"
     with held(
-        folder / "state", administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports
+        folder / "state",
+        administrator_url=administrator_url,
+        broker_url=broker_url,
+        prefix=prefix,
+        ports=ports,
+        # As in `services`: the visitors of a load test come from one address.
+        limits=10,
     ) as deployment:
         trust = ssl.create_default_context(cafile=str(deployment.certificates / "ca.crt"))
         # For the services' own addresses, where only the gateway may come.
