@@ -1,13 +1,20 @@
 """Ordering without waiting, black box: a command over the bus, in every topology and while its receiver is down."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
+from pangaea.testing import wait_until
 from tests.acceptance.shop import Customer, Shop
 from tests.acceptance.topologies import Deployment
 
+OUTAGE_SECONDS = 60.0
 UNKNOWN_SKU = "NO-SUCH-THING"
 
 
@@ -61,7 +68,7 @@ class TestACheckout:
         assert (answer.status_code, answer.json()["code"]) == (httpx.codes.NOT_FOUND, "checkout_not_found")
 
 
-@pytest.mark.parametrize("deployment", ["services", "split"], indirect=True)
+@pytest.mark.parametrize("deployment", ["services"], indirect=True)
 @pytest.mark.full
 class TestWhileOrdersIsDown:
     def test_checkouts_are_taken_and_decided_once_it_is_back(
@@ -82,3 +89,76 @@ class TestWhileOrdersIsDown:
         for checkout in placed:
             assert customer.page(checkout["order_id"])["status"] == "placed"
         assert shop.stock(product["sku"]) == before - len(wanted)
+
+
+@dataclass
+class Visits:
+    """The checkouts that were taken, how often pages were read, and what was refused."""
+
+    taken: list[httpx.Response] = field(default_factory=list)
+    read: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def visiting(shop: Shop, customer: Customer, sku: str) -> Iterator[Visits]:
+    """Somebody who reads the BFF's pages and checks out all the while; each time on a connection of their own."""
+    seen, stop = Visits(), threading.Event()
+
+    def visit() -> None:
+        while not stop.wait(0.25):
+            try:
+                with Customer(shop, token=customer.token, email=customer.email) as visitor:
+                    home = visitor.get("/bff/v1/home").raise_for_status().json()
+                    assert home["me"]["email"] == customer.email
+                    visitor.get("/bff/v1/orders").raise_for_status()
+                    seen.read += 1
+                    answer = visitor.check_out((sku, 1))
+                    assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+                    seen.taken.append(answer)
+            except (httpx.HTTPError, AssertionError) as error:
+                seen.failures.append(repr(error))
+
+    visitor = threading.Thread(target=visit)
+    visitor.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        visitor.join()
+
+
+@pytest.mark.parametrize("deployment", ["split"], indirect=True)
+@pytest.mark.full
+class TestWhileOrdersIsDownForAMinute:
+    def test_the_bff_goes_on_and_each_checkout_becomes_one_order_afterwards(
+        self, deployment: Deployment, shop: Shop, plenty: str
+    ) -> None:
+        before = shop.stock(plenty)
+        with Customer.register(shop, full_name="Alfred Wegener") as alfred:
+            alfred.wait_until_known()
+            with visiting(shop, alfred, plenty) as seen:
+                with deployment.without("orders"):
+                    already, read = len(seen.taken), seen.read
+                    assert alfred.get("/api/v1/orders").status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+                    back = time.monotonic() + OUTAGE_SECONDS
+                    wait_until(
+                        lambda: time.monotonic() > back, what="the outage to be over", seconds=2 * OUTAGE_SECONDS
+                    )
+                    meanwhile = seen.taken[already:]
+                    assert seen.read > read
+                    assert meanwhile
+                    for answer in (meanwhile[0], meanwhile[-1]):
+                        assert alfred.get(answer.headers["location"]).json()["status"] == "pending"
+                known = len(seen.taken)
+                wait_until(
+                    lambda: seen.failures or len(seen.taken) >= known + 5, what="checkouts afterwards", seconds=60
+                )
+            assert seen.failures == []
+
+            orders = [alfred.outcome(answer)["order_id"] for answer in seen.taken]
+            assert None not in orders
+            assert len(set(orders)) == len(seen.taken)
+            for path in ("/api/v1/orders", "/bff/v1/orders"):
+                assert sorted(each["id"] for each in alfred.every(path)) == sorted(orders)
+            assert shop.stock(plenty) == before - len(orders)
