@@ -18,7 +18,9 @@ class TestRetries:
 
         answer = httpx.request(method, f"{edge.url}/shop/hang-up", content=b"{}", timeout=20, trust_env=False)
 
-        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert (answer.status_code, answer.json()["status"], answer.json()["code"]) == (502, 502, "interrupted")
+        assert "may have done the work" in answer.json()["detail"]
+        assert "retry-after" not in answer.headers
         assert len(shop.seen) == before + 1
 
     def test_are_not_for_the_client_to_order(self, edge: Edge, shop: Service) -> None:
