@@ -146,7 +146,9 @@ class TestARelayHeldPastItsGrace:
     ) -> None:
         with ExitStack() as stack:
             between, url = stack.enter_context(proxy.before(broker_url, 5672))
-            land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url))
+            # So that it is the messages for which it waits, and no announcement.
+            rarely = {"ANNOUNCE_FIRST": "60", "ANNOUNCE_AT_MOST": "60"}
+            land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **rarely))
             land.worker("ledger")
             relay = land.relay(BROKER_URL=url, SHUTDOWN_GRACE="3")
             land.say(100, seed=1)
@@ -156,6 +158,8 @@ class TestARelayHeldPastItsGrace:
             land.say(300, seed=2)
             wait_until(lambda: between.lost, what="the relay to wait for the broker", seconds=HEALING_SECONDS)
             assert told_to_end(relay, times=1) == 0, relay.tail
+            # Had it waited as long as it does for a broker, it would have said so.
+            assert "relay interrupted" not in relay.log.read_text()
             assert nothing_is_left_of(relay)
             assert land.number("SELECT sum(sent) FROM source.pangaea_stream") == 100
 
