@@ -11,6 +11,7 @@ beside the running processes.
 """
 
 import argparse
+import fcntl
 import os
 import secrets
 import shlex
@@ -21,8 +22,9 @@ import subprocess
 import sys
 import threading
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -40,11 +42,12 @@ from pangaea.testing.availability import Unavailable
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 HOST = "127.0.0.1"
-PREFIX = "pangaea_split"
-"""Begins the names of databases, logins, users and queues."""
+STATE = ROOT / ".local" / "split"
+POSTGRES_URL_FORM = "postgres://user:password@host:5432/postgres"
 ISSUER = "users"
 """The module that signs the tokens; the others fetch its keys."""
 START_SECONDS = 120.0
+HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -220,6 +223,68 @@ def held(
             split.forget_secrets()
 
 
+def prefix_of(state: Path) -> str:
+    """What the names of databases, logins, users and queues begin with.
+
+    The same for the same folder, so that databases of a server that stays are found again, and another for every
+    other: two runs beside each other share nothing.
+    """
+    return f"pangaea_split_{zlib.crc32(str(state.resolve()).encode()):08x}"
+
+
+@contextmanager
+def alone(state: Path) -> Iterator[None]:
+    """Hold the folder; SystemExit while another run has it, which would lose its endpoints and its passwords."""
+    state.mkdir(parents=True, exist_ok=True)
+    with (state / ".running").open("w") as mine:
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(
+                f"Another `make split` runs in {state}. Stop it, or give this one a folder and ports of its own: "
+                'make split ARGS="--state=.local/split2 --http=8180 --https=8543 --admin=9902 --web=8201"'
+            )
+        yield
+
+
+@contextmanager
+def database_server() -> Iterator[str]:
+    """An administrator's URL: POSTGRES_URL, or a server with temporary data; SystemExit where the former is no use."""
+    given = os.environ.get("POSTGRES_URL")
+    if not given:
+        with postgres.server() as url:
+            yield url
+        return
+    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
+        sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
+    try:
+        psycopg.connect(given, connect_timeout=10).close()
+    except psycopg.Error as error:
+        sys.exit(
+            f"POSTGRES_URL leads to no server that can be used: {error}\n"
+            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then one is brought along."
+        )
+    yield given
+
+
+@contextmanager
+def broker() -> Iterator[str]:
+    """A virtual host of this run's own on the server in AMQP_URL; SystemExit where there is none."""
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
+        except Unavailable as reason:
+            sys.exit(f"make split needs RabbitMQ: {reason}\nWhat helps: {rabbitmq.REMEDY}, or set AMQP_URL.")
+        yield url
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port <= HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is no port: give a number from 1 to {HIGHEST_PORT}")
+    return port
+
+
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -287,37 +352,50 @@ def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
 
 
 def main() -> int:
-    """Prepare, say where everything is, run."""
+    """Prepare, say where everything is, run. Ctrl-C is the way to stop it, and no failure."""
     parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
-    parser.add_argument("--state", type=Path, default=ROOT / ".local" / "split", help="folder for what is generated")
-    parser.add_argument("--http", type=int, default=8080, metavar="PORT", help="the gateway (default: 8080)")
-    parser.add_argument("--https", type=int, default=8443, metavar="PORT", help="the same over TLS (default: 8443)")
-    parser.add_argument("--admin", type=int, default=9901, metavar="PORT", help="Envoy's own pages (default: 9901)")
-    parser.add_argument("--web", type=int, default=8101, metavar="PORT", help="the first service's (default: 8101)")
+    parser.add_argument(
+        "--state", type=Path, default=STATE, help="folder for what is generated (default: .local/split)"
+    )
+    for name, default, what in (
+        ("--http", 8080, "the gateway"),
+        ("--https", 8443, "the same over TLS"),
+        ("--admin", 9901, "Envoy's own pages"),
+        ("--web", 8101, "the first service's; the others have the next ones"),
+    ):
+        parser.add_argument(name, type=_port, default=default, metavar="PORT", help=f"{what} (default: {default})")
     given = parser.parse_args()
     web = {label: given.web + number for number, label in enumerate(_labels())}
     ports = Ports(given.http, given.https, given.admin, web)
-    if taken := [port for port in (given.http, given.https, given.admin, *web.values()) if not _is_free(port)]:
-        sys.exit(f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: see --help.")
+    wanted = (given.http, given.https, given.admin, *web.values())
+    if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
+        parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
     # Until the process manager takes over, too, what was begun is taken back.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    server, broker = os.environ.get("POSTGRES_URL"), os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)
-    try:
-        with ExitStack() as stack:
-            administrator_url = stack.enter_context(nullcontext(server) if server else postgres.server())
-            broker_url = stack.enter_context(rabbitmq.virtual_host(broker))
-            print("Preparing certificates, databases, rights and the gateway ...", flush=True)
-            split = stack.enter_context(
-                held(
-                    given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=PREFIX, ports=ports
-                )
+    with ExitStack() as stack:
+        stack.enter_context(alone(given.state))
+        if taken := [port for port in wanted if not _is_free(port)]:
+            sys.exit(
+                f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: "
+                'make split ARGS="--http=8180 --https=8543 --admin=9902 --web=8201"'
             )
-            return run(split.programs(), then=lambda: greet(split))
-    except Unavailable as reason:
-        sys.exit(f"make split needs a server that is not there: {reason}\nFor RabbitMQ: {rabbitmq.REMEDY}")
+        broker_url = stack.enter_context(broker())
+        administrator_url = stack.enter_context(database_server())
+        print("Preparing certificates, databases, rights and the gateway ...", flush=True)
+        prefix = prefix_of(given.state)
+        split = stack.enter_context(
+            held(given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
+        )
+        status = run(split.programs(), then=lambda: greet(split))
+    return 0 if status == 128 + signal.SIGINT else status
 
 
 if __name__ == "__main__":
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.local")
     django.setup()
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Unavailable as reason:
+        sys.exit(f"make split cannot go on: {reason}")
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

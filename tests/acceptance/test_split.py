@@ -1,8 +1,11 @@
 """`make split` as it is typed: one command, everything behind the gateway, and nothing left when it is stopped."""
 
 import os
+import random
+import re
 import signal
 import ssl
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import httpx
 import psutil
 import pytest
 
+from deploy.split import ROOT, prefix_of
 from pangaea.testing import free_port, wait_until
 from tests.processes import workspace
 
@@ -18,12 +22,13 @@ SECONDS = 120.0
 
 
 def test_starts_with_one_command_and_stops_as_a_whole(postgres_url: str, amqp_url: str, tmp_path: Path) -> None:
-    ports = [f"--{name}={free_port()}" for name in ("http", "https", "admin")]
-    command = (sys.executable, "-m", "deploy.split", f"--state={tmp_path / 'state'}", f"--web={free_port()}", *ports)
-    authority = tmp_path / "state" / "certs" / "ca.crt"
-    https = ports[1].partition("=")[2]
+    state = tmp_path / "state"
+    command = (sys.executable, "-m", "deploy.split", *ports(state))
+    servers = {"POSTGRES_URL": postgres_url, "AMQP_URL": amqp_url}
+    authority = state / "certs" / "ca.crt"
+    https = command[-2].partition("=")[2]
     with workspace(tmp_path) as space:
-        split = space.start("split", command, {"POSTGRES_URL": postgres_url, "AMQP_URL": amqp_url})
+        split = space.start("split", command, servers)
 
         def answers() -> bool:
             split.check()
@@ -39,7 +44,80 @@ def test_starts_with_one_command_and_stops_as_a_whole(postgres_url: str, amqp_ur
         wait_until(answers, what="the services behind the gateway", seconds=SECONDS)
         programs = psutil.Process(split.popen.pid).children(recursive=True)
         assert len(programs) > 10
+        assert "Another `make split` runs in" in refusal(*command[:3], *ports(state), **servers)
+        assert answers()
         os.kill(split.popen.pid, signal.SIGTERM)
         split.popen.wait(timeout=SECONDS)
         _, left = psutil.wait_procs(programs, timeout=10)
         assert left == []
+
+
+class TestAnotherFolder:
+    def test_has_names_of_its_own_at_the_servers(self, tmp_path: Path) -> None:
+        """The same name would take the other's databases and change the passwords of its users."""
+        one, other = prefix_of(tmp_path / "one"), prefix_of(tmp_path / "other")
+        assert one != other
+        assert prefix_of(tmp_path / "two" / ".." / "one") == one
+
+
+class TestWhatItCannotUse:
+    @pytest.mark.parametrize(
+        ("variable", "value", "said"),
+        [
+            (
+                "AMQP_URL",
+                "amqp://127.0.0.1:1//",
+                "needs RabbitMQ: nothing usable answers at 127.0.0.1:1 .*apt-get install",
+            ),
+            ("AMQP_URL", "redis://127.0.0.1:6379/0", "needs RabbitMQ: its URL is malformed.*or set AMQP_URL"),
+            (
+                "POSTGRES_URL",
+                "127.0.0.1/secret",
+                "POSTGRES_URL is malformed: set an administrator's URL like postgres://",
+            ),
+            (
+                "POSTGRES_URL",
+                "postgres://me:secret@127.0.0.1:1/postgres",
+                "leads to no server that can be used: .*refused",
+            ),
+        ],
+    )
+    def test_is_said_in_a_line_without_its_secrets(
+        self, amqp_url: str, tmp_path: Path, variable: str, value: str, said: str
+    ) -> None:
+        text = refusal(
+            sys.executable, "-m", "deploy.split", *ports(tmp_path), **{"AMQP_URL": amqp_url, variable: value}
+        )
+        assert re.search(said, text, re.DOTALL), text
+        assert "secret" not in text
+        assert "Traceback" not in text
+
+    def test_an_account_that_rabbitmq_refuses_too(self, amqp_url: str, tmp_path: Path) -> None:
+        stranger = re.sub("//.*@", "//stranger:secret@", amqp_url)
+        text = refusal(sys.executable, "-m", "deploy.split", *ports(tmp_path), AMQP_URL=stranger)
+        assert re.search(r"needs RabbitMQ: nothing usable answers at .*ACCESS_REFUSED", text), text
+
+    def test_and_ports_twice(self, tmp_path: Path) -> None:
+        text = refusal(sys.executable, "-m", "deploy.split", f"--state={tmp_path}", "--http=8080", "--https=8080")
+        assert "everything needs a port of its own" in text
+
+
+def ports(state: Path) -> list[str]:
+    """Options for a run of its own. The services' ports follow each other, below those that connections begin from."""
+    web = random.randrange(10_000, 30_000, 10)
+    return [f"--state={state}", f"--web={web}", *(f"--{name}={free_port()}" for name in ("http", "https", "admin"))]
+
+
+def refusal(*command: str, **environment: str) -> str:
+    """What it said when it refused."""
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        timeout=SECONDS,
+    )
+    assert done.returncode, done.stdout
+    return done.stderr

@@ -4,7 +4,7 @@ import json
 import secrets
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
@@ -25,8 +25,8 @@ CONNECTION: Any = Connection  # kombu has no types
 ANSWER_SECONDS = 5.0
 CONTROL_SECONDS = 60.0
 REMEDY = (
-    "install one (Debian: apt-get install rabbitmq-server, and rabbitmq-plugins enable rabbitmq_management for tests "
-    "without root; Docker: docker run -p 5672:5672 -p 15672:15672 rabbitmq:4-management) or set TEST_AMQP_URL"
+    "install one (Debian: apt-get install rabbitmq-server, and rabbitmq-plugins enable rabbitmq_management, which "
+    "spares root; Docker: docker run -p 5672:5672 -p 15672:15672 rabbitmq:4-management)"
 )
 
 
@@ -55,8 +55,10 @@ def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
             for label, name in names.items()
         }
     finally:
-        for name in names.values():
-            administration.remove_user(name)
+        # Each of them, whatever becomes of another.
+        with ExitStack() as removals:
+            for name in reversed(names.values()):
+                removals.callback(administration.remove_user, name)
 
 
 @contextmanager
@@ -99,11 +101,14 @@ def wipe(url: str) -> None:
 
 def check(url: str) -> None:
     """Raise Unavailable when no broker accepts this URL."""
+    address = urlsplit(url)
+    if address.scheme not in {"amqp", "amqps"} or not address.hostname:
+        raise Unavailable("its URL is malformed; it is one like amqp://user:password@host:5672//")
     connection: Any = CONNECTION(url, connect_timeout=ANSWER_SECONDS)
     try:
         connection.connect()
-    except connection.connection_errors as error:
-        address = urlsplit(url)
+    # Refusing the account or the virtual host is an error of a channel.
+    except (*connection.connection_errors, *connection.channel_errors) as error:
         where = f"{address.hostname}:{address.port or DEFAULT_PORT}"
         raise Unavailable(f"nothing usable answers at {where} ({error})") from error
     finally:
@@ -146,8 +151,7 @@ def _administration(server_url: str) -> _Administration:
         with suppress(Misconfigured):
             return _Control(program=broker_rights.control(), user=unquote(address.username or "guest"))
     raise Unavailable(
-        f"the server at {address.hostname} answers, but cannot be administered for the tests: {reason} To need no more "
-        "than a virtual host, name an empty one in TEST_AMQP_URL"
+        f"the server at {address.hostname} answers, but this account cannot make virtual hosts there: {reason}"
     )
 
 
@@ -212,7 +216,7 @@ class _Control:
         if done.returncode:
             last = broker_rights.complaint(done).splitlines()[-1]
             raise Unavailable(
-                f"rabbitmqctl {arguments[0]} failed ({last}); without root the tests need the management API: {ENABLE}"
+                f"rabbitmqctl {arguments[0]} failed ({last}); without root this needs the management API: {ENABLE}"
             )
 
 

@@ -36,7 +36,8 @@ def redis_url() -> Iterator[str]:
 def amqp_url() -> Iterator[str]:
     """URL of a RabbitMQ virtual host of this run's own, on the server at `TEST_AMQP_URL`; removed afterwards."""
     server = rabbitmq.virtual_host(os.environ.get("TEST_AMQP_URL", rabbitmq.DEFAULT_URL))
-    yield from _held(server, name="RabbitMQ", remedy=rabbitmq.REMEDY)
+    remedy = f"{rabbitmq.REMEDY} or set TEST_AMQP_URL; an empty virtual host that it names is used as it is"
+    yield from _held(server, name="RabbitMQ", remedy=remedy)
 
 
 def _held(server: AbstractContextManager[str], *, name: str, remedy: str) -> Iterator[str]:
