@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
@@ -163,3 +164,22 @@ class TestTheLog:
     def test_is_readable_for_people_in_development(self) -> None:
         record = logging.LogRecord("x", logging.INFO, "x.py", 1, "plain %s", ("words",), None)
         assert "plain words" in telemetry.formatter(json=False).format(record)
+
+    def test_prints_no_local_variables_beside_a_traceback(self) -> None:
+        """One of them may be a password. What structlog chooses where `rich` is installed does."""
+        record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "failed", (), failure(password="continental-drift"))
+        text = telemetry.formatter(json=False).format(record)
+        assert "RuntimeError: refused" in text
+        assert "continental-drift" not in text
+
+
+def failure(*, password: str) -> Any:
+    """What sys.exc_info() gives in a function with a secret."""
+    try:
+        refuse(password)
+    except RuntimeError:
+        return sys.exc_info()
+
+
+def refuse(_password: str) -> None:
+    raise RuntimeError("refused")
