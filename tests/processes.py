@@ -55,6 +55,15 @@ class Process:
         """The end of what it wrote."""
         return self.log.read_text(errors="replace")[-LOG_TAIL:]
 
+    def wait_logged(self, text: str, *, since: int = 0) -> None:
+        """Wait until it has written this, after so many bytes of its log."""
+
+        def there() -> bool:
+            self.check()
+            return text.encode() in self.log.read_bytes()[since:]
+
+        wait_until(there, what=f"{self.name} to write {text!r}", seconds=START_SECONDS)
+
     @property
     def running(self) -> bool:
         """Whether it has not ended."""

@@ -13,9 +13,9 @@ import httpx
 import psycopg
 import pytest
 
-from pangaea.testing import free_port, wait_until
+from pangaea.testing import wait_until
 from tests.acceptance.shop import Customer, Shop
-from tests.acceptance.topologies import HOST, MODULES, Deployment
+from tests.acceptance.topologies import MODULES, Deployment
 from tests.processes import Process
 
 pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
@@ -113,13 +113,9 @@ def visiting(shop: Shop, sku: str) -> Iterator[Visits]:
             each.join()
 
 
-def process(deployment: Deployment, name: str) -> Process:
-    return next(each for each in deployment.workspace.processes if each.name == name)
-
-
 def rows(deployment: Deployment, module: str, statement: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
     """What a module's own database holds."""
-    url = process(deployment, f"{module}-web").environment[f"{module.upper()}_DATABASE_URL"]
+    url = deployment.process(f"{module}-web").environment[f"{module.upper()}_DATABASE_URL"]
     with psycopg.connect(psycopg.conninfo.make_conninfo(url, options=f"-c search_path={module}")) as connection:
         return connection.execute(statement, values).fetchall()
 
@@ -129,34 +125,6 @@ def end(told: Process) -> None:
     for _ in range(2):
         os.kill(told.popen.pid, signal.SIGTERM)
     assert told.popen.wait(timeout=SECONDS) == 0, told.tail
-
-
-def wait_used(web: Process, path: str, *, since: int) -> None:
-    """Wait until it has logged a request to that path after so many bytes of its log."""
-
-    def used() -> bool:
-        web.check()
-        return path.encode() in web.log.read_bytes()[since:]
-
-    wait_until(used, what=f"{web.name} to be used", seconds=SECONDS)
-
-
-@contextmanager
-def second_instance(deployment: Deployment, module: str) -> Iterator[Process]:
-    """Another web process of a module behind the gateway."""
-    space, first = deployment.workspace, process(deployment, f"{module}-web")
-    port = free_port()
-    directory = f"--directory={space.folder / 'state' / 'endpoints'}"
-    command = (*(part for part in first.command if not str(part).startswith("--bind")), f"--bind={HOST}:{port}")
-    second = space.start(f"{module}-web-2", command, first.environment)
-    try:
-        space.wait_ready(f"https://{HOST}:{port}/readyz", process=second)
-        space.manage("endpoints", "add", module, f"{HOST}:{port}", directory, environment={})
-        yield second
-    finally:
-        space.manage("endpoints", "remove", module, f"{HOST}:{port}", directory, environment={})
-        second.stop()
-        space.processes.remove(second)
 
 
 def behind(deployment: Deployment) -> int:
@@ -178,19 +146,19 @@ class TestEachProcessToldToEnd:
         space, stock = deployment.workspace, shop.stock(plenty)
         with visiting(shop, plenty) as seen:
             for module in MODULES:
-                with second_instance(deployment, module) as second:
-                    wait_used(second, PATHS[module], since=0)
+                with deployment.second_instance(module) as second:
+                    second.wait_logged(PATHS[module])
                     seen.wait_for(MORE)
-                    first = process(deployment, f"{module}-web")
+                    first = deployment.process(f"{module}-web")
                     end(first)
                     seen.wait_for(MORE)
                     logged = first.log.stat().st_size
                     first.start()
                     space.wait_ready(f"{deployment.web_urls[module]}/readyz", process=first)
-                    wait_used(first, PATHS[module], since=logged)
+                    first.wait_logged(PATHS[module], since=logged)
                 seen.wait_for(MORE)
             for name in [f"{module}-{kind}" for kind in ("relay", "worker") for module in MODULES]:
-                told = process(deployment, name)
+                told = deployment.process(name)
                 end(told)
                 seen.wait_for(MORE)
                 told.start()

@@ -12,11 +12,10 @@ import httpx
 import pytest
 
 from pangaea.identity.key_rotation import KeyFile
-from pangaea.testing import free_port, wait_until
+from pangaea.testing import wait_until
 from tests.acceptance.shop import PASSWORD, Customer, Shop
 from tests.acceptance.test_order_flow import parts_of
 from tests.acceptance.topologies import HOST, Deployment
-from tests.processes import Process
 
 pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
 CHECKOUTS_WAY = ("web_bff-relay", "orders-worker", "orders-relay", "web_bff-worker")
@@ -63,32 +62,19 @@ def traffic(shop: Shop, path: str = "/api/v1/products", tokens: Sequence[str] = 
         visitor.join()
 
 
-def process(deployment: Deployment, name: str) -> Process:
-    return next(each for each in deployment.workspace.processes if each.name == name)
-
-
 class TestInstances:
     def test_come_and_go_and_die_and_no_idempotent_request_fails(self, deployment: Deployment, shop: Shop) -> None:
-        space, first = deployment.workspace, process(deployment, "orders-web")
-        port = free_port()
-        directory = f"--directory={space.folder / 'state' / 'endpoints'}"
-        command = (*(part for part in first.command if not str(part).startswith("--bind")), f"--bind={HOST}:{port}")
-        with traffic(shop) as seen:
-            second = space.start("second-orders-web", command, first.environment)
-            space.wait_ready(f"https://{HOST}:{port}/readyz", process=second)
-            space.manage("endpoints", "add", "orders", f"{HOST}:{port}", directory, environment={})
-            wait_until(lambda: "/api/v1/products" in second.tail, what="the second to be used", seconds=30)
-            first.kill()
+        first, path = deployment.process("orders-web"), "/api/v1/products"
+        with traffic(shop, path) as seen:
+            with deployment.second_instance("orders") as second:
+                second.wait_logged(path)
+                first.kill()
+                seen.wait_for(40)
+                logged = first.log.stat().st_size
+                first.start()
+                deployment.workspace.wait_ready(f"{deployment.web_urls['orders']}/readyz", process=first)
+                first.wait_logged(path, since=logged)
             seen.wait_for(40)
-            first.start()
-            space.wait_ready(f"{deployment.web_urls['orders']}/readyz", process=first)
-            known = first.tail.count("/api/v1/products")
-            wait_until(lambda: first.tail.count("/api/v1/products") > known, what="the first to be used", seconds=30)
-            space.manage("endpoints", "remove", "orders", f"{HOST}:{port}", directory, environment={})
-            seen.wait_for(20)
-            second.stop()
-            space.processes.remove(second)
-            seen.wait_for(20)
         assert seen.failures == []
 
     def test_of_relay_and_worker_come_and_go_and_die_and_nothing_is_lost_or_doubled(
@@ -97,7 +83,7 @@ class TestInstances:
         sku = max(shop.products(), key=lambda each: each["in_stock"])["sku"]
         before, space = shop.stock(sku), deployment.workspace
         # All that a checkout passes: as a command to orders, whose answer goes to the BFF.
-        firsts = [process(deployment, name) for name in CHECKOUTS_WAY]
+        firsts = [deployment.process(name) for name in CHECKOUTS_WAY]
         placed: list[str] = []
 
         def check_out(*, times: int = 3) -> None:
@@ -112,7 +98,7 @@ class TestInstances:
             seconds = [space.start(f"second-{each.name}", each.command, each.environment) for each in firsts]
             try:
                 for second in seconds:
-                    wait_until(lambda second=second: "started" in second.tail, what=second.name, seconds=60)  # type: ignore[misc]
+                    second.wait_logged("started")
                 check_out()
                 for first in firsts:
                     first.kill()

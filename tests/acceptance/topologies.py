@@ -32,6 +32,27 @@ class Deployment:
     authority: Path | None = None
     """Whose certificate the public address shows, where it speaks TLS."""
 
+    def process(self, name: str) -> Process:
+        """The one of that name."""
+        return next(each for each in self.workspace.processes if each.name == name)
+
+    @contextmanager
+    def second_instance(self, module: str) -> Iterator[Process]:
+        """Another web process of a module behind the gateway of the split."""
+        space, first = self.workspace, self.process(f"{module}-web")
+        address = f"{HOST}:{free_port()}"
+        directory = f"--directory={space.folder / 'state' / 'endpoints'}"
+        command = (*(part for part in first.command if not str(part).startswith("--bind")), f"--bind={address}")
+        second = space.start(f"{module}-web-2", command, first.environment)
+        try:
+            space.wait_ready(f"https://{address}/readyz", process=second)
+            space.manage("endpoints", "add", module, address, directory, environment={})
+            yield second
+        finally:
+            space.manage("endpoints", "remove", module, address, directory, environment={})
+            second.stop()
+            space.processes.remove(second)
+
     @contextmanager
     def without(self, module: str) -> Iterator[None]:
         """Stop the processes of a module that has some of its own; in the end, start them again and wait for them."""
