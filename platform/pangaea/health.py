@@ -1,11 +1,12 @@
 """Whether this process is alive, and whether it may be sent requests.
 
 /livez      the process answers; it asks nothing else, so that a broken database does not get every process restarted
-/readyz     its databases answer, their migrations are applied, its broker answers and has its queues, it has keys to
-            verify tokens with, there is room where it writes, and it is not about to end: 200, or 503
+/readyz     its databases answer, their migrations are applied, its broker has its queues, it has keys to verify tokens
+            with, there is room where it writes, and it is not about to end: 200, or 503
 /startupz   like readyz until that succeeds for the first time, then 200 for good
 
-Relays and workers answer them at HEALTH_PORT, see `pangaea.probes`.
+Relays and workers answer them at HEALTH_PORT, see `pangaea.probes`, and are not ready while the broker does not answer.
+A web process that has once seen its queues there goes on without: what it has to say waits in the outbox.
 """
 
 import shutil
@@ -53,7 +54,7 @@ class Health:
         self._migrated: frozenset[str] = frozenset()
         self._declared = False
         self._stopping = False
-        self._was_ready: bool | None = None
+        self._was: tuple[bool, bool] | None = None
         self._lock = threading.Lock()
         self.has_been_ready = False
 
@@ -61,10 +62,12 @@ class Health:
         """From here on this process is not ready, whatever else is well. May be called in a signal's handler."""
         self._stopping = True
 
-    def check(self, *, verifies_tokens: bool = True, at_work: bool = True) -> tuple[bool, Checks]:
-        """Whether all is well, and the state of each part in one word. Reasons go to the log, on a change.
+    def check(
+        self, *, verifies_tokens: bool = True, needs_broker: bool = False, at_work: bool = True
+    ) -> tuple[bool, Checks]:
+        """Whether all is well that this process needs, and the state of each part in one word.
 
-        `at_work` is what the process knows of itself.
+        Reasons go to the log, on a change. `at_work` is what the process knows of itself.
         """
         if self._stopping:
             return False, {"process": STOPPING}
@@ -81,7 +84,8 @@ class Health:
         }
         if verifies_tokens:
             checks["keys"] = self._keys(reasons)
-        states = {word for state in checks.values() for word in ([state] if isinstance(state, str) else state.values())}
+        needed = [state for name, state in checks.items() if needs_broker or name != "broker"]
+        states = {word for state in needed for word in ([state] if isinstance(state, str) else state.values())}
         ready = states == {OK} and at_work
         self._log_change(ready=ready, reasons=reasons)
         return ready, checks
@@ -165,13 +169,17 @@ class Health:
 
     def _log_change(self, *, ready: bool, reasons: Mapping[str, str]) -> None:
         with self._lock:
-            changed = ready is not self._was_ready
-            self._was_ready = ready
+            now = ready, bool(reasons)
+            changed = now != self._was
+            self._was = now
             self.has_been_ready |= ready
-        if changed and ready:
+        said = {name.replace(" ", "_"): reason for name, reason in reasons.items()}
+        if changed and ready and reasons:
+            log.warning("ready, without all", **said)
+        elif changed and ready:
             log.info("ready")
         elif changed:
-            log.warning("not ready", **{name.replace(" ", "_"): reason for name, reason in reasons.items()})
+            log.warning("not ready", **said)
 
 
 def unapplied(alias: str) -> list[str]:

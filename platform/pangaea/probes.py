@@ -74,7 +74,7 @@ def answer(path: str, heartbeat: Heartbeat) -> tuple[HTTPStatus, Mapping[str, An
         return HTTPStatus.NOT_FOUND, {"status": "not found", "probes": ["/livez", "/readyz", "/startupz"]}
     at_work = all(pulse.state.ready for pulse in heartbeat.pulses)
     try:
-        well, checks = health.state.check(verifies_tokens=False, at_work=at_work)
+        well, checks = health.state.check(verifies_tokens=False, needs_broker=True, at_work=at_work)
     finally:
         # This thread answers one question.
         connections.close_all()

@@ -170,12 +170,25 @@ class TestReadyz:
         clock = Clock()
         urls = ["memory://", f"amqp://127.0.0.1:{free_port()}"]
         state = health.Health(celery=lambda: celery(urls[0]), clock=clock)
-        assert state.check()[0]
+        assert state.check(needs_broker=True)[0]
         del urls[0]
         clock.now += health.BROKER_REMEMBERED / 2
-        assert state.check()[0]
+        assert state.check(needs_broker=True)[0]
         clock.now += health.BROKER_REMEMBERED
-        assert not state.check()[0]
+        assert not state.check(needs_broker=True)[0]
+
+    def test_of_a_web_process_outlasts_the_broker(self, caplog: pytest.LogCaptureFixture) -> None:
+        """It writes to its outbox alone; if its probe failed, a restart of the broker would take everything down."""
+        clock = Clock()
+        urls = ["memory://"]
+        state = health.Health(celery=lambda: celery(urls[0]), clock=clock)
+        assert state.check()[0]
+        urls[0] = f"amqp://127.0.0.1:{free_port()}"
+        clock.now += 2 * health.BROKER_REMEMBERED
+        ready, checks = state.check()
+        assert (ready, checks["broker"], checks["topology"]) == (True, "failing", "ok")
+        assert "ready, without all" in caplog.text
+        assert not state.check(needs_broker=True)[0]
 
     def test_says_in_the_log_only_what_changes(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = Clock()
