@@ -22,6 +22,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.local")
     try:
         from django.core.management import execute_from_command_line
+
+        from pangaea.errors import Misconfigured
+        from pangaea.settings.reading import Refused
     except ImportError as error:
         message = "Django is not installed for this Python. `make run` sets everything up in .venv; or activate yours."
         raise SystemExit(message) from error
@@ -30,8 +33,12 @@ def main() -> None:
         from pangaea.management.commands.config import Command
 
         Command().run_from_argv(sys.argv)
-    else:
+        return
+    try:
         execute_from_command_line(sys.argv)
+    except (Misconfigured, Refused) as error:
+        # It says what to set; a traceback would bury that.
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

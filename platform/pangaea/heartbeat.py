@@ -140,6 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--ready", action="store_true", help="also ask whether it does its work")
     parser.add_argument("--max-age", type=float, default=MAX_AGE, help="seconds (default: %(default)s)")
     given = parser.parse_args(arguments)
+    if given.path == Path():
+        parser.error("name the file, or set PANGAEA_HEARTBEAT_FILE")
     wrong = judge(given.path, max_age=given.max_age, ready=given.ready)
     if wrong:
         sys.stderr.write(f"{wrong}\n")

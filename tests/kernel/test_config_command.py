@@ -20,8 +20,12 @@ SERVICE = GOOD | {
 
 
 def config(action: str, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return manage("config", action, environ=environ)
+
+
+def manage(*arguments: str, environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, ROOT / "manage.py", "config", action],
+        [sys.executable, ROOT / "manage.py", *arguments],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}", **environ},
         capture_output=True,
@@ -105,3 +109,17 @@ class TestRedaction:
     def test_leaves_the_rest_alone(self) -> None:
         assert redacted("postgres://u:p@h:1/d?sslmode=require") == "postgres://u:***@h:1/d?sslmode=require"
         assert redacted("https://users.example/jwks.json") == "https://users.example/jwks.json"
+
+
+class TestAnyOtherCommand:
+    def test_says_what_to_set_and_shows_no_traceback(self) -> None:
+        done = manage("web", environ=SERVICE | {"PANGAEA_MODULES": "order"})
+        assert done.returncode == 1
+        assert done.stderr.startswith("The configuration is incomplete or unsafe:\n  - PANGAEA_MODULES names order;")
+        assert "Traceback" not in done.stderr
+
+    def test_neither_has_config_of_a_profile_that_does_not_exist(self) -> None:
+        done = config("check", {"DJANGO_SETTINGS_MODULE": "pangaea.settings.nope"})
+        assert done.returncode == 1
+        assert "names no profile of Pangaea" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -40,7 +40,7 @@ class Declared:
 
     modules: tuple[str, ...] = setting(
         (),
-        "Modules of this process, by label, separated by commas. Empty: every package in modules/.",
+        "Modules of this process, by label, separated by commas. Empty (not in a service): every package in modules/.",
         env="PANGAEA_MODULES",
         general=True,
     )

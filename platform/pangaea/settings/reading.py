@@ -66,10 +66,14 @@ def examine(
     return Reading(environment, labels, values, sources, problems)
 
 
+class Refused(ImproperlyConfigured):
+    """The environment will not do. The message names everything; where it was raised says nothing."""
+
+
 def refuse(problems: Sequence[str]) -> None:
-    """Raise ImproperlyConfigured with all of them, if there are any."""
+    """Raise Refused with all of them, if there are any."""
     if problems:
-        raise ImproperlyConfigured("The configuration is incomplete or unsafe:\n  - " + "\n  - ".join(problems))
+        raise Refused("The configuration is incomplete or unsafe:\n  - " + "\n  - ".join(problems))
 
 
 def variable(each: "Field[Any]") -> str:

@@ -15,6 +15,13 @@ class Command(BaseCommand):
     help = "The configuration of this environment: what is in force and why, what is missing or unsafe."
     requires_system_checks = []
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """As Django does. Where the settings' module does not exist, `handle` has said all there is to say."""
+        try:
+            super().run_from_argv(argv)
+        except ModuleNotFoundError:
+            raise SystemExit(1) from None
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
         actions.add_parser("show", help="every value and what set it, secrets redacted")
