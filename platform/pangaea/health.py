@@ -84,10 +84,9 @@ class Health:
         }
         if verifies_tokens:
             checks["keys"] = self._keys(reasons)
-        needed = [state for name, state in checks.items() if needs_broker or name != "broker"]
-        states = {word for state in needed for word in ([state] if isinstance(state, str) else state.values())}
-        ready = states == {OK} and at_work
-        self._log_change(ready=ready, reasons=reasons)
+        wanting = {name for name, state in checks.items() if not _is_ok(state)}
+        ready = at_work and (not wanting or (wanting == {"broker"} and not needs_broker))
+        self._log_change(ready=ready, whole=not wanting, reasons=reasons)
         return ready, checks
 
     def _database(self, alias: str, reasons: dict[str, str]) -> str:
@@ -167,19 +166,23 @@ class Health:
             reasons["keys"] = f"{type(error).__name__}: {error}"
         return FAILING
 
-    def _log_change(self, *, ready: bool, reasons: Mapping[str, str]) -> None:
+    def _log_change(self, *, ready: bool, whole: bool, reasons: Mapping[str, str]) -> None:
         with self._lock:
-            now = ready, bool(reasons)
+            now = ready, ready and whole
             changed = now != self._was
             self._was = now
             self.has_been_ready |= ready
         said = {name.replace(" ", "_"): reason for name, reason in reasons.items()}
-        if changed and ready and reasons:
-            log.warning("ready, without all", **said)
-        elif changed and ready:
+        if changed and ready and whole:
             log.info("ready")
+        elif changed and ready:
+            log.warning("ready without its broker", **said)
         elif changed:
             log.warning("not ready", **said)
+
+
+def _is_ok(state: str | Mapping[str, str]) -> bool:
+    return state == OK if isinstance(state, str) else set(state.values()) == {OK}
 
 
 def unapplied(alias: str) -> list[str]:
