@@ -12,9 +12,10 @@ from pangaea.settings.reading import variable
 
 INTRODUCTION = """# Settings
 
-Every environment variable that Pangaea reads, generated from `platform/pangaea/settings/declared.py` by
+Every environment variable that a process of Pangaea reads, generated from `platform/pangaea/settings/declared.py` by
 `manage.py settings_doc`. A value may be given as a file instead: `SECRET_KEY_FILE=/run/secrets/key`. Besides these,
-`<MODULE>_DATABASE_URL` (`ORDERS_DATABASE_URL`) gives one module a database of its own.
+`<MODULE>_DATABASE_URL` (`ORDERS_DATABASE_URL`) gives one module a database of its own, `DJANGO_SETTINGS_MODULE` chooses
+the profile, and `manage.py permissions` alone reads `<MODULE>_BROKER_PASSWORD`.
 
 A process with one module reads `ORDERS_RELAY_BATCH` first, then `RELAY_BATCH`, then takes the default; so for all that
 are not marked as general. `manage.py config show` prints what is in force and where each value comes from,
