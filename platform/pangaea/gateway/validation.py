@@ -42,7 +42,7 @@ def validate(directory: Path) -> str:
 
 def _judge(command: Sequence[str], *, at: Path, name: str) -> None:
     done = subprocess.run(  # noqa: S603 - Envoy's own binary, on our own file
-        [*command, "--mode", "validate", "--use-dynamic-base-id", "--log-level", "warn"],
+        [*command, "--mode", "validate", "--disable-hot-restart", "--log-level", "warn"],
         cwd=at,
         capture_output=True,
         text=True,
