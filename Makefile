@@ -36,7 +36,7 @@ run: ## set up what is missing, load the demo, serve http://127.0.0.1:8000 (PORT
 
 .PHONY: split
 split: dev ## every module as a service of its own behind Envoy, https://localhost:8443; ARGS="--http=8081" and so on
-	@$(BIN)/python -m deploy.split $(ARGS)
+	@$(BIN)/python -m deploy $(ARGS)
 
 .PHONY: test
 test: dev ## the suite, on PostgreSQL and on SQLite; ARGS="modules/orders -k stock" runs just that, once

@@ -1,53 +1,37 @@
-"""`make split`: every module as a service of its own on this machine, behind Envoy, over mTLS.
+"""Every module as a service of its own on this machine, behind Envoy, over mTLS: what is prepared, and what is to run.
 
 Each has a PostgreSQL database and login, a RabbitMQ user with the rights that its declaration asks for, a certificate
-with its SPIFFE id, and three processes: web, relay, worker. PostgreSQL is the server in POSTGRES_URL (an
-administrator's URL), or one with temporary data from the development wheels; RabbitMQ is the one in AMQP_URL (guest on
-this machine by default), where a virtual host is made for this run.
+with its SPIFFE id, and three processes: web, relay, worker.
 
 Names of modules come from `modules/`, as everywhere. What is secret is made anew for each run, except for the keys that
 sign tokens. While it runs, the environment of each service stands in a file that its owner alone may read, for commands
 beside the running processes.
 """
 
-import argparse
-import fcntl
 import os
 import secrets
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import urllib.request
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-import django
 import psycopg
 from django.conf import settings
 from psycopg import sql
 
 from pangaea import modules, replaced_files
-from pangaea.management.welcome import welcome
-from pangaea.testing import postgres, rabbitmq, wait_until
-from pangaea.testing.availability import Unavailable
+from pangaea.testing import rabbitmq
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 HOST = "127.0.0.1"
-STATE = ROOT / ".local" / "split"
-POSTGRES_URL_FORM = "postgres://user:password@host:5432/postgres"
 ISSUER = "users"
 """The module that signs the tokens; the others fetch its keys."""
-START_SECONDS = 120.0
-HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -80,7 +64,9 @@ class Split:
     prefix: str
     limits: float = 1.0
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(50))
-    passwords: Mapping[str, str] = field(default_factory=lambda: {label: secrets.token_hex(16) for label in _labels()})
+    passwords: Mapping[str, str] = field(
+        default_factory=lambda: {label: secrets.token_hex(16) for label in modules.discover()}
+    )
 
     @property
     def certificates(self) -> Path:
@@ -202,10 +188,6 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
         raise SystemExit(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
 
 
-def _labels() -> list[str]:
-    return modules.discover()
-
-
 @contextmanager
 def held(
     state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
@@ -222,181 +204,3 @@ def held(
             yield split
         finally:
             split.forget_secrets()
-
-
-def prefix_of(state: Path) -> str:
-    """What the names of databases, logins, users and queues begin with.
-
-    The same for the same folder, so that databases of a server that stays are found again, and another for every
-    other: two runs beside each other share nothing.
-    """
-    return f"pangaea_split_{zlib.crc32(str(state.resolve()).encode()):08x}"
-
-
-@contextmanager
-def alone(state: Path) -> Iterator[None]:
-    """Hold the folder; SystemExit while another run has it, which would lose its endpoints and its passwords."""
-    state.mkdir(parents=True, exist_ok=True)
-    with (state / ".running").open("w") as mine:
-        try:
-            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            sys.exit(
-                f"Another `make split` runs in {state}. Stop it, or give this one a folder and ports of its own: "
-                'make split ARGS="--state=.local/split2 --http=8180 --https=8543 --admin=9902 --web=8201"'
-            )
-        yield
-
-
-@contextmanager
-def database_server() -> Iterator[str]:
-    """An administrator's URL: POSTGRES_URL, or a server with temporary data; SystemExit where the former is no use."""
-    given = os.environ.get("POSTGRES_URL")
-    if not given:
-        with postgres.server() as url:
-            yield url
-        return
-    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
-        sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
-    try:
-        psycopg.connect(given, connect_timeout=10).close()
-    except psycopg.Error as error:
-        sys.exit(
-            f"POSTGRES_URL leads to no server that can be used: {error}\n"
-            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then one is brought along."
-        )
-    yield given
-
-
-@contextmanager
-def broker() -> Iterator[str]:
-    """A virtual host of this run's own on the server in AMQP_URL; SystemExit where there is none."""
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
-        except Unavailable as reason:
-            sys.exit(f"make split needs RabbitMQ: {reason}\nWhat helps: {rabbitmq.REMEDY}, or set AMQP_URL.")
-        yield url
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port <= HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(f"{port} is no port: give a number from 1 to {HIGHEST_PORT}")
-    return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def greet(split: Split) -> None:
-    """Wait until the gateway has found every service ready, and say where everything is."""
-    envoy = f"http://{HOST}:{split.ports.gateway_admin}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def ready() -> bool:
-        try:
-            with opener.open(f"{envoy}/stats?filter=membership_healthy", timeout=5) as answer:
-                healthy = dict(line.split(": ") for line in answer.read().decode().splitlines())
-        except OSError:
-            return False
-        return all(healthy.get(f"cluster.{label}.membership_healthy", "0") != "0" for label in split.ports.web)
-
-    try:
-        wait_until(ready, what="the services behind the gateway", seconds=START_SECONDS)
-    except AssertionError as error:
-        print(f"\n{error} What the processes say stands above.\n", flush=True)
-        return
-    url, plain = f"https://localhost:{split.ports.https}", f"http://localhost:{split.ports.http}"
-    environment = os.path.relpath(split.environment_file("MODULE"))
-    places = [
-        ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
-        ("", f"{plain}   (the same without TLS, on this machine alone)"),
-        ("API docs", f"{url}/api/docs/<module>/   ({', '.join(split.ports.web)})"),
-        ("Admin", f"{url}/admin/<module>/"),
-        ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
-        ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
-        ("", "streams, deadletters, config show …: the same way"),
-    ]
-    print(welcome(places, plain), "\n  Ctrl-C stops all of it.\n", flush=True)
-
-
-def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
-    """All of them under one roof until one ends or Ctrl-C; the exit status of the first that failed.
-
-    `then` is called beside them once they are started.
-    """
-    from honcho import manager as honcho  # a development requirement
-    from honcho.printer import Printer
-
-    # As long as a service may take to finish what is in flight.
-    honcho.KILL_WAIT = 40
-    supervisor = honcho.Manager(Printer(sys.stdout, colour=sys.stdout.isatty()))
-    for program in programs:
-        supervisor.add_process(
-            program.name,
-            # It runs in a shell, which is not to stand between it and the signals.
-            f"exec {shlex.join(program.command)}",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
-            cwd=str(ROOT),
-        )
-    threading.Thread(target=then, name="greeting", daemon=True).start()
-    supervisor.loop()
-    return int(supervisor.returncode or 0)
-
-
-def main() -> int:
-    """Prepare, say where everything is, run. Ctrl-C is the way to stop it, and no failure."""
-    parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--state", type=Path, default=STATE, help="folder for what is generated (default: .local/split)"
-    )
-    for name, default, what in (
-        ("--http", 8080, "the gateway"),
-        ("--https", 8443, "the same over TLS"),
-        ("--admin", 9901, "Envoy's own pages"),
-        ("--web", 8101, "the first service's; the others have the next ones"),
-    ):
-        parser.add_argument(name, type=_port, default=default, metavar="PORT", help=f"{what} (default: {default})")
-    given = parser.parse_args()
-    web = {label: given.web + number for number, label in enumerate(_labels())}
-    ports = Ports(given.http, given.https, given.admin, web)
-    wanted = (given.http, given.https, given.admin, *web.values())
-    if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
-        parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
-    # Until the process manager takes over, too, what was begun is taken back.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with ExitStack() as stack:
-        stack.enter_context(alone(given.state))
-        if taken := [port for port in wanted if not _is_free(port)]:
-            sys.exit(
-                f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: "
-                'make split ARGS="--http=8180 --https=8543 --admin=9902 --web=8201"'
-            )
-        broker_url = stack.enter_context(broker())
-        administrator_url = stack.enter_context(database_server())
-        print("Preparing certificates, databases, rights and the gateway ...", flush=True)
-        prefix = prefix_of(given.state)
-        split = stack.enter_context(
-            held(given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
-        )
-        status = run(split.programs(), then=lambda: greet(split))
-    return 0 if status == 128 + signal.SIGINT else status
-
-
-if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.local")
-    django.setup()
-    try:
-        sys.exit(main())
-    except Unavailable as reason:
-        sys.exit(f"make split cannot go on: {reason}")
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)

@@ -13,7 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from deploy.split import ROOT, prefix_of
+from deploy.__main__ import prefix_of
+from deploy.split import ROOT
 from pangaea.testing import free_port, wait_until
 from tests.processes import workspace
 
@@ -23,7 +24,7 @@ SECONDS = 120.0
 
 def test_starts_with_one_command_and_stops_as_a_whole(postgres_url: str, amqp_url: str, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    command = (sys.executable, "-m", "deploy.split", *ports(state))
+    command = (sys.executable, "-m", "deploy", *ports(state))
     servers = {"POSTGRES_URL": postgres_url, "AMQP_URL": amqp_url}
     authority = state / "certs" / "ca.crt"
     https = command[-2].partition("=")[2]
@@ -85,20 +86,18 @@ class TestWhatItCannotUse:
     def test_is_said_in_a_line_without_its_secrets(
         self, amqp_url: str, tmp_path: Path, variable: str, value: str, said: str
     ) -> None:
-        text = refusal(
-            sys.executable, "-m", "deploy.split", *ports(tmp_path), **{"AMQP_URL": amqp_url, variable: value}
-        )
+        text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path), **{"AMQP_URL": amqp_url, variable: value})
         assert re.search(said, text, re.DOTALL), text
         assert "secret" not in text
         assert "Traceback" not in text
 
     def test_an_account_that_rabbitmq_refuses_too(self, amqp_url: str, tmp_path: Path) -> None:
         stranger = re.sub("//.*@", "//stranger:secret@", amqp_url)
-        text = refusal(sys.executable, "-m", "deploy.split", *ports(tmp_path), AMQP_URL=stranger)
+        text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path), AMQP_URL=stranger)
         assert re.search(r"needs RabbitMQ: nothing usable answers at .*ACCESS_REFUSED", text), text
 
     def test_and_ports_twice(self, tmp_path: Path) -> None:
-        text = refusal(sys.executable, "-m", "deploy.split", f"--state={tmp_path}", "--http=8080", "--https=8080")
+        text = refusal(sys.executable, "-m", "deploy", f"--state={tmp_path}", "--http=8080", "--https=8080")
         assert "everything needs a port of its own" in text
 
 
