@@ -8,7 +8,9 @@ BIN := .venv/bin
 PIP := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest
+# What the second halves of `make test` and `make test-full` take: about as long as the rest.
 EDGE := tests/gateway tests/identity
+SECOND := tests/acceptance tests/faults/test_shutdown.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 # What Django judges is the profile that goes to production, with safe settings and secrets that exist only for this one call.
@@ -16,6 +18,10 @@ DEPLOYED = DJANGO_SETTINGS_MODULE=pangaea.settings.monolith ALLOWED_HOSTS=shop.e
 	DATABASE_URL=postgres://pangaea:unused@db.example/pangaea BROKER_URL=amqp://pangaea:unused@mq.example// \
 	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	SIGNING_KEY="$$($(BIN)/python -c 'from joserfc.jwk import ECKey; print(ECKey.generate_key("P-256").as_pem(private=True).decode())')"
+
+# Two halves, a core each: what the second prints comes when both have ended.
+side_by_side = log=$$(mktemp); trap 'rm -f "$$log"' EXIT; { $(2); } >"$$log" 2>&1 & second=$$!; \
+	$(1); first=$$?; wait $$second; second=$$?; cat "$$log"; [ $$first = 0 ] && [ $$second = 0 ]
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
@@ -41,20 +47,19 @@ split: dev ## every module as a service of its own behind Envoy, https://localho
 .PHONY: test
 test: dev ## the suite, on PostgreSQL and on SQLite; ARGS="modules/orders -k stock" runs just that, once
 ifeq ($(strip $(ARGS)),)
-# Side by side, a core each: what the second half prints comes when both have ended.
-	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
-	{ $(PYTEST) tests/kernel modules --engine=sqlite; sqlite=$$?; $(PYTEST) $(EDGE); [ $$? = 0 ] && [ $$sqlite = 0 ]; } \
-		>"$$log" 2>&1 & second=$$!; \
-	$(PYTEST) $(EDGE:%=--ignore=%); first=$$?; wait $$second; second=$$?; \
-	echo "The tests of kernel and modules on SQLite, then $(EDGE):"; cat "$$log"; \
-	[ $$first = 0 ] && [ $$second = 0 ]
+	@$(call side_by_side,$(PYTEST) $(EDGE:%=--ignore=%),\
+		$(PYTEST) tests/kernel modules --engine=sqlite; sqlite=$$?; $(PYTEST) $(EDGE); [ $$? = 0 ] && [ $$sqlite = 0 ])
 else
 	$(PYTEST) $(ARGS)
 endif
 
 .PHONY: test-full
 test-full: dev ## the long tests that `make test` leaves out: every topology, faults, extraction
+ifeq ($(strip $(ARGS)),)
+	@$(call side_by_side,$(PYTEST) -m full $(SECOND:%=--ignore=%),$(PYTEST) -m full $(SECOND))
+else
 	$(PYTEST) -m full $(ARGS)
+endif
 
 .PHONY: faults
 faults: dev ## soak: storms of kills and restarts, long searches, with their figures; FAULTS_SEED=7 is other weather
