@@ -141,6 +141,7 @@ class TestARotation:
         run()
         if os.geteuid() == 0:
             os.chown(file, 65534, 65534)
+        file.chmod(0o640)
         before = file.stat()
         run("--withdraw")
         after = file.stat()

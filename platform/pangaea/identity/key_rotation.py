@@ -6,6 +6,7 @@ signed is believed until the next rotation, by when the last of it has expired.
 """
 
 import json
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -81,7 +82,9 @@ class KeyFile:
 
     def _write(self, found: Sequence[ECKey]) -> None:
         document = {"keys": [key.as_dict(private=key.is_private) for key in found]}
-        replace(self.path, (json.dumps(document, indent=1) + "\n").encode(), mode=0o600)
+        # The service may read it as a member of its group.
+        mode = stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else 0o600
+        replace(self.path, (json.dumps(document, indent=1) + "\n").encode(), mode=mode)
 
 
 def _next(known: Sequence[ECKey]) -> ECKey | None:
