@@ -8,9 +8,7 @@ BIN := .venv/bin
 PIP := PIP_USER=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check
 MANAGE := $(BIN)/python manage.py
 PYTEST := $(BIN)/python -m pytest
-# What the second halves of `make test` and `make test-full` take: about as long as the rest.
 EDGE := tests/gateway tests/identity
-SECOND := tests/acceptance tests/faults/test_shutdown.py
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
 # What Django judges is the profile that goes to production, with safe settings and secrets that exist only for this one call.
@@ -55,11 +53,7 @@ endif
 
 .PHONY: test-full
 test-full: dev ## the long tests that `make test` leaves out: every topology, faults, extraction
-ifeq ($(strip $(ARGS)),)
-	@$(call side_by_side,$(PYTEST) -m full $(SECOND:%=--ignore=%),$(PYTEST) -m full $(SECOND))
-else
 	$(PYTEST) -m full $(ARGS)
-endif
 
 .PHONY: faults
 faults: dev ## soak: storms of kills and restarts, long searches, with their figures; FAULTS_SEED=7 is other weather
