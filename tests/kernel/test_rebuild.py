@@ -1,7 +1,7 @@
 """Replaying a projection: what serves is never worse for it, whatever happens on the way."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -10,15 +10,17 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError
-from django.db import connections
+from django.db import DatabaseError, connections
 from pytest_django import Settings
 
 from modules.web_bff.handlers import orders as projection
 from modules.web_bff.models import OrderLine, OrderSummary, Profile, TimelineEntry
 from pangaea import modules
 from pangaea.inbox import consume, ownership, rebuild, rows, shadows
+from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.rebuild import Refused
+from pangaea.inbox.shadows import Shadow
 from pangaea.inbox.subscriptions import Projection, Reaction
 from pangaea.management.commands import rebuild as rebuild_command
 from pangaea.management.commands import reconcile as reconcile_command
@@ -130,6 +132,54 @@ class TestARebuild:
         wire.pump()
         assert OrderSummary.objects.filter(pk=latest).exists()
         assert reconciled(wire).status == 0
+
+
+class TestAShadow:
+    def test_is_found_by_no_worker_before_it_is_whole(self, wire: Wire, told: list[UUID]) -> None:
+        found: list[Shadow | None] = []
+        created = self.create(lambda: found.append(shadows.of(projection, fresh=True)))
+        assert found == [None]
+        assert shadows.of(projection, fresh=True) == created
+
+    def test_is_whole_for_a_worker_that_knows_the_former_one(self, wire: Wire, told: list[UUID]) -> None:
+        former = self.create(lambda: None)
+        place("C")
+        wire.relay.step()
+        outcomes: list[str] = []
+
+        def apply_in_former() -> None:
+            batch, received = decode(wire.batches[0].body)
+            try:
+                with former.entered():
+                    consume.apply(projection.shadow, batch, received)
+            except DatabaseError as error:
+                outcomes.append(str(error))
+
+        created = self.create(apply_in_former)
+        assert "does not exist" in outcomes[0] or "unable to open" in outcomes[0]
+        with created.entered():
+            assert set(Cursor.objects.using(LISTENER).values_list("position", flat=True)) == {0}
+
+    @staticmethod
+    def create(meanwhile: Callable[[], None]) -> Shadow:
+        """A shadow; between its tables and its cursors another thread does that."""
+
+        class Cursors(list[Cursor]):
+            def __iter__(self) -> Iterator[Cursor]:
+                thread = threading.Thread(target=work)
+                thread.start()
+                thread.join()
+                return super().__iter__()
+
+        def work() -> None:
+            try:
+                meanwhile()
+            finally:
+                shadows.release(LISTENER)
+                connections.close_all()
+
+        cursors = Cursors(rebuild._cursors_at_0(projection.shadow, rebuild._streams(projection)))
+        return shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
 
 
 class TestADifferenceInTheCounts:

@@ -20,6 +20,10 @@ from pangaea.errors import Misconfigured
 from pangaea.inbox.models import Cursor
 
 MARK = ".shadow-"
+UNFINISHED = ".part"
+"""How the name of a shadow's file ends until the shadow is whole."""
+BESIDE = ("-wal", "-shm", "-journal")
+"""How SQLite names the files that it keeps beside one."""
 
 
 class Home(ABC):
@@ -31,7 +35,11 @@ class Home(ABC):
 
     @abstractmethod
     def make(self, connection: BaseDatabaseWrapper, subscription: str) -> str:
-        """See to it that there is an empty place; its token. Raises Misconfigured when there can be none."""
+        """Provide an empty place that no worker finds; its token. Raises Misconfigured when there can be none."""
+
+    @abstractmethod
+    def show(self, connection: BaseDatabaseWrapper, token: str) -> None:
+        """Let workers find the shadow that `make` began: all of it has been committed, and no connection is open."""
 
     @abstractmethod
     def look(self, connection: BaseDatabaseWrapper) -> tuple[str, str] | None:
@@ -70,6 +78,9 @@ class PostgreSQL(Home):
                 text = f"The database has no schema {schema!r} to build a projection in: run manage.py migrate."
                 raise Misconfigured(text)
         return ""
+
+    def show(self, connection: BaseDatabaseWrapper, token: str) -> None:
+        """Nothing to do: workers see the tables once the transaction that made and filled them has committed."""
 
     def look(self, connection: BaseDatabaseWrapper) -> tuple[str, str] | None:
         cursors = f'"{databases.shadow_schema_of(connection.alias)}".{Cursor._meta.db_table}'
@@ -110,14 +121,17 @@ class SQLite(Home):
         return deepcopy(connection.settings_dict) | {"NAME": f"{_file(connection, token).as_uri()}?mode=rw"}
 
     def make(self, connection: BaseDatabaseWrapper, subscription: str) -> str:
-        token = f"{uuid4().hex}-{subscription}"
+        token = f"{uuid4().hex}-{subscription}{UNFINISHED}"
         _file(connection, token).touch()
         return token
+
+    def show(self, connection: BaseDatabaseWrapper, token: str) -> None:
+        _file(connection, token).rename(_file(connection, token.removesuffix(UNFINISHED)))
 
     def look(self, connection: BaseDatabaseWrapper) -> tuple[str, str] | None:
         for path in files_of(connection):
             token = path.name.rpartition(MARK)[2]
-            if not token.endswith(("-wal", "-shm", "-journal")):
+            if not token.endswith((*BESIDE, UNFINISHED)):
                 return token.partition("-")[2], token
         return None
 

@@ -132,7 +132,8 @@ def alone(module: str) -> AbstractContextManager[bool]:
 def create(projection: Projection, models: Sequence[type[Model]], cursors: Sequence[Cursor]) -> Shadow:
     """A shadow with these cursors and no rows. What an earlier one left behind is cleared away.
 
-    Workers know of it by its cursors, within a second. Raises Misconfigured when the database has no place for it.
+    Workers find it within a second, and none before it has all its tables and cursors: a worker that found no cursor
+    would create one. Raises Misconfigured when the database has no place for it.
     """
     module = projection.module
     clear(module)
@@ -141,11 +142,13 @@ def create(projection: Projection, models: Sequence[type[Model]], cursors: Seque
     inbox = [
         each for each in apps.get_app_config(databases.KERNEL).get_models() if each.__module__ == Cursor.__module__
     ]
-    with shadow.entered() as connection:
-        with connection.schema_editor() as editor:
-            for model in (*inbox, *models):
-                editor.create_model(model)
+    # One transaction: a worker that knows the former shadow may be connected to the same schema.
+    with shadow.entered() as connection, connection.schema_editor() as editor:
+        for model in (*inbox, *models):
+            editor.create_model(model)
         Cursor.objects.using(module).bulk_create(cursors)
+    release(module)
+    home.show(connections[module], shadow.token)
     forget(module)
     return _look(module) or shadow
 
