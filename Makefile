@@ -60,7 +60,7 @@ faults: dev ## soak: storms of kills and restarts, long searches, with their fig
 	$(PYTEST) -m soak -s $(ARGS)
 
 .PHONY: bench
-bench: dev ## measure the streams beside a pipeline written by hand; ARGS=drain runs one scenario
+bench: dev ## measure the streams beside a pipeline written by hand, durably; ARGS=drain, ARGS=--volatile
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: check

@@ -6,14 +6,15 @@ import ssl
 import statistics
 import threading
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from bench import servers
 from deploy.split import HOST, Ports, held
 from pangaea import modules
-from pangaea.testing import free_port, postgres, rabbitmq
+from pangaea.testing import free_port, rabbitmq
 from tests.processes import workspace
 
 PATH, CLIENTS, SECONDS, ROUNDS = "/api/v1/products", 4, 5.0, 3
@@ -33,8 +34,7 @@ class Figures:
 def run() -> dict[str, Figures]:
     """Beside the gateway and through it, in turns; medians of the rounds."""
     with ExitStack() as stack:
-        given = os.environ.get("TEST_POSTGRES_URL")
-        administrator = stack.enter_context(nullcontext(given) if given else postgres.server())
+        administrator = stack.enter_context(servers.administrator())
         broker = stack.enter_context(rabbitmq.virtual_host(os.environ.get("TEST_AMQP_URL", rabbitmq.DEFAULT_URL)))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="pangaea-bench-")))
         ports = Ports(free_port(), free_port(), free_port(), {label: free_port() for label in modules.discover()})

@@ -25,10 +25,9 @@ CREATE TABLE limit_.balance (key text PRIMARY KEY, count bigint NOT NULL, last b
 CREATE TABLE limit_.entry (rate int NOT NULL, took double precision NOT NULL);
 CREATE TABLE limit_.cursor (name text PRIMARY KEY, position bigint NOT NULL);
 INSERT INTO limit_.cursor VALUES ('all', 0);
-CREATE FUNCTION limit_.notify() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN PERFORM pg_notify('limit_', ''); RETURN NULL; END $$;
-CREATE TRIGGER notify AFTER INSERT ON limit_.outbox FOR EACH STATEMENT EXECUTE FUNCTION limit_.notify();
 """
+WAKE = "NOTIFY limit_"
+"""After the commit: inside the transaction it would serialise all commits of the server."""
 UPSERT = """
 INSERT INTO limit_.balance AS mine (key, count, last)
 SELECT key, count(*), max(number) FROM unnest(%s::text[], %s::bigint[]) AS new(key, number) GROUP BY key ORDER BY key
@@ -145,21 +144,23 @@ class Limit:
 
 
 def commit(connection: "psycopg.Connection[Any]", count: int, keys: int) -> None:
-    """Write a backlog, in one transaction."""
+    """Write a backlog, in one transaction; the connection is in autocommit mode."""
     statement = "COPY limit_.outbox (key, body) FROM STDIN"
     with connection.transaction(), connection.cursor() as cursor, cursor.copy(statement) as copy:
         for number in range(count):
             key = f"key-{number * 7919 % keys}"
             copy.write_row((key, json.dumps({"key": key, "number": number, "filler": "x" * 360})))
+    connection.execute(WAKE)
 
 
 def say(database_url: str, *, rate: int, count: int) -> None:
-    """Write messages one by one, so many a second."""
+    """Write messages one by one, at that rate per second."""
     statement = "INSERT INTO limit_.outbox (key, body) VALUES (%s, %s)"
-    with psycopg.connect(database_url) as connection:
+    with psycopg.connect(database_url, autocommit=True) as connection:
         started = time.monotonic()
         for number in range(count):
             with connection.transaction():
                 event = {"key": f"key-{number % 1000}", "number": number, "rate": rate, "said": time.time()}
                 connection.execute(statement, [event["key"], json.dumps(event)])
+            connection.execute(WAKE)
             time.sleep(max(0.0, started + (number + 1) / rate - time.monotonic()))

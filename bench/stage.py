@@ -3,7 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 from joserfc.jwk import ECKey
 
-from pangaea.testing import postgres, rabbitmq, wait_until
+from bench import servers
+from pangaea.testing import rabbitmq, wait_until
 from pangaea.testing.databases import scratch_database
 from tests.processes import MANAGE, Process, Workspace, workspace
 
@@ -52,8 +53,7 @@ class Stage:
 def stage(*modules: str, **settings: str) -> Iterator[Stage]:
     """Hold a stage with these modules of the landscape, migrated, nothing started."""
     with ExitStack() as stack:
-        given = os.environ.get("TEST_POSTGRES_URL")
-        administrator = stack.enter_context(nullcontext(given) if given else postgres.server())
+        administrator = stack.enter_context(servers.administrator())
         database_url = stack.enter_context(scratch_database(administrator, prefix="pangaea_bench"))
         broker_url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("TEST_AMQP_URL", rabbitmq.DEFAULT_URL)))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="pangaea-bench-")))

@@ -54,7 +54,8 @@ class TestTheServersOfTheSession:
             assert named_like(administrator, name) == 0
 
     def test_postgresql_keeps_its_data_through_a_restart_and_a_crash(self) -> None:
-        with postgres.held(synchronous_commit="on") as server:
+        with postgres.held(**postgres.DURABLE) as server:
+            assert execute(server.url, "SHOW fsync") == execute(server.url, "SHOW synchronous_commit") == [("on",)]
             execute(server.url, "CREATE TABLE kept AS SELECT 1 AS number")
             server.stop()
             with pytest.raises(psycopg.OperationalError):

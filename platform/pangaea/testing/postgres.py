@@ -2,7 +2,8 @@
 
 The wheel's own starter listens on a Unix socket only and, as root, creates an account and opens the permissions of
 every parent folder. This one runs the wheel's programs itself: over TCP on the loopback, as `nobody` when the tests run
-as root, with a password, and with durability switched off, because the data ends with the tests.
+as root, with a password, and with durability switched off, because the data ends with the tests; what measures or
+crashes a server asks for `DURABLE` settings.
 """
 
 import os
@@ -39,6 +40,8 @@ FOR_TESTS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
 }
+DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
+"""As in production. Without them a commit costs nothing, and what serialises commits cannot be measured."""
 
 
 class Server:
@@ -115,9 +118,9 @@ def held(**settings: str) -> Iterator[Server]:
 
 
 @contextmanager
-def server() -> Iterator[str]:
+def server(**settings: str) -> Iterator[str]:
     """Hold a server on a free port; gives its administrator's URL. Raises Unavailable where the wheel does not run."""
-    with held() as running:
+    with held(**settings) as running:
         yield running.url
 
 

