@@ -1,6 +1,7 @@
 """Parked messages: tried again, given up, redriven and discarded, and always in the order of their key."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -216,6 +217,32 @@ class TestRedrive:
         letter = letters_of("a")[0]
         assert (letter.state, letter.attempts) == ("dead", 2)
 
+    def test_that_is_asked_for_stands_against_a_worker_that_gives_up(self, parked: Ledger) -> None:
+        read_before = letters_of("a")[0]
+        selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+
+        assert not dead_letters.give_up(read_before, ValueError("the last attempt"))
+        assert letters_of("a")[0].state == "retrying"
+
+    def test_that_is_asked_for_during_the_last_attempt_gives_another_one(
+        self, parked: Ledger, settings: Settings
+    ) -> None:
+        class Asking(ValueError):
+            """What has its words asked for when its transaction is over and nothing is noted of it."""
+
+            def __str__(self) -> str:
+                selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+                return "failed"
+
+        settings.PANGAEA = replace(settings.PANGAEA, dead_letter_attempts=2)
+        with pytest.raises(Asking), failing_with(parked, Asking()):
+            dead_letters.attempt(parked.subscription, letters_of("a")[0], now=timezone.now())
+        letter = letters_of("a")[0]
+        assert (letter.state, letter.attempts, letter.error.endswith("failed")) == ("retrying", 2, True)
+        assert letter.next_attempt_at
+        assert letter.next_attempt_at <= timezone.now()
+        assert retry(now=timezone.now()) == 3
+
 
 class TestDiscard:
     @pytest.fixture
@@ -259,13 +286,35 @@ class TestDiscard:
         assert summary() == [("a", 1, "retrying", 1)]
         assert parked.numbers() == []
 
+    def test_stands_against_a_worker_that_gives_up(self, parked: Ledger) -> None:
+        read_before = letters()[0]
+        dead_letters.discard(letters()[0], reason="no use", by="chief")
+
+        assert not dead_letters.give_up(read_before, ValueError("the last attempt"))
+        assert summary() == [("a", 2, "retrying", 0)]
+        assert parked.numbers() == []
+
     def test_twice_is_once(self, parked: Ledger) -> None:
         letter = letters()[0]
-        for _ in range(2):
-            dead_letters.discard(letter, reason="no use", by="chief")
+        assert [dead_letters.discard(letter, reason="no use", by="chief") for _ in range(2)] == [True, False]
 
         assert DiscardedLetter.objects.using(LISTENER).count() == 1
         assert parked.numbers() == []
+
+
+@contextmanager
+def failing_with(ledger: Ledger, failure: Exception) -> Iterator[None]:
+    """Let the ledger's handler raise that at its poison."""
+    (place, handler), *_ = ledger.subscription.handlers.items()
+
+    def fail(_message: object) -> None:
+        raise failure
+
+    ledger.subscription.handlers[place] = replace(handler, call=fail)
+    try:
+        yield
+    finally:
+        ledger.subscription.handlers[place] = handler
 
 
 def letters_of(key: str) -> list[DeadLetter]:

@@ -113,6 +113,12 @@ class TestRedrive:
         with pytest.raises(CommandError, match="MODULE/ID"):
             run("redrive", letter)
 
+    @pytest.mark.parametrize("action", [["redrive"], ["discard", "--reason=no use"]])
+    def test_of_nothing_fails(self, parked: Ledger, action: list[str]) -> None:
+        with pytest.raises(CommandError, match="No parked message is selected"):
+            run(*action, "--key=nobody's")
+        assert parked.numbers() == []
+
 
 class TestDiscard:
     def test_keeps_the_reason(self, parked: Ledger) -> None:

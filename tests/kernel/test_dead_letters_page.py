@@ -121,6 +121,14 @@ class TestDiscard:
         assert retry(now=timezone.now()) == 1
         assert parked.numbers() == [2]
 
+    def test_of_a_letter_that_is_there_no_more_says_so(self, browser: Client) -> None:
+        letter = letters()[0]
+        act(browser, "discard", letter, confirmed="yes", reason="a bug wrote it")
+
+        page = act(browser, "discard", letter, confirmed="yes", reason="a bug wrote it")
+        assert "Nothing was discarded" in page.content.decode()
+        assert LogEntry.objects.count() == 1
+
     def test_takes_all_of_a_filtered_list(self, browser: Client) -> None:
         form = {"action": "discard", "_selected_action": ["0"], "select_across": "1"}
         form |= {"confirmed": "yes", "reason": "all of it"}

@@ -85,12 +85,13 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, if
     """
     # A letter that is dead stays so until it is applied: whoever redrives it by hand has seen the outcome.
     is_dead = letter.state == State.DEAD
+    due = None if is_dead else now + pause(letter.attempts + 1)
     letters = DeadLetter.objects.using(subscription.module).filter(pk=letter.pk)
     claimed = (letters.filter(attempts=letter.attempts) if if_unclaimed else letters).update(
         attempts=F("attempts") + 1,
         deaths=F("deaths") + 1,
         state=State.DEAD if is_dead else State.RETRYING,
-        next_attempt_at=None if is_dead else now + pause(letter.attempts + 1),
+        next_attempt_at=due,
     )
     if not claimed:
         return False
@@ -100,16 +101,26 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, if
         if engines.of(subscription.module).is_transient(error):
             letters.update(attempts=letter.attempts, deaths=0)
         else:
-            _note(letters, error, attempts=letter.attempts + 1)
+            _note(letters, error, attempts=letter.attempts + 1, due=due)
         raise
 
 
-def give_up(letter: DeadLetter, failure: Exception) -> None:
-    """Try this letter no more by itself."""
-    letter.state, letter.next_attempt_at = State.DEAD, None
-    letter.error, letter.traceback = describe(failure), _trace(failure)
-    letter.save(update_fields=["state", "next_attempt_at", "error", "traceback"])
-    _say("dead letter given up", letter, error=letter.error)
+def give_up(letter: DeadLetter, failure: Exception) -> bool:
+    """End this letter's automatic retries; whether that was done.
+
+    Nothing happens if the letter was changed since it was read: an operator has asked for a redrive or has discarded
+    it, or another attempt has begun.
+    """
+    unchanged = {name: getattr(letter, name) for name in ("state", "attempts", "deaths", "next_attempt_at")}
+    error = describe(failure)
+    given_up = (
+        DeadLetter.objects.using(str(letter._state.db))
+        .filter(pk=letter.pk, **unchanged)
+        .update(state=State.DEAD, next_attempt_at=None, error=error, traceback=_trace(failure))
+    )
+    if given_up:
+        _say("dead letter given up", letter, error=error)
+    return bool(given_up)
 
 
 def let_retry(letter: DeadLetter, *, now: datetime) -> None:
@@ -119,10 +130,10 @@ def let_retry(letter: DeadLetter, *, now: datetime) -> None:
     letter.save(update_fields=["state", "next_attempt_at", "deaths"])
 
 
-def discard(letter: DeadLetter, *, reason: str, by: str) -> None:
+def discard(letter: DeadLetter, *, reason: str, by: str) -> bool:
     """Take a letter out of its key's way for good. It is kept, with the reason and who gave it; the next one is due.
 
-    Raises Invalid without a reason. Nothing happens if the letter is gone meanwhile.
+    Raises Invalid without a reason. False if the letter has been applied or discarded since it was read.
     """
     reason = reason.strip()
     if not reason:
@@ -132,7 +143,7 @@ def discard(letter: DeadLetter, *, reason: str, by: str) -> None:
         cursor = _lock(letter)
         found = DeadLetter.objects.using(module).filter(pk=letter.pk).first()
         if found is None:
-            return
+            return False
         kept = ("position", "key", "name", "body", "error", "attempts", "parked_at")
         DiscardedLetter.objects.using(module).create(
             **_place(cursor), **{name: getattr(found, name) for name in kept}, discarded_by=by, reason=reason
@@ -140,6 +151,7 @@ def discard(letter: DeadLetter, *, reason: str, by: str) -> None:
         found.delete()
         _promote(cursor, found.key, now=timezone.now())
     _say("dead letter discarded", found, reason=reason, by=by)
+    return True
 
 
 def _apply(subscription: Subscription, letter: DeadLetter, *, now: datetime) -> bool:
@@ -155,10 +167,11 @@ def _apply(subscription: Subscription, letter: DeadLetter, *, now: datetime) -> 
     return True
 
 
-def _note(letters: "QuerySet[DeadLetter]", failure: Exception, *, attempts: int) -> None:
+def _note(letters: "QuerySet[DeadLetter]", failure: Exception, *, attempts: int, due: datetime | None) -> None:
     letters.update(error=describe(failure), traceback=_trace(failure), deaths=0)
     if attempts >= settings.PANGAEA.dead_letter_attempts:
-        for letter in letters.exclude(state=State.DEAD):
+        # One that is due at another time is an operator's decision, or another attempt's.
+        for letter in letters.filter(state=State.RETRYING, attempts=attempts, next_attempt_at=due):
             give_up(letter, failure)
 
 

@@ -99,11 +99,8 @@ def ask_for_redrive(selection: Selection) -> int:
 
 
 def discard(selection: Selection, *, reason: str, by: str) -> int:
-    """Discard what is selected; the number of letters. Raises Invalid without a reason."""
-    letters = list(selection.letters())
-    for letter in letters:
-        dead_letters.discard(letter, reason=reason, by=by)
-    return len(letters)
+    """Discard what is selected; the number of letters that were still there. Raises Invalid without a reason."""
+    return sum(dead_letters.discard(letter, reason=reason, by=by) for letter in selection.letters())
 
 
 def _queues(selection: Selection) -> list[dict[str, Any]]:

@@ -76,7 +76,8 @@ class ModuleLetters(ReadOnlyAdmin):
         for letter in letters:
             self.log_change(request, letter, "Asked to be redriven.")
         count = selection.ask_for_redrive(self._selected(letters))
-        self.message_user(request, f"The worker will redrive {_counted(count, 'key')}.", messages.SUCCESS)
+        done = f"The worker will redrive {_counted(count, 'key')}." if count else ""
+        self._report(request, done, "Nothing will be redriven")
         return None
 
     @admin.action(description="Discard: never apply", permissions=["discard"])
@@ -89,7 +90,7 @@ class ModuleLetters(ReadOnlyAdmin):
         for letter in letters:
             self.log_change(request, letter, f"Discarded: {reason}")
         count = selection.discard(chosen, reason=reason, by=request.user.get_username())
-        self.message_user(request, f"{_counted(count, 'message')} discarded.", messages.SUCCESS)
+        self._report(request, f"{_counted(count, 'message')} discarded." if count else "", "Nothing was discarded")
         return None
 
     def letter_view(self, request: HttpRequest, letter_id: int) -> HttpResponse:
@@ -107,6 +108,13 @@ class ModuleLetters(ReadOnlyAdmin):
             "may_discard": self.has_discard_permission(request),
         }
         return TemplateResponse(request, "ops/dead_letter.html", context)
+
+    def _report(self, request: HttpRequest, done: str, nothing: str) -> None:
+        if done:
+            self.message_user(request, done, messages.SUCCESS)
+        else:
+            text = f"{nothing}: what you selected has been applied or discarded meanwhile."
+            self.message_user(request, text, messages.WARNING)
 
     def _selected(self, letters: "QuerySet[DeadLetter]") -> Selection:
         return Selection(module=self.module, ids=tuple(letters.values_list("pk", flat=True)) or (0,))

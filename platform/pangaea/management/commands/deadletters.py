@@ -51,6 +51,9 @@ class Command(BaseCommand):
         if options["action"] in {"redrive", "discard"} and not (options["all"] or _conditions(options)):
             message = "This would be every parked message. Give a condition, or --all."
             raise CommandError(message)
+        if options["action"] in {"redrive", "discard"} and not any(each.letters().exists() for each in selections):
+            message = "No parked message is selected, and nothing was done: `manage.py deadletters list` shows them."
+            raise CommandError(message)
         getattr(self, f"_{options['action']}")(selections, options)
 
     def _list(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
