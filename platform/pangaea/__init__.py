@@ -23,6 +23,7 @@ Internal, for the processes that carry the messages:
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     broker_management   RabbitMQ's management API, for its administrator
     bus          the Celery app: exchange, queues, bindings, delivery
+    broker_queues   what waits in the modules' queues, and whether a worker consumes them
     health       livez, readyz
     replaced_files   files that are replaced while others read them
     web_server   gunicorn, over mutual TLS where there are certificates

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,11 +12,12 @@ from uuid import UUID
 import pytest
 from django.core.management import CommandError
 from django.db import DatabaseError, connections
+from django.db.models import F
 from pytest_django import Settings
 
 from modules.web_bff.handlers import orders as projection
 from modules.web_bff.models import OrderLine, OrderSummary, Profile, TimelineEntry
-from pangaea import modules
+from pangaea import databases, modules
 from pangaea.inbox import consume, ownership, rebuild, rows, shadows
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
@@ -26,6 +28,7 @@ from pangaea.management.commands import rebuild as rebuild_command
 from pangaea.management.commands import reconcile as reconcile_command
 from pangaea.messages import CatchUp
 from pangaea.outbox.models import OutboxMessage, Stream
+from pangaea.testing import free_port
 from tests.kernel.replays import (
     LISTENER,
     ORDERS,
@@ -288,6 +291,57 @@ class TestAReplay:
         assert len(calls) > 1
         assert shown() == right
 
+    def test_waits_for_a_worker_that_is_busy(self, wire: Wire, told: list[UUID]) -> None:
+        right = shown()
+        calls: list[int] = []
+
+        def late(requests: Sequence[CatchUp]) -> None:
+            calls.append(len(requests))
+            if len(calls) > 1:
+                wire.answer(requests)
+
+        with handling_on_and_on():
+            run(rebuild_command.Command(send=late), ORDERS, "--patience", "0.3")
+        assert shown() == right
+
+    def test_says_that_nothing_is_known_before_anything_is(self, wire: Wire, told: list[UUID]) -> None:
+        Cursor.objects.using(LISTENER).all().delete()
+        Stream.objects.using(SOURCE).all().delete()
+        printed = rebuilt(wire, "--accept-difference")
+        assert "%" not in printed.stderr
+
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_goes_on_after_the_database_was_restarted(self, wire: Wire, told: list[UUID]) -> None:
+        right = shown()
+        restarted: list[int] = []
+
+        def restart(requests: Sequence[CatchUp]) -> None:
+            if not restarted:
+                restarted.append(end_all_sessions())
+            wire.answer(requests)
+
+        printed = run(rebuild_command.Command(send=restart), ORDERS)
+        assert restarted[0] > 1
+        assert "is rebuilt" in printed.stdout
+        assert shown() == right
+        assert nothing_is_left()
+
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_ends_without_a_traceback_while_the_database_is_away(self, wire: Wire, told: list[UUID]) -> None:
+        connection = connections[LISTENER]
+        before = dict(connection.settings_dict)
+
+        def stop(_: Sequence[CatchUp]) -> None:
+            connection.close()
+            connection.settings_dict |= {"HOST": "127.0.0.1", "PORT": str(free_port())}
+
+        try:
+            with pytest.raises(CommandError, match=r"does not answer.*Run the command again"):
+                run(rebuild_command.Command(send=stop), ORDERS, "--patience", "0.2")
+        finally:
+            connection.settings_dict |= before
+        assert not nothing_is_left()
+
     def test_that_was_killed_leaves_what_serves_and_can_be_run_again(self, wire: Wire, told: list[UUID]) -> None:
         cursors = rebuild._cursors_at_0(projection.shadow, rebuild._streams(projection))
         shadow = shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
@@ -335,6 +389,43 @@ class TestAReplay:
         assert OrderSummary.objects.count() == 30
         wire.pump()
         assert OrderSummary.objects.count() == 31
+
+
+@contextmanager
+def handling_on_and_on() -> Iterator[None]:
+    """Another subscription of the listener takes one message after the other meanwhile."""
+    stop = threading.Event()
+    place = {"subscription": "web_bff.profiles", "source": "users", "audience": "all", "partition": 0}
+    Cursor.objects.using(LISTENER).create(**place)
+
+    def work() -> None:
+        try:
+            while not stop.wait(0.02):
+                Cursor.objects.using(LISTENER).filter(**place).update(position=F("position") + 1)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def end_all_sessions() -> int:
+    """What a restart does to the sessions of both databases; how many it were."""
+    ended = 0
+    for alias in (LISTENER, SOURCE):
+        with closing(databases.connect_directly(alias, as_role=False)) as direct:
+            query = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            ended += len(direct.execute(query).fetchall())
+    connections[SOURCE].close()
+    return ended
 
 
 class TestReconcile:

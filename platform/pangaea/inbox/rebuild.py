@@ -10,21 +10,26 @@ not know. There one transaction replaces rows, parked messages and cursors, and 
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import psycopg
+import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db.models import Max, Sum
 
 from pangaea.errors import PangaeaError
 from pangaea.inbox import catch_up, comparison, rows, shadows
 from pangaea.inbox.comparison import Comparison
-from pangaea.inbox.models import Cursor
+from pangaea.inbox.models import Attempt, Cursor
 from pangaea.inbox.rows import Count
 from pangaea.inbox.shadows import Shadow
 from pangaea.inbox.subscriptions import Projection, Subscription
 from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp
+
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Stream = tuple[str, str, int]
@@ -33,6 +38,9 @@ Send = Callable[[Sequence[CatchUp]], None]
 
 MEETINGS, PAUSE = 50, 0.02
 """How often, and how many seconds apart, the cursors are compared while the shadow's are held."""
+
+LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
+"""What a statement raises when the database was restarted or does not answer."""
 
 
 class Refused(PangaeaError):
@@ -72,23 +80,33 @@ def replaying(projection: Projection, send: Send) -> Iterator["Replay"]:
     What a killed process left behind is cleared away first. Raises Refused while another process holds one.
     """
     module = projection.module
-    with shadows.alone(module) as alone:
-        if not alone:
+    with ExitStack() as turn:
+        if not turn.enter_context(shadows.alone(module)):
             text = f"A projection of {module} is being rebuilt or reconciled at this moment; one at a time in a module."
             raise Refused(text)
         try:
             cursors = _cursors_at_0(projection.shadow, _streams(projection))
             shadow = shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
-            yield Replay(projection, shadow, send)
+            yield Replay(projection, shadow, send, turn)
         finally:
-            shadows.clear(module)
+            _clear(module)
+
+
+def _clear(module: str) -> None:
+    try:
+        shadows.clear(module)
+    except LOST as error:
+        log.warning("shadow not removed: the next rebuild removes it", module=module, error=str(error))
 
 
 class Replay:
-    """One replay. Call `advance`, and when it comes near `replace` or `compare`, until that gives a result."""
+    """One replay. Call `advance`, and when it comes near `replace` or `compare`, until that gives a result.
 
-    def __init__(self, projection: Projection, shadow: Shadow, send: Send) -> None:
-        self._projection, self._shadow, self._send = projection, shadow, send
+    Any of them may raise one of LOST: nothing of it counts then, or all of it does. Call `resume` and go on.
+    """
+
+    def __init__(self, projection: Projection, shadow: Shadow, send: Send, turn: ExitStack) -> None:
+        self._projection, self._shadow, self._send, self._turn = projection, shadow, send, turn
         self._moved: dict[Stream, tuple[int, float]] = {}
         self._ask(_streams(projection))
 
@@ -108,6 +126,28 @@ class Replay:
         # Under traffic something is always on its way: the cursors are level only while they are held.
         near = not late or known - applied <= settings.PANGAEA.relay_batch
         return Progress(applied, known, near=near)
+
+    def resume(self) -> bool:
+        """Connect again after the database was lost, and take the turn; False while a session has it.
+
+        That may be this process's former session, until the server notices its end. Raises one of LOST while the
+        database does not answer, Refused when the shadow is not there any more.
+        """
+        module = self._projection.module
+        shadows.release(module)
+        connections[module].close()
+        self._turn.close()
+        if not self._turn.enter_context(shadows.alone(module)):
+            return False
+        if not shadows.exists(self._shadow):
+            raise Refused("What was rebuilt so far is lost with the database's restart. Run the command again.")
+        return True
+
+    def activity(self) -> object:
+        """Something that changes whenever a worker of the module has done anything."""
+        module = self._projection.module
+        taken = Cursor.objects.using(module).aggregate(taken=Sum("position"), at=Max("updated_at"))
+        return taken, frozenset(Attempt.objects.using(module).values_list("token", flat=True))
 
     def replace(self, *, accept: Callable[[Sequence[Count]], bool]) -> list[Count] | None:
         """Put the shadow in the projection's place; the counts of both, or None when the moment was not right.

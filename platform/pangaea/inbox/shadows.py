@@ -103,6 +103,12 @@ def of(projection: Projection, *, fresh: bool) -> Shadow | None:
     return shadow if shadow and shadow.name == projection.shadow.name else None
 
 
+def exists(shadow: Shadow) -> bool:
+    """Whether this very shadow is there. Raises DatabaseError when the database does not answer."""
+    connection = connections[shadow.module]
+    return homes.of(connection).look(connection) == (shadow.name, shadow.token)
+
+
 def forget(module: str) -> None:
     """Look again the next time."""
     _known.pop(module, None)

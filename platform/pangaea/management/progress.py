@@ -31,22 +31,26 @@ class Bar:
         """Draw, unless the last picture is fresh."""
         if monotonic() - self._drawn_at < APART[self._terminal]:
             return
-        self._draw(done, total)
+        self._draw(done, total, nothing="how many messages there are is not known yet")
 
     def finish(self, done: int, total: int) -> None:
         """Draw the last picture and end the line."""
-        self._draw(done, total)
+        self._draw(done, total, nothing="there are no messages")
         if self._terminal:
             self._stream.write("\n")
         self._drawn = ""
 
-    def _draw(self, done: int, total: int) -> None:
+    def _draw(self, done: int, total: int, *, nothing: str) -> None:
         self._drawn_at = monotonic()
-        share = min(done / total, 1.0) if total else 1.0
-        filled = round(WIDTH * share)
-        bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}] " if self._terminal else ""
-        picture = f"{self._title}: {bar}{done:,} of {total:,} messages ({share:.0%})"
+        picture = f"{self._title}: {self._share(done, total) if total else nothing}"
         if picture != self._drawn:
             self._drawn = picture
             self._stream.write(f"\r\x1b[K{picture}" if self._terminal else f"{picture}\n")
             self._stream.flush()
+
+    def _share(self, done: int, total: int) -> str:
+        share = min(done / total, 1.0)
+        filled = round(WIDTH * share)
+        bar = f"[{'#' * filled}{'.' * (WIDTH - filled)}] " if self._terminal else ""
+        # Rounded down: 100% is the end.
+        return f"{bar}{done:,} of {total:,} messages ({int(100 * share)}%)"

@@ -10,10 +10,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from pangaea import bus, modules
+from pangaea import broker_queues, bus, modules
 from pangaea.errors import Misconfigured, Misuse
 from pangaea.inbox import rebuild
-from pangaea.inbox.rebuild import Refused, Replay, Send
+from pangaea.inbox.rebuild import LOST, Refused, Replay, Send
 from pangaea.inbox.subscriptions import Projection
 from pangaea.management.progress import Bar
 from pangaea.messages import CatchUp, module_of
@@ -22,6 +22,9 @@ from pangaea.outbox import replay
 T = TypeVar("T")
 
 PAUSE = 0.05
+"""Seconds between two looks at how far the shadow has come."""
+RESUME_PAUSE = 0.2
+"""Seconds between two attempts to reach a database that does not answer."""
 PATIENCE = 120.0
 
 
@@ -53,6 +56,8 @@ class ReplayCommand(BaseCommand):
                 yield running
         except (Refused, Misuse, Misconfigured, OperationalError) as error:
             raise CommandError(str(error)) from error
+        except LOST as error:
+            raise CommandError(_away(name, error)) from error
         except KeyboardInterrupt:
             raise CommandError("Interrupted. The projection is as it was.", returncode=130) from None
         finally:
@@ -62,18 +67,37 @@ class ReplayCommand(BaseCommand):
         """Fill the shadow, and make the attempt whenever the cursors seem level, until it gives something."""
         name, patience = options["projection"], options["patience"]
         bar = Bar(self.stderr, f"replaying {name}")
-        reached, since = -1, time.monotonic()
+        reached, since, worked = -1, time.monotonic(), None
         while True:
-            progress = running.advance()
-            if progress.near and (result := attempt()) is not None:
-                bar.finish(progress.applied, progress.known)
-                return result
-            bar.show(progress.applied, progress.known)
-            if progress.applied != reached:
-                reached, since = progress.applied, time.monotonic()
-            elif time.monotonic() - since > patience:
-                raise Refused(_silence(name, patience))
+            try:
+                progress = running.advance()
+                if progress.near and (result := attempt()) is not None:
+                    bar.finish(progress.applied, progress.known)
+                    return result
+                bar.show(progress.applied, progress.known)
+                if progress.applied != reached:
+                    reached, since, worked = progress.applied, time.monotonic(), running.activity()
+                elif time.monotonic() - since > patience:
+                    # A worker that is busy with what came before is waited for.
+                    before, worked = worked, running.activity()
+                    if worked == before:
+                        raise Refused(_silence(name, patience))
+                    since = time.monotonic()
+            except LOST as error:
+                self._resume(running, error, until=since + patience)
             time.sleep(PAUSE)
+
+    def _resume(self, running: Replay, error: Exception, *, until: float) -> None:
+        """Wait until the database answers again. Raises what it fails with at that time."""
+        self.stderr.write(f"The database does not answer: {_line(error)}. Waiting for it.")
+        while time.monotonic() < until:
+            time.sleep(RESUME_PAUSE)
+            try:
+                if running.resume():
+                    return
+            except LOST as again:
+                error = again
+        raise error
 
     def _find(self, name: str) -> Projection:
         for module in modules.installed():
@@ -103,7 +127,34 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
 
 
 def _silence(name: str, patience: float) -> str:
+    module = module_of(name)
+    return f"Nothing came for {patience:g} s. {_workers(module)} The projection is as it was."
+
+
+def _workers(module: str) -> str:
+    """What the broker knows of the module's workers, and what to do about it."""
+    advice = f"Is a worker of {module} running, and a relay of each module that it reads?"
+    try:
+        found = broker_queues.read(bus.app(), [module])
+    except (OperationalError, OSError) as error:
+        return f"The broker does not answer ({_line(error)}). {advice}"
+    if idle := [queue.name for queue in found if queue.consumers == 0]:
+        return f"No worker consumes {', '.join(idle)}: start one with `manage.py worker --module {module}`."
+    if not all(queue.consumers for queue in found) or not found:
+        return advice
+    waiting = sum(queue.batches for queue in found)
     return (
-        f"Nothing came for {patience:g} s. Is a worker of {module_of(name)} running, and a relay of each module "
-        "that it hears from? The projection is as it was."
+        f"A worker of {module} is there, and {waiting} batches wait for it: give it more time with --patience. If it "
+        "waits too, is a relay running of each module that it reads?"
     )
+
+
+def _away(name: str, error: Exception) -> str:
+    return (
+        f"The database of {module_of(name)} does not answer: {_line(error)}. The projection is as it was, or was "
+        "replaced as a whole. Run the command again."
+    )
+
+
+def _line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
