@@ -25,6 +25,7 @@ from kombu.exceptions import OperationalError
 from kombu.serialization import register
 
 from pangaea import modules
+from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse
 from pangaea.ids import uuid7
 from pangaea.inbox import consume
@@ -225,7 +226,7 @@ def declare_topology(celery: Celery) -> None:
 
 
 class Carriage:
-    """Brings batches to all who listen; the relay's Carrier. After a failure it declares anew before it sends."""
+    """Brings batches to all who listen; the relay's Carrier. After a failure it declares again before it sends."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
@@ -235,7 +236,12 @@ class Carriage:
         if not self._sound:
             declare_topology(self._celery)
         self._sound = False
-        send_batches(self._celery, batches)
+        try:
+            send_batches(self._celery, batches)
+        except OperationalError as error:
+            if isinstance(error.__cause__, self._celery.connection_for_write().channel_errors):
+                raise RefusedByBroker(str(error)) from error
+            raise
         self._sound = True
 
 

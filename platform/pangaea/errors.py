@@ -5,6 +5,7 @@ PangaeaError
 ├── Misuse                a kernel function was called as it must not be: a bug in the caller
 ├── MalformedMessage      bytes from outside that are not a message this process can read
 ├── LethalMessage         a message ended the process that handled it, every time
+├── RefusedByBroker       the broker answered, and does not take a message; it may take others
 ├── Unavailable           something this process depends on does not answer; the same call may succeed later
 └── DomainError           the business said no; carries a stable code
     ├── Unauthenticated   nobody known is asking
@@ -44,6 +45,10 @@ class MalformedMessage(PangaeaError):
 
 class LethalMessage(PangaeaError):
     """A handler never came back from this message: out of memory, a crash in native code. It is not tried by itself."""
+
+
+class RefusedByBroker(PangaeaError):
+    """The broker answered and did not take a message: too large for it, or of a kind that this user may not send."""
 
 
 class Unavailable(PangaeaError):

@@ -11,10 +11,12 @@ from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from pangaea import bus, modules, processes
+from pangaea.errors import RefusedByBroker
 from pangaea.messages import CatchUp
 from pangaea.outbox.batches import Outgoing
 from pangaea.settings.declared import Declared
-from pangaea.testing import free_port, valkey, wait_until
+from pangaea.testing import free_port, rabbitmq, valkey, wait_until
+from tests.rabbit_node import Node
 
 BODY = b'{"source": "orders", "messages": [ 1.50 ]}'
 PREFIX = "test."
@@ -199,3 +201,20 @@ class TestABrokerThatIsAway:
             subscription="web_bff.home", source="orders", audience="all", partition=5, position=7, message_id=None
         )
         bus.send_requests(nowhere, [asked])
+
+
+@pytest.mark.full
+class TestABatchTooLargeForTheBroker:
+    def test_is_refused_alone(self, managed_rabbit: Node, settings: Settings) -> None:
+        with rabbitmq.virtual_host(managed_rabbit.url) as url:
+            settings.PANGAEA = replace(settings.PANGAEA, broker_url=url, broker_prefix=PREFIX)
+            app = bus.make_app(settings.PANGAEA)
+            bus.declare_topology(app)
+            carry = bus.Carriage(app)
+            listener = Listener(app)
+            with pytest.raises(RefusedByBroker, match="max size"):
+                carry([batch("users.orders.0", b" " * (17 * 1024 * 1024)), batch("users.orders.1")])
+            carry([batch("users.orders.1", b"1")])
+            assert ("orders", b"1") in listener.wait_for(1)
+            listener.close()
+            app.close()

@@ -15,7 +15,9 @@ from django.db import connections
 from django.db.models import Sum
 from pytest_django import Settings
 
+from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse, State
+from pangaea.outbox import refusals
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.outbox.relay import LONGEST_PAUSE, Relay, backoff, partition_of
@@ -25,18 +27,27 @@ from tests.kernel.pipeline import LISTENER, SOURCE, Wire, say
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
 
 
+OTHER = next(key for key in map(str, range(99)) if partition_of(key) != partition_of("a"))
+"""A key of another stream than "a"."""
+
+
 class Broker:
-    """Takes batches unless it is down."""
+    """Takes batches unless it is down, or they are of routing keys that it refuses."""
 
     def __init__(self) -> None:
         self.batches: list[Outgoing] = []
         self.is_down = False
         self.attempts = 0
+        self.refused = ""
+        self.refusals = 0
 
     def carry(self, batches: Sequence[Outgoing]) -> None:
         self.attempts += 1
         if self.is_down:
             raise ConnectionError("the broker is down")
+        if self.refused and any(batch.routing_key.startswith(self.refused) for batch in batches):
+            self.refusals += 1
+            raise RefusedByBroker("message size 17000000 is larger than configured max size 16777216")
         self.batches += batches
 
 
@@ -143,6 +154,67 @@ class TestARelay:
         broker.is_down, broker.batches = False, []
         relay.send()
         assert len(broker.batches) == 8
+
+
+class TestAStreamThatTheBrokerRefuses:
+    @pytest.fixture
+    def refusing(self) -> Broker:
+        broker = Broker()
+        broker.refused = f"{SOURCE}.all.{partition_of('a')}"
+        return broker
+
+    def test_does_not_hold_up_the_others_and_is_named(self, refusing: Broker) -> None:
+        relay = Relay(SOURCE, refusing.carry)
+        say("a", 1)
+        say(OTHER, 2)
+        with structlog.testing.capture_logs() as logs:
+            while relay.step():
+                pass
+        streams = {stream.partition: stream.sent for stream in Stream.objects.using(SOURCE).filter(head=1)}
+        assert streams == {partition_of("a"): 0, partition_of(OTHER): 1}
+        assert [each["stream"] for each in logs if each["log_level"] == "error"] == [refusing.refused]
+
+    def test_waits_longer_each_time_and_alone(self, refusing: Broker) -> None:
+        relay = Relay(SOURCE, refusing.carry)
+        say("a", 1)
+        relay.step()
+        for number in range(3):
+            refusals = refusing.refusals
+            say(OTHER, number)
+            relay.step()
+            assert refusing.refusals == refusals
+        assert sent() == 3
+
+    def test_keeps_the_requests_for_it(self, refusing: Broker, wire: Wire) -> None:
+        say("a", 1)
+        say(OTHER, 1)
+        wire.pump()
+        for partition in (partition_of("a"), partition_of(OTHER)):
+            CatchUpRequest.objects.using(SOURCE).create(
+                subscription=f"{LISTENER}.ledger", audience="all", partition=partition, asked=0, position=0
+            )
+        refusing.refused = f"{SOURCE}.{LISTENER}.{partition_of('a')}"
+        relay = Relay(SOURCE, refusing.carry)
+        while relay.step():
+            pass
+        assert [each.partition for each in CatchUpRequest.objects.using(SOURCE).all()] == [partition_of("a")]
+
+    def test_is_sent_once_it_is_taken(self, refusing: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(refusals, "FIRST_PAUSE", 0.0)
+        relay = Relay(SOURCE, refusing.carry)
+        say("a", 1)
+        relay.step()
+        refusing.refused = ""
+        relay.step()
+        assert sent() == 1
+
+    def test_is_no_other_thing_than_a_broker_that_takes_nothing(self, refusing: Broker) -> None:
+        refusing.refused = SOURCE
+        say("a", 1)
+        say(OTHER, 2)
+        with pytest.raises(RefusedByBroker):
+            Relay(SOURCE, refusing.carry).step()
+        assert sent() == 0
 
 
 class TestAnsweringARequest:

@@ -19,11 +19,13 @@ from django.db import connections
 from django.db.utils import DatabaseError, InterfaceError
 
 from pangaea import engines
+from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse, State
 from pangaea.messages import EVERYBODY, PARTITIONS
 from pangaea.outbox import replay, retention
 from pangaea.outbox.batches import Outgoing, read_live
 from pangaea.outbox.models import CatchUpRequest, Stream
+from pangaea.outbox.refusals import Refusals
 from pangaea.rows import columns, instances
 
 log = structlog.get_logger()
@@ -33,7 +35,10 @@ class Carrier(Protocol):
     """What brings batches to the bus, in order, and returns when the broker has them."""
 
     def __call__(self, batches: Sequence[Outgoing], /) -> None:
-        """Raise when any of them may not have arrived; all will be sent again."""
+        """Raise when any of them may not have arrived; all will be sent again.
+
+        Raises RefusedByBroker when the broker answers and does not take one of them: the others are tried without it.
+        """
 
 
 UNPLACED = "SELECT id, audience, key FROM pangaea_outbox WHERE position IS NULL ORDER BY id LIMIT %s"
@@ -65,6 +70,7 @@ class Relay:
         self.module = module
         self._carry = carry
         self._announcements = Announcements()
+        self._refusals = Refusals()
         self._audiences: set[str] = set()
         self._pulse = pulse or Pulse(module)
         self._last_failure = 0.0
@@ -154,19 +160,51 @@ class Relay:
         """Answer requests, send what is new, announce what is idle; then settle. True when some is left to send."""
         requests, streams = self._look()
         self._audiences = {stream.audience for stream in streams}
+        streams, withheld = self._refusals.divide(streams)
+        held = {(stream.audience, stream.partition) for stream in withheld}
+        requests = [each for each in requests if (each.audience, each.partition) not in held]
         outgoing = replay.answers(self.module, requests, streams)
         waiting = [stream for stream in streams if stream.sent < stream.head]
         live = read_live(self.module, waiting)
         idle = [stream for stream in streams if stream.sent >= stream.head and self._announcements.due(stream)]
         outgoing.batches.extend(Outgoing.announcement(self.module, stream) for stream in idle)
-        if outgoing.batches or live:
-            self._carry([*outgoing.batches, *live])
+        refused = self._deliver([*outgoing.batches, *live], streams)
+        live = [batch for batch in live if batch.stream not in refused]
         self._settle(live)
         for stream in idle:
-            self._announcements.announced(stream)
+            if stream.pk not in refused:
+                self._announcements.announced(stream)
+        outgoing.withhold([(stream.audience, stream.partition) for stream in streams if stream.pk in refused])
         outgoing.settle()
         reached = {batch.stream: batch.last for batch in live}
-        return outgoing.unfinished or any(reached.get(stream.pk, stream.head) < stream.head for stream in waiting)
+        return outgoing.unfinished or any(
+            reached.get(stream.pk, stream.head) < stream.head for stream in waiting if stream.pk not in refused
+        )
+
+    def _deliver(self, batches: Sequence[Outgoing], streams: Sequence[Stream]) -> set[int]:
+        """Carry these batches; the streams of which the broker took none. Raises when it takes of several no stream."""
+        by_stream: dict[int, list[Outgoing]] = {}
+        for batch in batches:
+            by_stream.setdefault(batch.stream, []).append(batch)
+        refused: dict[int, RefusedByBroker] = {}
+        if batches:
+            try:
+                self._carry(batches)
+            except RefusedByBroker:
+                # Which of them, a broker does not say. What it took already it gets again, and subscribers skip it.
+                for stream, own in by_stream.items():
+                    try:
+                        self._carry(own)
+                    except RefusedByBroker as error:
+                        refused[stream] = error
+                if len(refused) == len(by_stream) > 1:
+                    raise
+        for stream in by_stream.keys() - refused.keys():
+            self._refusals.taken(stream)
+        for row in streams:
+            if row.pk in refused:
+                self._refusals.refused(self.module, row, str(refused[row.pk]))
+        return set(refused)
 
     def _look(self) -> tuple[list[CatchUpRequest], list[Stream]]:
         # An asker is never ahead of a stream that was read after its request, or it would seem diverged. As a rule

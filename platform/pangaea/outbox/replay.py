@@ -4,7 +4,7 @@ An answer passes in the same channel as the live batches, so the last of it and 
 batches wait, each pass serves one batch of each request: a fraction of the throughput, whatever that is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -73,6 +73,11 @@ class Answers:
     def unfinished(self) -> bool:
         """Whether a request has more to be served."""
         return bool(self.served)
+
+    def withhold(self, refused: Collection[tuple[str, int]]) -> None:
+        """Leave the requests for these streams (audience and partition) as they are: their answers were not taken."""
+        self.served = [each for each in self.served if (each[0].audience, each[0].partition) not in refused]
+        self.finished = [each for each in self.finished if (each.audience, each.partition) not in refused]
 
     def settle(self) -> None:
         """Move the requests forward. One that was asked anew meanwhile stays as it was asked."""
