@@ -86,8 +86,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive messages of one stream; without any it is an announcement of the last position sent.
 
     `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
-    `head` is the stream's last position. Messages up to `floor` are kept no longer. `to` names the subscription that
-    asked, and `asked` the position it asked from, when this answers a request.
+    `head` is the stream's last position. Messages up to `floor` are deleted. An answer to a request names the
+    subscription that sent it (`to`), the position it starts from (`asked`) and its number (`question`, None for a
+    request without one).
     """
 
     source: str
@@ -100,6 +101,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     floor: int = 0
     to: str | None = None
     asked: int | None = None
+    question: int | None = None
     messages: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
     @property
@@ -109,7 +111,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription's request: all of this stream from my cursor on. `message_id` is the id at that position."""
+    """A subscription's request: all of this stream from my cursor on. `message_id` is the id at that position.
+
+    `question` is the request's number, which its answers carry; only they decide whether the stream is diverged.
+    """
 
     subscription: str
     source: str
@@ -117,6 +122,7 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     position: int
     message_id: UUID | None
+    question: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -188,6 +188,7 @@ class World:
         self.broker.pop(index)
         if request:
             self.requests.append(request)
+        self._check_alarms()
 
     def redrive(self, key: str) -> None:
         with suppress(ValueError):
@@ -199,7 +200,12 @@ class World:
             self._clear_ledger()
             self.clear_parked()
             Cursor.objects.using(LISTENER).update(
-                position=0, message_id=None, state=Cursor.State.ACTIVE, requested_at=None, requested_from=None
+                position=0,
+                message_id=None,
+                state=Cursor.State.ACTIVE,
+                requested_at=None,
+                requested_from=None,
+                question=None,
             )
 
     # The end
@@ -235,14 +241,21 @@ class World:
             if partition_of(key) not in stopped and applied != self.said[key]:
                 raise Violation(f"key {key}: committed {self.said[key]}, applied {applied}")
 
+    def _check_alarms(self) -> None:
+        """A stream is diverged only if the producer has no longer what was read from it, and so never will again."""
+        for cursor in Cursor.objects.using(LISTENER).filter(state=Cursor.State.DIVERGED):
+            read = {"audience": cursor.audience, "partition": cursor.partition, "message_id": cursor.message_id}
+            if OutboxMessage.objects.using(SOURCE).filter(**read, position=cursor.position).exists():
+                raise Violation(f"false alarm: the producer has what was read by {cursor}")
+
     def _unrest(self) -> list[str]:
         streams = list(Stream.objects.using(SOURCE).filter(partition__in=USED))
         cursors = {cursor.partition: cursor for cursor in Cursor.objects.using(LISTENER)}
         behind = [
-            f"{stream} has {stream.head}, the cursor is at {cursor.position}"
+            f"{stream} has {stream.head}, the cursor is at {cursor.position} and knows of {cursor.head}"
             for stream in streams
             if (cursor := cursors.get(stream.partition, Cursor())).state == Cursor.State.ACTIVE
-            and (cursor.position, max(cursor.head, stream.head)) != (stream.head, cursor.head)
+            and not cursor.position == cursor.head == stream.head
         ]
         unsent = [f"{stream} is not sent" for stream in streams if stream.sent != stream.head]
         asked = [str(request) for request in CatchUpRequest.objects.using(SOURCE).all()]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from pangaea import engines
-from pangaea.inbox import consume, cursors, held
+from pangaea.inbox import catch_up, consume, cursors, held
 from pangaea.inbox.cursors import Verdict
 from pangaea.inbox.models import Cursor
 from pangaea.messages import Batch
@@ -137,8 +137,8 @@ def without_key_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_gap(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = cursors.judge
 
-    def deaf(position: int, message_id: Any, batch: Batch, ids: Any) -> Verdict:
-        verdict = judge(position, message_id, batch, ids)
+    def deaf(position: int, message_id: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
+        verdict = judge(position, message_id, batch, ids, **facts)
         return (Verdict.APPLY if ids else Verdict.KNOWN) if verdict is Verdict.GAP else verdict
 
     monkeypatch.setattr(consume, "judge", deaf)
@@ -162,7 +162,33 @@ def without_park_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = cursors.judge
-    monkeypatch.setattr(consume, "judge", lambda position, _, batch, ids: judge(position, None, batch, ids))
+
+
+    def trusting(position: int, _: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
+        return judge(position, None, batch, ids, **facts | {"decides": False})
+
+    monkeypatch.setattr(consume, "judge", trusting)
+
+
+def without_verify(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = cursors.judge
+
+    def rash(position: int, message_id: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
+        verdict = judge(position, message_id, batch, ids, **facts)
+        return Verdict.DIVERGED if verdict is Verdict.VERIFY and ids else verdict
+
+    monkeypatch.setattr(consume, "judge", rash)
+
+
+def without_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catch_up, "decides", lambda cursor, batch: batch.asked == cursor.position)
+
+
+def without_head_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def note_highest(cursor: Cursor, batch: Batch) -> None:
+        cursor.head = max(cursor.head, batch.head)
+
+    monkeypatch.setattr(catch_up, "note_head", note_highest)
 
 
 def without_reset_parked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +245,56 @@ def grow_past_the_cursor_after_a_restore(world: World) -> None:
     pass_on(world)
 
 
+def meet_a_batch_of_a_former_history(world: World) -> None:
+    world.say("a")
+    pass_on(world)
+    world.back_up()
+    world.say("a")
+    world.sequence()
+    world.send()
+    world.restore()
+    world.say("a")
+    world.sequence()
+    world.send()
+    world.deliver(1)
+    world.deliver(0)
+
+
+def meet_an_answer_of_a_former_history(world: World) -> None:
+    world.back_up()
+    world.say("a")
+    pass_on(world)
+    world.restore()
+    world.restart_relay()
+    world.sequence()
+    world.restart_relay()
+    while world.broker:
+        world.deliver()
+    world.bring_request()
+    world.send()
+    late = world.broker[0]
+    pass_on(world)
+    world.reset()
+    world.say("a")
+    pass_on(world)
+    for _ in range(2):
+        world.purge()
+        world.say("a")
+        world.sequence()
+        world.send()
+    world.deliver(-1)
+    world.broker.append(late)
+    world.deliver(-1)
+
+
+def lose_the_known_head_in_a_restore(world: World) -> None:
+    world.say("a")
+    pass_on(world)
+    world.back_up()
+    lose_the_first_batch(world)
+    world.restore()
+
+
 def reset_while_a_message_is_parked(world: World) -> None:
     world.say("a", fate="poison")
     pass_on(world)
@@ -231,6 +307,9 @@ MUTANTS = {
     "duplicate": (without_duplicate, repeat_a_batch),
     "park-behind": (without_park_behind, follow_a_poison_message),
     "chain": (without_chain, grow_past_the_cursor_after_a_restore),
+    "verify": (without_verify, meet_a_batch_of_a_former_history),
+    "own-answer": (without_own_answer, meet_an_answer_of_a_former_history),
+    "head": (without_head_of_the_answer, lose_the_known_head_in_a_restore),
     "reset-parked": (without_reset_parked, reset_while_a_message_is_parked),
 }
 
@@ -252,8 +331,8 @@ class TestRule:
             pytest.skip("one writer at a time needs no lock")
         MUTANTS[rule_][0](monkeypatch)
         world = World(crew)
-        MUTANTS[rule_][1](world)
         with pytest.raises(Violation):
+            MUTANTS[rule_][1](world)
             end_of(world)
 
     @pytest.mark.full

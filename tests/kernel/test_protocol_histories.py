@@ -35,7 +35,7 @@ def cursor() -> Cursor:
     return Cursor.objects.using(LISTENER).get(partition=partition_of(A))
 
 
-def asking(*, from_position: int) -> CatchUp:
+def asking(*, from_position: int, question: int | None = None) -> CatchUp:
     """The ledger's request for the stream of A."""
     return CatchUp(
         subscription="web_bff.ledger",
@@ -44,6 +44,7 @@ def asking(*, from_position: int) -> CatchUp:
         partition=partition_of(A),
         position=from_position,
         message_id=None,
+        question=question,
     )
 
 
@@ -97,13 +98,32 @@ class TestApplyingOneByOne:
             wire.deliver(foreign)
         assert ledger.numbers() == [1]
         wire.deliver(foreign)
+        assert cursor().state == Cursor.State.ACTIVE
+        wire.pump()
         assert cursor().state == Cursor.State.DIVERGED
+        assert ledger.numbers() == [1]
 
 
 def restore_to_nothing() -> None:
     """The producer's database comes back as it was before its first message."""
     OutboxMessage.objects.using(SOURCE).all().delete()
     Stream.objects.using(SOURCE).update(head=0, sent=0, sent_id=None)
+
+
+def restore_to(position: int) -> None:
+    """The producer's database comes back as it was when the stream of A had that many messages."""
+    outbox_of(A).filter(position__gt=position).delete()
+    last = outbox_of(A).get(position=position)
+    Stream.objects.using(SOURCE).filter(partition=partition_of(A)).update(
+        head=position, sent=position, sent_id=last.message_id
+    )
+
+
+def lose(wire: Wire, number: int) -> None:
+    """Publish a tick that the broker loses."""
+    say(A, number)
+    wire.relay.step()
+    wire.batches.clear()
 
 
 class TestDivergence:
@@ -135,6 +155,104 @@ class TestDivergence:
             slow.relay.send()
         slow.pump()
         assert cursor().state == Cursor.State.ACTIVE
+
+
+    def test_is_not_claimed_by_a_late_batch_of_a_former_history(self, wire: Wire, ledger: Ledger) -> None:
+        say(A, 1)
+        wire.relay.step()
+        (late,) = wire.batches
+        wire.batches.clear()
+        restore_to_nothing()
+        say(A, 2)
+        wire.pump()
+        wire.deliver(late)
+        assert cursor().state == Cursor.State.ACTIVE
+        say(A, 3)
+        wire.pump()
+        assert ledger.numbers() == [2, 3]
+        assert (cursor().state, cursor().requested_at, cursor().question) == (Cursor.State.ACTIVE, None, None)
+
+    def test_is_not_claimed_by_an_answer_to_an_earlier_question(
+        self, wire: Wire, ledger: Ledger, settings: Settings
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, catch_up_renewal=timedelta(hours=1))
+        say(A, 1)
+        wire.pump()
+        restore_to_nothing()
+        replay.ask(SOURCE, asking(from_position=1, question=17))
+        wire.relay.step()
+        (late,) = wire.batches
+        wire.batches.clear()
+        with transaction.atomic(using=LISTENER):
+            Cursor.objects.using(LISTENER).all().delete()
+        say(A, 2)
+        wire.pump()
+        lose(wire, 3)
+        say(A, 4)
+        wire.relay.step()
+        wire.deliver_all()
+        (outstanding,) = wire.requests
+        wire.deliver(late)
+        assert cursor().state == Cursor.State.ACTIVE
+        assert cursor().question == outstanding.question != 17
+        wire.pump()
+        assert ledger.numbers() == [1, 2, 3, 4]
+
+    def test_needs_the_number_although_the_question_is_asked_again(
+        self, wire: Wire, ledger: Ledger, settings: Settings
+    ) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, catch_up_renewal=timedelta(microseconds=1))
+        say(A, 1)
+        wire.pump()
+        restore_to_nothing()
+        say(A, 2, 3)
+        wire.relay.step()
+        (foreign,) = wire.batches
+        wire.deliver_all()
+        wire.deliver(foreign)
+        first, second = wire.requests
+        assert first == second
+        wire.requests = [first]
+        wire.pump()
+        assert cursor().state == Cursor.State.DIVERGED
+
+    def test_of_a_producer_that_numbers_no_answers_is_not_decided(self, wire: Wire, ledger: Ledger) -> None:
+        say(A, 1)
+        wire.pump()
+        restore_to_nothing()
+        replay.ask(SOURCE, asking(from_position=1))
+        wire.relay.step()
+        wire.deliver_all()
+        (request,) = wire.requests
+        assert cursor().state == Cursor.State.ACTIVE
+        assert request.question is not None
+
+
+class TestHead:
+    def test_is_what_the_producer_answers(self, wire: Wire, ledger: Ledger) -> None:
+        say(A, 1)
+        wire.pump()
+        lose(wire, 2)
+        say(A, 3)
+        wire.relay.step()
+        restore_to(1)
+        wire.deliver_all()
+        assert (cursor().position, cursor().head) == (1, 3)
+        wire.pump()
+        assert (cursor().position, cursor().head, cursor().requested_at) == (1, 1, None)
+
+    def test_is_asked_for_when_an_announcement_ends_before_it(
+        self, wire: Wire, ledger: Ledger, settings: Settings
+    ) -> None:
+        say(A, 1)
+        wire.pump()
+        Cursor.objects.using(LISTENER).update(head=3)
+        settings.PANGAEA = replace(settings.PANGAEA, announce_first=timedelta(microseconds=1))
+        restarted = Wire(ledger)
+        restarted.relay.step()
+        restarted.relay.step()
+        restarted.pump()
+        assert (cursor().position, cursor().head, cursor().state) == (1, 1, Cursor.State.ACTIVE)
 
 
 class TestCatchingUp:

@@ -1,8 +1,10 @@
 """Asking a producer for what was missed: everything from my cursor on.
 
-There is one outstanding request a stream and subscription.
+There is one outstanding request per stream and subscription. It has a number, which its answers carry: only they say
+what the producer's history is now.
 """
 
+import secrets
 from datetime import timedelta
 
 import structlog
@@ -10,9 +12,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from pangaea.inbox.models import Cursor
-from pangaea.messages import CatchUp
+from pangaea.messages import Batch, CatchUp
 
 log = structlog.get_logger()
+
+NUMBER_BITS = 53
+"""Bits of a request's number: what a double holds exactly, should another language read it as one."""
 
 
 def request(cursor: Cursor) -> CatchUp | None:
@@ -23,6 +28,11 @@ def request(cursor: Cursor) -> CatchUp | None:
     if is_outstanding(cursor):
         return None
     cursor.requested_at = timezone.now()
+    if cursor.question is None or cursor.requested_from != cursor.position:
+        # Sent again from the same position a request keeps its number: else in a queue longer than the renewal takes no
+        # answer would ever be the last one's. Drawn at random, because a subscriber restored from a backup would count
+        # the same numbers again.
+        cursor.question = secrets.randbits(NUMBER_BITS)
     cursor.requested_from = cursor.position
     log.info(
         "asks for what it missed",
@@ -38,6 +48,7 @@ def request(cursor: Cursor) -> CatchUp | None:
         partition=cursor.partition,
         position=cursor.position,
         message_id=cursor.message_id,
+        question=cursor.question,
     )
 
 
@@ -49,19 +60,45 @@ def is_outstanding(cursor: Cursor) -> bool:
     return timedelta(0) <= timezone.now() - cursor.requested_at < settings.PANGAEA.catch_up_renewal
 
 
-def ended(cursor: Cursor, *, asked: int | None) -> None:
-    """Note that a batch came which leaves a gap although it answers the request from `asked`.
+def is_answer(cursor: Cursor, batch: Batch) -> bool:
+    """Whether a batch belongs to the answer to the outstanding request.
+
+    A producer of a version that numbers no answers is recognised by the position.
+    """
+    if batch.question is None:
+        return batch.asked is not None and batch.asked == cursor.requested_from
+    return batch.question == cursor.question
+
+
+def decides(cursor: Cursor, batch: Batch) -> bool:
+    """Whether a batch says what the producer has at the cursor's position now, which no other batch can."""
+    return batch.question is not None and is_answer(cursor, batch) and batch.asked == cursor.position
+
+
+def note_head(cursor: Cursor, batch: Batch) -> None:
+    """Note the last position of the stream. A batch may be late, and only raises it; an answer sets it."""
+    cursor.head = batch.head if is_answer(cursor, batch) else max(cursor.head, batch.head)
+
+
+def ended(cursor: Cursor, batch: Batch) -> None:
+    """Note that a batch leaves a gap, although it may be of the answer.
 
     A long answer ends like that, for the rest to be asked for at once. Without any progress since the request, its
     answer was lost on the way, and asking as fast as that would only repeat it.
     """
-    if asked is not None and asked == cursor.requested_from and cursor.position > asked:
+    if is_answer(cursor, batch) and batch.asked is not None and cursor.position > batch.asked:
+        answered(cursor)
+
+
+def known(cursor: Cursor, batch: Batch) -> None:
+    """Note that a batch brought nothing: as the answer, it ends the request."""
+    if is_answer(cursor, batch) and (batch.asked == cursor.position or cursor.position >= cursor.head):
         answered(cursor)
 
 
 def answered(cursor: Cursor) -> None:
-    """Note that nothing was missed, so that the next gap is asked for at once."""
-    cursor.requested_at = cursor.requested_from = None
+    """Note that nothing is outstanding, so that the next gap is asked for at once."""
+    cursor.requested_at = cursor.requested_from = cursor.question = None
 
 
 def progressed(cursor: Cursor) -> None:

@@ -170,7 +170,7 @@ def _changes_nothing(subscription: Subscription, batch: Batch, places: list[Plac
         return False
     verdict = _judge(cursor, batch, places)
     if verdict is Verdict.KNOWN:
-        return batch.head <= cursor.head and batch.asked != cursor.position
+        return batch.head <= cursor.head and not catch_up.is_answer(cursor, batch)
     # What is live beyond a gap says nothing that the answer on its way will not say.
     return verdict in {Verdict.GAP, Verdict.VERIFY} and batch.asked is None and catch_up.is_outstanding(cursor)
 
@@ -178,7 +178,7 @@ def _changes_nothing(subscription: Subscription, batch: Batch, places: list[Plac
 def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) -> CatchUp | None:
     with transaction.atomic(using=subscription.module):
         cursor, stopped = held.lock(subscription, batch, {place.key for place in places})
-        cursor.head = max(cursor.head, batch.head)
+        catch_up.note_head(cursor, batch)
         request = None
         asked_at = cursor.requested_at
         match _judge(cursor, batch, places):
@@ -191,10 +191,10 @@ def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) 
                         dead_letters.park(cursor, place)
                 _advance(cursor, fresh[-1])
             case Verdict.GAP | Verdict.VERIFY:
-                catch_up.ended(cursor, asked=batch.asked)
+                catch_up.ended(cursor, batch)
                 request = catch_up.request(cursor)
-            case Verdict.KNOWN if batch.asked == cursor.position:
-                catch_up.answered(cursor)
+            case Verdict.KNOWN:
+                catch_up.known(cursor, batch)
             case Verdict.DIVERGED:
                 _stop(cursor, Cursor.State.DIVERGED)
             case Verdict.BELOW_FLOOR:
@@ -235,7 +235,7 @@ def _take(subscription: Subscription, batch: Batch, place: Place, *, failure: Ex
         cursor, stopped = held.lock(subscription, batch, {place.key})
         if _judge(cursor, batch, [place]) is not Verdict.APPLY:
             return False
-        cursor.head = max(cursor.head, batch.head)
+        catch_up.note_head(cursor, batch)
         if stopped:
             dead_letters.park(cursor, place)
         elif failure:
@@ -250,7 +250,9 @@ def _take(subscription: Subscription, batch: Batch, place: Place, *, failure: Ex
 def _judge(cursor: Cursor, batch: Batch, places: list[Place]) -> Verdict:
     if cursor.state != Cursor.State.ACTIVE:
         return Verdict.KNOWN
-    return judge(cursor.position, cursor.message_id, batch, [place.id for place in places])
+    ids = [place.id for place in places]
+    decides = catch_up.decides(cursor, batch)
+    return judge(cursor.position, cursor.message_id, batch, ids, head=cursor.head, decides=decides)
 
 
 def _advance(cursor: Cursor, place: Place) -> None:

@@ -21,8 +21,9 @@ class Place(models.Model):
 class Cursor(Place):
     """How far a subscription has read one stream. It moves in the effects' transaction, so each message counts once.
 
-    `message_id` is the id of the message at `position`. `head` is the stream's last position as far as it was heard of;
-    lag is `head - position`. `requested_at` and `requested_from` are the one outstanding request to catch up.
+    `message_id` is the id of the message at `position`. `head` is the stream's last position as far as it is known: the
+    highest of the batches that arrived, and what the last answer to a request says. Lag is `head - position`.
+    `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
     """
 
     class State(models.TextChoices):
@@ -37,6 +38,7 @@ class Cursor(Place):
     state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
     requested_at = models.DateTimeField(null=True)
     requested_from = models.BigIntegerField(null=True)
+    question = models.BigIntegerField(null=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

@@ -20,6 +20,15 @@ BATCH_LENGTH = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a batch answers: the subscription that asked, the position it asked from, and the request's number."""
+
+    to: str
+    asked: int
+    question: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
     """A batch on its way: where to, its bytes, and what settling it needs."""
 
@@ -30,29 +39,27 @@ class Outgoing:
     last_id: UUID | None
 
     @classmethod
-    def announcement(
-        cls, module: str, stream: Stream, *, to: str | None = None, asked: int | None = None
-    ) -> "Outgoing":
+    def announcement(cls, module: str, stream: Stream, *, answer: Answer | None = None) -> "Outgoing":
         """An empty batch after the last position sent."""
-        header = _header(module, stream, first=stream.sent + 1, before=stream.sent_id, to=to, asked=asked)
+        header = _header(module, stream, first=stream.sent + 1, before=stream.sent_id, answer=answer)
         return _outgoing(stream, header, [], stream.sent, stream.sent_id)
 
 
-def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, to: str, asked: int) -> Outgoing | None:
+def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, answer: Answer) -> Outgoing | None:
     """The messages of the stream after that position that were sent, as many as a batch takes: a part of an answer.
 
     None when the very next one is not there: somebody has deleted rows. To send what follows in its place would make
     every later message another one than its position says.
     """
     rows = _read(module, [(stream, after, stream.sent)])[stream.pk]
-    return _whole(module, stream, rows, after=after, before=before, to=to, asked=asked)
+    return _whole(module, stream, rows, after=after, before=before, answer=answer)
 
 
 def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
     """The next batch of each of these streams, which all have messages to send; none of one with a hole there."""
     rows = _read(module, [(stream, stream.sent, stream.head) for stream in streams])
     batches = (
-        _whole(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id, to=None, asked=None)
+        _whole(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id)
         for stream in streams
     )
     return [batch for batch in batches if batch]
@@ -92,8 +99,7 @@ def _whole(
     *,
     after: int,
     before: UUID | None,
-    to: str | None,
-    asked: int | None,
+    answer: Answer | None = None,
 ) -> Outgoing | None:
     whole: list[_Row] = []
     size = 0
@@ -105,15 +111,13 @@ def _whole(
     if not whole:
         log.error("outbox has a hole", module=module, stream=str(stream), position=after + 1)
         return None
-    header = _header(module, stream, first=after + 1, before=before, to=to, asked=asked)
+    header = _header(module, stream, first=after + 1, before=before, answer=answer)
     # SQLite gives an id as its digits.
     last_id = UUID(str(whole[-1][1]))
     return _outgoing(stream, header, [body for _, _, body in whole], after + len(whole), last_id)
 
 
-def _header(
-    module: str, stream: Stream, *, first: int, before: UUID | None, to: str | None, asked: int | None
-) -> Batch:
+def _header(module: str, stream: Stream, *, first: int, before: UUID | None, answer: Answer | None) -> Batch:
     return Batch(
         source=module,
         audience=stream.audience,
@@ -123,8 +127,9 @@ def _header(
         before=before,
         head=stream.head,
         floor=stream.floor,
-        to=to,
-        asked=asked,
+        to=answer and answer.to,
+        asked=answer and answer.asked,
+        question=answer and answer.question,
     )
 
 

@@ -1,9 +1,11 @@
 """The outbox and its streams. Every module's schema has these tables; always say which: `.using("orders")`."""
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.db.models import Q
 
-from pangaea.messages import KEY_LENGTH
+from pangaea.messages import KEY_LENGTH, PARTITIONS
 
 
 class OutboxMessage(models.Model):
@@ -66,11 +68,26 @@ class Stream(models.Model):
     def __str__(self) -> str:
         return f"{self.audience}.{self.partition}"
 
+    @classmethod
+    def provide(cls, module: str, audiences: Iterable[str]) -> None:
+        """Create the streams of these audiences that the module does not have. The relay announces them from then on."""
+        known = set(cls.objects.using(module).values_list("audience", flat=True).distinct())
+        if missing := set(audiences) - known:
+            cls.objects.using(module).bulk_create(
+                [
+                    cls(audience=audience, partition=partition, partitions=PARTITIONS)
+                    for audience in sorted(missing)
+                    for partition in range(PARTITIONS)
+                ],
+                ignore_conflicts=True,
+            )
+
 
 class CatchUpRequest(models.Model):
     """A subscription that asked for everything after `position` of a stream; served batch by batch, then deleted.
 
-    `asked` and `asked_id` are the cursor as it asked, `position` is how far it has been served.
+    `asked` and `asked_id` are the cursor at the request, `question` is the request's number, None from a subscriber that
+    numbers none; `position` is how far it has been served.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -79,6 +96,7 @@ class CatchUpRequest(models.Model):
     partition = models.SmallIntegerField()
     asked = models.BigIntegerField()
     asked_id = models.UUIDField(null=True)
+    question = models.BigIntegerField(null=True)
     position = models.BigIntegerField()
     created_at = models.DateTimeField(auto_now_add=True)
 

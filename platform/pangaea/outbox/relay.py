@@ -140,21 +140,12 @@ class Relay:
         connection = connections[self.module]
         found = engines.of(self.module).rows(connection, UNPLACED, limit)
         rows = [(row, audience, partition_of(key)) for row, audience, key in found]
-        self._provide_streams({EVERYBODY}.union(audience for _, audience, _ in rows))
+        audiences = {EVERYBODY}.union(audience for _, audience, _ in rows)
+        if not audiences <= self._audiences:
+            Stream.provide(self.module, audiences)
         if rows:
             engines.of(self.module).place(connection, rows)
         return len(rows) == limit
-
-    def _provide_streams(self, audiences: set[str]) -> None:
-        if missing := audiences - self._audiences:
-            Stream.objects.using(self.module).bulk_create(
-                [
-                    Stream(audience=audience, partition=partition, partitions=PARTITIONS)
-                    for audience in sorted(missing)
-                    for partition in range(PARTITIONS)
-                ],
-                ignore_conflicts=True,
-            )
 
     def send(self) -> bool:
         """Answer requests, send what is new, announce what is idle; then settle. True when some is left to send."""

@@ -12,10 +12,11 @@ import msgspec
 import structlog
 from django.conf import settings
 from django.db import connections, transaction
+from django.db.models import QuerySet
 
 from pangaea import engines
 from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp, module_of
-from pangaea.outbox.batches import Outgoing, read_batch
+from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 
 log = structlog.get_logger()
@@ -47,7 +48,11 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
 
 
 def ask(module: str, request: CatchUp) -> None:
-    """Note a request in the module's schema; a newer one of the same subscription and stream replaces the older."""
+    """Note a request in the module's schema; a newer one of the same subscription and stream replaces the older.
+
+    A stream that the module does not have is created: an answer that it is empty shows the asker that this outbox is
+    not the one that it has read.
+    """
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
     with transaction.atomic(using=module):
@@ -55,8 +60,14 @@ def ask(module: str, request: CatchUp) -> None:
             subscription=request.subscription,
             audience=request.audience,
             partition=request.partition,
-            defaults={"asked": request.position, "asked_id": request.message_id, "position": request.position},
+            defaults={
+                "asked": request.position,
+                "asked_id": request.message_id,
+                "question": request.question,
+                "position": request.position,
+            },
         )
+        Stream.provide(module, [request.audience])
         engines.of(module).ring(connections[module])
 
 
@@ -80,12 +91,15 @@ class Answers:
         self.finished = [each for each in self.finished if (each.audience, each.partition) not in refused]
 
     def settle(self) -> None:
-        """Move the requests forward. One that was asked anew meanwhile stays as it was asked."""
-        table = CatchUpRequest.objects.using(self.module)
+        """Move the requests forward. One that was replaced meanwhile by a newer one stays as it is."""
         for request, position in self.served:
-            table.filter(pk=request.pk, asked=request.asked, position=request.position).update(position=position)
+            self._unchanged(request).update(position=position)
         for request in self.finished:
-            table.filter(pk=request.pk, asked=request.asked, position=request.position).delete()
+            self._unchanged(request).delete()
+
+    def _unchanged(self, request: CatchUpRequest) -> "QuerySet[CatchUpRequest]":
+        same = {"asked": request.asked, "question": request.question, "position": request.position}
+        return CatchUpRequest.objects.using(self.module).filter(pk=request.pk, **same)
 
 
 def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[Stream]) -> Answers:
@@ -96,23 +110,22 @@ def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[S
     share = 1 if busy else max(1, BATCHES_WHEN_IDLE // max(1, len(requests)))
     for request in requests:
         stream = by_place.get((request.audience, request.partition))
-        if stream is None:  # asked of a producer that has said nothing yet: nothing was missed
-            result.finished.append(request)
+        if stream is None:  # it was created after the streams were read: the next pass has it
             continue
         _answer(result, request, stream, share)
     return result
 
 
 def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int) -> None:
-    to, asked = request.subscription, request.asked
+    answer = Answer(to=request.subscription, asked=request.asked, question=request.question)
     if request.position >= stream.sent or request.position < stream.floor:
         # At or ahead of what was sent, or behind what is kept: the header of an announcement tells the asker which.
-        result.batches.append(Outgoing.announcement(result.module, stream, to=to, asked=asked))
+        result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
         result.finished.append(request)
         return
     position, before = request.position, _id_at(result.module, stream, request.position)
     for _ in range(share):
-        batch = read_batch(result.module, stream, after=position, before=before, to=to, asked=asked)
+        batch = read_batch(result.module, stream, after=position, before=before, answer=answer)
         if batch is None:
             result.finished.append(request)
             return
@@ -124,7 +137,7 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
         if position - request.asked >= _window():
             # The asker sees the gap that is left, and asks for more when it has come here: else a long answer would
             # fill its queue, which drops what it cannot hold.
-            result.batches.append(Outgoing.announcement(result.module, stream, to=to, asked=asked))
+            result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
             result.finished.append(request)
             return
     result.served.append((request, position))

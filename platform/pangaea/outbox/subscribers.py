@@ -5,7 +5,7 @@ import structlog
 from django.utils import timezone
 
 from pangaea.messages import EVERYBODY, Report, module_of
-from pangaea.outbox.models import Subscriber
+from pangaea.outbox.models import Stream, Subscriber
 
 log = structlog.get_logger()
 
@@ -31,7 +31,12 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
 
 
 def note(module: str, report: Report) -> None:
-    """Write the report down in the module's schema. A position may be lower than the last: projections are rebuilt."""
+    """Write the report down in the module's schema. A position may be lower than the last: projections are rebuilt.
+
+    A stream that the module does not have is created, and announced from then on: who has read it finds out that this
+    outbox was emptied.
+    """
+    Stream.provide(module, {audience for audience, _, _ in report.cursors})
     moment = timezone.now()
     Subscriber.objects.using(module).bulk_create(
         [
