@@ -13,11 +13,12 @@ from pytest_django import Settings
 
 from pangaea import bus, modules, outbox
 from pangaea.errors import Misuse
-from pangaea.inbox import consume
+from pangaea.inbox import catch_up as catching_up
+from pangaea.inbox import consume, reports
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.subscriptions import Reaction
 from pangaea.messages import PARTITIONS, CatchUp, Command, Event, Received
-from pangaea.outbox import replay
+from pangaea.outbox import replay, subscribers
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.outbox.publish import projecting
@@ -249,6 +250,37 @@ class TestASender:
         wire.pump()
         assert done == []
         assert "web_bff" in DeadLetter.objects.using(RECEIVER).get().error
+
+
+class TestASenderWhoseOutboxWasEmptied:
+    @pytest.fixture
+    def emptied(self, wire: Wire, settings: Settings) -> Cursor:
+        """The receiver's cursor on two commands, of which the sender has nothing any more."""
+        ask(1, 2)
+        wire.pump()
+        OutboxMessage.objects.using(SENDER).all().delete()
+        Stream.objects.using(SENDER).all().delete()
+        settings.PANGAEA = replace(settings.PANGAEA, announce_first=timedelta(microseconds=1))
+        wire.relay = Relay(SENDER, wire.batches.extend)
+        wire.pump()
+        return Cursor.objects.using(RECEIVER).get(audience=RECEIVER)
+
+    def test_is_noticed_after_a_report_although_it_has_sent_no_command(self, wire: Wire, emptied: Cursor) -> None:
+        for report in reports.of(RECEIVER):
+            subscribers.receive(report.source, msgspec.json.encode(report), sender=RECEIVER)
+        wire.pump()
+        wire.pump()
+        emptied.refresh_from_db()
+        assert (emptied.position, emptied.head, emptied.state) == (2, 0, Cursor.State.DIVERGED)
+
+    def test_is_noticed_after_a_request(self, wire: Wire, emptied: Cursor) -> None:
+        request = catching_up.request(emptied)
+        assert request
+        emptied.save()
+        replay.receive(SENDER, msgspec.json.encode(request), sender=RECEIVER)
+        wire.pump()
+        emptied.refresh_from_db()
+        assert (emptied.position, emptied.head, emptied.state) == (2, 0, Cursor.State.DIVERGED)
 
 
 class Deactivated(Event, frozen=True, kw_only=True):

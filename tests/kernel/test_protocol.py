@@ -4,7 +4,7 @@ The schedules are those of the design's model, run against the real code. Each r
 and then a schedule must show the broken promise.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -163,7 +163,6 @@ def without_park_behind(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_chain(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = cursors.judge
 
-
     def trusting(position: int, _: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
         return judge(position, None, batch, ids, **facts | {"decides": False})
 
@@ -314,7 +313,8 @@ MUTANTS = {
 }
 
 
-def end_of(world: World) -> None:
+def end_of(world: World, *, after: Callable[[World], None]) -> None:
+    after(world)
     world.heal()
     world.verify()
 
@@ -322,9 +322,7 @@ def end_of(world: World) -> None:
 @pytest.mark.parametrize("rule_", MUTANTS)
 class TestRule:
     def test_holds_where_it_is_needed(self, crew: Writers, rule_: str) -> None:
-        world = World(crew)
-        MUTANTS[rule_][1](world)
-        end_of(world)
+        end_of(World(crew), after=MUTANTS[rule_][1])
 
     def test_is_missed_when_it_is_gone(self, crew: Writers, rule_: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if rule_ == "key-lock" and not crew.hold_transactions:
@@ -332,8 +330,7 @@ class TestRule:
         MUTANTS[rule_][0](monkeypatch)
         world = World(crew)
         with pytest.raises(Violation):
-            MUTANTS[rule_][1](world)
-            end_of(world)
+            end_of(world, after=MUTANTS[rule_][1])
 
     @pytest.mark.full
     def test_is_missed_by_a_search(self, crew: Writers, rule_: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,6 @@ class TestDivergence:
         slow.pump()
         assert cursor().state == Cursor.State.ACTIVE
 
-
     def test_is_not_claimed_by_a_late_batch_of_a_former_history(self, wire: Wire, ledger: Ledger) -> None:
         say(A, 1)
         wire.relay.step()

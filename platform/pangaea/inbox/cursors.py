@@ -18,7 +18,13 @@ class Verdict(Enum):
 
 
 def judge(
-    position: int, message_id: UUID | None, batch: Batch, ids: list[UUID | None], *, head: int = 0, decides: bool = False
+    position: int,
+    message_id: UUID | None,
+    batch: Batch,
+    ids: list[UUID | None],
+    *,
+    head: int,
+    decides: bool,
 ) -> Verdict:
     """Compare a batch with a cursor. `ids` are the ids of its messages, None where one is unreadable.
 

@@ -58,10 +58,7 @@ def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, 
 def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
     """The next batch of each of these streams, which all have messages to send; none of one with a hole there."""
     rows = _read(module, [(stream, stream.sent, stream.head) for stream in streams])
-    batches = (
-        _whole(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id)
-        for stream in streams
-    )
+    batches = (_whole(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id) for stream in streams)
     return [batch for batch in batches if batch]
 
 
@@ -127,9 +124,9 @@ def _header(module: str, stream: Stream, *, first: int, before: UUID | None, ans
         before=before,
         head=stream.head,
         floor=stream.floor,
-        to=answer and answer.to,
-        asked=answer and answer.asked,
-        question=answer and answer.question,
+        to=answer.to if answer else None,
+        asked=answer.asked if answer else None,
+        question=answer.question if answer else None,
     )
 
 

@@ -68,14 +68,15 @@ class Stream(models.Model):
     def __str__(self) -> str:
         return f"{self.audience}.{self.partition}"
 
-    @classmethod
-    def provide(cls, module: str, audiences: Iterable[str]) -> None:
-        """Create the streams of these audiences that the module does not have. The relay announces them from then on."""
-        known = set(cls.objects.using(module).values_list("audience", flat=True).distinct())
+    @staticmethod
+    def provide(module: str, audiences: Iterable[str]) -> None:
+        """Create the streams of these audiences that the module does not have. From then on they are announced."""
+        streams = Stream.objects.using(module)
+        known = set(streams.values_list("audience", flat=True).distinct())
         if missing := set(audiences) - known:
-            cls.objects.using(module).bulk_create(
+            streams.bulk_create(
                 [
-                    cls(audience=audience, partition=partition, partitions=PARTITIONS)
+                    Stream(audience=audience, partition=partition, partitions=PARTITIONS)
                     for audience in sorted(missing)
                     for partition in range(PARTITIONS)
                 ],
@@ -86,8 +87,8 @@ class Stream(models.Model):
 class CatchUpRequest(models.Model):
     """A subscription that asked for everything after `position` of a stream; served batch by batch, then deleted.
 
-    `asked` and `asked_id` are the cursor at the request, `question` is the request's number, None from a subscriber that
-    numbers none; `position` is how far it has been served.
+    `asked` and `asked_id` are the cursor at the request, `question` is the request's number, None from a subscriber
+    that numbers none; `position` is how far it has been served.
     """
 
     id = models.BigAutoField(primary_key=True)
