@@ -2,6 +2,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -174,7 +175,7 @@ class TestATransaction:
         with connections[ALIAS].cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 10")
         # Another process has the file: our queue knows nothing of it.
-        with sqlite3.connect(file) as elsewhere:
+        with closing(sqlite3.connect(file)) as elsewhere:
             elsewhere.execute("BEGIN IMMEDIATE")
             with pytest.raises(OperationalError, match="locked"), transaction.atomic(using=ALIAS):
                 write("me")
