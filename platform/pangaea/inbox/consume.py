@@ -256,8 +256,7 @@ def _judge(cursor: Cursor, batch: Batch, places: list[Place]) -> Verdict:
 
 
 def _advance(cursor: Cursor, place: Place) -> None:
-    cursor.position = place.position
-    cursor.message_id = place.id
+    cursor.advance(place.position, place.id)
     catch_up.progressed(cursor)
 
 

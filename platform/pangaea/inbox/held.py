@@ -16,7 +16,8 @@ SELECT DISTINCT key FROM pangaea_dead_letter
 WHERE subscription = %s AND source = %s AND audience = %s AND partition = %s AND key
 """
 _MOVE = """
-UPDATE pangaea_cursor SET position = %s, message_id = %s, head = %s, updated_at = CURRENT_TIMESTAMP WHERE id = %s
+UPDATE pangaea_cursor
+SET position = %s, message_id = %s, head = %s, waiting_since = %s, updated_at = CURRENT_TIMESTAMP WHERE id = %s
 """
 
 
@@ -44,10 +45,12 @@ def lock(subscription: Subscription, batch: Batch, keys: set[str]) -> tuple[Curs
 
 
 def move(cursor: Cursor) -> None:
-    """Write position, id and head."""
+    """Write position, id and head, and since when messages wait."""
     connection = connections[str(cursor._state.db)]
+    cursor.note_waiting()
     message_id = cursor.message_id.hex if cursor.message_id else None
-    engines.of(connection.alias).rows(connection, _MOVE, cursor.position, message_id, cursor.head, cursor.pk)
+    since = connection.ops.adapt_datetimefield_value(cursor.waiting_since)
+    engines.of(connection.alias).rows(connection, _MOVE, cursor.position, message_id, cursor.head, since, cursor.pk)
 
 
 def _find(subscription: Subscription, batch: Batch, select: str) -> Cursor | None:

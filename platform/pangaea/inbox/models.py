@@ -1,7 +1,11 @@
 """Cursors and dead letters. Every module's schema has these tables; always say which: `.using("web_bff")`."""
 
+from typing import Any
+from uuid import UUID
+
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from pangaea.messages import KEY_LENGTH
 
@@ -24,6 +28,7 @@ class Cursor(Place):
     `message_id` is the id of the message at `position`. `head` is the stream's last position as far as it is known: the
     highest of the batches that arrived, and what the last answer to a request says. Lag is `head - position`.
     `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
+    `waiting_since` is the moment since which messages wait and none was taken; None while none waits.
     """
 
     class State(models.TextChoices):
@@ -39,6 +44,7 @@ class Cursor(Place):
     requested_at = models.DateTimeField(null=True)
     requested_from = models.BigIntegerField(null=True)
     question = models.BigIntegerField(null=True)
+    waiting_since = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -52,6 +58,20 @@ class Cursor(Place):
 
     def __str__(self) -> str:
         return f"{self.subscription} on {self.source}.{self.audience}.{self.partition} at {self.position}"
+
+    # Mutators
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.note_waiting()
+        super().save(*args, **kwargs)
+
+    def advance(self, position: int, message_id: UUID | None) -> None:
+        """Move on to a message that was taken; saved by the caller."""
+        self.position, self.message_id, self.waiting_since = position, message_id, None
+
+    def note_waiting(self) -> None:
+        """Begin or end the time that messages wait, before the row is written."""
+        self.waiting_since = (self.waiting_since or timezone.now()) if self.position < self.head else None
 
 
 class DeadLetter(Place):

@@ -187,7 +187,8 @@ class Replay:
         rows.replace(self._projection, meeting.prefix)
         for stream, cursor in meeting.serving.items():
             fresh = meeting.fresh[stream]
-            cursor.position, cursor.message_id, cursor.head = fresh.position, fresh.message_id, fresh.head
+            cursor.advance(fresh.position, fresh.message_id)
+            cursor.head = fresh.head
             cursor.state = Cursor.State.ACTIVE
             catch_up.answered(cursor)
             cursor.save()

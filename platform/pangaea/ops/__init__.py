@@ -4,6 +4,8 @@
     permissions  what operators may do with the models of every module
     admin        ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
     streams      what every module's streams and cursors say
+    transactions transactions that are open for long in the modules' databases
+    concerns     what waits for a person: one list for the admin and for `manage.py streams --check`
     tables       the same, as the page shows it
     navigation   the sidebar and the first page, derived from what is installed
 

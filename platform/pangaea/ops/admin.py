@@ -24,7 +24,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 
 from pangaea import modules
 from pangaea.errors import DomainError
-from pangaea.ops import streams, tables
+from pangaea.ops import concerns, streams, tables
 from pangaea.ops.models import Operator
 from pangaea.outbox.models import Stream
 
@@ -121,17 +121,19 @@ class StreamAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        statuses = [streams.read(module) for module in modules.installed()]
+        statuses = streams.read_all(modules.installed())
         context = {
             **self.admin_site.each_context(request),
             **(extra_context or {}),
             "title": "Streams",
+            "concerns": concerns.of(statuses),
             "modules": [
                 {
                     "status": status,
                     "streams": tables.of_streams(status),
                     "subscriptions": tables.of_subscriptions(status),
                     "subscribers": tables.of_subscribers(status),
+                    "queues": tables.of_queues(status),
                 }
                 for status in statuses
             ],

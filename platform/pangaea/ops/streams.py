@@ -1,19 +1,25 @@
-"""What a module's tables say about its streams, its subscriptions and who listens to it, read with five queries.
+"""The state of a module's streams and subscriptions, and of who subscribes to it, read with five queries.
 
 They are no snapshot: the relay and the workers go on while the page reads. Each row is consistent in itself.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from itertools import groupby
+from typing import Any
 
+import psycopg
 from django.db import DatabaseError
 from django.db.models import Count, Min, OuterRef, Q, Subquery
-from django.utils import timezone
+from kombu.exceptions import OperationalError
 
+from pangaea import broker_queues, bus
+from pangaea.broker_queues import QueueStatus
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.modules import ModuleConfig
+from pangaea.ops import transactions
+from pangaea.ops.transactions import OldTransaction
 from pangaea.outbox.models import OutboxMessage, Stream, Subscriber
 
 
@@ -50,11 +56,16 @@ class CursorStatus:
     position: int
     head: int
     parked: int
-    """Messages set aside, of which `dead` are tried no more."""
+    """Messages set aside, of which `dead` are retried no more."""
     dead: int
+    oldest_retried: datetime | None
+    """When the first of those was set aside that are retried."""
+    waiting_since: datetime | None
+    """Since when messages wait and none was taken; None when none waits."""
     state: Cursor.State
     asked: bool
     """Whether a request for missed messages is outstanding."""
+    updated_at: datetime
 
     @property
     def lag(self) -> int:
@@ -64,10 +75,11 @@ class CursorStatus:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionStatus:
-    """A subscription with its cursors, one a stream, ordered."""
+    """A subscription with its cursors, one per stream, ordered. `declared`: a module of this process declares it."""
 
     name: str
     cursors: list[CursorStatus]
+    declared: bool = True
 
     @property
     def lag(self) -> int:
@@ -80,6 +92,11 @@ class SubscriptionStatus:
     @property
     def dead(self) -> int:
         return sum(cursor.dead for cursor in self.cursors)
+
+    @property
+    def oldest_retried(self) -> datetime | None:
+        """When the first of its messages was set aside that are retried."""
+        return min((each.oldest_retried for each in self.cursors if each.oldest_retried), default=None)
 
     @property
     def states(self) -> list[Cursor.State]:
@@ -110,6 +127,11 @@ class ModuleStatus:
     subscriptions: list[SubscriptionStatus] = field(default_factory=list)
     subscribers: list[SubscriberStatus] = field(default_factory=list)
     unreadable: str = ""
+    queues: list[QueueStatus] = field(default_factory=list)
+    broker_failure: str = ""
+    """Why nothing is known of the queues."""
+    old_transactions: list[OldTransaction] = field(default_factory=list)
+    """Older than CHECK_TRANSACTION_AT_MOST, in its database; where modules share that, in the status of the first."""
 
     @property
     def backlog(self) -> int:
@@ -130,8 +152,69 @@ class ModuleStatus:
         return sum(subscription.parked for subscription in self.subscriptions)
 
 
+def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
+    """The status of each, with what the broker and the database servers say.
+
+    Where the producer is among them, a cursor's head is the producer's: a subscriber knows only of what it took.
+    """
+    statuses = [read(module) for module in modules]
+    sent = {
+        (status.label, stream.audience, stream.partition): stream.sent
+        for status in statuses
+        for stream in status.streams
+    }
+    queues, failure = _queues([module.label for module in modules])
+    old = _old_transactions([status.label for status in statuses if not status.unreadable])
+    found = []
+    for status in statuses:
+        subscriptions = [
+            replace(each, cursors=[_up_to_date(cursor, sent) for cursor in each.cursors])
+            for each in status.subscriptions
+        ]
+        own = [queue for queue in queues if queue.module == status.label]
+        found.append(
+            replace(
+                status,
+                subscriptions=subscriptions,
+                queues=own,
+                broker_failure=failure,
+                old_transactions=old.get(status.label, []),
+            )
+        )
+    return found
+
+
+def _up_to_date(cursor: CursorStatus, sent: dict[tuple[str, str, int], int]) -> CursorStatus:
+    head = sent.get((cursor.source, cursor.audience, cursor.partition), 0)
+    if head <= cursor.head:
+        return cursor
+    since = cursor.waiting_since
+    if since is None and head > cursor.position:
+        # The subscriber has written down nothing of what waits: its handler hangs, or its worker is not there.
+        following = OutboxMessage.objects.using(cursor.source).filter(
+            audience=cursor.audience, partition=cursor.partition, position=cursor.position + 1
+        )
+        since = max([cursor.updated_at, *following.values_list("created_at", flat=True)])
+    return replace(cursor, head=head, waiting_since=since)
+
+
+def _queues(labels: Sequence[str]) -> tuple[list[QueueStatus], str]:
+    try:
+        return broker_queues.read(bus.app(), labels), ""
+    except (OperationalError, OSError) as error:
+        return [], str(error) or type(error).__name__
+
+
+def _old_transactions(labels: Sequence[str]) -> dict[str, list[OldTransaction]]:
+    try:
+        return transactions.older_than_allowed(labels)
+    except psycopg.OperationalError:
+        # It has just been read: whoever looks again sees that it is away.
+        return {}
+
+
 def read(module: ModuleConfig) -> ModuleStatus:
-    """What the module's tables say. A database that does not answer is a status too, so that the others still show."""
+    """The state of the module's tables. A database that does not answer is a status too: the others still show."""
     title = str(module.verbose_name)
     try:
         streams = _streams(module.label)
@@ -147,23 +230,6 @@ def read(module: ModuleConfig) -> ModuleStatus:
         )
     except DatabaseError as error:
         return ModuleStatus(label=module.label, title=title, unreadable=str(error).strip())
-
-
-def problems(status: ModuleStatus, *, max_lag: int, max_age: timedelta) -> list[str]:
-    """What an operator has to look after: what cannot be read, has stopped, or is further behind than the limits."""
-    if status.unreadable:
-        return [f"{status.label} cannot be read: {status.unreadable}"]
-    found = []
-    if status.oldest_unsent is not None and (age := timezone.now() - status.oldest_unsent) > max_age:
-        found.append(
-            f"{status.label} has not sent what it said {age.total_seconds():.0f} s ago ({status.backlog} wait)"
-        )
-    for subscription in status.subscriptions:
-        stopped = [state for state in subscription.states if state != Cursor.State.ACTIVE]
-        found += [f"{subscription.name} is {state.label}" for state in stopped]
-        if subscription.lag > max_lag:
-            found.append(f"{subscription.name} is {subscription.lag} messages behind")
-    return found
 
 
 def _streams(alias: str) -> list[StreamStatus]:
@@ -206,32 +272,35 @@ def _subscribers(alias: str, streams: Iterable[StreamStatus]) -> list[Subscriber
 
 def _subscriptions(module: ModuleConfig) -> list[SubscriptionStatus]:
     place = ("subscription", "source", "audience", "partition")
-    counts = {"aside": Count("id"), "dead": Count("id", filter=Q(state=DeadLetter.State.DEAD))}
-    letters = DeadLetter.objects.using(module.label).values_list(*place).annotate(**counts).order_by()
-    parked = {tuple(row[:4]): (row[4], row[5]) for row in letters}
-    cursors = Cursor.objects.using(module.label).order_by(*place)
-    found: dict[str, list[CursorStatus]] = {name: [] for name in _declared(module)}
-    for cursor in cursors:
-        found.setdefault(cursor.subscription, []).append(_status(cursor, parked=parked))
-    return [SubscriptionStatus(name=name, cursors=found[name]) for name in sorted(found)]
+    states = DeadLetter.State
+    counts = {
+        "aside": Count("id"),
+        "dead": Count("id", filter=Q(state=states.DEAD)),
+        "oldest_retried": Min("parked_at", filter=Q(state=states.RETRYING)),
+    }
+    letters = DeadLetter.objects.using(module.label).values(*place).annotate(**counts).order_by()
+    parked = {tuple(row[name] for name in place): row for row in letters}
+    declared = {subscription.name for subscription in module.load_subscriptions()}
+    # One that has received nothing yet has no cursor, and still belongs in the picture.
+    found: dict[str, list[CursorStatus]] = {name: [] for name in declared}
+    for cursor in Cursor.objects.using(module.label).order_by(*place):
+        aside = parked.get(tuple(getattr(cursor, name) for name in place), {})
+        found.setdefault(cursor.subscription, []).append(_status(cursor, aside))
+    return [SubscriptionStatus(name, found[name], declared=name in declared) for name in sorted(found)]
 
 
-def _declared(module: ModuleConfig) -> Iterable[str]:
-    """A subscription that has heard nothing yet has no cursor, and still belongs in the picture."""
-    return [subscription.name for subscription in module.load_subscriptions()]
-
-
-def _status(cursor: Cursor, *, parked: Mapping[tuple[object, ...], tuple[int, int]]) -> CursorStatus:
-    place = (cursor.subscription, cursor.source, cursor.audience, cursor.partition)
-    aside, dead = parked.get(place, (0, 0))
+def _status(cursor: Cursor, parked: dict[str, Any]) -> CursorStatus:
     return CursorStatus(
         source=cursor.source,
         audience=cursor.audience,
         partition=cursor.partition,
         position=cursor.position,
         head=cursor.head,
-        parked=aside,
-        dead=dead,
+        parked=parked.get("aside", 0),
+        dead=parked.get("dead", 0),
+        oldest_retried=parked.get("oldest_retried"),
+        waiting_since=cursor.waiting_since,
         state=Cursor.State(cursor.state),
         asked=cursor.requested_at is not None,
+        updated_at=cursor.updated_at,
     )

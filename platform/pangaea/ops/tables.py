@@ -48,6 +48,21 @@ def of_subscribers(status: ModuleStatus) -> Table:
     }
 
 
+def of_queues(status: ModuleStatus) -> Table:
+    """A line for each queue of the module."""
+    return {
+        "headers": ["Queue", "Batches", "Consumers"],
+        "rows": [
+            [
+                queue.name,
+                queue.batches if queue.exists else "is missing",
+                "not known" if queue.consumers is None else queue.consumers,
+            ]
+            for queue in status.queues
+        ],
+    }
+
+
 def _since(moment: datetime | None) -> str:
     return f"{timesince(moment)} ago" if moment else ""
 

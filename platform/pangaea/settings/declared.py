@@ -251,6 +251,27 @@ class Declared:
         "ends then is dead at once. Fewer would suspect messages that were only there when something else struck.",
     )
 
+    check_lag_at_most: int = setting(
+        10_000, "Messages that a subscription may be behind before `manage.py streams --check` and the admin name it."
+    )
+    check_unsent_at_most: timedelta = setting(
+        timedelta(seconds=60), "How long a message may wait to be sent before the check names its module."
+    )
+    check_still_at_most: timedelta = setting(
+        timedelta(seconds=60),
+        "How long a subscription may take nothing from a stream, while messages wait there, before the check names it.",
+    )
+    check_retried_at_most: timedelta = setting(
+        timedelta(minutes=10),
+        "How long a parked message may be retried before the check names it: longer than the outages that retries are "
+        "for, short enough to look before it is dead.",
+    )
+    check_transaction_at_most: timedelta = setting(
+        timedelta(minutes=5),
+        "How old a transaction of any session in a module's database may be before the check names it: while it is "
+        "open, every pass of relay and worker steps over what it could still see.",
+    )
+
     @classmethod
     def read(cls, environ: Mapping[str, str], *, required: tuple[str, ...] = (), **defaults: Any) -> "Declared":
         """The configuration in `environ`; `defaults` go before the fields' own.

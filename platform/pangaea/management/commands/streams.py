@@ -8,11 +8,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from pangaea import modules, processes
-from pangaea.ops import streams
+from pangaea.broker_queues import QueueStatus
+from pangaea.ops import concerns, streams
 from pangaea.ops.streams import ModuleStatus
 
 SAYS = ("says to", "head", "sent", "floor", "kept", "waiting", "oldest unsent")
 HEARS = ("hears", "cursor", "lag", "parked", "dead", "state")
+QUEUES = ("reads the queue", "batches", "consumers")
 LISTENERS = ("is heard by", "lag", "last report")
 
 
@@ -25,9 +27,11 @@ class Command(BaseCommand):
         """Which modules, in which form, and the limits."""
         parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
         parser.add_argument("--json", action="store_true", help="everything, as JSON")
-        parser.add_argument("--check", action="store_true", help="exit 1 if something has stopped or is far behind")
-        parser.add_argument("--max-lag", type=int, default=10_000, help="messages that a subscription may be behind")
-        parser.add_argument("--max-age", type=float, default=60, help="seconds that a message may wait to be sent")
+        parser.add_argument("--check", action="store_true", help="exit 1 if anything waits for a person, and name it")
+        parser.add_argument("--max-lag", type=int, help="messages that a subscription may be behind: CHECK_LAG_AT_MOST")
+        parser.add_argument(
+            "--max-age", type=float, help="seconds that a message may wait to be sent: CHECK_UNSENT_AT_MOST"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Read and print."""
@@ -35,16 +39,16 @@ class Command(BaseCommand):
             labels = processes.known(options["module"])
         except LookupError as error:
             raise CommandError(str(error)) from error
-        statuses = [streams.read(modules.named(label)) for label in labels]
+        statuses = streams.read_all([modules.named(label) for label in labels])
         if options["json"]:
             self.stdout.write(json.dumps([_as_dict(status) for status in statuses], default=str, indent=2))
         else:
             for status in statuses:
                 self._print(status)
-        limits = {"max_lag": options["max_lag"], "max_age": timedelta(seconds=options["max_age"])}
-        found = [problem for status in statuses for problem in streams.problems(status, **limits)]
-        if options["check"] and found:
-            raise CommandError("\n".join(found))
+        if options["check"]:
+            max_age = None if options["max_age"] is None else timedelta(seconds=options["max_age"])
+            if found := concerns.of(statuses, max_lag=options["max_lag"], max_age=max_age):
+                raise CommandError("\n".join(found))
 
     def _print(self, status: ModuleStatus) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(status.label))
@@ -54,6 +58,7 @@ class Command(BaseCommand):
         self._table(SAYS, _said(status))
         self._table(HEARS, _heard(status))
         self._table(LISTENERS, [[each.name, each.lag, _age(each.reported_at)] for each in status.subscribers])
+        self._table(QUEUES, [_queue(each) for each in status.queues])
 
     def _table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         if not rows:
@@ -112,6 +117,11 @@ def _heard(status: ModuleStatus) -> list[list[object]]:
         ]
         for each in status.subscriptions
     ]
+
+
+def _queue(queue: QueueStatus) -> list[object]:
+    consumers = "not known" if queue.consumers is None else queue.consumers
+    return [queue.name, queue.batches if queue.exists else "is missing", consumers]
 
 
 def _age(moment: datetime | None) -> str:

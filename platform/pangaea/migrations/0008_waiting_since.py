@@ -1,0 +1,8 @@
+"""A cursor knows since when messages wait for it, so that a subscription that takes none can be named."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("pangaea", "0007_numbered_requests")]
+    operations = [migrations.AddField("cursor", "waiting_since", models.DateTimeField(null=True))]
