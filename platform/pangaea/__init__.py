@@ -20,6 +20,8 @@ Internal, for the processes that carry the messages:
     settings     the profiles, and every environment variable with its default and why
     databases    URL -> alias, schema, role; the router
     engines      what differs between PostgreSQL and SQLite
+    sessions, relay_sessions   PostgreSQL sessions of one's own; the relay's lead, and what wakes it
+    notifier     wakes relays after a commit
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     broker_management   RabbitMQ's management API, for its administrator
     bus          the Celery app: exchange, queues, bindings, delivery

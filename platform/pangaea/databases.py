@@ -122,6 +122,12 @@ def unprovisioned(wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
     return lacking
 
 
+def direct_address(alias: str) -> tuple[str, ...]:
+    """Which database `connect_directly` reaches, and as whom."""
+    entry = connections[alias].settings_dict
+    return tuple(str(entry[name]) for name in ("HOST", "PORT", "NAME", "USER"))
+
+
 def connect_directly(
     alias: str, *, as_role: bool = True, autocommit: bool = True, parameters: Mapping[str, int] | None = None
 ) -> "psycopg.Connection[Any]":

@@ -1,19 +1,16 @@
 """Everything in which PostgreSQL and SQLite differ for the streams, in one place.
 
-PostgreSQL: many writers, so keys are locked by advisory locks, the relay is woken by NOTIFY (a statement trigger on the
-outbox) and one relay of several leads by holding a session lock. SQLite: one writer and one process, so none of that is
-needed.
+PostgreSQL: many writers, so keys are locked by advisory locks, the relay is woken by NOTIFY after a commit, and one
+relay of several leads by holding a session lock. SQLite: one writer and one process, so none of that is needed.
 """
 
 import fcntl
 import json
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from functools import partial
-from hashlib import blake2b
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -23,7 +20,8 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
-from pangaea import databases
+from pangaea import databases, notifier, sessions
+from pangaea.relay_sessions import ListeningSession, LocalSession, RelaySession, wake_here
 
 Sent = tuple[int, int, UUID]
 """The id of a stream's row, the position sent last and the id of the message there."""
@@ -45,25 +43,6 @@ Unplaced = tuple[int, str, int]
 
 TRANSIENT = ("08", "40001", "40P01", "57P01", "57P02", "57P03")
 """SQLSTATEs (or their class) after which the same transaction may succeed: lost connection, conflict, restart."""
-
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
-"""A connection that only waits is found to be half open after five seconds; else after the system's two hours."""
-
-
-class Bell(ABC):
-    """What a module's relay waits on. Belongs to one thread."""
-
-    @abstractmethod
-    def lead(self) -> bool:
-        """Whether this relay is the one that leads its module; tries to become it."""
-
-    @abstractmethod
-    def wait(self, seconds: float) -> None:
-        """Return when something was published or asked for, or the time is over."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Give up the lead and the connection."""
 
 
 class Engine(ABC):
@@ -93,16 +72,20 @@ class Engine(ABC):
         """Note what the broker has, where it is further than was known."""
 
     @abstractmethod
-    def bell(self, alias: str) -> Bell:
-        """A bell on the outbox behind that alias."""
+    def relay_session(self, alias: str) -> RelaySession:
+        """What a relay of the module behind that alias works with."""
 
     @abstractmethod
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
-        """Lock the message's key, as `lock_keys` does, and put it into the outbox; the bell rings after the commit."""
+        """Lock the message's key, as `lock_keys` does, and put it into the outbox."""
 
     @abstractmethod
-    def ring(self, connection: BaseDatabaseWrapper) -> None:
-        """Ring the bell once this transaction has committed."""
+    def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
+        """Wake the module's relay once this transaction has committed; at once outside of one. Cheap to repeat."""
+
+    @abstractmethod
+    def wake(self, alias: str) -> None:
+        """Wake the relay of that module, wherever it runs."""
 
     @abstractmethod
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
@@ -152,8 +135,8 @@ class PostgreSQL(Engine):
             message_ids,
         )
 
-    def bell(self, alias: str) -> Bell:
-        return _NotifyBell(alias)
+    def relay_session(self, alias: str) -> RelaySession:
+        return ListeningSession(alias)
 
     append_sql = """
         WITH locked AS MATERIALIZED (SELECT pangaea_lock_keys(ARRAY[%s]))
@@ -162,20 +145,22 @@ class PostgreSQL(Engine):
     """
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
-        # In one statement, the lock first: the row's id is drawn for what `locked` has given. The trigger notifies.
+        # In one statement, the lock first: the row's id is drawn for what `locked` has given.
         with connection.cursor() as cursor:
             cursor.execute(self.append_sql, [row.key, *row])
 
-    def ring(self, connection: BaseDatabaseWrapper) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_notify(%s, '')", [channel_of(connection.alias)])
+    def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
+        wake = _waking(connection.alias)
+        waiting = connection.run_on_commit
+        # Of a transaction with many messages one is enough, unless a savepoint that may be rolled back has begun since.
+        if not waiting or waiting[-1][:2] != (set(connection.savepoint_ids), wake):
+            transaction.on_commit(wake, using=connection.alias, robust=True)
 
-    @contextmanager
-    def alone(self, alias: str, work: str) -> Iterator[bool]:
-        name = f"{work} of {databases.schema_of(alias)}"
-        with databases.connect_directly(alias) as connection:
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_number(name)]).fetchone()
-            yield row == (True,)
+    def wake(self, alias: str) -> None:
+        notifier.wake(alias)
+
+    def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
+        return sessions.alone(alias, f"{work} of {databases.schema_of(alias)}")
 
     def is_transient(self, error: BaseException) -> bool:
         return any(isinstance(cause, psycopg.Error) and _may_succeed_again(cause) for cause in _causes(error))
@@ -218,8 +203,8 @@ class SQLite(Engine):
                 [(position, message_id.hex, stream, position) for stream, position, message_id in sent],
             )
 
-    def bell(self, alias: str) -> Bell:
-        return _EventBell(alias)
+    def relay_session(self, alias: str) -> RelaySession:
+        return LocalSession(alias)
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
         self.rows(
@@ -230,10 +215,12 @@ class SQLite(Engine):
             *row[1:-1],
             connection.ops.adapt_datetimefield_value(row.created_at),
         )
-        self.ring(connection)
 
-    def ring(self, connection: BaseDatabaseWrapper) -> None:
-        transaction.on_commit(partial(wake, connection.alias), using=connection.alias)
+    def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
+        """Nothing to do: every commit that changed something wakes the relay (see `pangaea.sqlite`)."""
+
+    def wake(self, alias: str) -> None:
+        wake_here(alias)
 
     @contextmanager
     def alone(self, alias: str, work: str) -> Iterator[bool]:
@@ -257,9 +244,9 @@ def of(alias: str) -> Engine:
     return _engines[connections[alias].vendor]
 
 
-def lock_number(name: str) -> int:
-    """A name as the signed 64-bit number that PostgreSQL's advisory locks take."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), signed=True)
+@cache
+def _waking(alias: str) -> Callable[[], None]:
+    return partial(notifier.wake, alias)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -276,72 +263,3 @@ def _may_succeed_again(error: psycopg.Error) -> bool:
     if error.sqlstate is None:  # the connection broke before the server could say why
         return isinstance(error, psycopg.OperationalError)
     return error.sqlstate.startswith(TRANSIENT)
-
-
-class _NotifyBell(Bell):
-    def __init__(self, alias: str) -> None:
-        self._alias = alias
-        self._connection: psycopg.Connection[Any] | None = None
-        self._leads = False
-
-    def lead(self) -> bool:
-        connection = self._open()
-        if not self._leads:
-            name = f"relay of {databases.schema_of(self._alias)}"  # no "<module>/<key>", the name of a key's lock
-            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_number(name)]).fetchone()
-            self._leads = row == (True,)
-        return self._leads
-
-    def wait(self, seconds: float) -> None:
-        # Many commits ring many times; one pass answers them all.
-        for _ in self._open().notifies(timeout=seconds, stop_after=1):
-            break
-
-    def close(self) -> None:
-        connection, self._connection, self._leads = self._connection, None, False
-        if connection is not None:
-            connection.close()
-
-    def _open(self) -> "psycopg.Connection[Any]":
-        if self._connection is None or self._connection.closed:
-            self._leads = False
-            self._connection = databases.connect_directly(self._alias, parameters=KEEPALIVE)
-            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"):
-                # The server's side of it: it holds the lead of a relay whose machine is gone until it notices.
-                self._connection.execute(f"SET {name} = {KEEPALIVE[name.replace('tcp_', '')]}")
-            self._connection.execute(f'LISTEN "{channel_of(self._alias)}"')
-        return self._connection
-
-
-def channel_of(alias: str) -> str:
-    """The NOTIFY channel of a module's outbox."""
-    return f"pangaea_outbox_{databases.schema_of(alias)}"
-
-
-_events: dict[str, threading.Event] = {}
-_events_guard = threading.Lock()
-
-
-def _event(alias: str) -> threading.Event:
-    with _events_guard:
-        return _events.setdefault(alias, threading.Event())
-
-
-def wake(alias: str) -> None:
-    """Ring the bell of a module's relay in this process."""
-    _event(alias).set()
-
-
-class _EventBell(Bell):
-    def __init__(self, alias: str) -> None:
-        self._event = _event(alias)
-
-    def lead(self) -> bool:
-        return True
-
-    def wait(self, seconds: float) -> None:
-        self._event.wait(seconds)
-        self._event.clear()
-
-    def close(self) -> None:
-        """Nothing is held."""

@@ -70,7 +70,7 @@ class Relays(AbstractContextManager["Relays"]):
         """Let the relays finish what they are at."""
         self._stop.set()
         for label in self._labels:
-            engines.wake(label)
+            engines.of(label).wake(label)
 
 
 class InProcessWorker(AbstractContextManager["InProcessWorker"]):

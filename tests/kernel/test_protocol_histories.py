@@ -69,7 +69,7 @@ def intercept(alias: str, when: str, *, before: Callable[[], Any] = tuple, after
 class TestKey:
     @pytest.mark.usefixtures("postgresql_only")
     def test_of_any_name_has_a_lock_of_its_own(self) -> None:
-        bell = engines.of(SOURCE).bell(SOURCE)
+        bell = engines.of(SOURCE).relay_session(SOURCE)
         try:
             assert bell.lead()
             with transaction.atomic(using=SOURCE):

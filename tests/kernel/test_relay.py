@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 import structlog
-from django.db import connections
 from django.db.models import Sum
 from pytest_django import Settings
 
+from pangaea import engines
 from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse, State
 from pangaea.outbox import refusals
@@ -60,24 +60,16 @@ def running(broker: Broker, pulse: Pulse) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        engines.of(SOURCE).wake(SOURCE)
         thread.join(10)
         assert not thread.is_alive()
 
 
-@contextmanager
-def without_the_trigger() -> Iterator[None]:
-    """While this holds, PostgreSQL notifies nobody."""
-
-    def switch(state: str) -> None:
-        if connections[SOURCE].vendor == "postgresql":
-            with connections[SOURCE].cursor() as cursor:
-                cursor.execute(f"ALTER TABLE pangaea_outbox {state} TRIGGER pangaea_outbox_notify")
-
-    switch("DISABLE")
-    try:
-        yield
-    finally:
-        switch("ENABLE")
+def write_by_hand() -> None:
+    """A row of which nobody is notified on PostgreSQL."""
+    OutboxMessage.objects.using(SOURCE).create(
+        message_id=uuid4(), audience="all", key="a", name="orders.tick", body="{}"
+    )
 
 
 def sent() -> int:
@@ -109,17 +101,23 @@ class TestARelay:
         assert [len(json.loads(batch.body)["messages"]) for batch in broker.batches] == [4, 2]
         assert sent() == 6
 
-    def test_sends_what_is_said_without_a_notification(self, settings: Settings) -> None:
+    def test_finds_a_row_of_which_it_was_not_notified(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, relay_poll=timedelta(seconds=0.2))
         broker, pulse = Broker(), Pulse(SOURCE)
         with running(broker, pulse):
             wait_until(lambda: pulse.state is State.LEADING, what="the relay to lead")
-            # A row by hand: on SQLite it is `publish` that rings the bell.
-            with without_the_trigger():
-                OutboxMessage.objects.using(SOURCE).create(
-                    message_id=uuid4(), audience="all", key="a", name="orders.tick", body="{}"
-                )
-            wait_until(lambda: sent() == 1, what="the relay to have polled")
+            write_by_hand()
+            wait_until(lambda: sent() == 1, what="the relay to have looked")
+
+    def test_looks_again_soon_after_it_sent(self, settings: Settings) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, relay_poll=timedelta(hours=1))
+        broker, pulse = Broker(), Pulse(SOURCE)
+        with running(broker, pulse):
+            wait_until(lambda: pulse.state is State.LEADING, what="the relay to lead")
+            say("a", 1)
+            wait_until(lambda: sent() == 1, what="the relay to have been woken")
+            write_by_hand()
+            wait_until(lambda: sent() == 2, what="the relay to have looked")
 
     def test_keeps_the_backlog_while_the_broker_is_down_and_says_so_once(self) -> None:
         broker, pulse = Broker(), Pulse(SOURCE)

@@ -110,7 +110,7 @@ class TestTwoRelaysAtWork:
 class TestStandby:
     def test_takes_over_when_the_leaders_connection_dies(self, threads: ThreadPoolExecutor, postgres_url: str) -> None:
         broker, stop = Broker(), threading.Event()
-        one, other = (engines.of(SOURCE).bell(SOURCE) for _ in range(2))
+        one, other = (engines.of(SOURCE).relay_session(SOURCE) for _ in range(2))
         try:
             assert one.lead()
             assert not other.lead()

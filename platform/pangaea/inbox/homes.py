@@ -15,7 +15,7 @@ from uuid import uuid4
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from pangaea import databases, engines
+from pangaea import databases, sessions
 from pangaea.errors import Misconfigured
 from pangaea.inbox.models import Cursor
 
@@ -104,13 +104,8 @@ class PostgreSQL(Home):
     def reachable_from(self, connection: BaseDatabaseWrapper, token: str) -> AbstractContextManager[str]:
         return nullcontext(f'"{databases.shadow_schema_of(connection.alias)}".')
 
-    @contextmanager
-    def alone(self, connection: BaseDatabaseWrapper) -> Iterator[bool]:
-        # A session's lock ends with its connection, however the process ends.
-        name = f"{databases.schema_of(connection.alias)}/rebuild"
-        with closing(databases.connect_directly(connection.alias)) as direct:
-            row = direct.execute("SELECT pg_try_advisory_lock(%s)", [engines.lock_number(name)]).fetchone()
-            yield row == (True,)
+    def alone(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[bool]:
+        return sessions.alone(connection.alias, f"{databases.schema_of(connection.alias)}/rebuild")
 
 
 class SQLite(Home):

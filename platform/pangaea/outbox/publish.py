@@ -46,7 +46,8 @@ def publish(message: Event | Command, *, key: str) -> UUID:
             "can be fetched, and say in the message where that is."
         )
         raise Misuse(text)
-    engines.of(module).append(
+    engine = engines.of(module)
+    engine.append(
         connection,
         engines.NewMessage(
             message_id=envelope.id,
@@ -57,6 +58,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
             created_at=envelope.time,
         ),
     )
+    engine.wake_after_commit(connection)
     return envelope.id
 
 

@@ -47,6 +47,8 @@ STREAMS = "SELECT {}, EXISTS (SELECT 1 FROM pangaea_catch_up_request) FROM panga
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts at most."""
 
+SHORTEST_PAUSE = 0.05
+"""Seconds without a wake-up after which the relay looks for messages, when it sent some lately; doubled each time."""
 
 PRUNE_INTERVAL = 60.0
 """Seconds between two looks for history that need not be kept, when the last one found no more."""
@@ -75,32 +77,34 @@ class Relay:
         self._pulse = pulse or Pulse(module)
         self._last_failure = 0.0
         self._prune_at = monotonic() + PRUNE_INTERVAL
+        self._pause = settings.PANGAEA.relay_poll.total_seconds()
 
     def run(self, stop: threading.Event) -> None:
         """Work while leading, else stand by. Comes back from a lost database or broker by itself."""
-        bell = engines.of(self.module).bell(self.module)
+        session = engines.of(self.module).relay_session(self.module)
         failures = 0
         try:
             while not stop.is_set():
                 try:
-                    if bell.lead():
+                    if session.lead():
                         while self._work() and not stop.is_set():
                             pass
                         failures = 0
+                        if not stop.is_set():
+                            session.wait(self._next_pause())
                     else:
                         self._stand_by()
-                    if not stop.is_set():
-                        bell.wait(settings.PANGAEA.relay_poll.total_seconds())
+                        stop.wait(settings.PANGAEA.relay_poll.total_seconds())
                 except Exception as error:  # noqa: BLE001 - whatever it is, messages wait in the outbox until it is over
                     failures += 1
                     self._interrupted(error)
                     # Another relay may reach what this one cannot.
-                    bell.close()
+                    session.close()
                     with suppress(DatabaseError, InterfaceError):
                         connections[self.module].close()
                     stop.wait(backoff(failures))
         finally:
-            bell.close()
+            session.close()
             connections[self.module].close()
 
     def _work(self) -> bool:
@@ -111,6 +115,12 @@ class Relay:
         if (seconds := self._pulse.beat(State.LEADING)) is not None:
             log.info("relay leads", module=self.module, after_seconds=round(seconds, 1))
         return more
+
+    def _next_pause(self) -> float:
+        """Rows that no commit of ours wakes for (captured, written by hand) come in bursts: look soon after some."""
+        pause = self._pause
+        self._pause = min(pause * 2, settings.PANGAEA.relay_poll.total_seconds())
+        return pause
 
     def _stand_by(self) -> None:
         # Of relays that all fail, each finds another one at its attempt: that one does not work either.
@@ -215,6 +225,7 @@ class Relay:
         engines.of(self.module).settle(connections[self.module], sent)
         for batch in live:
             self._announcements.sent(batch.stream)
+        self._pause = min(SHORTEST_PAUSE, settings.PANGAEA.relay_poll.total_seconds())
 
 
 class Announcements:

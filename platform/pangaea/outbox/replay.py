@@ -68,7 +68,7 @@ def ask(module: str, request: CatchUp) -> None:
             },
         )
         Stream.provide(module, [request.audience])
-        engines.of(module).ring(connections[module])
+        engines.of(module).wake_after_commit(connections[module])
 
 
 @dataclass(slots=True)

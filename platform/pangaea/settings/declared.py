@@ -173,7 +173,8 @@ class Declared:
     )
     relay_poll: timedelta = setting(
         timedelta(seconds=1),
-        "How long the relay sleeps at most when no notification wakes it. Also how fast a standby takes over.",
+        "How long an idle relay waits at most before it looks for captured changes and rows written by hand, for which "
+        "no commit wakes it. Also how fast a standby takes over.",
     )
     announce_first: timedelta = setting(
         timedelta(seconds=1), "An idle stream repeats its last position after this time, then ever more rarely."

@@ -88,13 +88,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
             raise
 
     def _commit(self) -> Any:
-        from pangaea import engines  # it needs the app registry, and Django loads this file before
+        from pangaea import relay_sessions  # it needs the app registry, and Django loads this file before
 
         result = super()._commit()  # type: ignore[misc] # as above
         has_written = self._turn is not None and self.connection.total_changes != self._changes
         self._hand_over()
         if has_written:
-            engines.wake(self.alias)
+            relay_sessions.wake_here(self.alias)
         return result
 
     def _rollback(self) -> Any:

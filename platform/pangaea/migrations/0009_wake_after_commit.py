@@ -1,0 +1,14 @@
+"""No trigger notifies the relay: NOTIFY in the publishing transaction makes the commits of the server wait in line."""
+
+from importlib import import_module
+
+from django.db import migrations
+
+_former = import_module("pangaea.migrations.0002_notify_relay")
+
+
+class Migration(migrations.Migration):
+    """Code of the version before relies on the trigger; without it, its messages wait for the relay's next poll."""
+
+    dependencies = [("pangaea", "0008_waiting_since")]
+    operations = [migrations.RunPython(_former.drop, _former.create)]

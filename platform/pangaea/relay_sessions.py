@@ -1,0 +1,94 @@
+"""What a relay holds on its module's database: the lead, and what wakes it."""
+
+import threading
+from abc import ABC, abstractmethod
+from typing import Any
+
+import psycopg
+
+from pangaea import databases, sessions
+
+
+class RelaySession(ABC):
+    """Belongs to one thread."""
+
+    @abstractmethod
+    def lead(self) -> bool:
+        """Whether this relay is the one that leads its module; tries to become it."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> None:
+        """For the leader: return when a commit has published or asked for something, or the time is over."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up the lead and the connection."""
+
+
+class ListeningSession(RelaySession):
+    """PostgreSQL: the lead is a session's lock, and that session listens. A standby is not woken."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._connection: psycopg.Connection[Any] | None = None
+        self._leads = False
+
+    def lead(self) -> bool:
+        connection = self._open()
+        # No "<module>/<key>", the name of a key's lock.
+        if not self._leads and sessions.try_lock(connection, f"relay of {databases.schema_of(self._alias)}"):
+            connection.execute(f'LISTEN "{channel_of(self._alias)}"')
+            self._leads = True
+        return self._leads
+
+    def wait(self, seconds: float) -> None:
+        # Many commits notify many times; one pass answers them all.
+        for _ in self._open().notifies(timeout=seconds, stop_after=1):
+            break
+
+    def close(self) -> None:
+        connection, self._connection, self._leads = self._connection, None, False
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> "psycopg.Connection[Any]":
+        if self._connection is None or self._connection.closed:
+            self._leads = False
+            self._connection = sessions.open_session(self._alias)
+        return self._connection
+
+
+def channel_of(alias: str) -> str:
+    """The NOTIFY channel of a module's relay."""
+    return f"pangaea_outbox_{databases.schema_of(alias)}"
+
+
+_events: dict[str, threading.Event] = {}
+_events_guard = threading.Lock()
+
+
+def _event(alias: str) -> threading.Event:
+    with _events_guard:
+        return _events.setdefault(alias, threading.Event())
+
+
+def wake_here(alias: str) -> None:
+    """Wake a module's relay in this process."""
+    _event(alias).set()
+
+
+class LocalSession(RelaySession):
+    """SQLite: one process, whose only relay leads."""
+
+    def __init__(self, alias: str) -> None:
+        self._event = _event(alias)
+
+    def lead(self) -> bool:
+        return True
+
+    def wait(self, seconds: float) -> None:
+        self._event.wait(seconds)
+        self._event.clear()
+
+    def close(self) -> None:
+        """Nothing is held."""
