@@ -19,6 +19,8 @@ Internal, for the processes that carry the messages:
 
     settings     the profiles, and every environment variable with its default and why
     databases    URL -> alias, schema, role; the router
+    database_errors   what an error of a database means: not now, or never
+    migration_state   whether a database has the migrations of this code
     engines      what differs between PostgreSQL and SQLite
     sessions, relay_sessions   PostgreSQL sessions of one's own; the relay's lead, and what wakes it
     notifier     wakes relays after a commit

@@ -22,7 +22,7 @@ from pangaea import modules
 from pangaea.errors import Misuse
 
 KERNEL = "pangaea"
-POSTGRESQL = "django.db.backends.postgresql"
+POSTGRESQL = "pangaea.postgresql"
 SQLITE = "pangaea.sqlite"
 
 
@@ -51,12 +51,13 @@ def _entry(alias: str, url: str, *, shared: bool, age: timedelta) -> dict[str, A
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;",
             },
         }
-    if entry["ENGINE"] != POSTGRESQL:
+    if entry["ENGINE"] != "django.db.backends.postgresql":
         message = f"The database URL of {alias!r} must be postgres:// (or sqlite:///); it gives {entry['ENGINE']}."
         raise ImproperlyConfigured(message)
     schema = schema_of(alias)
     role = f"{entry['NAME']}_{schema}" if shared else ""
     return entry | {
+        "ENGINE": POSTGRESQL,
         # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
         "OPTIONS": {"connect_timeout": 3, **entry.get("OPTIONS", {}), "options": startup_options(schema, role)},
         "CONN_MAX_AGE": age.total_seconds(),

@@ -18,7 +18,6 @@ from uuid import UUID
 import psycopg
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import Error
 
 from pangaea import databases, notifier, sessions
 from pangaea.relay_sessions import ListeningSession, LocalSession, RelaySession, wake_here
@@ -40,9 +39,6 @@ class NewMessage(NamedTuple):
 
 Unplaced = tuple[int, str, int]
 """The id of an outbox row, its audience and its partition: a place but for the position."""
-
-TRANSIENT = ("08", "40001", "40P01", "57P01", "57P02", "57P03")
-"""SQLSTATEs (or their class) after which the same transaction may succeed: lost connection, conflict, restart."""
 
 
 class Engine(ABC):
@@ -90,10 +86,6 @@ class Engine(ABC):
     @abstractmethod
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
         """True for one process at a time between entry and exit, also if it dies there; False for all others."""
-
-    @abstractmethod
-    def is_transient(self, error: BaseException) -> bool:
-        """Whether the same transaction may succeed when it is tried again."""
 
 
 class PostgreSQL(Engine):
@@ -162,9 +154,6 @@ class PostgreSQL(Engine):
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
         return sessions.alone(alias, f"{work} of {databases.schema_of(alias)}")
 
-    def is_transient(self, error: BaseException) -> bool:
-        return any(isinstance(cause, psycopg.Error) and _may_succeed_again(cause) for cause in _causes(error))
-
 
 class SQLite(Engine):
     """One process, one writer at a time (see `pangaea.sqlite`)."""
@@ -232,9 +221,6 @@ class SQLite(Engine):
             else:
                 yield True
 
-    def is_transient(self, error: BaseException) -> bool:
-        return any(isinstance(cause, Error) and "database is locked" in str(cause) for cause in _causes(error))
-
 
 _engines: dict[str, Engine] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
 
@@ -247,19 +233,3 @@ def of(alias: str) -> Engine:
 @cache
 def _waking(alias: str) -> Callable[[], None]:
     return partial(notifier.wake, alias)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, what it was raised from, and so on: a handler may put a deadlock into words of its own."""
-    seen: list[BaseException] = []
-    cause: BaseException | None = error
-    while cause is not None and cause not in seen:
-        seen.append(cause)
-        yield cause
-        cause = cause.__cause__
-
-
-def _may_succeed_again(error: psycopg.Error) -> bool:
-    if error.sqlstate is None:  # the connection broke before the server could say why
-        return isinstance(error, psycopg.OperationalError)
-    return error.sqlstate.startswith(TRANSIENT)

@@ -21,11 +21,10 @@ import structlog
 from celery import Celery
 from django.conf import settings
 from django.db import connections
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
-from pangaea import bus, databases
+from pangaea import bus, databases, migration_state
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.identity import keys
 from pangaea.outbox.change_capture import triggers
@@ -104,7 +103,7 @@ class Health:
         if database != OK:
             return UNKNOWN
         try:
-            waiting = unapplied(alias) or triggers.faults(alias)
+            waiting = migration_state.unapplied(alias) or triggers.faults(alias)
         except Exception as error:  # noqa: BLE001 - as above
             reasons[f"migrations {alias}"] = f"{type(error).__name__}: {error}"
             return FAILING
@@ -183,14 +182,6 @@ class Health:
 
 def _is_ok(state: str | Mapping[str, str]) -> bool:
     return state == OK if isinstance(state, str) else set(state.values()) == {OK}
-
-
-def unapplied(alias: str) -> list[str]:
-    """Migrations of that alias's apps which its database lacks, as `app.name`."""
-    executor = MigrationExecutor(connections[alias])
-    here = set(databases.apps_of(alias))
-    targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] in here]
-    return [f"{migration.app_label}.{migration.name}" for migration, _ in executor.migration_plan(targets)]
 
 
 def ask_broker(celery: Celery) -> None:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import psycopg
 import pytest
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, transaction
 
 from pangaea import modules
 from pangaea.errors import MalformedMessage
@@ -14,6 +13,7 @@ from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import Received
 from pangaea.outbox.models import OutboxMessage
 from pangaea.outbox.relay import partition_of
+from tests.kernel.failing import DEADLOCK, fail_by
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
@@ -110,7 +110,7 @@ class TestParking:
             calls.append(message.payload.number)
             if len(calls) <= 2:
                 try:
-                    raise _deadlock()
+                    fail_by(DEADLOCK)
                 except OperationalError as error:
                     raise RuntimeError("the handler's own words") from error
 
@@ -134,14 +134,6 @@ class TestParking:
         assert calls == [1, 2]
         assert letters() == []
         assert cursor().position == 2
-
-
-def _deadlock() -> OperationalError:
-    if connections[LISTENER].vendor == "sqlite":
-        return OperationalError("database is locked")
-    error = OperationalError("deadlock")
-    error.__cause__ = psycopg.errors.DeadlockDetected("deadlock detected")
-    return error
 
 
 applied: list[int] = []

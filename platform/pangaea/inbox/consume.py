@@ -1,18 +1,15 @@
 """A batch becomes effects: cursor check, handlers, moving the cursor, in one transaction on the subscriber's side."""
 
-import random
-import time
-from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
-from django.utils import timezone
+from django.db import DatabaseError, connections, transaction
 from msgspec.structs import replace
 
-from pangaea import engines, modules
+from pangaea import database_errors, modules
+from pangaea.database_errors import Kind
 from pangaea.errors import LethalMessage, MalformedMessage
 from pangaea.inbox import attempts, catch_up, dead_letters, held, shadows
 from pangaea.inbox.batches import Place, decode
@@ -20,11 +17,14 @@ from pangaea.inbox.cursors import Verdict, judge
 from pangaea.inbox.dead_letters import describe
 from pangaea.inbox.handling import handle
 from pangaea.inbox.models import Cursor
+from pangaea.inbox.retrying import GivenUp, Tries
 from pangaea.inbox.subscriptions import Projection, Subscription
 from pangaea.messages import EVERYBODY, Batch, CatchUp
 
 log = structlog.get_logger()
-T = TypeVar("T")
+
+TRIES_ALONE = 2
+"""How often a message alone may end in a time-out or a broken connection: three times with the batch as a whole."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> list[CatchUp]:
@@ -47,27 +47,43 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> list[Catc
     if batch.audience == module and batch.source not in config.accepts_commands_from:
         log.error("batch refused: commands of this sender are not accepted", module=module, sender=batch.source)
         return []
+    return _apply_all(config.load_subscriptions(), batch, places)
+
+
+def _apply_all(subscriptions: Iterable[Subscription], batch: Batch, places: list[Place]) -> list[CatchUp]:
     requests: list[CatchUp] = []
-    for subscription in config.load_subscriptions():
+    for subscription in subscriptions:
         if not subscription.reads(batch.source, batch.audience):
             continue
         if isinstance(subscription, Projection) and batch.to in {None, subscription.shadow.name}:
             requests.extend(_apply_in_shadow(subscription, batch, places))
         if batch.to in {None, subscription.name}:
-            requests.extend(_apply_apart(subscription, batch, places))
+            try:
+                request = apply(subscription, batch, places)
+            except Exception as error:  # noqa: BLE001 - the others of the module must not wait for its remedy
+                if not _give_up(subscription, batch, error):
+                    break
+            else:
+                requests += [request] if request else []
     return requests
 
 
-def _apply_apart(subscription: Subscription, batch: Batch, places: list[Place]) -> list[CatchUp]:
-    try:
-        request = apply(subscription, batch, places)
-    except Exception as error:
-        if engines.of(subscription.module).is_transient(error):
-            raise
-        # To this subscription it is a gap; the others of the module must not wait for its remedy.
-        log.exception("batch given up", subscription=subscription.name, error=describe(error))
-        return []
-    return [request] if request else []
+def _give_up(subscription: Subscription, batch: Batch, error: Exception) -> bool:
+    """Let a batch be a gap to this subscription. That it is behind is noted, where the database can be reached.
+
+    False where it cannot: the others of the module have the same one, and a gap as well.
+    """
+    kind = database_errors.kind_of(error, subscription.module)
+    is_expected = kind is not None or isinstance(error, GivenUp)
+    report = log.warning if is_expected else log.error
+    report("batch given up", subscription=subscription.name, error=describe(error), exc_info=not is_expected)
+    if kind is Kind.UNAVAILABLE:
+        return False
+    with suppress(DatabaseError), transaction.atomic(using=subscription.module):
+        cursor, _ = held.lock(subscription, batch, set())
+        catch_up.note_head(cursor, batch)
+        held.move(cursor)
+    return True
 
 
 def _apply_in_shadow(projection: Projection, batch: Batch, places: list[Place]) -> list[CatchUp]:
@@ -85,75 +101,88 @@ def _apply_in_shadow(projection: Projection, batch: Batch, places: list[Place]) 
     return [request] if request else []
 
 
-def apply(subscription: Subscription, batch: Batch, places: list[Place]) -> CatchUp | None:
+def apply(subscription: Subscription, batch: Batch, places: list[Place], tries: Tries | None = None) -> CatchUp | None:
     """Apply a batch to one subscription; a request if something before it was missed.
 
     All in one transaction; if that fails, COMMIT included, once more in ever smaller parts, a transaction each, and a
     message is parked only if it fails alone. A batch that ended its process again and again is applied one message at a
     time from the beginning, and the message at which the process then ends is dead.
+
+    An error of the module's own database that may pass is waited for, in all parts together as long as `tries` allows;
+    what fails after that is parked like any other. Raises what the database raises where it cannot park either, and
+    GivenUp where it is not to be parked.
     """
     alias = subscription.module
+    tries = tries or Tries.begin(alias)
     if subscription.one_by_one and len(places) > 1:
         for place, alone in _one_by_one(batch, places):
-            if request := apply(subscription, alone, [place]):
+            if request := apply(subscription, alone, [place], tries):
                 return request
         return None
     if not connections[alias].in_atomic_block:
         connections[alias].close_if_unusable_or_obsolete()
-        # Instead of asking whether the connection lives: the next statement shows it, and `_retrying` opens another.
+        # Instead of asking whether the connection lives: the next statement shows it, and `tries` opens another.
         connections[alias].health_check_done = True  # type: ignore[attr-defined] # django-stubs omit it
-    attempt = _retrying(alias, lambda: attempts.begin(subscription, batch))
-    if attempt is None and _retrying(alias, lambda: _changes_nothing(subscription, batch, places)):
+    attempt = tries.run(lambda: attempts.begin(subscription, batch))
+    if attempt is None and tries.run(lambda: _changes_nothing(subscription, batch, places)):
         return None
     with attempts.surviving(attempt):
         if attempt and (attempt.culprit or attempt.number > settings.PANGAEA.deaths_at_most):
             log.warning("batch ended its process", subscription=subscription.name, times=attempt.number - 1)
-            _apply_suspects(subscription, batch, places, attempt)
+            _apply_suspects(subscription, batch, places, attempt, tries)
         try:
-            return _retrying(alias, lambda: _apply_whole(subscription, batch, places))
-        except Exception as error:
-            if engines.of(alias).is_transient(error):
-                raise
+            return tries.run(lambda: _apply_whole(subscription, batch, places), costly=1)
+        except GivenUp:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may be one message's
             log.info("batch is applied in parts", subscription=subscription.name, error=describe(error))
-        _apply_parts(subscription, batch, places)
+            failure = error
+        _apply_parts(subscription, batch, places, tries, failure)
     return None
 
 
-def _apply_parts(subscription: Subscription, batch: Batch, places: list[Place]) -> None:
+def _apply_parts(
+    subscription: Subscription, batch: Batch, places: list[Place], tries: Tries, failure: Exception
+) -> None:
     """Apply what failed as a whole in halves, in order, and a half that fails again likewise, down to one message.
 
-    So one culprit among 1000 costs some twenty transactions, and the messages beside it hardly wait.
+    So one culprit among 1000 costs some twenty transactions, and the messages beside it hardly wait. Where failing
+    takes long, halves that fail before the culprit is alone would cost the most: then each message comes alone at once.
     """
-    if len(places) <= 1:
-        for place in places:
-            _apply_one(subscription, batch, place)
+    if len(places) <= 1 or database_errors.kind_of(failure, subscription.module) in database_errors.PASSING:
+        for place, alone in _one_by_one(batch, places):
+            tries.check()
+            _apply_one(subscription, alone, place, tries)
         return
     middle = len(places) // 2
     for half, before in ((places[:middle], batch.before), (places[middle:], places[middle - 1].id)):
         part = replace(batch, first=half[0].position, before=before, messages=[place.body for place in half])
-        if len(half) == 1 or not _goes_whole(subscription, part, half):
-            _apply_parts(subscription, part, half)
+        again = failure if len(half) == 1 else _failure_of(subscription, part, half, tries)
+        if again:
+            _apply_parts(subscription, part, half, tries, again)
 
 
-def _goes_whole(subscription: Subscription, batch: Batch, places: list[Place]) -> bool:
+def _failure_of(subscription: Subscription, batch: Batch, places: list[Place], tries: Tries) -> Exception | None:
     try:
-        _retrying(subscription.module, lambda: _apply_whole(subscription, batch, places))
-    except Exception as error:
-        if engines.of(subscription.module).is_transient(error):
-            raise
-        return False
-    return True
+        tries.run(lambda: _apply_whole(subscription, batch, places), costly=1)
+    except GivenUp:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        return error
+    return None
 
 
-def _apply_suspects(subscription: Subscription, batch: Batch, places: list[Place], attempt: attempts.Attempt) -> None:
+def _apply_suspects(
+    subscription: Subscription, batch: Batch, places: list[Place], attempt: attempts.Attempt, tries: Tries
+) -> None:
     """Apply what is new one by one, each message written down before it is handled; the lethal one parks."""
     for place, alone in _one_by_one(batch, places):
         if place.position == attempt.culprit:
             text = f"The process ended {attempt.number - 1} times, the last time while it handled this message alone."
-            _park(subscription, alone, place, LethalMessage(text))
+            _park(subscription, alone, place, LethalMessage(text), tries)
         elif place.position > attempt.position:
             attempt.narrow(place.position)
-            _apply_one(subscription, alone, place)
+            _apply_one(subscription, alone, place, tries)
 
 
 def _one_by_one(batch: Batch, places: list[Place]) -> Iterator[tuple[Place, Batch]]:
@@ -206,18 +235,18 @@ def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) 
     return request
 
 
-def _apply_one(subscription: Subscription, batch: Batch, place: Place) -> None:
+def _apply_one(subscription: Subscription, batch: Batch, place: Place, tries: Tries) -> None:
     try:
-        _retrying(subscription.module, lambda: _take(subscription, batch, place))
-    except Exception as error:
-        if engines.of(subscription.module).is_transient(error):
-            raise
-        _park(subscription, batch, place, error)
+        tries.run(lambda: _take(subscription, batch, place), costly=TRIES_ALONE)
+    except GivenUp:
+        raise
+    except Exception as error:  # noqa: BLE001 - a letter has it
+        _park(subscription, batch, place, error, tries)
 
 
-def _park(subscription: Subscription, batch: Batch, place: Place, failure: Exception) -> None:
+def _park(subscription: Subscription, batch: Batch, place: Place, failure: Exception, tries: Tries) -> None:
     """Called where the failure is being handled, if it was raised: the log gets its traceback."""
-    if _retrying(subscription.module, lambda: _take(subscription, batch, place, failure=failure)):
+    if tries.run(lambda: _take(subscription, batch, place, failure=failure)):
         log.error(
             "message parked",
             subscription=subscription.name,
@@ -270,26 +299,3 @@ def _stop(cursor: Cursor, state: Cursor.State) -> None:
         state=state.value,
         remedy=state.label,
     )
-
-
-def _retrying(alias: str, work: Callable[[], T]) -> T:
-    """Do it again while the error is transient, backing off, holding the broker's message: requeueing reorders."""
-    until = timezone.now() + settings.PANGAEA.transient_retry
-    for pause in _pauses():
-        try:
-            return work()
-        except Exception as error:
-            if timezone.now() + pause > until or not engines.of(alias).is_transient(error):
-                raise
-            log.warning("transient database error", module=alias, error=str(error))
-            if not connections[alias].in_atomic_block:
-                connections[alias].close()
-            time.sleep(pause.total_seconds())
-    raise AssertionError  # the pauses do not end
-
-
-def _pauses() -> Iterable[timedelta]:
-    step = 0.05
-    while True:
-        yield timedelta(seconds=step * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
-        step = min(step * 2, 2.0)

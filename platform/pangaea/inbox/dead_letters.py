@@ -15,7 +15,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from pangaea import engines
+from pangaea import database_errors, migration_state
+from pangaea.database_errors import Kind
 from pangaea.errors import Invalid, LethalMessage
 from pangaea.inbox.batches import Place, read_envelope
 from pangaea.inbox.handling import handle
@@ -98,11 +99,19 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, if
     try:
         return _apply(subscription, letter, now=now)
     except Exception as error:
-        if engines.of(subscription.module).is_transient(error):
+        if is_outage(error, subscription):
             letters.update(attempts=letter.attempts, deaths=0)
         else:
             _note(letters, error, attempts=letter.attempts + 1, due=due)
         raise
+
+
+def is_outage(error: Exception, subscription: Subscription) -> bool:
+    """Whether an attempt failed for a reason that is no message's: it does not count, and others would fail too."""
+    kind = database_errors.kind_of(error, subscription.module)
+    if kind is Kind.OUTDATED:
+        return bool(migration_state.mismatch(subscription.module))
+    return kind is Kind.UNAVAILABLE
 
 
 def give_up(letter: DeadLetter, failure: Exception) -> bool:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import connections
 from django.utils import timezone
 
-from pangaea import engines, modules
+from pangaea import modules
 from pangaea.errors import LethalMessage
 from pangaea.inbox import dead_letters
 from pangaea.inbox.models import DeadLetter
@@ -51,7 +51,7 @@ def _retry(subscription: Subscription, letter: DeadLetter, *, now: datetime) -> 
     try:
         return dead_letters.attempt(subscription, letter, now=now, if_unclaimed=True)
     except Exception as error:
-        if engines.of(subscription.module).is_transient(error):
+        if dead_letters.is_outage(error, subscription):
             raise
         log.info(
             "retry failed",

@@ -228,7 +228,8 @@ class Declared:
     )
     transient_retry: timedelta = setting(
         timedelta(seconds=30),
-        "How long a batch is retried in place on transient database errors before it is given up as a gap.",
+        "How long a batch is tried again in place, all its parts together, while its module's own database is away or "
+        "in conflict; what fails alone after that is parked.",
     )
 
     dead_letter_attempts: int = setting(

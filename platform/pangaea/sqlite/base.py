@@ -4,13 +4,15 @@ SQLite lets one writer in at a time and makes the others poll, with no order amo
 for seconds. Inside one process a queue in front of the file is enough to make waiting short and fair.
 """
 
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.backends.sqlite3 import base, operations
-from django.db.utils import OperationalError
+
+from pangaea.database_errors import MarksErrors
 
 
 class FairLock:
@@ -63,7 +65,7 @@ class DatabaseOperations(operations.DatabaseOperations):
         return sorted(super().sql_flush(style, tables, **options), key=lambda statement: "pangaea_outbox" in statement)
 
 
-class DatabaseWrapper(base.DatabaseWrapper):
+class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
     """Takes the file's lock with BEGIN IMMEDIATE and gives it back with the transaction's end.
 
     A commit that changed something wakes the relay: a trigger may have written into the outbox.
@@ -78,7 +80,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         lock = lock_of(str(self.settings_dict["NAME"]))
         if not lock.acquire(timeout):
             message = f"database is locked: another thread has held {self.alias!r} for {timeout} s"
-            raise OperationalError(message)
+            locked = sqlite3.OperationalError(message)
+            locked.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            with self.wrap_database_errors:
+                raise locked
         self._turn = lock
         try:
             super()._start_transaction_under_autocommit()  # type: ignore[misc] # django-stubs omit it

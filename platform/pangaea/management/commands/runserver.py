@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib.staticfiles.management.commands import runserver
 from django.core.management.base import CommandError
 
-from pangaea import databases, health, modules, processes
+from pangaea import databases, migration_state, modules, processes
 from pangaea.management.unapplied import WarnsOfEveryAlias
 from pangaea.management.welcome import welcome_to_local
 from pangaea.outbox.change_capture import triggers
@@ -21,7 +21,7 @@ class Command(WarnsOfEveryAlias, runserver.Command):
     def check_migrations(self) -> None:
         """Warn of unapplied migrations; refuse to start where captured tables lack their triggers."""
         super().check_migrations()
-        migrated = (alias for alias in databases.aliases() if not health.unapplied(alias))
+        migrated = (alias for alias in databases.aliases() if not migration_state.unapplied(alias))
         if found := [fault for alias in migrated for fault in triggers.faults(alias)]:
             raise CommandError(" ".join([*found, triggers.REMEDY]))
 

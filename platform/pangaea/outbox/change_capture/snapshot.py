@@ -12,7 +12,8 @@ import structlog
 from django.db import connections, transaction
 from django.utils import timezone
 
-from pangaea import engines
+from pangaea import database_errors, engines
+from pangaea.database_errors import PASSING
 from pangaea.errors import Misuse
 from pangaea.outbox.change_capture import triggers
 from pangaea.outbox.change_capture.declaration import Capture
@@ -69,7 +70,7 @@ def _retrying(capture: Capture, chunk: int) -> Snapshot:
         try:
             return _publish_chunk(capture, chunk)
         except Exception as error:
-            if attempt == ATTEMPTS or not engines.of(capture.module).is_transient(error):
+            if attempt == ATTEMPTS or database_errors.kind_of(error, capture.module) not in PASSING:
                 raise
             log.warning("chunk is tried again", capture=capture.name, error=str(error))
             connections[capture.module].close()

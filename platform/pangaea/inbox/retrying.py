@@ -1,0 +1,93 @@
+"""Work on a module's database, done again while its errors pass: the classes are those of `pangaea.database_errors`.
+
+In place and with the broker's message held, since a message that is requeued comes later than those behind it.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+
+import structlog
+from django.conf import settings
+from django.db import connections
+
+from pangaea import database_errors, migration_state
+from pangaea.database_errors import Kind
+from pangaea.errors import PangaeaError
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+LONGEST_AT_WORK = 120.0
+"""Seconds after which a batch whose database makes its parts wait is given up, with what is applied so far. One message
+more may take several time-outs; all of it is less than the limit of a job, which would count a crash."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+"""Seconds between two tries."""
+
+
+class GivenUp(PangaeaError):
+    """A batch, or the rest of it, waits no longer for its database. To the subscription it is a gap: it comes again."""
+
+
+@dataclass(slots=True)
+class Tries:
+    """The time that one batch has for its database, whatever parts it is applied in. Not for two threads."""
+
+    alias: str
+    began: float
+    until: float
+    logged: bool = False
+
+    @classmethod
+    def begin(cls, alias: str) -> "Tries":
+        """The time runs from here on: TRANSIENT_RETRY."""
+        now = monotonic()
+        return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds())
+
+    def check(self) -> None:
+        """Raise GivenUp where the batch has been at work for longer than a batch may."""
+        if monotonic() > self.began + LONGEST_AT_WORK:
+            text = f"The database of {self.alias} made the batch wait for more than {LONGEST_AT_WORK:.0f} s."
+            raise GivenUp(text)
+
+    def run(self, work: Callable[[], T], *, costly: int | None = None) -> T:
+        """The result of the work, done again while its error passes and there is time.
+
+        `costly`: how often it may fail by a time-out, or by a connection that broke without a reason, which may be the
+        work's own doing. Raises the last error, or GivenUp where this code and the database differ in their migrations.
+        """
+        for pause in _pauses():
+            try:
+                return work()
+            except Exception as error:
+                kind = database_errors.kind_of(error, self.alias)
+                if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
+                    costly -= 1
+                in_time = monotonic() + pause <= self.until
+                if kind is Kind.OUTDATED and (fault := migration_state.mismatch(self.alias)):
+                    if not in_time:
+                        raise GivenUp(f"{fault} ({error})") from error
+                elif kind not in database_errors.PASSING or not in_time or costly == 0:
+                    raise
+                self._log(kind, error)
+                if not connections[self.alias].in_atomic_block:
+                    connections[self.alias].close()
+                time.sleep(pause)
+        raise AssertionError  # the pauses do not end
+
+    def _log(self, kind: Kind | None, error: Exception) -> None:
+        if not self.logged:
+            reason = kind.value if kind else ""
+            log.warning("transient database error", module=self.alias, reason=reason, error=str(error).strip())
+            self.logged = True
+
+
+def _pauses() -> Iterable[float]:
+    step = FIRST_PAUSE
+    while True:
+        yield step * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
+        step = min(step * 2, LONGEST_PAUSE)

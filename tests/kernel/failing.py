@@ -1,0 +1,35 @@
+"""Errors of a subscriber's database, raised by the connection whose they are."""
+
+import os
+import socket
+import sqlite3
+
+from django.db import connections
+
+from tests.kernel.pipeline import LISTENER
+
+DEADLOCK, READ_ONLY, FULL, TIME_OUT, NO_COLUMN = "40P01", "25006", "53100", "57014", "42703"
+_ON_SQLITE = {
+    DEADLOCK: ("database is locked", sqlite3.SQLITE_BUSY),
+    READ_ONLY: ("attempt to write a readonly database", sqlite3.SQLITE_READONLY),
+    FULL: ("database or disk is full", sqlite3.SQLITE_FULL),
+    NO_COLUMN: ("no such column: gone", sqlite3.SQLITE_ERROR),
+}
+
+
+def fail_by(sqlstate: str, alias: str = LISTENER) -> None:
+    """Raise what that alias's database raises for this reason, from a statement on its connection."""
+    if connections[alias].vendor == "postgresql":
+        with connections[alias].cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = 'by a test'; END $$")
+    text, code = _ON_SQLITE[sqlstate]
+    error = sqlite3.OperationalError(text)
+    error.sqlite_errorcode = code
+    with connections[alias].wrap_database_errors:
+        raise error
+
+
+def break_connection(alias: str = LISTENER) -> None:
+    """Cut the connection, so that its next statement fails without a word from the server (PostgreSQL)."""
+    with socket.socket(fileno=os.dup(connections[alias].connection.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
