@@ -39,3 +39,25 @@ class TestAStandby:
             land.wait_state("relay-standby", "source", "leading")
             assert standby.running
             assert land.number("SELECT sum(head - sent) FROM source.pangaea_stream") == 0
+
+    def test_works_while_the_leader_is_frozen(self, postgres_url: str, amqp_url: str, tmp_path: Path) -> None:
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url, RELAY_TAKEOVER="1") as land:
+            leader = land.relay("-leader")
+            land.wait_state("relay-leader", "source", "leading")
+            standby = land.relay("-standby")
+            land.wait_state("relay-standby", "source", "standing by")
+            land.worker("ledger")
+            land.say(10, seed=1)
+            land.wait_written(10)
+
+            os.kill(leader.popen.pid, signal.SIGSTOP)
+            try:
+                for seed in (2, 3):
+                    land.say(10, seed=seed)
+                    land.wait_written(10 * seed)
+            finally:
+                os.kill(leader.popen.pid, signal.SIGCONT)
+            land.say(10, seed=4)
+            land.wait_written(40)
+            assert leader.running
+            assert "standby works" in standby.tail

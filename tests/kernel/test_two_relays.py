@@ -4,19 +4,26 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from typing import TypeVar
 
 import psycopg
 import pytest
 from django.db import connections, transaction
+from pytest_django import Settings
 
 from pangaea import engines, outbox
 from pangaea.inbox import consume, dead_letters
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
+from pangaea.messages import EVERYBODY, CatchUp
+from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import OutboxMessage, Stream
-from pangaea.outbox.relay import Relay
+from pangaea.outbox.relay import Relay, partition_of
+from pangaea.outbox.standby import Standby
+from pangaea.relay_sessions import RelaySession
 from pangaea.testing import wait_until
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
 
@@ -134,6 +141,69 @@ class TestStandby:
             for each in relays:
                 each.result(30)
         assert leaders_end(postgres_url) == 0
+
+
+class TestAStandbyOfALeaderThatDoesNothing:
+    @pytest.fixture(autouse=True)
+    def _impatient(self, settings: Settings) -> None:
+        settings.PANGAEA = replace(
+            settings.PANGAEA, relay_poll=timedelta(seconds=0.05), relay_takeover=timedelta(seconds=0.5)
+        )
+
+    @pytest.fixture
+    def leader(self) -> Iterator[RelaySession]:
+        session = engines.of(SOURCE).relay_session(SOURCE)
+        assert session.lead()
+        yield session
+        session.close()
+
+    @pytest.fixture
+    def standby(self, threads: ThreadPoolExecutor, leader: RelaySession) -> Iterator[Broker]:
+        broker, stop = Broker(), threading.Event()
+        running = in_thread(threads, lambda: Relay(SOURCE, broker.carrier("standby")).run(stop))
+        yield broker
+        stop.set()
+        running.result(30)
+
+    def test_sends_what_waits(self, standby: Broker) -> None:
+        for number in (1, 2, 3):
+            say("a", number)
+            wait_until(lambda: sent() == number, what="the standby to send")  # noqa: B023 - waited for at once
+
+    def test_answers_requests(self, wire: Wire, standby: Broker) -> None:
+        say("a", 1)
+        wait_until(lambda: sent() == 1, what="the standby to send")
+        replay.ask(
+            SOURCE,
+            CatchUp(
+                subscription=f"{LISTENER}.ledger",
+                source=SOURCE,
+                audience=EVERYBODY,
+                partition=partition_of("a"),
+                position=0,
+                message_id=None,
+            ),
+        )
+        wait_until(
+            lambda: any(batch.routing_key.startswith(f"{SOURCE}.{LISTENER}.") for batch in standby.batches),
+            what="an answer",
+        )
+
+    def test_leaves_the_work_to_one_that_sends(self, settings: Settings) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, relay_takeover=timedelta(0))
+        leading, standby = Relay(SOURCE, Broker().carrier("leader")), Standby(SOURCE)
+        say("a", 1)
+        assert not standby.must_work()  # the first look
+        leading.step()
+        say("a", 2)
+        assert not standby.must_work()  # something was sent since
+        assert standby.must_work()
+        standby.worked()
+        assert standby.must_work()
+        leading.step()
+        say("a", 3)
+        assert not standby.must_work()
+        assert not standby.has_taken_over
 
 
 def sent() -> int:

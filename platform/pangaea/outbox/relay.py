@@ -1,8 +1,8 @@
 """The relay carries a module's outbox to the bus: sequence, send, settle.
 
-Any number may run for a module; the one that holds the lead works, the others stand by. What makes it right even with
-two at work is the lock on the stream rows while positions are given; `sent` only grows, and subscribers skip what they
-know.
+Any number may run for a module; the one that holds the lead works, the others stand by, and work as well when messages
+wait and none is sent. What makes it right even with two at work is the lock on the stream rows while positions are
+given; `sent` only grows, and subscribers skip what they know.
 """
 
 import random
@@ -26,6 +26,7 @@ from pangaea.outbox import replay, retention
 from pangaea.outbox.batches import Outgoing, read_live
 from pangaea.outbox.models import CatchUpRequest, Stream
 from pangaea.outbox.refusals import Refusals
+from pangaea.outbox.standby import Standby
 from pangaea.rows import columns, instances
 
 log = structlog.get_logger()
@@ -78,6 +79,7 @@ class Relay:
         self._last_failure = 0.0
         self._prune_at = monotonic() + PRUNE_INTERVAL
         self._pause = settings.PANGAEA.relay_poll.total_seconds()
+        self._standby = Standby(module)
 
     def run(self, stop: threading.Event) -> None:
         """Work while leading, else stand by. Comes back from a lost database or broker by itself."""
@@ -93,7 +95,7 @@ class Relay:
                         if not stop.is_set():
                             session.wait(self._next_pause())
                     else:
-                        self._stand_by()
+                        self._stand_by(stop)
                         stop.wait(settings.PANGAEA.relay_poll.total_seconds())
                 except Exception as error:  # noqa: BLE001 - whatever it is, messages wait in the outbox until it is over
                     failures += 1
@@ -122,7 +124,13 @@ class Relay:
         self._pause = min(pause * 2, settings.PANGAEA.relay_poll.total_seconds())
         return pause
 
-    def _stand_by(self) -> None:
+    def _stand_by(self, stop: threading.Event) -> None:
+        if self._standby.must_work():
+            if not self._standby.has_taken_over:
+                log.warning("standby works: messages wait, and the leader sends none", module=self.module)
+            while self.step() and not stop.is_set():
+                pass
+            self._standby.worked()
         # Of relays that all fail, each finds another one at its attempt: that one does not work either.
         settled = monotonic() - self._last_failure > 3 * LONGEST_PAUSE
         changed = self._pulse.beat(State.STANDING_BY if settled else self._pulse.state)

@@ -176,6 +176,11 @@ class Declared:
         "How long an idle relay waits at most before it looks for captured changes and rows written by hand, for which "
         "no commit wakes it. Also how fast a standby takes over.",
     )
+    relay_takeover: timedelta = setting(
+        timedelta(seconds=5),
+        "A standby works as well when messages wait and none was sent for this long, whoever leads: the leader may be "
+        "frozen, or its lock may have outlived it.",
+    )
     announce_first: timedelta = setting(
         timedelta(seconds=1), "An idle stream repeats its last position after this time, then ever more rarely."
     )

@@ -1,0 +1,51 @@
+"""When a standby works although another relay leads: that one may be frozen, or its lock may have outlived it.
+
+Two that work at once repeat messages at most (see `pangaea.outbox.relay`).
+"""
+
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from django.db import connections
+
+from pangaea import engines
+
+LOOK = """
+SELECT EXISTS (SELECT 1 FROM pangaea_outbox WHERE position IS NULL) OR sent < head OR first IS NOT NULL,
+    sent, first, answered
+FROM (SELECT coalesce(sum(sent), 0)::bigint AS sent, coalesce(sum(head), 0)::bigint AS head FROM pangaea_stream) AS s,
+    (SELECT min(id) AS first, sum(position - asked)::bigint AS answered FROM pangaea_catch_up_request) AS requests
+"""
+"""Whether messages or requests wait; and what changes whenever a relay sends something."""
+
+
+class Standby:
+    """What a standby knows of the leader's work: messages or requests that wait, and whether any are sent."""
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._progress: tuple[Any, ...] | None = None
+        self._since = monotonic()
+        self.has_taken_over = False
+
+    def must_work(self) -> bool:
+        """Whether something waits and nothing was sent for RELAY_TAKEOVER; after `worked`, since the last look."""
+        waiting, progress = self._look()
+        is_moving = progress != self._progress
+        if is_moving:
+            self.has_taken_over = False
+        if is_moving or not waiting:
+            self._progress, self._since = progress, monotonic()
+            return False
+        patience = 0.0 if self.has_taken_over else settings.PANGAEA.relay_takeover.total_seconds()
+        return monotonic() - self._since >= patience
+
+    def worked(self) -> None:
+        """This relay did the work: what has changed by now is its own."""
+        self.has_taken_over = True
+        _, self._progress = self._look()
+
+    def _look(self) -> tuple[bool, tuple[Any, ...]]:
+        ((waiting, *progress),) = engines.of(self._module).rows(connections[self._module], LOOK)
+        return waiting, tuple(progress)
