@@ -44,6 +44,9 @@ Unplaced = tuple[int, str, int]
 class Engine(ABC):
     """One database engine, seen by the streams."""
 
+    body_sql = "body"
+    """What reads the body of an outbox row, whatever its bytes are."""
+
     @abstractmethod
     def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a statement that every pass or batch needs, as the driver gives them; planned once."""
@@ -157,6 +160,9 @@ class PostgreSQL(Engine):
 
 class SQLite(Engine):
     """One process, one writer at a time (see `pangaea.sqlite`)."""
+
+    # A text that is not UTF-8 can be stored here, and could not be fetched as one.
+    body_sql = "CAST(body AS blob)"
 
     def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         with connection.cursor() as cursor:

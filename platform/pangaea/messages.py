@@ -6,17 +6,21 @@ before the first.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 PARTITIONS = 8
 EVERYBODY = "all"
 LARGEST = 1024 * 1024
 """Bytes of a message as it is sent."""
 KEY_LENGTH = 255
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: what comes may be no JSON, no UTF-8, or nested too deeply."""
 _WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 
@@ -82,8 +86,20 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     data: msgspec.Raw
 
 
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What a batch says of one of its messages, whatever the message's own bytes are: id, key, length in bytes."""
+
+    id: UUID
+    key: str
+    length: int
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive messages of one stream; without any it is an announcement of the last position sent.
+
+    `messages` are bytes that nothing has looked at, with an entry for each: so one that is no JSON, or nested too
+    deeply to be skipped, does not spoil the others. A producer of the version before has no `entries`. No field may
+    follow `messages`.
 
     `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
     `head` is the stream's last position. Messages up to `floor` are deleted. An answer to a request names the
@@ -102,12 +118,47 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     to: str | None = None
     asked: int | None = None
     question: int | None = None
+    entries: list[Entry] | None = None
     messages: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
     @property
     def last(self) -> int:
         """The position of the last message; of the one before `first` in an announcement."""
         return self.first + len(self.messages) - 1
+
+    def pack(self, messages: Iterable[tuple[UUID, str, bytes]] = ()) -> bytes:
+        """The batch with these messages, each its id, key and bytes, as it crosses the broker.
+
+        It is one JSON object if each message is JSON, which is how the version before reads it.
+        """
+        rows = list(messages)
+        header = replace(self, entries=[Entry(*row[:2], len(row[2])) for row in rows], messages=[])
+        return msgspec.json.encode(header).removesuffix(b"]}") + b",".join([row[2] for row in rows]) + b"]}"
+
+    @classmethod
+    def unpack(cls, body: bytes) -> "Batch":
+        """The batch that `pack` wrote. Raises msgspec.DecodeError where its own fields or its lengths are wrong.
+
+        Without entries the messages are searched for their ends, which raises RecursionError or UnicodeDecodeError too.
+        """
+        # No string of the header contains this: a quotation mark in one has a backslash before it.
+        start = body.find(_MESSAGES)
+        header = _BATCH.decode(body[:start] + b"}" if start >= 0 else body)
+        if header.entries is None:
+            return _BATCH.decode(body)
+        start += len(_MESSAGES)
+        raws: list[msgspec.Raw] = []
+        for entry in header.entries:
+            end = start + max(entry.length, 0)
+            raws.append(msgspec.Raw(body[start:end]))
+            start = end + 1  # the comma
+        if body[start - 1 if raws else start :] != b"]}":
+            raise msgspec.DecodeError("The lengths of the messages do not add up to the batch.")
+        return replace(header, messages=raws)
+
+
+_BATCH = msgspec.json.Decoder(Batch)
+_MESSAGES = b',"messages":['
 
 
 class CatchUp(msgspec.Struct, frozen=True, kw_only=True):

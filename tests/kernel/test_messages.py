@@ -121,27 +121,56 @@ class TestAnEnvelope:
 
 
 class TestABatch:
-    def batch(self, *bodies: bytes, first: int = 5) -> Batch:
-        return Batch(
-            source="shop",
-            audience="all",
-            partition=3,
-            first=first,
-            before=uuid7(),
-            head=9,
-            messages=[msgspec.Raw(body) for body in bodies],
-        )
+    header = Batch(source="shop", audience="all", partition=3, first=5, before=uuid7(), head=9)
 
-    def test_comes_back_as_it_was_sent(self) -> None:
-        sent = self.batch(b'{"a": 1}', b'{"b":2.50}')
-        read = msgspec.json.decode(msgspec.json.encode(sent), type=Batch)
-        assert [bytes(body) for body in read.messages] == [b'{"a": 1}', b'{"b":2.50}']
-        assert (read.first, read.last, read.before, read.head) == (5, 6, sent.before, 9)
+    def packed(self, *bodies: bytes, key: str = "a") -> bytes:
+        return self.header.pack((UUID(int=number), key, body) for number, body in enumerate(bodies))
+
+    @pytest.mark.parametrize(
+        "bodies",
+        [
+            (b'{"a": 1}', b'{"b":2.50}'),
+            (b"", b"no json", b'"'),
+            (b'{"messages":[', b',"messages":[1]}', b"]}"),
+            (b"\xff\xfe", b'"\\ud800"'),
+            (b"[" * 100_000, b"1"),
+        ],
+        ids=["json", "no json", "looks like a batch", "no text", "deep"],
+    )
+    def test_comes_back_as_it_was_sent_whatever_its_messages_are(self, bodies: tuple[bytes, ...]) -> None:
+        read = Batch.unpack(self.packed(*bodies))
+        assert tuple(bytes(body) for body in read.messages) == bodies
+        assert (read.first, read.last, read.before, read.head) == (5, 4 + len(bodies), self.header.before, 9)
+        assert [(entry.id, entry.key) for entry in read.entries or ()] == [
+            (UUID(int=number), "a") for number in range(len(bodies))
+        ]
         assert read.partitions == messages.PARTITIONS
 
     def test_without_messages_announces_the_position_before_its_first(self) -> None:
-        assert self.batch().last == 4
+        assert Batch.unpack(self.packed()).last == 4
+
+    def test_is_found_in_behind_keys_that_look_like_its_messages(self) -> None:
+        key = '"],"messages":[,"messages":['
+        read = Batch.unpack(self.packed(b"1", key=key))
+        assert [entry.key for entry in read.entries or ()] == [key]
+
+    def test_is_one_json_object_to_the_version_before(self) -> None:
+        read = msgspec.json.decode(self.packed(b'{"a": 1}', b'{"b":2.50}'), type=Batch)
+        assert [bytes(body) for body in read.messages] == [b'{"a": 1}', b'{"b":2.50}']
+
+    def test_of_the_version_before_is_read(self) -> None:
+        parts = msgspec.json.decode(msgspec.json.encode(self.header))
+        del parts["entries"], parts["question"]
+        read = Batch.unpack(msgspec.json.encode(parts | {"messages": [{"a": 1}, 2]}))
+        assert [bytes(body) for body in read.messages] == [b'{"a":1}', b"2"]
+        assert (read.entries, read.question) == (None, None)
+
+    @pytest.mark.parametrize("length", [-1, 0, 7, 9, 10**9])
+    def test_with_lengths_that_do_not_add_up_is_refused(self, length: int) -> None:
+        body = self.packed(b'{"a": 1}').replace(b',8]],"messages"', b',%d]],"messages"' % length)
+        with pytest.raises(msgspec.DecodeError, match="add up"):
+            Batch.unpack(body)
 
     def test_bears_fields_that_a_later_kernel_adds(self) -> None:
-        parts = msgspec.json.decode(msgspec.json.encode(self.batch())) | {"compression": "none"}
-        assert msgspec.json.decode(msgspec.json.encode(parts), type=Batch).first == 5
+        parts = {"compression": "none"} | msgspec.json.decode(self.packed())
+        assert Batch.unpack(msgspec.json.encode(parts)).first == 5

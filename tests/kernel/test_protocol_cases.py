@@ -1,16 +1,21 @@
 """Single schedules that a random search seldom meets: each is one way to lose, repeat or stop something."""
 
+import json
 from typing import Any
 
+import msgspec
 import pytest
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connections, transaction
+from msgspec.structs import replace
 
 from pangaea import modules
 from pangaea.errors import MalformedMessage
+from pangaea.ids import uuid7
 from pangaea.inbox import consume, dead_letters
+from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.subscriptions import Projection
-from pangaea.messages import Received
+from pangaea.messages import Batch, Received
 from pangaea.outbox.models import OutboxMessage
 from pangaea.outbox.relay import partition_of
 from tests.kernel.failing import DEADLOCK, fail_by
@@ -34,6 +39,24 @@ def letters() -> list[tuple[int, str]]:
     return list(DeadLetter.objects.using(LISTENER).order_by("position").values_list("position", "key"))
 
 
+def deep(levels: int) -> str:
+    return "[" * levels + "]" * levels
+
+
+UNREADABLE = {
+    "empty": "",
+    "an empty object": "{}",
+    "a number": "17",
+    "no json": '{"no json": é, [}',
+    "another type": '{"id":1,"subject":2,"type":3}',
+    "NUL": '{"subject":"\\u0000"}',
+    "half of a surrogate pair": '{"data":{"text":"\\ud800"}}',
+    "deep": deep(100_000),
+    "almost too deep": f'{{"data":{deep(960)}}}',
+    "an end that is not its own": "]}",
+}
+
+
 class TestUnreadableMessage:
     def test_is_parked_and_the_rest_of_its_batch_goes_on(self, wire: Wire, ledger: Ledger) -> None:
         say(A, 1, 2, 3)
@@ -51,25 +74,77 @@ class TestUnreadableMessage:
         with pytest.raises(MalformedMessage, match="no envelope"):
             dead_letters.redrive(ledger.subscription, A)
 
-    @pytest.mark.parametrize("body", ["{}", "17", "null", '{"id":1,"subject":2,"type":3}', '{"subject":"\\u0000"}'])
-    def test_that_does_not_even_tell_its_key_is_parked_alone(self, wire: Wire, ledger: Ledger, body: str) -> None:
+    @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+    def test_is_parked_with_its_key_whatever_its_bytes_are(self, wire: Wire, ledger: Ledger, body: str) -> None:
         say(A, 1, 2, 3)
+        say(BESIDE_A, 10)
         outbox_of(A).filter(pk=outbox_of(A)[1].pk).update(body=body)
         wire.pump()
-        assert ledger.numbers() == [1, 3]
-        assert [position for position, _ in letters()] == [2]
-        say(A, 4)
+        assert sorted(ledger.numbers()) == [1, 10]
+        assert letters() == [(2, A), (3, A)]
+        with pytest.raises(MalformedMessage):
+            dead_letters.redrive(ledger.subscription, A)
+        say(BESIDE_A, 11)
         wire.pump()
-        assert ledger.numbers() == [1, 3, 4]
+        assert sorted(ledger.numbers()) == [1, 10, 11]
+
+    def test_is_parked_with_its_key_where_its_bytes_are_no_text(self, wire: Wire, ledger: Ledger) -> None:
+        if connections[SOURCE].vendor != "sqlite":
+            pytest.skip("PostgreSQL stores no such text")
+        say(A, 1, 2)
+        with connections[SOURCE].cursor() as statement:
+            statement.execute(
+                "UPDATE pangaea_outbox SET body = CAST(x'7b22fffe227d' AS text) WHERE id = %s", [outbox_of(A)[1].pk]
+            )
+        wire.pump()
+        assert ledger.numbers() == [1]
+        assert letters() == [(2, A)]
+
+    @pytest.mark.parametrize("field", ["id", "subject"])
+    def test_is_one_that_disagrees_with_its_row(self, wire: Wire, ledger: Ledger, field: str) -> None:
+        say(A, 1, 2)
+        row = outbox_of(A)[1]
+        wrong = {"id": str(uuid7()), "subject": BESIDE_A}[field]
+        outbox_of(A).filter(pk=row.pk).update(body=json.dumps(json.loads(row.body) | {field: wrong}))
+        wire.pump()
+        assert letters() == [(2, A)]
+        with pytest.raises(MalformedMessage, match=wrong):
+            dead_letters.redrive(ledger.subscription, A)
+        assert ledger.numbers() == [1]
 
     def test_at_the_end_of_a_batch_does_not_look_like_another_history(self, wire: Wire, ledger: Ledger) -> None:
-        say(A, 1, 2)
-        outbox_of(A).filter(pk=outbox_of(A)[1].pk).update(body="{}")
+        say(A, 1)
+        say(BESIDE_A, 2)
+        outbox_of(BESIDE_A).update(body="{}")
         wire.pump()
         say(A, 3)
         wire.pump()
         assert cursor().state == Cursor.State.ACTIVE
         assert ledger.numbers() == [1, 3]
+
+    @pytest.mark.parametrize(
+        "body", [b"{}", b"17", b"null", b'{"id":1,"subject":2,"type":3}', b'{"subject":"\\u0000"}']
+    )
+    def test_of_a_producer_of_the_version_before_is_parked_alone(self, ledger: Ledger, body: bytes) -> None:
+        batch = Batch(source=SOURCE, audience="all", partition=partition_of(A), first=1, before=None, head=1)
+        old = msgspec.json.encode(replace(batch, messages=[msgspec.Raw(body)]))
+        consume.apply(ledger.subscription, *decode(old))
+        assert letters() == [(1, "")]
+        assert cursor().position == 1
+
+    def test_is_one_of_whatever_depth_it_is_that_the_reader_cannot_bear(self, wire: Wire, ledger: Ledger) -> None:
+        depths = range(700, 1000, 10)
+        say(A, *depths)
+        for row, depth in zip(outbox_of(A), depths, strict=True):
+            body = row.body.replace(f'"number":{depth}', f'"number":{depth},"more":{deep(depth)}')
+            outbox_of(A).filter(pk=row.pk).update(body=body)
+        say(BESIDE_A, 1)
+        wire.pump()
+        applied, parked = ledger.numbers(A), letters()
+        assert applied == list(depths)[: len(applied)]
+        assert parked == [(position + 1, A) for position in range(len(applied), len(depths))]
+        assert parked
+        assert ledger.numbers(BESIDE_A) == [1]
 
 
 class Silent(Exception):

@@ -182,11 +182,12 @@ class TestAReport:
         ("body", "sender"),
         [
             (b"{", "web_bff"),
+            (b'{"more":' + b"[" * 5_000, "web_bff"),
             (b'{"subscription":"web_bff.x","source":"users","cursors":[["all",0,1]]}', "web_bff"),
             (b'{"subscription":"web_bff.x","source":"orders","cursors":[["users",0,1]]}', "web_bff"),
             (b'{"subscription":"web_bff.x","source":"orders","cursors":[["all",0,1]]}', "users"),
         ],
-        ids=["malformed", "of another module", "of another's stream", "by another module"],
+        ids=["malformed", "nested too deeply", "of another module", "of another's stream", "by another module"],
     )
     def test_is_dropped_when_it_is(self, body: bytes, sender: str) -> None:
         subscribers.receive(SOURCE, body, sender=sender)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connections, transaction
@@ -64,6 +64,25 @@ class TestPublish:
             outbox.publish(Letter(number=1, text="x" * 1_000_000), key="a")
             with pytest.raises(Misuse, match=r"takes 1,100,\d{3} bytes; at most 1,048,576"):
                 outbox.publish(Letter(number=1, text="x" * 1_100_000), key="a")
+        assert OutboxMessage.objects.using(SOURCE).count() == 1
+
+    @pytest.mark.parametrize("levels", [64, 2_000, 200_000])
+    def test_a_message_that_is_nested_too_deeply_is_misuse(self, levels: int) -> None:
+        class Tree(Tick, frozen=True, kw_only=True):
+            __module__ = Tick.__module__
+            text: str = "[" * 100
+            nested: Any = None
+
+        deepest: list[Any] = []
+        for _ in range(62):
+            deepest = [deepest]
+        too_deep: list[Any] = []
+        for _ in range(levels - 1):
+            too_deep = [too_deep]
+        with transaction.atomic(using=SOURCE):
+            outbox.publish(Tree(number=1, nested=deepest), key="a")
+            with pytest.raises(Misuse, match="more than 64 levels deep"):
+                outbox.publish(Tree(number=1, nested=too_deep), key="a")
         assert OutboxMessage.objects.using(SOURCE).count() == 1
 
     def test_another_modules_event_is_misuse(self) -> None:

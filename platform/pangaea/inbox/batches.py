@@ -1,19 +1,18 @@
 """Batches as they arrive: messages at their positions, of which some may be unreadable without spoiling the rest."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import replace
 
 from pangaea.errors import MalformedMessage
-from pangaea.messages import EVERYBODY, KEY_LENGTH, PARTITIONS, Batch, Envelope, module_of
+from pangaea.messages import EVERYBODY, KEY_LENGTH, PARTITIONS, UNDECODABLE, Batch, Entry, Envelope, module_of
 
 NAME_LENGTH = 127
-UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises. A batch is only skimmed for where its messages end; bad UTF-8 and depth show in the message."""
 
-_BATCH = msgspec.json.Decoder(Batch)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
@@ -21,8 +20,9 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 class Place:
     """A message at its position in a batch.
 
-    Of one that cannot be read, or does not belong here, `id`, `key` and `name` are what can be made out of it, None or
-    empty where nothing can, and `problem` says why.
+    Of one that cannot be read, or does not belong here, `id` and `key` are those of its entry in the batch, `name` is
+    what can be made out of it, empty where nothing can, and `problem` says why. In a batch without entries `id` and
+    `key` are made out likewise, or None and empty.
     """
 
     position: int
@@ -43,21 +43,32 @@ class Place:
 def decode(body: bytes) -> tuple[Batch, list[Place]]:
     """A batch and its messages. Raises MalformedMessage when the batch as such cannot be read."""
     try:
-        batch = _BATCH.decode(body)
-    except msgspec.DecodeError as error:
+        batch = Batch.unpack(body)
+    except UNDECODABLE as error:
         raise MalformedMessage(str(error)) from error
     if batch.partitions != PARTITIONS:
         message = (
             f"{batch.source} divides its streams into {batch.partitions} partitions, this process into {PARTITIONS}."
         )
         raise MalformedMessage(message)
-    return batch, [_place(position, message, batch) for position, message in enumerate(batch.messages, batch.first)]
+    entries: Sequence[Entry | None] = batch.entries or [None] * len(batch.messages)
+    received = enumerate(zip(batch.messages, entries, strict=True), batch.first)
+    places = [_place(position, message, entry, batch) for position, (message, entry) in received]
+    return replace(batch, entries=None), places
 
 
-def read_envelope(body: msgspec.Raw | str, *, source: str | None = None, audience: str = EVERYBODY) -> Envelope:
+def read_envelope(
+    body: msgspec.Raw | str,
+    *,
+    source: str | None = None,
+    audience: str = EVERYBODY,
+    message_id: UUID | None = None,
+    key: str = "",
+) -> Envelope:
     """The envelope of one message. Raises MalformedMessage.
 
     With `source` it must belong into that stream: a module says only its own events, and asks its receiver's commands.
+    It must have this id and this key, where they are given: its stream and its order go by them.
     """
     try:
         envelope = _ENVELOPE.decode(body)
@@ -69,31 +80,40 @@ def read_envelope(body: msgspec.Raw | str, *, source: str | None = None, audienc
     if source and (envelope.source != source or module_of(envelope.type) != owner):
         text = f"{envelope.type} from {envelope.source} does not belong into the stream {source}.{audience}."
         raise MalformedMessage(text)
+    if (message_id or envelope.id, key or envelope.subject) != (envelope.id, envelope.subject):
+        text = f"The message says id {envelope.id} and key {envelope.subject!r}; the outbox, {message_id} and {key!r}."
+        raise MalformedMessage(text)
     return envelope
 
 
-def _place(position: int, body: msgspec.Raw, batch: Batch) -> Place:
+def _place(position: int, body: msgspec.Raw, entry: Entry | None, batch: Batch) -> Place:
+    message_id, key = (entry.id, entry.key) if entry else (None, "")
     try:
-        envelope = read_envelope(body, source=batch.source, audience=batch.audience)
+        envelope = read_envelope(body, source=batch.source, audience=batch.audience, message_id=message_id, key=key)
     except MalformedMessage as error:
-        return _unreadable(position, body, str(error))
+        return _unreadable(position, body, entry, str(error))
     return Place(
         position=position, body=body, id=envelope.id, key=envelope.subject, name=envelope.type, envelope=envelope
     )
 
 
-def _unreadable(position: int, body: msgspec.Raw, problem: str) -> Place:
+def _unreadable(position: int, body: msgspec.Raw, entry: Entry | None, problem: str) -> Place:
     try:
         found: Any = msgspec.json.decode(body)
     except UNDECODABLE:
         found = None
     fields = found if isinstance(found, dict) else {}
-    try:
-        message_id = UUID(str(fields.get("id")))
-    except ValueError:
-        message_id = None
-    key, name = _text(fields.get("subject"), KEY_LENGTH), _text(fields.get("type"), NAME_LENGTH)
+    message_id = entry.id if entry else _uuid(fields.get("id"))
+    key = _text(entry.key if entry else fields.get("subject"), KEY_LENGTH)
+    name = _text(fields.get("type"), NAME_LENGTH)
     return Place(position=position, body=body, id=message_id, key=key, name=name, envelope=None, problem=problem)
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
 
 
 def _text(value: object, length: int) -> str:

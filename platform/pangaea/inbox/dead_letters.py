@@ -33,6 +33,7 @@ def park(cursor: Cursor, place: Place, failure: Exception | None = None) -> None
     letter = DeadLetter(
         **_place(cursor),
         position=place.position,
+        message_id=place.id,
         key=place.key,
         name=place.name,
         body=_storable(bytes(place.body).decode(errors="backslashreplace")),
@@ -169,7 +170,13 @@ def _apply(subscription: Subscription, letter: DeadLetter, *, now: datetime) -> 
         lowest = _of_key(cursor, letter.key).first()
         if lowest is None or lowest.pk != letter.pk:
             return False
-        envelope = read_envelope(lowest.body, source=lowest.source, audience=lowest.audience)
+        envelope = read_envelope(
+            lowest.body,
+            source=lowest.source,
+            audience=lowest.audience,
+            message_id=lowest.message_id,
+            key=lowest.key,
+        )
         handle(subscription, [(lowest.position, envelope)], audience=lowest.audience)
         lowest.delete()
         _promote(cursor, letter.key, now=now)

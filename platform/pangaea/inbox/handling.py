@@ -9,7 +9,7 @@ import msgspec
 from pangaea import modules, telemetry
 from pangaea.errors import MalformedMessage
 from pangaea.inbox.subscriptions import Handler, Subscription
-from pangaea.messages import EVERYBODY, Envelope, Received
+from pangaea.messages import EVERYBODY, UNDECODABLE, Envelope, Received
 from pangaea.outbox.publish import projecting
 
 Placed = tuple[int, Envelope]
@@ -72,7 +72,7 @@ def _is_handled(wire_name: str, module: str) -> bool:
 def _received(subscription: Subscription, handler: Handler, position: int, envelope: Envelope) -> Received[Any]:
     try:
         payload = msgspec.json.decode(envelope.data, type=handler.message_type)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         text = f"{envelope.type} does not have the fields that {subscription.name} needs: {error}"
         raise MalformedMessage(text) from error
     return Received(

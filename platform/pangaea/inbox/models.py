@@ -79,7 +79,8 @@ class DeadLetter(Place):
 
     The lowest position of a key is tried again at `next_attempt_at`, or is dead; those behind it have no attempts of
     their own. `attempts` and `deaths` are counted before the handler runs; `deaths` are attempts of which nothing more
-    was heard, so the process must have ended.
+    was heard, so the process must have ended. `message_id` and `key` are those of the outbox; of a message that came
+    without them they are made out of its body, where that is possible.
     """
 
     class State(models.TextChoices):
@@ -89,6 +90,7 @@ class DeadLetter(Place):
 
     id = models.BigAutoField(primary_key=True)
     position = models.BigIntegerField()
+    message_id = models.UUIDField(null=True)
     key = models.CharField(max_length=KEY_LENGTH)
     name = models.CharField(max_length=127)
     body = models.TextField()

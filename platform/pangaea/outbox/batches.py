@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import msgspec
 import structlog
 from django.conf import settings
 from django.db import connections
@@ -16,7 +15,7 @@ from pangaea.outbox.models import Stream
 log = structlog.get_logger()
 
 BATCH_LENGTH = 4 * 1024 * 1024
-"""Characters beyond which a batch takes no further message: RabbitMQ 4 refuses more than 16 MiB, a worker holds two."""
+"""Bytes beyond which a batch takes no further message: RabbitMQ 4 refuses more than 16 MiB, a worker holds two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +63,17 @@ def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
 
 _READ = """
 WITH wanted (stream, audience, part, after, until) AS (VALUES %s)
-SELECT stream, position, message_id, body FROM wanted
+SELECT stream, position, message_id, key, {body} FROM wanted
 JOIN pangaea_outbox AS outbox ON outbox.audience = wanted.audience AND partition = part
     AND position > after AND position <= until
 ORDER BY stream, position
 """
-_Row = tuple[int, UUID | str, str]
+_Row = tuple[int, UUID, str, bytes]
+"""Position, id, key and body."""
 
 
 def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, list[_Row]]:
-    """Position, id and body of each stream's next messages after the one number and up to the other, in one query."""
+    """Each stream's next messages after the one number and up to the other, in one query."""
     found: dict[int, list[_Row]] = {stream.pk: [] for stream, _, _ in wanted}
     if not wanted:
         return found
@@ -82,10 +82,11 @@ def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, l
         (stream.pk, stream.audience, stream.partition, after, min(until, after + limit))
         for stream, after, until in wanted
     ]
-    statement = _READ % ", ".join(["(%s, %s, %s, %s, %s)"] * len(places))
+    engine = engines.of(module)
+    statement = _READ.format(body=engine.body_sql) % ", ".join(["(%s, %s, %s, %s, %s)"] * len(places))
     values = [value for place in places for value in place]
-    for stream, *row in engines.of(module).rows(connections[module], statement, *values):
-        found[stream].append(tuple(row))
+    for stream, position, message_id, key, body in engine.rows(connections[module], statement, *values):
+        found[stream].append((position, _uuid(message_id), key, body if isinstance(body, bytes) else body.encode()))
     return found
 
 
@@ -101,17 +102,20 @@ def _whole(
     whole: list[_Row] = []
     size = 0
     for row in rows:
-        if row[0] != after + len(whole) + 1 or (whole and size + len(row[2]) > BATCH_LENGTH):
+        if row[0] != after + len(whole) + 1 or (whole and size + len(row[3]) > BATCH_LENGTH):
             break
         whole.append(row)
-        size += len(row[2])
+        size += len(row[3])
     if not whole:
         log.error("outbox has a hole", module=module, stream=str(stream), position=after + 1)
         return None
     header = _header(module, stream, first=after + 1, before=before, answer=answer)
-    # SQLite gives an id as its digits.
-    last_id = UUID(str(whole[-1][1]))
-    return _outgoing(stream, header, [body for _, _, body in whole], after + len(whole), last_id)
+    return _outgoing(stream, header, [row[1:] for row in whole], after + len(whole), whole[-1][1])
+
+
+def _uuid(found: UUID | str) -> UUID:
+    """SQLite gives an id as its digits."""
+    return found if isinstance(found, UUID) else UUID(found)
 
 
 def _header(module: str, stream: Stream, *, first: int, before: UUID | None, answer: Answer | None) -> Batch:
@@ -130,13 +134,15 @@ def _header(module: str, stream: Stream, *, first: int, before: UUID | None, ans
     )
 
 
-def _outgoing(stream: Stream, header: Batch, bodies: list[str], last: int, last_id: UUID | None) -> Outgoing:
+def _outgoing(
+    stream: Stream, header: Batch, messages: list[tuple[UUID, str, bytes]], last: int, last_id: UUID | None
+) -> Outgoing:
     # An answer goes to the module that asked, not to all who listen.
     audience = header.to.partition(".")[0] if header.to else header.audience
     return Outgoing(
         stream=stream.pk,
         routing_key=f"{header.source}.{audience}.{header.partition}",
-        body=msgspec.json.encode(header).removesuffix(b"[]}") + b"[" + ",".join(bodies).encode() + b"]}",
+        body=header.pack(messages),
         last=last,
         last_id=last_id,
     )

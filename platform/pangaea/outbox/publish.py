@@ -1,5 +1,7 @@
 """Say something, in the transaction that made it true (transactional outbox, microservices.io/patterns/data)."""
 
+import re
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,6 +13,13 @@ from pangaea import engines, messages, modules, telemetry
 from pangaea.errors import Misuse
 from pangaea.ids import uuid7
 from pangaea.messages import KEY_LENGTH, LARGEST, Command, Envelope, Event
+
+DEEPEST = 64
+"""Levels of objects and arrays in a message's fields: as many as the strictest of common parsers takes by default
+(System.Text.Json). They parse by recursion; msgspec gives up below 1,000, at what its caller's stack leaves of it."""
+
+_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_BRACKETS = re.compile(rb"[][{}]")
 
 projecting: ContextVar[str | None] = ContextVar("projecting", default=None)
 """The projection whose handler is running, if one is."""
@@ -24,7 +33,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
     this one, others that publish for the same key wait. Everybody may read an event, so no secret belongs into it.
 
     Raises Misuse outside a transaction, in a projection's handler, for another module's event, for an unusable key, and
-    for a message of more than a mebibyte.
+    for a message of more than a mebibyte or nested more than 64 levels deep.
     """
     module = _sender(message)
     connection = connections[module]
@@ -37,7 +46,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
         time=datetime.now(UTC),
         schemaversion=message.version,
         correlationid=telemetry.correlation_id(),
-        data=msgspec.Raw(msgspec.json.encode(message)),
+        data=msgspec.Raw(_encoded(message)),
     )
     body = msgspec.json.encode(envelope)
     if len(body) > LARGEST:
@@ -60,6 +69,30 @@ def publish(message: Event | Command, *, key: str) -> UUID:
     )
     engine.wake_after_commit(connection)
     return envelope.id
+
+
+def _encoded(message: Event | Command) -> bytes:
+    with suppress(RecursionError):
+        data = msgspec.json.encode(message)
+        if _levels(data) <= DEEPEST:
+            return data
+    text = (
+        f"{message.wire_name} is nested more than {DEEPEST} levels deep, and not everybody could read it. Publish a "
+        "list whose entries name their parents instead."
+    )
+    raise Misuse(text)
+
+
+def _levels(data: bytes) -> int:
+    """How deeply objects and arrays are nested in this JSON."""
+    # As a rule there are too few brackets for it to matter, and counting them costs next to nothing.
+    if data.count(b"{") + data.count(b"[") <= DEEPEST:
+        return 1
+    level = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+        level += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
 
 
 def _sender(message: Event | Command) -> str:

@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from pangaea import engines
-from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp, module_of
+from pangaea.messages import EVERYBODY, PARTITIONS, UNDECODABLE, CatchUp, module_of
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 
@@ -35,7 +35,7 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
     """
     try:
         request = msgspec.json.decode(body, type=CatchUp)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         log.exception("request dropped: it cannot be read", module=module, error=str(error))
         return
     if request.source != module or request.audience not in {EVERYBODY, module_of(request.subscription)}:

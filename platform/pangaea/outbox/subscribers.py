@@ -4,7 +4,7 @@ import msgspec
 import structlog
 from django.utils import timezone
 
-from pangaea.messages import EVERYBODY, Report, module_of
+from pangaea.messages import EVERYBODY, UNDECODABLE, Report, module_of
 from pangaea.outbox.models import Stream, Subscriber
 
 log = structlog.get_logger()
@@ -18,7 +18,7 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
     """
     try:
         report = msgspec.json.decode(body, type=Report)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         log.exception("report dropped: it cannot be read", module=module, error=str(error))
         return
     reader = module_of(report.subscription)

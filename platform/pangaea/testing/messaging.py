@@ -116,9 +116,8 @@ def _deliver(listener: "Subscription", envelope: Envelope, *, audience: str, may
         before=cursor.message_id,
         head=cursor.position + 1,
         to=listener.name,
-        messages=[msgspec.Raw(msgspec.json.encode(envelope))],
     )
-    consume.receive(module, msgspec.json.encode(batch))
+    consume.receive(module, batch.pack([(envelope.id, envelope.subject, msgspec.json.encode(envelope))]))
     reached = Cursor.objects.using(module).filter(**place, position=batch.first).exists()
     assert reached, f"{module} refused {envelope.type} from {envelope.source}; the log says why."  # noqa: S101
     letter = DeadLetter.objects.using(module).filter(**place, position=batch.first).first()
