@@ -44,7 +44,11 @@ class MalformedMessage(PangaeaError):
 
 
 class LethalMessage(PangaeaError):
-    """A handler never came back from this message: out of memory, a crash in native code. It is not tried by itself."""
+    """The process ended while a handler was at this message alone: out of memory, a crash in native code.
+
+    It is retried like any parked message, since something else may have ended the process; after
+    `DEATHS_AT_MOST` more crashes it is dead.
+    """
 
 
 class RefusedByBroker(PangaeaError):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 @pytest.fixture(params=["rabbitmq", "redis"])
 def land(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> Iterator[Landscape]:
     broker_url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
-    settings = {"LANDSCAPE_LETHAL_KEY": LETHAL, "CATCH_UP_RENEWAL": "1"}
+    settings = {"LANDSCAPE_LETHAL_KEY": LETHAL, "CATCH_UP_RENEWAL": "1", "DEAD_LETTER_PAUSE": "0.2"}
     with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as held:
         yield held
 
@@ -31,11 +31,13 @@ class TestAHandlerThatKillsItsProcess:
 
         wait_until(lambda: land.written() >= said, what="all others to be applied", seconds=HEALING_SECONDS)
         land.wait_written(said)
-        letters = land.query("SELECT key, state, attempts, error FROM ledger.pangaea_dead_letter ORDER BY position")
+        found = "SELECT key, state, attempts, error FROM ledger.pangaea_dead_letter ORDER BY position"
+        wait_until(lambda: land.query(found)[0][1] == "dead", what="three more crashes", seconds=HEALING_SECONDS)
+        letters = land.query(found)
         assert [letter[:3] for letter in letters] == [
-            (LETHAL, "dead", 1),
+            (LETHAL, "dead", 4),
             *[(LETHAL, "behind", 0)] * (COUNT - said - 1),
         ]
-        assert "while it handled this message alone" in letters[0][3]
+        assert "ended 4 times while it handled this message" in letters[0][3]
         assert relay.running
         assert worker.running

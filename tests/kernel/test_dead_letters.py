@@ -114,11 +114,11 @@ class TestARetry:
         ledger.poison = {1}
         say("a", 1)
         wire.pump()
-        DeadLetter.objects.using(LISTENER).update(deaths=3)
+        DeadLetter.objects.using(LISTENER).update(deaths=4)
 
         retry(now=timezone.now() + timedelta(days=1))
         assert only().state == "dead"
-        assert "ended 3 times" in only().error
+        assert "ended 4 times" in only().error
 
     def test_waits_for_a_subscription_that_is_declared_no_more(self, wire: Wire, ledger: Ledger) -> None:
         ledger.poison = {1}

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.db import connections
+from django.utils import timezone
 from pytest_django import Settings
 
+from pangaea.inbox import retries, selection
 from pangaea.inbox.models import Attempt
+from pangaea.inbox.selection import Selection
 from pangaea.messages import Received
 from tests.kernel.parked import NEIGHBOUR, letters, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, ledger_table, say
@@ -59,6 +63,16 @@ class Worker:
             else:
                 self.wire.batches.pop(0)
 
+    def retry(self, *, days: int) -> None:
+        """Let the worker's timer come once a day."""
+        subscription = self.wire.ledger.subscription
+        for day in range(1, days + 1):
+            try:
+                retries.retry(LISTENER, {subscription.name: subscription}, now=timezone.now() + timedelta(days=day))
+            except Death:
+                self.deaths += 1
+                connections[LISTENER].close()
+
 
 @pytest.fixture
 def worker(wire: Wire) -> Worker:
@@ -66,7 +80,7 @@ def worker(wire: Wire) -> Worker:
 
 
 class TestALethalMessage:
-    def test_is_dead_and_its_neighbours_are_applied_once(self, ledger: LethalLedger, worker: Worker) -> None:
+    def test_is_parked_and_its_neighbours_are_applied_once(self, ledger: LethalLedger, worker: Worker) -> None:
         ledger.lethal = {3}
         say(NEIGHBOUR, 1, 2)
         say("a", 3, 4)
@@ -74,9 +88,46 @@ class TestALethalMessage:
         worker.work()
 
         assert ledger.numbers() == [1, 2, 5]
-        assert [row[2:] for row in summary()] == [("dead", 1), ("behind", 0)]
-        assert "alone" in letters()[0].error
+        assert [row[2:] for row in summary()] == [("retrying", 1), ("behind", 0)]
+        assert (letters()[0].deaths, "alone" in letters()[0].error) == (1, True)
         assert worker.deaths == 4
+
+    def test_is_dead_after_three_more_crashes(self, ledger: LethalLedger, worker: Worker) -> None:
+        ledger.lethal = {3}
+        say("a", 3, 4)
+        worker.work()
+        worker.retry(days=9)
+
+        assert worker.deaths == 4 + 3
+        assert [row[2:] for row in summary()] == [("dead", 4), ("behind", 0)]
+        assert "ended 4 times" in letters()[0].error
+
+    def test_that_is_redriven_by_an_operator_crashes_once_more_and_is_dead(
+        self, ledger: LethalLedger, worker: Worker
+    ) -> None:
+        ledger.lethal = {3}
+        say("a", 3)
+        worker.work()
+        worker.retry(days=9)
+        selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+        worker.retry(days=9)
+
+        assert worker.deaths == 4 + 3 + 1
+        assert [row[2:] for row in summary()] == [("dead", 5)]
+
+    def test_is_applied_soon_where_the_processes_ended_of_something_else(
+        self, ledger: LethalLedger, worker: Worker
+    ) -> None:
+        ledger.lethal = {3, 5}
+        say("a", 3)
+        say(NEIGHBOUR, 5, 6)
+        worker.work()
+        assert sorted(row[2] for row in summary()) == ["behind", "retrying", "retrying"]
+        ledger.lethal = set()
+        worker.retry(days=1)
+
+        assert sorted(ledger.numbers()) == [3, 5, 6]
+        assert letters() == []
 
     def test_does_not_hide_another(self, ledger: LethalLedger, worker: Worker) -> None:
         ledger.lethal = {1, 3}
@@ -86,8 +137,8 @@ class TestALethalMessage:
 
         assert ledger.numbers() == [2]
         assert [(row[0], row[2]) for row in sorted(summary(), key=lambda row: row[1])] == [
-            ("a", "dead"),
-            (NEIGHBOUR, "dead"),
+            ("a", "retrying"),
+            (NEIGHBOUR, "retrying"),
             (NEIGHBOUR, "behind"),
         ]
         assert worker.deaths == 5
@@ -131,7 +182,7 @@ class TestALethalMessage:
         worker.work()
 
         assert ledger.numbers() == [1, 2, 3, 5]
-        assert [row[2] for row in summary()] == ["dead"]
+        assert [row[2] for row in summary()] == ["retrying"]
         assert worker.deaths == 4
 
     def test_that_died_elsewhere_on_the_way_is_counted_anew(

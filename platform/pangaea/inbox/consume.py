@@ -106,7 +106,7 @@ def apply(subscription: Subscription, batch: Batch, places: list[Place], tries: 
 
     All in one transaction; if that fails, COMMIT included, once more in ever smaller parts, a transaction each, and a
     message is parked only if it fails alone. A batch that ended its process again and again is applied one message at a
-    time from the beginning, and the message at which the process then ends is dead.
+    time from the beginning, and the message at which the process then ends is parked, its crash counted.
 
     An error of the module's own database that may pass is waited for, in all parts together as long as `tries` allows;
     what fails after that is parked like any other. Raises what the database raises where it cannot park either, and
@@ -175,7 +175,7 @@ def _failure_of(subscription: Subscription, batch: Batch, places: list[Place], t
 def _apply_suspects(
     subscription: Subscription, batch: Batch, places: list[Place], attempt: attempts.Attempt, tries: Tries
 ) -> None:
-    """Apply what is new one by one, each message written down before it is handled; the lethal one parks."""
+    """Apply what is new one by one, each message written down before it is handled; the culprit parks."""
     for place, alone in _one_by_one(batch, places):
         if place.position == attempt.culprit:
             text = f"The process ended {attempt.number - 1} times, the last time while it handled this message alone."

@@ -41,9 +41,8 @@ def park(cursor: Cursor, place: Place, failure: Exception | None = None) -> None
     if failure:
         letter.error, letter.traceback, letter.attempts = describe(failure), _trace(failure), 1
         letter.state, letter.next_attempt_at = State.RETRYING, timezone.now() + pause(1)
-        if isinstance(failure, LethalMessage):
-            letter.state, letter.next_attempt_at = State.DEAD, None
-            letter.deaths = settings.PANGAEA.deaths_at_most
+        # One crash is no proof: whatever ended the process may have struck while this message happened to be handled.
+        letter.deaths = int(isinstance(failure, LethalMessage))
     letter.save(using=cursor._state.db)
 
 
@@ -136,7 +135,7 @@ def give_up(letter: DeadLetter, failure: Exception) -> bool:
 def let_retry(letter: DeadLetter, *, now: datetime) -> None:
     """Make this letter, the lowest of its key, due. One that is dead gets one attempt. The caller holds the lock."""
     letter.state, letter.next_attempt_at = State.RETRYING, now
-    letter.deaths = min(letter.deaths, settings.PANGAEA.deaths_at_most - 1)
+    letter.deaths = min(letter.deaths, settings.PANGAEA.deaths_at_most)
     letter.save(update_fields=["state", "next_attempt_at", "deaths"])
 
 

@@ -44,7 +44,7 @@ def retry(module: str, subscriptions: dict[str, Subscription], *, now: datetime 
 
 
 def _retry(subscription: Subscription, letter: DeadLetter, *, now: datetime) -> bool:
-    if letter.deaths >= settings.PANGAEA.deaths_at_most:
+    if letter.deaths > settings.PANGAEA.deaths_at_most:
         text = f"The process ended {letter.deaths} times while it handled this message."
         dead_letters.give_up(letter, LethalMessage(text))
         return False

@@ -254,8 +254,9 @@ class Declared:
     )
     deaths_at_most: int = setting(
         3,
-        "A batch that ended its worker so often is applied one message at a time, and the message at which the worker "
-        "ends then is dead at once. Fewer would suspect messages that were only there when something else struck.",
+        "A batch that ended its worker this many times is applied one message at a time. The message at which the "
+        "worker ends then is parked and retried, and is dead after this many more crashes. Fewer would suspect "
+        "messages that were only there when something else struck.",
     )
 
     check_lag_at_most: int = setting(
