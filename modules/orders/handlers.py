@@ -21,7 +21,7 @@ No event of an account ever makes it active again, so neither does a handler: wh
 own rows, a deactivated customer stays one.
 """
 
-checkout = Reaction("orders.checkout")
+checkout = Reaction("orders.checkout", begins="start")
 """Places the orders that checkouts ask for.
 
 There is no order between a customer's deactivation and their checkouts. Whichever comes first, the checkout is answered

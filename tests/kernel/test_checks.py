@@ -23,7 +23,7 @@ CASHIER = """
     from pangaea.inbox.subscriptions import Reaction
     from shop.messages import Sell
 
-    cashier = Reaction("shop.cashier")
+    cashier = Reaction("shop.cashier", begins="start")
 
     @cashier.on(Sell)
     def sell(message): ...
@@ -160,7 +160,7 @@ class TestACommand:
         assert "shop.sell is handled by Projection('shop.cashier')." in only_mistake(shelf, "pangaea.E008")
 
     def test_that_two_handle(self, shelf: Shelf) -> None:
-        twice = CASHIER + '\n    second = Reaction("shop.second")\n    second.on(Sell)(sell)\n'
+        twice = CASHIER + '\n    second = Reaction("shop.second", begins="start")\n    second.on(Sell)(sell)\n'
         shop(shelf, config='subscriptions = ("shop.handlers.cashier", "shop.handlers.second")', handlers=twice)
         assert "exactly one Reaction" in only_mistake(shelf, "pangaea.E008")
 

@@ -29,7 +29,7 @@ SENDER, RECEIVER, STRANGER = "web_bff", "orders", "users"
 pytestmark = pytest.mark.django_db(databases=[SENDER, RECEIVER, STRANGER], transaction=True)
 
 done: list[int] = []
-counting = Reaction("orders.counting")
+counting = Reaction("orders.counting", begins="start")
 
 
 class Count(Command, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def count(message: Received[Count]) -> None:
 
 
 COMMITTED = -1
-committing = Reaction("orders.committing")
+committing = Reaction("orders.committing", begins="start")
 
 
 @committing.on(Count)
@@ -288,7 +288,7 @@ class Deactivated(Event, frozen=True, kw_only=True):
     number: int
 
 
-gullible = Reaction("orders.gullible")
+gullible = Reaction("orders.gullible", begins="start")
 gullible.on(Count)(count)
 
 

@@ -256,7 +256,7 @@ class TestAReplay:
 
     def test_of_a_reaction_is_refused(self) -> None:
         with pytest.raises(Refused, match="is a Reaction"):
-            rebuild.replayable(Reaction("web_bff.mails"))
+            rebuild.replayable(Reaction("web_bff.mails", begins="start"))
 
     def test_of_an_unknown_projection_names_those_there_are(self, wire: Wire) -> None:
         with pytest.raises(CommandError, match=r"There are: .*web_bff\.orders"):

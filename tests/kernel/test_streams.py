@@ -365,7 +365,7 @@ class TestParking:
         assert "use a Reaction" in DeadLetter.objects.using(LISTENER).get().error
 
     def test_a_reaction_may_publish(self, wire: Wire) -> None:
-        echoing = Reaction("web_bff.ledger")
+        echoing = Reaction("web_bff.ledger", begins="start")
         wire.ledger.subscription = echoing
 
         @echoing.on(Tick)

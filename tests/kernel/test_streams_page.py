@@ -61,11 +61,11 @@ class TestStreamsPage:
         assert all(f'id="{label}"' in page for label in modules.labels())
 
     @pytest.mark.usefixtures("life")
-    def test_asks_a_module_five_things_however_many_rows_there_are(self, browser: Client) -> None:
+    def test_asks_a_module_six_things_however_many_rows_there_are(self, browser: Client) -> None:
         with CaptureQueriesContext(connections[ALIAS]) as asked:
             browser.get(PAGE)
 
-        assert len(asked) == 5
+        assert len(asked) == 6
 
     def test_lists_a_subscription_that_has_heard_nothing(self, browser: Client) -> None:
         page = browser.get(PAGE).content.decode()

@@ -8,6 +8,7 @@ attempts        what was begun, so that a process that ended in the middle is kn
 dead_letters    messages that could not be applied: parked in order, tried again, discarded
 retries         trying again by itself, when it is due
 selection       which parked messages an operator means
+resuming        what to do about a subscription that has stopped, and where an operator lets it go on
 rebuild         a projection made anew, in a shadow (shadows, homes), and put in the old one's place (rows)
 comparison      what is wrong in a projection
 ownership       which tables are whose

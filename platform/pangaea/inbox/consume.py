@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from pangaea import database_errors, modules
 from pangaea.database_errors import Kind
 from pangaea.errors import LethalMessage, MalformedMessage
-from pangaea.inbox import attempts, catch_up, dead_letters, held, shadows
+from pangaea.inbox import attempts, catch_up, dead_letters, held, resuming, shadows
 from pangaea.inbox.batches import Place, decode
 from pangaea.inbox.cursors import Verdict, judge
 from pangaea.inbox.dead_letters import describe
@@ -126,6 +126,10 @@ def apply(subscription: Subscription, batch: Batch, places: list[Place], tries: 
     attempt = tries.run(lambda: attempts.begin(subscription, batch))
     if attempt is None and tries.run(lambda: _changes_nothing(subscription, batch, places)):
         return None
+    if attempt is None and subscription.begins == "now" and batch.messages:
+        # The cursor that the attempt is written down for may not be there yet, and does not begin at 0.
+        tries.run(lambda: held.begin(subscription, batch))
+        attempt = tries.run(lambda: attempts.begin(subscription, batch))
     with attempts.surviving(attempt):
         if attempt and (attempt.culprit or attempt.number > settings.PANGAEA.deaths_at_most):
             log.warning("batch ended its process", subscription=subscription.name, times=attempt.number - 1)
@@ -225,9 +229,9 @@ def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) 
             case Verdict.KNOWN:
                 catch_up.known(cursor, batch)
             case Verdict.DIVERGED:
-                _stop(cursor, Cursor.State.DIVERGED)
+                _stop(subscription, cursor, Cursor.State.DIVERGED)
             case Verdict.BELOW_FLOOR:
-                _stop(cursor, Cursor.State.BELOW_FLOOR)
+                _stop(subscription, cursor, Cursor.State.BELOW_FLOOR)
         if cursor.state == Cursor.State.ACTIVE and asked_at is None and cursor.requested_at is None:
             held.move(cursor)
         else:
@@ -289,7 +293,7 @@ def _advance(cursor: Cursor, place: Place) -> None:
     catch_up.progressed(cursor)
 
 
-def _stop(cursor: Cursor, state: Cursor.State) -> None:
+def _stop(subscription: Subscription, cursor: Cursor, state: Cursor.State) -> None:
     cursor.state = state
     log.error(
         "subscription stopped on one stream",
@@ -297,5 +301,5 @@ def _stop(cursor: Cursor, state: Cursor.State) -> None:
         stream=f"{cursor.source}.{cursor.audience}.{cursor.partition}",
         position=cursor.position,
         state=state.value,
-        remedy=state.label,
+        remedy=resuming.remedy(subscription),
     )

@@ -35,13 +35,21 @@ def lock(subscription: Subscription, batch: Batch, keys: set[str]) -> tuple[Curs
     select = f"{_SELECT} FOR UPDATE" if connection.features.has_select_for_update else _SELECT
     cursor = _find(subscription, batch, select)
     if cursor is None:
-        place = dict(zip(("subscription", "source", "audience", "partition"), _place(subscription, batch), strict=True))
-        Cursor.objects.using(subscription.module).bulk_create([Cursor(**place)], ignore_conflicts=True)
+        begin(subscription, batch)
         return lock(subscription, batch, keys)
     engine = engines.of(subscription.module)
     among, value = engine.any_of(keys)
     stopped = engine.rows(connection, _PARKED + among, *_place(subscription, batch), value)
     return cursor, {key for (key,) in stopped}
+
+
+def begin(subscription: Subscription, batch: Batch) -> None:
+    """Create the cursor, if there is none: where the stream begins, or before this batch for one that begins now."""
+    place = dict(zip(("subscription", "source", "audience", "partition"), _place(subscription, batch), strict=True))
+    cursor = Cursor(**place)
+    if subscription.begins == "now":
+        cursor.position, cursor.message_id = batch.first - 1, batch.before
+    Cursor.objects.using(subscription.module).bulk_create([cursor], ignore_conflicts=True)
 
 
 def move(cursor: Cursor) -> None:

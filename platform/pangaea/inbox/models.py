@@ -33,8 +33,8 @@ class Cursor(Place):
 
     class State(models.TextChoices):
         ACTIVE = "active", "active"
-        DIVERGED = "diverged", "diverged: the producer's history is another; rebuild"
-        BELOW_FLOOR = "below_floor", "below the floor: history is gone; rebuild from a snapshot"
+        DIVERGED = "diverged", "diverged: the producer's history is another"
+        BELOW_FLOOR = "below_floor", "below the floor: the producer has deleted what comes next"
 
     id = models.BigAutoField(primary_key=True)
     position = models.BigIntegerField(default=0)
@@ -147,6 +147,33 @@ class DiscardedLetter(Place):
 
     def __str__(self) -> str:
         return f"{self.name} at {self.position}: {self.reason}"
+
+
+class Resumption(Place):
+    """What an operator decided about a subscription on one stream: who, when, from where to where, and why.
+
+    `state` is the one that it was stopped in. `how` is "head", "start", or "forget" where the cursor was deleted.
+    `skipped` messages will never be applied by this, `repeated` ones are met again; `discarded` were parked.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    how = models.CharField(max_length=8)
+    state = models.CharField(max_length=16)
+    from_position = models.BigIntegerField()
+    to_position = models.BigIntegerField(null=True)
+    skipped = models.BigIntegerField(default=0)
+    repeated = models.BigIntegerField(default=0)
+    discarded = models.IntegerField(default=0)
+    decided_at = models.DateTimeField(auto_now_add=True)
+    decided_by = models.CharField(max_length=150)
+    reason = models.TextField()
+
+    class Meta:
+        db_table = "pangaea_resumption"
+        constraints = [models.CheckConstraint(condition=~Q(reason=""), name="pangaea_resumption_with_reason")]
+
+    def __str__(self) -> str:
+        return f"{self.subscription} on {self.source}.{self.audience}.{self.partition}: {self.how}, {self.reason}"
 
 
 class Attempt(Place):

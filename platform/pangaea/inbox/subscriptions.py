@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pangaea import messages
 from pangaea.messages import Command, Message, Received
@@ -31,6 +31,7 @@ class Subscription:
     """
 
     replayable: bool
+    begins: Literal["start", "now"] = "start"
 
     def __init__(self, name: str) -> None:
         messages.check_wire_name(name)
@@ -128,6 +129,18 @@ class Projection(Subscription):
 
 
 class Reaction(Subscription):
-    """Acts on what it hears: publishes, calls commands. Never replayed."""
+    """Acts on what it receives: publishes, calls commands. Never replayed.
+
+    `begins` says what a new one, or a renamed one, acts on: "start" is all messages that its streams hold, as a
+    receiver of commands needs; "now" is what is published from its first start on. It holds for each stream that the
+    subscription has no cursor on. Raises ValueError for anything else.
+    """
 
     replayable = False
+
+    def __init__(self, name: str, *, begins: Literal["start", "now"]) -> None:
+        super().__init__(name)
+        if begins not in {"start", "now"}:
+            text = f'{name} begins at {begins!r}: say begins="start" or begins="now".'
+            raise ValueError(text)
+        self.begins = begins

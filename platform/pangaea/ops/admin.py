@@ -12,21 +12,15 @@ from django.contrib.admin import ModelAdmin, TabularInline
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import PermissionDenied
 from django.db import DEFAULT_DB_ALIAS, router, transaction
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from pangaea import modules
 from pangaea.errors import DomainError
-from pangaea.ops import concerns, streams, tables
 from pangaea.ops.models import Operator
-from pangaea.outbox.models import Stream
 
 if TYPE_CHECKING:
     # Django's classes are generic for the type checker alone; unfold has no types.
@@ -106,39 +100,6 @@ class ReadOnlyInline(_Inline):
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
-
-
-@admin.register(Stream)
-class StreamAdmin(ReadOnlyAdmin):
-    """One page about every module's streams and cursors; a single row has none, for each module has its own table."""
-
-    icon = "waves"
-
-    def get_urls(self) -> list[URLPattern]:
-        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
-        return [path("", self.admin_site.admin_view(self.changelist_view), name=name)]
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        statuses = streams.read_all(modules.installed())
-        context = {
-            **self.admin_site.each_context(request),
-            **(extra_context or {}),
-            "title": "Streams",
-            "concerns": concerns.of(statuses),
-            "modules": [
-                {
-                    "status": status,
-                    "streams": tables.of_streams(status),
-                    "subscriptions": tables.of_subscriptions(status),
-                    "subscribers": tables.of_subscribers(status),
-                    "queues": tables.of_queues(status),
-                }
-                for status in statuses
-            ],
-        }
-        return TemplateResponse(request, "ops/streams.html", context)
 
 
 @admin.register(Operator)

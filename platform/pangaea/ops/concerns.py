@@ -49,7 +49,8 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
         return
     for state in subscription.states:
         if state != Cursor.State.ACTIVE:
-            yield f"{name} is {state.label}"
+            stopped = [_stream(each) for each in subscription.cursors if each.state == state]
+            yield f"{name} has stopped on {', '.join(stopped)}, {state.label}: {subscription.remedy}."
     if subscription.dead:
         yield (
             f"{name} has {_counted(subscription.dead, 'dead letter')}, and what waits behind it: redrive or discard, "
@@ -65,11 +66,15 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
     still = [each for each in subscription.cursors if _is_still(each)]
     if still:
         worst = min(still, key=lambda each: each.waiting_since or timezone.now())
-        streams = ", ".join(f"{each.source}.{each.audience}.{each.partition}" for each in still)
+        streams = ", ".join(map(_stream, still))
         yield (
             f"{name} has taken nothing from {streams} for {_age(worst.waiting_since)}, and messages wait there: is a "
             f"worker of {status.label} running, or does a handler hang, and is a relay of {worst.source} running?"
         )
+
+
+def _stream(cursor: CursorStatus) -> str:
+    return f"{cursor.source}.{cursor.audience}.{cursor.partition}"
 
 
 def _is_still(cursor: CursorStatus) -> bool:

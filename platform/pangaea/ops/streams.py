@@ -1,4 +1,4 @@
-"""The state of a module's streams and subscriptions, and of who subscribes to it, read with five queries.
+"""The state of a module's streams and subscriptions, and of who subscribes to it, read with six queries.
 
 They are no snapshot: the relay and the workers go on while the page reads. Each row is consistent in itself.
 """
@@ -16,11 +16,16 @@ from kombu.exceptions import OperationalError
 
 from pangaea import broker_queues, bus
 from pangaea.broker_queues import QueueStatus
-from pangaea.inbox.models import Cursor, DeadLetter
+from pangaea.inbox import resuming
+from pangaea.inbox.models import Cursor, DeadLetter, Resumption
+from pangaea.inbox.subscriptions import Subscription
 from pangaea.modules import ModuleConfig
 from pangaea.ops import transactions
 from pangaea.ops.transactions import OldTransaction
 from pangaea.outbox.models import OutboxMessage, Stream, Subscriber
+
+RESUMPTIONS = 20
+"""How many decisions about stopped subscriptions are shown of each module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,10 @@ class SubscriptionStatus:
     name: str
     cursors: list[CursorStatus]
     declared: bool = True
+    remedy: str = ""
+    """What an operator does about it where it has stopped."""
+    is_rebuilt: bool = False
+    """Whether that is a rebuild."""
 
     @property
     def lag(self) -> int:
@@ -92,6 +101,12 @@ class SubscriptionStatus:
     @property
     def dead(self) -> int:
         return sum(cursor.dead for cursor in self.cursors)
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether an operator may decide where it goes on: it has stopped, and is not rebuilt."""
+        stopped = any(each.state != Cursor.State.ACTIVE for each in self.cursors)
+        return stopped and self.declared and not self.is_rebuilt
 
     @property
     def oldest_retried(self) -> datetime | None:
@@ -126,6 +141,8 @@ class ModuleStatus:
     oldest_unsequenced: datetime | None = None
     subscriptions: list[SubscriptionStatus] = field(default_factory=list)
     subscribers: list[SubscriberStatus] = field(default_factory=list)
+    resumptions: list[Resumption] = field(default_factory=list)
+    """The last decisions of operators about subscriptions that had stopped, the latest first."""
     unreadable: str = ""
     queues: list[QueueStatus] = field(default_factory=list)
     broker_failure: str = ""
@@ -227,6 +244,7 @@ def read(module: ModuleConfig) -> ModuleStatus:
             oldest_unsequenced=min((oldest for _, _, oldest in waiting), default=None),
             subscriptions=_subscriptions(module),
             subscribers=_subscribers(module.label, streams),
+            resumptions=list(Resumption.objects.using(module.label).order_by("-id")[:RESUMPTIONS]),
         )
     except DatabaseError as error:
         return ModuleStatus(label=module.label, title=title, unreadable=str(error).strip())
@@ -280,13 +298,19 @@ def _subscriptions(module: ModuleConfig) -> list[SubscriptionStatus]:
     }
     letters = DeadLetter.objects.using(module.label).values(*place).annotate(**counts).order_by()
     parked = {tuple(row[name] for name in place): row for row in letters}
-    declared = {subscription.name for subscription in module.load_subscriptions()}
+    declared = {subscription.name: subscription for subscription in module.load_subscriptions()}
     # One that has received nothing yet has no cursor, and still belongs in the picture.
     found: dict[str, list[CursorStatus]] = {name: [] for name in declared}
     for cursor in Cursor.objects.using(module.label).order_by(*place):
         aside = parked.get(tuple(getattr(cursor, name) for name in place), {})
         found.setdefault(cursor.subscription, []).append(_status(cursor, aside))
-    return [SubscriptionStatus(name, found[name], declared=name in declared) for name in sorted(found)]
+    return [_subscription(name, found[name], declared.get(name)) for name in sorted(found)]
+
+
+def _subscription(name: str, cursors: list[CursorStatus], declared: Subscription | None) -> SubscriptionStatus:
+    if declared is None:
+        return SubscriptionStatus(name, cursors, declared=False)
+    return SubscriptionStatus(name, cursors, remedy=resuming.remedy(declared), is_rebuilt=resuming.is_rebuilt(declared))
 
 
 def _status(cursor: Cursor, parked: dict[str, Any]) -> CursorStatus:

@@ -63,6 +63,41 @@ def of_queues(status: ModuleStatus) -> Table:
     }
 
 
+def of_resumptions(status: ModuleStatus) -> Table:
+    """A line for each decision about a subscription that had stopped on a stream."""
+    return {
+        "headers": [
+            "Subscription",
+            "Stream",
+            "Decision",
+            "From",
+            "To",
+            "Skipped",
+            "Met",
+            "Discarded",
+            "By",
+            "When",
+            "Why",
+        ],
+        "rows": [
+            [
+                each.subscription,
+                f"{each.source}.{each.audience}.{each.partition}",
+                each.how,
+                each.from_position,
+                "" if each.to_position is None else each.to_position,
+                each.skipped,
+                each.repeated,
+                each.discarded,
+                each.decided_by,
+                each.decided_at,
+                each.reason,
+            ]
+            for each in status.resumptions
+        ],
+    }
+
+
 def _since(moment: datetime | None) -> str:
     return f"{timesince(moment)} ago" if moment else ""
 

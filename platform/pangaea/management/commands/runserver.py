@@ -8,6 +8,7 @@ from django.contrib.staticfiles.management.commands import runserver
 from django.core.management.base import CommandError
 
 from pangaea import databases, migration_state, modules, processes
+from pangaea.inbox import resuming
 from pangaea.management.unapplied import WarnsOfEveryAlias
 from pangaea.management.welcome import welcome_to_local
 from pangaea.outbox.change_capture import triggers
@@ -36,6 +37,7 @@ class Command(WarnsOfEveryAlias, runserver.Command):
         """Serve, with the relays and the worker around it where the profile says so."""
         with ExitStack() as stack:
             if settings.PANGAEA_IN_PROCESS:
+                resuming.name_undeclared(modules.labels())
                 stack.enter_context(processes.InProcessWorker())
                 stack.enter_context(processes.Relays(modules.labels()))
             super().inner_run(*args, **options)

@@ -9,6 +9,8 @@ from django.utils import timezone
 
 from pangaea import modules, processes
 from pangaea.broker_queues import QueueStatus
+from pangaea.management import resuming
+from pangaea.management.replaying import ask_producers
 from pangaea.ops import concerns, streams
 from pangaea.ops.streams import ModuleStatus
 
@@ -21,10 +23,17 @@ LISTENERS = ("is heard by", "lag", "last report")
 class Command(BaseCommand):
     """What the admin's page of streams shows. A line sums up the partitions; `--json` has each."""
 
-    help = "Show every module's streams, its subscriptions, and who listens to it."
+    stealth_options = ("stdin",)
+    help = "Show every module's streams, its subscriptions, and who subscribes to it; let a stopped subscription go on."
+
+    def __init__(self, *args: Any, send: resuming.Send | None = None, **kwargs: Any) -> None:
+        """`send` brings requests to producers; by default the bus does."""
+        super().__init__(*args, **kwargs)
+        self._send = send or ask_producers
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which modules, in which form, and the limits."""
+        """Which modules, in which form, and the limits; or what to decide."""
+        self._add_actions(parser)
         parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
         parser.add_argument("--json", action="store_true", help="everything, as JSON")
         parser.add_argument("--check", action="store_true", help="exit 1 if anything waits for a person, and name it")
@@ -33,8 +42,29 @@ class Command(BaseCommand):
             "--max-age", type=float, help="seconds that a message may wait to be sent: CHECK_UNSENT_AT_MOST"
         )
 
+    def _add_actions(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", metavar="resume|forget")
+        summary = "let a subscription go on that has stopped"
+        resume = actions.add_parser("resume", help=summary, description=summary)
+        resume.add_argument("subscription", help="its name: <module>.<subscription>")
+        resume.add_argument(
+            "--from", dest="how", required=True, choices=["head", "start"], help="where: skip, or meet everything again"
+        )
+        summary = "delete the cursors of a subscription that no module declares, and discard its parked messages"
+        forget = actions.add_parser("forget", help=summary, description=summary)
+        forget.add_argument("subscription", help="its former name")
+        for each in (resume, forget):
+            each.add_argument("--reason", required=True, help="why; it is kept with who decided it")
+            each.add_argument("--yes", action="store_true", help="do not ask")
+
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Read and print."""
+        """Read and print, or decide."""
+        if options["action"] == "resume":
+            resuming.resume(self.stdout, options, send=self._send)
+            return
+        if options["action"] == "forget":
+            resuming.forget(self.stdout, options)
+            return
         try:
             labels = processes.known(options["module"])
         except LookupError as error:

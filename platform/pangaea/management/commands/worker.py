@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import processes
+from pangaea.inbox import resuming
 
 
 class Command(BaseCommand):
@@ -27,4 +28,5 @@ class Command(BaseCommand):
         if unknown:
             message = f"No such queue: {', '.join(sorted(unknown))}. There are: {', '.join(names)}."
             raise CommandError(message)
+        resuming.name_undeclared(processes.known(options["module"]))
         processes.run_worker(options["queue"] or names)

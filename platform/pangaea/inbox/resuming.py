@@ -1,0 +1,260 @@
+"""Ways back for a subscription that has stopped: what to do about it, by its kind, and the operator's decision.
+
+A projection is rebuilt: that repeats no effect. A reaction is resumed where an operator says, at the head of the
+producer's history or at its start, and what that skips or repeats is shown before it is done and kept after.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+from django.db import DatabaseError, connections, transaction
+from django.db.models import QuerySet
+
+from pangaea import modules
+from pangaea.errors import Invalid, NotFound, PangaeaError
+from pangaea.inbox import catch_up
+from pangaea.inbox.models import Attempt, Cursor, DeadLetter, DiscardedLetter, Resumption
+from pangaea.inbox.subscriptions import Projection, Subscription
+from pangaea.messages import CatchUp
+
+log = structlog.get_logger()
+
+How = Literal["head", "start"]
+_STREAM = ("source", "audience", "partition")
+
+
+class Refused(PangaeaError):
+    """The subscription was left as it was. The message says why, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What resuming does on one stream: from one position to another.
+
+    At most `skipped` messages of the producer's history will never be applied: where it was rewritten, nothing here
+    knows from which position on. `repeated` ones are met, applied before or not, and `parked` ones are discarded.
+    """
+
+    stream: str
+    state: str
+    from_position: int
+    to_position: int
+    skipped: int
+    repeated: int
+    parked: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What resuming a subscription would do."""
+
+    subscription: str
+    how: How
+    steps: list[Step]
+
+    @property
+    def skipped(self) -> int:
+        """Messages that will never be applied, at most."""
+        return sum(step.skipped for step in self.steps)
+
+    @property
+    def repeated(self) -> int:
+        """Messages that are met, those that were applied before included."""
+        return sum(step.repeated for step in self.steps)
+
+    @property
+    def parked(self) -> int:
+        """Parked messages that are discarded."""
+        return sum(step.parked for step in self.steps)
+
+    def __str__(self) -> str:
+        if self.how == "head":
+            what = f"up to {_counted(self.skipped, 'message')} that it has not taken will never be applied"
+        else:
+            what = f"{_counted(self.repeated, 'message')} come, and what it has acted on before it acts on again"
+        parked = f" {_counted(self.parked, 'parked message')} are discarded." if self.parked else ""
+        streams = _counted(len(self.steps), "stream")
+        return f"{self.subscription} goes on at the {self.how} of {streams}: {what}.{parked}"
+
+
+def remedy(subscription: Subscription) -> str:
+    """What an operator does about a subscription of this kind that has stopped."""
+    if is_rebuilt(subscription):
+        return f"rebuild it with `manage.py rebuild {subscription.name}`"
+    return f"decide with `manage.py streams resume {subscription.name} --from=head|start`, or in the admin"
+
+
+def named(name: str) -> Subscription:
+    """The subscription of that name in this process. Raises NotFound, naming those there are."""
+    declared: dict[str, Subscription] = {
+        each.name: each for module in modules.installed() for each in module.load_subscriptions()
+    }
+    if name not in declared:
+        raise NotFound("unknown_subscription", f"There is no {name!r}. There are: {', '.join(sorted(declared))}.")
+    return declared[name]
+
+
+def plan(subscription: Subscription, how: How) -> Plan:
+    """What `resume` would do now. Raises Refused where nothing has stopped, or where a rebuild is the remedy."""
+    steps = [_step(cursor, how) for cursor in _stopped(subscription)]
+    if is_rebuilt(subscription):
+        raise Refused(f"{subscription.name} is a projection: {remedy(subscription)}, which repeats no effect.")
+    if not steps:
+        raise Refused(f"{subscription.name} has not stopped on any stream: there is nothing to resume.")
+    return Plan(subscription=subscription.name, how=how, steps=steps)
+
+
+def resume(subscription: Subscription, how: How, *, reason: str, by: str) -> Plan:
+    """Let a stopped subscription go on, on every stream on which it has stopped; what was done.
+
+    One transaction: cursors, parked messages, and a Resumption for each stream. At the head of a stream that is the
+    last position known here: the producer's announcements tell it at least each ANNOUNCE_AT_MOST. Raises Refused as
+    `plan` does, Invalid without a reason.
+    """
+    reason = _checked(reason)
+    with transaction.atomic(using=subscription.module):
+        decided = plan(subscription, how)
+        for cursor in _stopped(subscription).select_for_update():
+            _resume(cursor, how, reason=reason, by=by)
+    log.warning("subscription resumed", subscription=subscription.name, at=how, reason=reason, by=by)
+    return decided
+
+
+def requests(subscription: Subscription) -> list[CatchUp]:
+    """Requests for what follows its cursors, to be sent at once; without them the next announcement shows the gap."""
+    module = subscription.module
+    with transaction.atomic(using=module):
+        active = Cursor.objects.using(module).filter(subscription=subscription.name, state=Cursor.State.ACTIVE)
+        found = []
+        for cursor in active.select_for_update().order_by("id"):
+            if request := catch_up.request(cursor):
+                cursor.save()
+                found.append(request)
+    return found
+
+
+def undeclared(module: str) -> list[str]:
+    """Names of subscriptions that have cursors in the module's schema and are not declared: renamed, or removed."""
+    declared = [each.name for each in modules.named(module).load_subscriptions()]
+    cursors = Cursor.objects.using(module).exclude(subscription__in=declared)
+    return sorted(cursors.values_list("subscription", flat=True).distinct())
+
+
+def name_undeclared(labels: Iterable[str]) -> None:
+    """Log what these modules' undeclared subscriptions left, once a process starts; it leaves no connection open."""
+    for label in labels:
+        # A database that does not answer is waited for where it is needed.
+        with suppress(DatabaseError):
+            for name in undeclared(label):
+                remedy = f"declare it again, or `manage.py streams forget {name}`"
+                log.warning("subscription with cursors is not declared", subscription=name, remedy=remedy)
+        connections[label].close()
+
+
+def forget(module: str, name: str, *, reason: str, by: str) -> int:
+    """Delete the cursors of an undeclared subscription, and discard its parked messages; the number of those.
+
+    Raises Refused for one that is declared or has no cursors, Invalid without a reason.
+    """
+    reason = _checked(reason)
+    if name not in undeclared(module):
+        raise Refused(f"{module} has no undeclared subscription {name!r}: {', '.join(undeclared(module)) or 'none'}.")
+    discarded = 0
+    with transaction.atomic(using=module):
+        for cursor in Cursor.objects.using(module).select_for_update().filter(subscription=name).order_by("id"):
+            letters = _discard(cursor, reason=reason, by=by)
+            discarded += letters
+            waiting = max(cursor.head - cursor.position, 0)
+            _record(cursor, "forget", to=None, skipped=waiting, repeated=0, discarded=letters, reason=reason, by=by)
+            cursor.delete()
+        Attempt.objects.using(module).filter(subscription=name).delete()
+    log.warning("subscription forgotten", subscription=name, reason=reason, by=by)
+    return discarded
+
+
+def is_rebuilt(subscription: Subscription) -> bool:
+    """Whether a rebuild is the way back for it: it keeps tables that are made from messages alone."""
+    return isinstance(subscription, Projection) and bool(subscription.models)
+
+
+def _stopped(subscription: Subscription) -> "QuerySet[Cursor]":
+    cursors = Cursor.objects.using(subscription.module).filter(subscription=subscription.name)
+    return cursors.exclude(state=Cursor.State.ACTIVE).order_by("id")
+
+
+def _step(cursor: Cursor, how: How) -> Step:
+    to = cursor.head if how == "head" else 0
+    return Step(
+        stream=f"{cursor.source}.{cursor.audience}.{cursor.partition}",
+        state=cursor.state,
+        from_position=cursor.position,
+        to_position=to,
+        skipped=_skipped(cursor, to),
+        repeated=cursor.head - to,
+        parked=_letters(cursor).count(),
+    )
+
+
+def _skipped(cursor: Cursor, to: int) -> int:
+    before = cursor.position if cursor.state == Cursor.State.BELOW_FLOOR else 0
+    return max(to - before, 0)
+
+
+def _resume(cursor: Cursor, how: How, *, reason: str, by: str) -> None:
+    step = _step(cursor, how)
+    # Positions of the producer's history are given to other messages than those that are parked here.
+    discarded = _discard(cursor, reason=reason, by=by)
+    to, skipped, repeated = step.to_position, step.skipped, step.repeated
+    _record(cursor, how, to=to, skipped=skipped, repeated=repeated, discarded=discarded, reason=reason, by=by)
+    # The id at the head is not known here: the next batch joins on by its position, and what it misses it asks for.
+    cursor.advance(to, None)
+    cursor.state = Cursor.State.ACTIVE
+    catch_up.answered(cursor)
+    cursor.save()
+
+
+def _record(cursor: Cursor, how: str, *, to: int | None, reason: str, by: str, **counts: int) -> None:
+    Resumption.objects.using(str(cursor._state.db)).create(
+        subscription=cursor.subscription,
+        **_place(cursor),
+        how=how,
+        state=cursor.state,
+        from_position=cursor.position,
+        to_position=to,
+        decided_by=by,
+        reason=reason,
+        **counts,
+    )
+
+
+def _discard(cursor: Cursor, *, reason: str, by: str) -> int:
+    letters = _letters(cursor)
+    kept = ("subscription", *_STREAM, "position", "key", "name", "body", "error", "attempts", "parked_at")
+    rows: Iterable[dict[str, object]] = letters.values(*kept)
+    DiscardedLetter.objects.using(str(cursor._state.db)).bulk_create(
+        DiscardedLetter(**row, discarded_by=by, reason=reason) for row in rows
+    )
+    discarded, _ = letters.delete()
+    return discarded
+
+
+def _letters(cursor: Cursor) -> "QuerySet[DeadLetter]":
+    letters = DeadLetter.objects.using(str(cursor._state.db))
+    return letters.filter(subscription=cursor.subscription, **_place(cursor)).order_by("position")
+
+
+def _place(cursor: Cursor) -> dict[str, object]:
+    return {name: getattr(cursor, name) for name in _STREAM}
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def _checked(reason: str) -> str:
+    if not (reason := reason.strip()):
+        raise Invalid("reason_missing", "Say why: others will ask.")
+    return reason

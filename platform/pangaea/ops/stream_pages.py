@@ -1,0 +1,105 @@
+"""The page of streams, and the one on which an operator lets a stopped subscription go on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from pangaea import modules
+from pangaea.errors import NotFound
+from pangaea.inbox import resuming
+from pangaea.inbox.subscriptions import Subscription
+from pangaea.ops import concerns, streams, tables
+from pangaea.ops.admin import ReadOnlyAdmin
+from pangaea.ops.streams import ModuleStatus
+from pangaea.outbox.models import Stream
+
+LIST, RESUME = "pangaea_stream_changelist", "pangaea_stream_resume"
+HOWS: tuple[resuming.How, ...] = ("head", "start")
+
+
+@admin.register(Stream)
+class StreamAdmin(ReadOnlyAdmin):
+    """One page about every module's streams and cursors; a single row has none, for each module has its own table."""
+
+    icon = "waves"
+
+    def get_urls(self) -> list[URLPattern]:
+        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return [
+            path("", self.admin_site.admin_view(self.changelist_view), name=name),
+            path("<str:subscription>/resume/", self.admin_site.admin_view(self.resume_view), name=RESUME),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        statuses = streams.read_all(modules.installed())
+        context = {
+            **self.admin_site.each_context(request),
+            **(extra_context or {}),
+            "title": "Streams",
+            "concerns": concerns.of(statuses),
+            "resumable": self._resumable(request, statuses),
+            "modules": [
+                {
+                    "status": status,
+                    "streams": tables.of_streams(status),
+                    "subscriptions": tables.of_subscriptions(status),
+                    "subscribers": tables.of_subscribers(status),
+                    "queues": tables.of_queues(status),
+                    "resumptions": tables.of_resumptions(status),
+                }
+                for status in statuses
+            ],
+        }
+        return TemplateResponse(request, "ops/streams.html", context)
+
+    def has_resume_permission(self, request: HttpRequest) -> bool:
+        """Who may change cursors may let a subscription go on."""
+        return bool(request.user.has_perm("pangaea.change_cursor"))
+
+    def resume_view(self, request: HttpRequest, subscription: str) -> HttpResponse:
+        """Show what resuming would do, at the head and at the start, and do it once it is confirmed with a reason."""
+        if not self.has_resume_permission(request):
+            raise PermissionDenied
+        try:
+            stopped = resuming.named(subscription)
+            plans = {how: resuming.plan(stopped, how) for how in HOWS}
+            if (done := self._resume(request, stopped)) is not None:
+                self.message_user(request, f"{done} It begins within ANNOUNCE_AT_MOST.", messages.SUCCESS)
+                return HttpResponseRedirect(reverse(f"admin:{LIST}"))
+        except NotFound as error:
+            raise Http404 from error
+        except resuming.Refused as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return HttpResponseRedirect(reverse(f"admin:{LIST}"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Resume {subscription}",
+            "opts": self.opts,
+            "plans": plans,
+            "asked": request.POST,
+            "lacks": "confirmed" in request.POST,
+        }
+        return TemplateResponse(request, "ops/resume.html", context)
+
+    def _resume(self, request: HttpRequest, subscription: Subscription) -> resuming.Plan | None:
+        """What was done; None where the form is not complete: the start repeats effects, and must be meant."""
+        how, reason = request.POST.get("how"), request.POST.get("reason", "").strip()
+        if "confirmed" not in request.POST or not reason or (how == "start" and "repeats" not in request.POST):
+            return None
+        for each in HOWS:
+            if how == each:
+                return resuming.resume(subscription, each, reason=reason, by=request.user.get_username())
+        return None
+
+    def _resumable(self, request: HttpRequest, statuses: Sequence[ModuleStatus]) -> list[tuple[str, str]]:
+        if not self.has_resume_permission(request):
+            return []
+        found = [each.name for status in statuses for each in status.subscriptions if each.may_resume]
+        return [(name, reverse(f"admin:{RESUME}", args=[name])) for name in found]
