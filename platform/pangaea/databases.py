@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 from django.apps import apps
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Model
@@ -24,16 +25,25 @@ from pangaea.errors import Misuse
 KERNEL = "pangaea"
 POSTGRESQL = "pangaea.postgresql"
 SQLITE = "pangaea.sqlite"
+ANSWER_TIMEOUT = timedelta(seconds=20)
+"""How long the other end of a connection may not answer on TCP's level, unless a setting says otherwise."""
 
 
 def configure(
-    urls: Mapping[str, str], *, shared_url: str = "", connection_age: timedelta = timedelta(0)
+    urls: Mapping[str, str],
+    *,
+    shared_url: str = "",
+    connection_age: timedelta = timedelta(0),
+    answer_timeout: timedelta = ANSWER_TIMEOUT,
 ) -> dict[str, dict[str, Any]]:
     """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own there."""
-    return {alias: _entry(alias, url, shared=url == shared_url, age=connection_age) for alias, url in urls.items()}
+    return {
+        alias: _entry(alias, url, shared=url == shared_url, age=connection_age, answer_timeout=answer_timeout)
+        for alias, url in urls.items()
+    }
 
 
-def _entry(alias: str, url: str, *, shared: bool, age: timedelta) -> dict[str, Any]:
+def _entry(alias: str, url: str, *, shared: bool, age: timedelta, answer_timeout: timedelta) -> dict[str, Any]:
     try:
         entry: dict[str, Any] = dict(Env.db_url_config(url))
     except ValueError as error:
@@ -55,20 +65,68 @@ def _entry(alias: str, url: str, *, shared: bool, age: timedelta) -> dict[str, A
         message = f"The database URL of {alias!r} must be postgres:// (or sqlite:///); it gives {entry['ENGINE']}."
         raise ImproperlyConfigured(message)
     schema = schema_of(alias)
-    role = f"{entry['NAME']}_{schema}" if shared else ""
+    own: dict[str, Any] = {
+        "schema": schema,
+        "role": f"{entry['NAME']}_{schema}" if shared else "",
+        "session": _given_up_after(answer_timeout, prefix="tcp_"),
+    }
     return entry | {
         "ENGINE": POSTGRESQL,
-        # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
-        "OPTIONS": {"connect_timeout": 3, **entry.get("OPTIONS", {}), "options": startup_options(schema, role)},
+        "OPTIONS": {
+            # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
+            "connect_timeout": 3,
+            **_given_up_after(answer_timeout, prefix=""),
+            **entry.get("OPTIONS", {}),
+            "options": startup_options(own, schema),
+        },
         "CONN_MAX_AGE": age.total_seconds(),
         "CONN_HEALTH_CHECKS": True,
-        "PANGAEA": {"schema": schema, "role": role},
+        "PANGAEA": own,
     }
 
 
-def startup_options(schema: str, role: str) -> str:
-    """What a PostgreSQL connection asks for at its start: names are looked up in that schema alone, as that role."""
-    return f"-c search_path={schema}" + (f" -c role={role}" if role else "")
+def _given_up_after(limit: timedelta, *, prefix: str) -> dict[str, int]:
+    """TCP's settings by which an end that waits for the other gives up after about that time; else it takes hours.
+
+    Both ends need them: the server holds the locks of a client that is gone. libpq's have no prefix.
+    """
+    seconds = limit.total_seconds()
+    interval = max(1, round(seconds / 6))
+    return {
+        f"{prefix}keepalives_idle": max(1, round(seconds) - 3 * interval),
+        f"{prefix}keepalives_interval": interval,
+        f"{prefix}keepalives_count": 3,
+        "tcp_user_timeout": round(seconds * 1000),
+    }
+
+
+def startup_options(own: Mapping[str, Any], schema: str) -> str:
+    """What a connection of an alias asks for at its start, from the alias's PANGAEA entry.
+
+    Names are looked up in that schema alone, as the alias's role. READ COMMITTED is what the kernel's locks are made
+    for: after a wait the next statement sees what the other transaction has committed, whatever the server's default.
+    """
+    wanted = {"search_path": schema, "default_transaction_isolation": "read\\ committed", **own["session"]}
+    if own["role"]:
+        wanted["role"] = own["role"]
+    return " ".join(f"-c {name}={value}" for name, value in wanted.items())
+
+
+def limit_waits() -> None:
+    """Let statements of connections that are opened from here on, and their waits for locks, end after their settings.
+
+    For processes that serve: web, relay and worker. A migration, a snapshot or a rebuild takes the time it needs.
+    """
+    limits = {
+        "statement_timeout": settings.PANGAEA.database_statement_timeout,
+        "lock_timeout": settings.PANGAEA.database_lock_timeout,
+    }
+    for alias in aliases():
+        entry = connections.settings[alias]
+        if entry["ENGINE"] == POSTGRESQL:
+            own = entry["PANGAEA"]
+            own["session"] |= {name: round(limit.total_seconds() * 1000) for name, limit in limits.items()}
+            entry["OPTIONS"]["options"] = startup_options(own, own["schema"])
 
 
 def schema_of(alias: str) -> str:

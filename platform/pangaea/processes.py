@@ -16,7 +16,7 @@ from celery.signals import worker_process_init, worker_ready
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from pangaea import bus, engines, health, modules, queue_worker
+from pangaea import bus, databases, engines, health, modules, queue_worker
 from pangaea.heartbeat import Pulse
 from pangaea.outbox.relay import Relay, backoff
 from pangaea.upkeep import Upkeep
@@ -116,6 +116,7 @@ def declare_when_possible(stop: threading.Event) -> None:
 def run_relays(labels: Sequence[str]) -> None:
     """Relay these modules until SIGTERM or SIGINT."""
     own = settings.PANGAEA
+    databases.limit_waits()
     relays = Relays(labels, heartbeat_file=own.heartbeat_file, health_port=own.health_port)
     _when_told(relays.stop)
     with relays:
@@ -129,6 +130,7 @@ def run_worker(queues: Sequence[str]) -> None:
     stop = threading.Event()
     app = bus.app()
     own = settings.PANGAEA
+    databases.limit_waits()
     upkeep = Upkeep(
         "worker", heartbeat_file=own.heartbeat_file, health_port=own.health_port, listeners=_modules_of(queues)
     )

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 
+from pangaea import databases
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.monolith")
 
 _django = get_wsgi_application()
+databases.limit_waits()
 
 LONGEST_CONTENT_TYPE = 256
 

@@ -1,4 +1,8 @@
 import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -86,3 +90,46 @@ class TestTheRouter:
 def run(alias: str, statement: str) -> None:
     with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
         cursor.execute(statement)
+
+
+class TestASession:
+    @pytest.fixture
+    def default_isolation(self, postgresql_only: None) -> Iterator[None]:
+        """A server whose administrator has set another isolation level for everybody."""
+        name = connections["orders"].settings_dict["NAME"]
+        with databases.connect_directly("orders", as_role=False) as administrator:
+            administrator.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+            yield
+            administrator.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
+
+    @pytest.mark.usefixtures("default_isolation")
+    def test_is_read_committed_whatever_the_server_says(self) -> None:
+        with databases.connect_directly("orders") as connection:
+            assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
+        with databases.connect_directly("orders", as_role=False) as connection:
+            assert connection.execute("SHOW transaction_isolation").fetchone() == ("serializable",)
+
+    def test_ends_long_statements_in_processes_that_serve_alone(self) -> None:
+        program = (
+            "import django; django.setup()\n"
+            "from django.db import connections\n"
+            "before = connections.settings['orders']['OPTIONS']['options']\n"
+            "import pangaea.wsgi\n"
+            "print('statement_timeout=' in before, connections.settings['orders']['OPTIONS']['options'])"
+        )
+        environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "pangaea.settings.monolith",
+            "DATABASE_URL": "postgres://u:p@127.0.0.1/shop",
+            "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz-0123456789abcdef",
+            "ALLOWED_HOSTS": "localhost",
+            "BROKER_URL": "amqp://guest:guest@127.0.0.1//",
+            "JWKS_URL": "https://localhost/jwks.json",
+            "DATABASE_STATEMENT_TIMEOUT": "12",
+            "DATABASE_LOCK_TIMEOUT": "3",
+        }
+        printed = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+        ).stdout
+        assert printed.startswith("False ")
+        assert "-c statement_timeout=12000 -c lock_timeout=3000" in printed

@@ -276,11 +276,22 @@ class TestDatabaseUrls:
     def test_a_shared_url_gives_each_alias_its_schema_and_role(self) -> None:
         url = "postgres://u:p@h/shop"
         entry = databases.configure({"default": url, "orders": url}, shared_url=url)["orders"]
-        assert entry["OPTIONS"]["options"] == "-c search_path=orders -c role=shop_orders"
+        assert "-c search_path=orders " in entry["OPTIONS"]["options"]
+        assert entry["OPTIONS"]["options"].endswith(" -c role=shop_orders")
 
     def test_a_url_of_its_own_logs_in_as_itself(self) -> None:
-        entry = databases.configure({"orders": "postgres://orders:p@h/o?sslmode=require"})["orders"]
-        assert entry["OPTIONS"] == {"connect_timeout": 3, "sslmode": "require", "options": "-c search_path=orders"}
+        entry = databases.configure({"orders": "postgres://orders:p@h/o?sslmode=require&keepalives_idle=7"})["orders"]
+        assert "role=" not in entry["OPTIONS"]["options"]
+        assert entry["OPTIONS"]["sslmode"] == "require"
+        assert int(entry["OPTIONS"]["keepalives_idle"]) == 7
+
+    def test_both_ends_give_the_other_up_after_the_same_time(self) -> None:
+        limit = timedelta(seconds=12)
+        options = databases.configure({"orders": "postgres://orders:p@h/o"}, answer_timeout=limit)["orders"]["OPTIONS"]
+        assert options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"] == 12
+        assert options["tcp_user_timeout"] == 12_000
+        assert "-c tcp_user_timeout=12000" in options["options"]
+        assert "-c tcp_keepalives_idle=6" in options["options"]
 
     def test_another_engine_is_refused(self) -> None:
         with pytest.raises(ImproperlyConfigured, match="orders"):

@@ -66,8 +66,8 @@ class PostgreSQL(Home):
 
     def settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
         settings = deepcopy(connection.settings_dict)
-        schema, role = databases.shadow_schema_of(connection.alias), settings["PANGAEA"]["role"]
-        settings["OPTIONS"]["options"] = databases.startup_options(schema, role)
+        schema = databases.shadow_schema_of(connection.alias)
+        settings["OPTIONS"]["options"] = databases.startup_options(settings["PANGAEA"], schema)
         return settings
 
     def make(self, connection: BaseDatabaseWrapper, subscription: str) -> str:

@@ -69,6 +69,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
             configuration.database_urls,
             shared_url=declared.database_url,
             connection_age=declared.database_connection_age,
+            answer_timeout=declared.database_answer_timeout,
         ),
         "DATABASE_ROUTERS": ["pangaea.databases.Router"],
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",

@@ -79,6 +79,21 @@ class Declared:
     database_connection_age: timedelta = setting(
         timedelta(seconds=60), "How long a connection is kept between requests; opening one costs several milliseconds."
     )
+    database_answer_timeout: timedelta = setting(
+        timedelta(seconds=20),
+        "A database's host that does not answer on TCP's level is given up after this time, by both ends: its power "
+        "failed, or a firewall has forgotten the connection. Less gives up where packets are lost for a moment.",
+    )
+    database_statement_timeout: timedelta = setting(
+        timedelta(seconds=30),
+        "A statement of web, relay or worker ends after this time: longer than any that serves a request or a batch, "
+        "and a tenth of what a job may take, as a message is tried three times. Commands of manage.py have no limit.",
+    )
+    database_lock_timeout: timedelta = setting(
+        timedelta(seconds=10),
+        "A statement of web, relay or worker waits this long for a lock, then is tried again (worker, relay) or "
+        "answered with 503 (web). A third of TRANSIENT_RETRY, so that a batch tries more than once.",
+    )
     broker_url: str = setting(
         "",
         "amqp://… or redis://…: the bus. It may lose, repeat and reorder; nothing is kept only there.",
@@ -299,6 +314,7 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
             ("announce_first", "announce_at_most"),
             ("dead_letter_pause", "dead_letter_pause_at_most"),
             ("shutdown_delay", "shutdown_grace"),
+            ("database_lock_timeout", "database_statement_timeout"),
         )
         if first in values and limit in values and values[first] > values[limit]
     ]

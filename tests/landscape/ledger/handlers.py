@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from os import environ
 
+from django.db import connections
 from django.utils import timezone
 
 from pangaea.inbox.subscriptions import Projection
@@ -16,6 +17,8 @@ from tests.landscape.ledger.models import Entry
 POISON = environ.get("LANDSCAPE_POISON_KEY", "")
 LETHAL = environ.get("LANDSCAPE_LETHAL_KEY", "")
 HANGING = environ.get("LANDSCAPE_HANGING_KEY", "")
+ENDLESS = environ.get("LANDSCAPE_ENDLESS_KEY", "")
+"""Its statement does not end."""
 
 ticks = Projection("ledger.ticks")
 
@@ -39,6 +42,9 @@ def write(messages: Sequence[Received[Ticked]]) -> None:
     if any(message.key == HANGING for message in messages):
         print(f"hangs at {HANGING}", flush=True)  # noqa: T201 - a test waits for this line
         threading.Event().wait()
+    if any(message.key == ENDLESS for message in messages):
+        with connections["ledger"].cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(3600)")
     if any(message.key == POISON for message in messages):
         text = f"{POISON} is poison"
         raise ValueError(text)
