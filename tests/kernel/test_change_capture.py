@@ -11,11 +11,15 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import F
 
 from pangaea import outbox
+from pangaea.inbox.batches import decode
 from pangaea.messages import Envelope, Money
+from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.change_capture import Capture
 from pangaea.outbox.models import OutboxMessage
+from pangaea.outbox.relay import Relay
 from pangaea.testing import published
 from tests.kernel.capturing import FIELDS, SOURCE, Entry, Specimen, SpecimenChanged, captured_table, specimens
+from tests.kernel.unreadable import deep
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE], transaction=True)
 
@@ -105,6 +109,25 @@ class TestValues:
     def test_leave_out_what_is_not_declared(self) -> None:
         add(secret="hush")
         assert "hush" not in OutboxMessage.objects.using(SOURCE).get().body
+
+
+class TestRowThatNobodyCanRead:
+    @pytest.mark.parametrize("extra", ['"half of a pair: \\ud800"', deep(960)], ids=["surrogate", "deep"])
+    def test_is_the_problem_of_its_key_alone(self, extra: str) -> None:
+        add("A")
+        change = "UPDATE orders_specimen SET extra = %s"
+        if connections[SOURCE].vendor == "postgresql" and "ud800" in extra:
+            with pytest.raises(DatabaseError, match="surrogate"):
+                run(change, extra)
+            return
+        run(change, extra)
+        add("B")
+        batches: list[Outgoing] = []
+        relay = Relay(SOURCE, batches.extend)
+        while relay.step():
+            pass
+        places = [place for batch in batches for place in decode(batch.body)[1]]
+        assert sorted((place.key, bool(place.problem)) for place in places) == [("A", False), ("A", True), ("B", False)]
 
 
 class TestEnvelope:

@@ -5,8 +5,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from pangaea.inbox.models import DiscardedLetter
+from pangaea.outbox.models import OutboxMessage
 from tests.kernel.parked import NEIGHBOUR, declared, letters, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Wire, ledger_table, say
+from tests.kernel.unreadable import UNREADABLE
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -59,6 +61,18 @@ class TestList:
     )
     def test_narrows_down(self, conditions: list[str], found: int) -> None:
         assert run("list", *conditions).splitlines()[-1].startswith(f"{found} parked message")
+
+    @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+    def test_shows_one_that_nobody_can_read(self, wire: Wire, body: str) -> None:
+        say("b", 3)
+        OutboxMessage.objects.using(SOURCE).filter(key="b").update(body=body)
+        wire.pump()
+
+        assert "no envelope" in run("list", "--key=b")
+        assert body in run("show", "--key=b")
+        with pytest.raises(CommandError, match="1 key failed again"):
+            run("redrive", "--key=b")
+        assert run("discard", "--key=b", "--reason=a bug wrote it") == "1 message discarded.\n"
 
     def test_says_what_it_leaves_out(self) -> None:
         assert run("list", "--limit=2").splitlines()[-1] == "3 parked messages, 2 shown; see --limit."

@@ -6,11 +6,14 @@ from django.contrib.auth.models import Permission
 from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
+from django.utils.html import escape
 
 from pangaea.inbox.models import DeadLetter, DiscardedLetter
 from pangaea.ops.models import Operator
+from pangaea.outbox.models import OutboxMessage
 from tests.kernel.parked import declared, letters, retry, summary
-from tests.kernel.pipeline import LISTENER, Ledger, Wire, ledger_table, say
+from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Wire, ledger_table, say
+from tests.kernel.unreadable import UNREADABLE
 
 pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -75,6 +78,20 @@ class TestThePages:
 
         for text in ("Traceback (most recent call last)", "web_bff.ledger", "&quot;number&quot;:1", "1 attempt"):
             assert text in page
+
+    @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
+    def test_show_one_that_nobody_can_read(self, browser: Client, wire: Wire, body: str) -> None:
+        say("b", 3)
+        OutboxMessage.objects.using(SOURCE).filter(key="b").update(body=body)
+        wire.pump()
+        (letter,) = (each for each in letters() if each.key == "b")
+
+        assert f"{LIST}{letter.pk}/" in browser.get(LIST).content.decode()
+        assert escape(letter.body[:1000]) in browser.get(f"{LIST}{letter.pk}/").content.decode()
+        assert "The worker will redrive 1 key." in act(browser, "redrive", letter, confirmed="yes").content.decode()
+        assert retry(now=timezone.now()) == 0
+        act(browser, "discard", letter, confirmed="yes", reason="a bug wrote it")
+        assert DiscardedLetter.objects.using(LISTENER).get().body == letter.body
 
     @pytest.mark.parametrize("missing", [f"{PAGE}nowhere/", f"{LIST}0/", f"{PAGE}nowhere/1/"])
     def test_of_nothing_are_not_found(self, browser: Client, missing: str) -> None:

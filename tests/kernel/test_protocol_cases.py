@@ -20,6 +20,7 @@ from pangaea.outbox.models import OutboxMessage
 from pangaea.outbox.relay import partition_of
 from tests.kernel.failing import DEADLOCK, fail_by
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
+from tests.kernel.unreadable import UNREADABLE, deep
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
 
@@ -37,24 +38,6 @@ def cursor() -> Cursor:
 
 def letters() -> list[tuple[int, str]]:
     return list(DeadLetter.objects.using(LISTENER).order_by("position").values_list("position", "key"))
-
-
-def deep(levels: int) -> str:
-    return "[" * levels + "]" * levels
-
-
-UNREADABLE = {
-    "empty": "",
-    "an empty object": "{}",
-    "a number": "17",
-    "no json": '{"no json": é, [}',
-    "another type": '{"id":1,"subject":2,"type":3}',
-    "NUL": '{"subject":"\\u0000"}',
-    "half of a surrogate pair": '{"data":{"text":"\\ud800"}}',
-    "deep": deep(100_000),
-    "almost too deep": f'{{"data":{deep(960)}}}',
-    "an end that is not its own": "]}",
-}
 
 
 class TestUnreadableMessage:
