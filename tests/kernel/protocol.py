@@ -9,11 +9,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from django.test import override_settings
 
+from pangaea.errors import MalformedMessage
 from pangaea.inbox import consume, dead_letters
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
@@ -23,6 +25,7 @@ from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.outbox.relay import Relay, partition_of
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick
+from tests.kernel.unreadable import deep
 from tests.kernel.writers import Writers
 
 KEYS = ("a", "j", "c", "h")
@@ -45,6 +48,7 @@ class FragileLedger(Ledger):
     def __init__(self) -> None:
         super().__init__()
         self.flaky: set[int] = set()
+        self.unreadable: set[int] = set()
         self.crashes = False
 
     def _write(self, message: Received[Tick]) -> None:
@@ -73,6 +77,7 @@ class World:
     broker: list[Outgoing] = field(default_factory=list)
     requests: list[CatchUp] = field(default_factory=list)
     said: dict[str, list[int]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    bodies: dict[UUID, str] = field(default_factory=dict)
     backup: Backup | None = None
     restored: bool = False
     last_number: int = 0
@@ -92,7 +97,12 @@ class World:
         """Open a transaction that publishes; it waits if another one holds the key."""
         self.last_number += 1
         if self.writers.begin(writer, key, self.last_number):
-            {"poison": self.ledger.poison, "flaky": self.ledger.flaky}.get(fate, set()).add(self.last_number)
+            fates = {
+                "poison": self.ledger.poison,
+                "flaky": self.ledger.flaky,
+                "unreadable": self.ledger.unreadable,
+            }
+            fates.get(fate, set()).add(self.last_number)
         if not self.writers.hold_transactions:
             self.end(writer)
 
@@ -101,6 +111,8 @@ class World:
         ended = self.writers.end(writer, commit=commit)
         if ended and commit:
             self.said[ended.key].append(ended.number)
+            if ended.number in self.ledger.unreadable:
+                self._spoil(ended.key, ended.number)
 
     def say(self, key: str, *, fate: str = "sound") -> None:
         """Publish and commit, with a writer that is free."""
@@ -173,7 +185,11 @@ class World:
             return
         index %= len(self.broker)
         self.ledger.crashes = crash == "before"
-        batch, places = decode(self.broker[index].body)
+        try:
+            batch, places = decode(self.broker[index].body)
+        except MalformedMessage:  # the worker drops what it cannot read
+            self.broker.pop(index)
+            return
         request = None
         try:
             # A failure that is no crash is logged by the worker, and the batch is gone.
@@ -191,7 +207,7 @@ class World:
         self._check_alarms()
 
     def redrive(self, key: str) -> None:
-        with suppress(ValueError):
+        with suppress(ValueError, MalformedMessage):
             dead_letters.redrive(self.ledger.subscription, key)
 
     def reset(self) -> None:
@@ -223,6 +239,8 @@ class World:
                 self.deliver()
             while self.requests:
                 self.bring_request()
+            for message_id, body in self.bodies.items():
+                DeadLetter.objects.using(LISTENER).filter(message_id=message_id).update(body=body)
             for key in KEYS:
                 self.redrive(key)
             if not self._unrest():
@@ -240,6 +258,12 @@ class World:
             applied = self.ledger.numbers(key)
             if partition_of(key) not in stopped and applied != self.said[key]:
                 raise Violation(f"key {key}: committed {self.said[key]}, applied {applied}")
+
+    def _spoil(self, key: str, number: int) -> None:
+        """Make a message's bytes unreadable, for good: only what is parked of it can be mended."""
+        row = OutboxMessage.objects.using(SOURCE).get(key=key, body__contains=f'"number":{number}}}')
+        self.bodies[row.message_id] = row.body
+        OutboxMessage.objects.using(SOURCE).filter(pk=row.pk).update(body=deep(1_500))
 
     def _check_alarms(self) -> None:
         """A stream is diverged only if the producer has no longer what was read from it, and so never will again."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=Tru
 WRITERS = 3
 writers = st.integers(0, WRITERS - 1)
 keys = st.sampled_from(KEYS)
-fates = st.sampled_from(["sound"] * 8 + ["poison", "flaky"])
+fates = st.sampled_from(["sound"] * 8 + ["poison", "flaky", "unreadable"])
 indices = st.integers(0, 20)
 
 
@@ -190,6 +191,13 @@ def without_head_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "note_head", note_highest)
 
 
+def without_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pack(batch: Batch, messages: Any = ()) -> bytes:
+        return msgspec.json.encode(msgspec.structs.replace(batch, messages=[msgspec.Raw(row[2]) for row in messages]))
+
+    monkeypatch.setattr(Batch, "pack", pack)
+
+
 def without_reset_parked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "clear_parked", lambda _: None)
 
@@ -294,6 +302,12 @@ def lose_the_known_head_in_a_restore(world: World) -> None:
     world.restore()
 
 
+def follow_an_unreadable_message(world: World) -> None:
+    for fate in ("unreadable", "sound"):
+        world.say("a", fate=fate)
+        pass_on(world)
+
+
 def reset_while_a_message_is_parked(world: World) -> None:
     world.say("a", fate="poison")
     pass_on(world)
@@ -309,6 +323,7 @@ MUTANTS = {
     "verify": (without_verify, meet_a_batch_of_a_former_history),
     "own-answer": (without_own_answer, meet_an_answer_of_a_former_history),
     "head": (without_head_of_the_answer, lose_the_known_head_in_a_restore),
+    "entries": (without_entries, follow_an_unreadable_message),
     "reset-parked": (without_reset_parked, reset_while_a_message_is_parked),
 }
 
