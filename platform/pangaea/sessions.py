@@ -15,7 +15,13 @@ import psycopg
 
 from pangaea import databases
 
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 3}
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 5000,  # milliseconds; where it is set, it decides instead of the count
+}
 """A session that only waits is found to be half open after five seconds; else after the system's two hours."""
 
 
@@ -27,9 +33,10 @@ def lock_number(name: str) -> int:
 def open_session(alias: str) -> "psycopg.Connection[Any]":
     """A session in autocommit mode that both ends give up soon after the other is gone; the caller closes it."""
     connection = databases.connect_directly(alias, parameters=KEEPALIVE)
-    for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count"):
+    for name in ("keepalives_idle", "keepalives_interval", "keepalives_count"):
         # The server's side of it: it holds the locks of a process whose machine is gone until it notices.
-        connection.execute(f"SET {name} = {KEEPALIVE[name.replace('tcp_', '')]}")
+        connection.execute(f"SET tcp_{name} = {KEEPALIVE[name]}")
+    connection.execute(f"SET tcp_user_timeout = {KEEPALIVE['tcp_user_timeout']}")
     return connection
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 from django.db.models import F
 
 from pangaea import outbox
@@ -236,6 +236,14 @@ class TestChanges:
         Specimen.objects.update(count=None)
         Specimen.objects.update(count=0)
         assert [(each["before"] or {}).get("count", "-") for each in payloads()] == ["-", 0, None]
+
+
+class TestARowTooLargeToBeSent:
+    def test_fails_in_its_writers_transaction(self) -> None:
+        add("a")
+        with pytest.raises(IntegrityError, match="body_takes_a_mebibyte_at_most"), transaction.atomic(using=SOURCE):
+            Specimen.objects.using(SOURCE).filter(pk="a").update(title="x" * 17 * 1024 * 1024)
+        assert OutboxMessage.objects.using(SOURCE).count() == 1
 
 
 class TestTruncate:

@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import uuid4
 
+import msgspec
 import pytest
-from django.db import connections, transaction
+from django.db import IntegrityError, connections, transaction
 from pytest_django import Settings
 
 from pangaea import outbox
@@ -50,7 +52,7 @@ class TestPublish:
         with pytest.raises(Misuse, match="outside a transaction on 'orders'"), transaction.atomic(using=LISTENER):
             outbox.publish(Tick(number=1), key="a")
 
-    @pytest.mark.parametrize("key", ["", "x" * 256, "nul\0"])
+    @pytest.mark.parametrize("key", ["", "x" * 256, "nul\0", "half \ud800"])
     def test_an_unusable_key_is_misuse(self, key: str) -> None:
         with pytest.raises(Misuse, match="1 to 255"), transaction.atomic(using=SOURCE):
             outbox.publish(Tick(number=1), key=key)
@@ -65,6 +67,19 @@ class TestPublish:
             with pytest.raises(Misuse, match=r"takes 1,100,\d{3} bytes; at most 1,048,576"):
                 outbox.publish(Letter(number=1, text="x" * 1_100_000), key="a")
         assert OutboxMessage.objects.using(SOURCE).count() == 1
+
+    @pytest.mark.parametrize("text", ["nul \0", "half of a pair \ud83d", msgspec.Raw(b'"\\ude00 alone"'), {"\0": 1}])
+    def test_text_that_no_database_keeps_is_misuse(self, text: Any) -> None:
+        class Note(Tick, frozen=True, kw_only=True):
+            __module__ = Tick.__module__
+            text: Any
+
+        with transaction.atomic(using=SOURCE):
+            outbox.publish(Note(number=1, text="\t \\u0000 \U0001f600"), key="a")
+            outbox.publish(Note(number=1, text=msgspec.Raw(b'"\\ud83d\\ude00"')), key="a")
+            with pytest.raises(Misuse, match="NUL, or with half of a surrogate pair"):
+                outbox.publish(Note(number=1, text=text), key="a")
+        assert OutboxMessage.objects.using(SOURCE).count() == 2
 
     @pytest.mark.parametrize("levels", [64, 2_000, 200_000])
     def test_a_message_that_is_nested_too_deeply_is_misuse(self, levels: int) -> None:
@@ -84,6 +99,18 @@ class TestPublish:
             with pytest.raises(Misuse, match="more than 64 levels deep"):
                 outbox.publish(Tree(number=1, nested=too_deep), key="a")
         assert OutboxMessage.objects.using(SOURCE).count() == 1
+
+    @pytest.mark.parametrize(
+        ("fields", "name"),
+        [({"key": ""}, "key_is_not_empty"), ({"body": "\u00e9" * 524_289}, "body_takes_a_mebibyte_at_most")],
+        ids=["empty key", "large body"],
+    )
+    def test_a_row_by_hand_obeys_the_same_limits(self, fields: dict[str, str], name: str) -> None:
+        row = {"audience": "all", "key": "a", "name": "orders.tick", "body": "\u00e9" * 524_288}
+        with pytest.raises(IntegrityError, match=name), transaction.atomic(using=SOURCE):
+            OutboxMessage.objects.using(SOURCE).create(message_id=uuid4(), **row | fields)
+        stored = OutboxMessage.objects.using(SOURCE).create(message_id=uuid4(), **row)
+        OutboxMessage.objects.using(SOURCE).filter(pk=stored.pk).update(position=1, partition=0, **fields)
 
     def test_another_modules_event_is_misuse(self) -> None:
         class Stolen(Tick, frozen=True, kw_only=True):

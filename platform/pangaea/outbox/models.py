@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from pangaea.messages import KEY_LENGTH, PARTITIONS
+from pangaea.outbox.limits import BODY_NOT_TOO_LONG, KEY_NOT_EMPTY
 
 
 class OutboxMessage(models.Model):
@@ -33,6 +34,8 @@ class OutboxMessage(models.Model):
                 | Q(partition__isnull=False, position__gte=1),
                 name="pangaea_outbox_placed_whole",
             ),
+            KEY_NOT_EMPTY,
+            BODY_NOT_TOO_LONG,
         ]
         indexes = [models.Index(fields=["id"], condition=Q(position__isnull=True), name="pangaea_outbox_unplaced")]
 

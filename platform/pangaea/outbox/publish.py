@@ -1,9 +1,12 @@
 """Say something, in the transaction that made it true (transactional outbox, microservices.io/patterns/data)."""
 
+import json
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -33,7 +36,8 @@ def publish(message: Event | Command, *, key: str) -> UUID:
     this one, others that publish for the same key wait. Everybody may read an event, so no secret belongs into it.
 
     Raises Misuse outside a transaction, in a projection's handler, for another module's event, for an unusable key, and
-    for a message of more than a mebibyte or nested more than 64 levels deep.
+    for a message of more than a mebibyte, nested more than 64 levels deep, or with text that no database could keep: a
+    NUL, or half of a surrogate pair.
     """
     module = _sender(message)
     connection = connections[module]
@@ -73,7 +77,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
 
 def _encoded(message: Event | Command) -> bytes:
     with suppress(RecursionError):
-        data = msgspec.json.encode(message)
+        data = _storable(message)
         if _levels(data) <= DEEPEST:
             return data
     text = (
@@ -81,6 +85,36 @@ def _encoded(message: Event | Command) -> bytes:
         "list whose entries name their parents instead."
     )
     raise Misuse(text)
+
+
+def _storable(message: Event | Command) -> bytes:
+    with suppress(UnicodeEncodeError):
+        data = msgspec.json.encode(message)
+        # As a rule nothing is escaped, and looking for it costs next to nothing.
+        if b"\\u" not in data or all(map(_is_storable, _texts(json.loads(data)))):
+            return data
+    text = (
+        f"{message.wire_name} has text with a NUL, or with half of a surrogate pair, which not every subscriber could "
+        "keep. Take it out where the text comes in."
+    )
+    raise Misuse(text)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in decoded JSON, names of members included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield name
+            yield from _texts(member)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _texts(member)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _levels(data: bytes) -> int:
@@ -109,7 +143,7 @@ def _check(message: Event | Command, module: str, key: str) -> None:
             f"{module} may not publish {message.wire_name}: only the module that owns an event says that it happened."
         )
         raise Misuse(text)
-    if not key or len(key) > KEY_LENGTH or "\0" in key:
+    if not key or len(key) > KEY_LENGTH or not _is_storable(key):
         text = (
             f"A key has 1 to {KEY_LENGTH} characters, as the id of an aggregate has; {message.wire_name} got {key!r}."
         )

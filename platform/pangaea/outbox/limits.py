@@ -1,0 +1,33 @@
+"""What the outbox takes, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
+
+They hold where a row is written and not once it has a position: a row that was there before them is sequenced and sent.
+"""
+
+from typing import Any
+
+from django.db.models import CheckConstraint, Func, IntegerField, Q
+from django.db.models.lookups import LessThanOrEqual
+
+from pangaea.messages import LARGEST
+
+
+class OctetLength(Func):
+    """The length of a text in bytes, as it is sent."""
+
+    function = "OCTET_LENGTH"
+    arity = 1
+    output_field = IntegerField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        """SQLite has the function since 3.43 only."""
+        return self.as_sql(compiler, connection, template="LENGTH(CAST(%(expressions)s AS BLOB))", **context)
+
+
+_IS_SEQUENCED = Q(position__isnull=False)
+
+# A writer reads these names where its transaction fails.
+KEY_NOT_EMPTY = CheckConstraint(condition=_IS_SEQUENCED | ~Q(key=""), name="pangaea_outbox_key_is_not_empty")
+BODY_NOT_TOO_LONG = CheckConstraint(
+    condition=_IS_SEQUENCED | Q(LessThanOrEqual(OctetLength("body"), LARGEST)),
+    name="pangaea_outbox_body_takes_a_mebibyte_at_most",
+)
