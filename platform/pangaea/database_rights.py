@@ -53,10 +53,11 @@ def wanted() -> list[Database]:
         entry = connections[alias].settings_dict
         if entry["ENGINE"] != databases.POSTGRESQL:
             raise Misconfigured(f"The database of {alias!r} is not PostgreSQL: set DATABASE_URL to postgres://…")
-        name, login = str(entry["NAME"]), str(entry["USER"])
+        address = entry["PANGAEA"]["direct"] or entry
+        name, login = str(address["NAME"]), str(address["USER"])
         if not login:
             raise Misconfigured(f"The database URL of {alias!r} does not say who logs in: postgres://USER:…")
-        database = found.setdefault((name, login), Database(name, login, str(entry["PASSWORD"])))
+        database = found.setdefault((name, login), Database(name, login, str(address["PASSWORD"])))
         database.rights.extend(databases.rights_of(alias, login=login))
     return list(found.values())
 

@@ -27,30 +27,50 @@ POSTGRESQL = "pangaea.postgresql"
 SQLITE = "pangaea.sqlite"
 ANSWER_TIMEOUT = timedelta(seconds=20)
 """How long the other end of a connection may not answer on TCP's level, unless a setting says otherwise."""
+DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
+"""libpq's name of what a direct URL replaces, and Django's."""
 
 
 def configure(
     urls: Mapping[str, str],
     *,
     shared_url: str = "",
+    direct_urls: Mapping[str, str] | None = None,
     connection_age: timedelta = timedelta(0),
     answer_timeout: timedelta = ANSWER_TIMEOUT,
 ) -> dict[str, dict[str, Any]]:
-    """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own there."""
+    """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own there.
+
+    An alias in `direct_urls` reaches its database through a pooler of transactions, and past it by that URL.
+    """
+    direct = direct_urls or {}
     return {
-        alias: _entry(alias, url, shared=url == shared_url, age=connection_age, answer_timeout=answer_timeout)
+        alias: _entry(
+            alias,
+            url,
+            shared=url == shared_url,
+            direct=direct.get(alias, ""),
+            age=connection_age,
+            answer_timeout=answer_timeout,
+        )
         for alias, url in urls.items()
     }
 
 
-def _entry(alias: str, url: str, *, shared: bool, age: timedelta, answer_timeout: timedelta) -> dict[str, Any]:
+def _parsed(alias: str, url: str) -> dict[str, Any]:
     try:
-        entry: dict[str, Any] = dict(Env.db_url_config(url))
+        return dict(Env.db_url_config(url))
     except ValueError as error:
         message = (
             f"The database URL of {alias!r} is malformed ({error}). Expected postgres://user:password@host:5432/name."
         )
         raise ImproperlyConfigured(message) from error
+
+
+def _entry(
+    alias: str, url: str, *, shared: bool, direct: str, age: timedelta, answer_timeout: timedelta
+) -> dict[str, Any]:
+    entry = _parsed(alias, url)
     entry["TEST"] = {"DEPENDENCIES": []}
     if "sqlite" in str(entry["ENGINE"]):
         return entry | {
@@ -65,10 +85,14 @@ def _entry(alias: str, url: str, *, shared: bool, age: timedelta, answer_timeout
         message = f"The database URL of {alias!r} must be postgres:// (or sqlite:///); it gives {entry['ENGINE']}."
         raise ImproperlyConfigured(message)
     schema = schema_of(alias)
+    past_pooler = _parsed(alias, direct) if direct else {}
+    # A pooler may call the database by another name.
+    name = (past_pooler or entry)["NAME"]
     own: dict[str, Any] = {
         "schema": schema,
-        "role": f"{entry['NAME']}_{schema}" if shared else "",
+        "role": f"{name}_{schema}" if shared else "",
         "session": _given_up_after(answer_timeout, prefix="tcp_"),
+        "direct": past_pooler,
     }
     return entry | {
         "ENGINE": POSTGRESQL,
@@ -81,6 +105,8 @@ def _entry(alias: str, url: str, *, shared: bool, age: timedelta, answer_timeout
         },
         "CONN_MAX_AGE": age.total_seconds(),
         "CONN_HEALTH_CHECKS": True,
+        # The next transaction may be another session's: it has no cursor and no prepared statement of this one.
+        "DISABLE_SERVER_SIDE_CURSORS": bool(direct) or entry.get("DISABLE_SERVER_SIDE_CURSORS", False),
         "PANGAEA": own,
     }
 
@@ -184,7 +210,7 @@ def unprovisioned(wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
 def direct_address(alias: str) -> tuple[str, ...]:
     """Which database `connect_directly` reaches, and as whom."""
     entry = connections[alias].settings_dict
-    return tuple(str(entry[name]) for name in ("HOST", "PORT", "NAME", "USER"))
+    return tuple(str((entry["PANGAEA"]["direct"] or entry)[name]) for name in ("HOST", "PORT", "NAME", "USER"))
 
 
 def connect_directly(
@@ -192,9 +218,13 @@ def connect_directly(
 ) -> "psycopg.Connection[Any]":
     """A psycopg connection of one's own to an alias's database, outside Django's handling; the caller closes it.
 
-    `parameters` are libpq's, beside those of the alias.
+    It leads past a pooler where a direct URL is set. `parameters` are libpq's, beside those of the alias.
     """
     params: dict[str, Any] = connections[alias].get_connection_params()
+    if direct := connections[alias].settings_dict["PANGAEA"]["direct"]:
+        own = {name: direct[key] for name, key in DIRECT_PARAMETERS.items() if direct[key]}
+        params = {name: params[name] for name in params if name not in DIRECT_PARAMETERS} | own
+        params.update(direct.get("OPTIONS", {}))
     if not as_role:
         params.pop("options", None)
     for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "isolation_level"):

@@ -1,7 +1,7 @@
 """PostgreSQL sessions of one's own, for what lasts exactly as long as a session: locks, and LISTEN.
 
 They bypass Django's connections, and a pooler: behind one that lends a server's session for a transaction at a time, a
-lock would stay with a session that goes on to serve others.
+lock would stay with a session that goes on to serve others (DIRECT_DATABASE_URL).
 """
 
 import os
@@ -12,8 +12,10 @@ from hashlib import blake2b
 from typing import Any
 
 import psycopg
+from django.db import DEFAULT_DB_ALIAS, connections
 
 from pangaea import databases
+from pangaea.errors import Misconfigured
 
 KEEPALIVE = {
     "keepalives": 1,
@@ -22,7 +24,7 @@ KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,  # milliseconds; where it is set, it decides instead of the count
 }
-"""A session that only waits is found to be half open after five seconds; else after the system's two hours."""
+"""Either end gives a session up five seconds after the other one is gone: its locks are for others then."""
 
 
 def lock_number(name: str) -> int:
@@ -31,13 +33,53 @@ def lock_number(name: str) -> int:
 
 
 def open_session(alias: str) -> "psycopg.Connection[Any]":
-    """A session in autocommit mode that both ends give up soon after the other is gone; the caller closes it."""
+    """A session in autocommit mode that both ends give up soon after the other is gone; the caller closes it.
+
+    Raises Misconfigured behind a pooler that lends a session for one transaction.
+    """
     connection = databases.connect_directly(alias, parameters=KEEPALIVE)
+    try:
+        _refuse_if_lent(alias, connection)
+        _keep_alive(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _keep_alive(connection: "psycopg.Connection[Any]") -> None:
+    """The server's side of it: it holds the locks of a process whose machine is gone until it notices."""
     for name in ("keepalives_idle", "keepalives_interval", "keepalives_count"):
-        # The server's side of it: it holds the locks of a process whose machine is gone until it notices.
         connection.execute(f"SET tcp_{name} = {KEEPALIVE[name]}")
     connection.execute(f"SET tcp_user_timeout = {KEEPALIVE['tcp_user_timeout']}")
-    return connection
+
+
+_REMEDY = (
+    "Between this process and the database of {alias!r} is a pooler that lends a session for one transaction, so that "
+    "locks and LISTEN do not last: set {variable} to the database itself."
+)
+
+
+def _refuse_if_lent(alias: str, connection: "psycopg.Connection[Any]") -> None:
+    """Raise Misconfigured where another transaction may get this connection's session: a pooler lends it."""
+    session = _session_of(connection)
+    if session == connection.info.backend_pid:  # the server itself was connected to
+        return
+    with closing(databases.connect_directly(alias)) as other, other.transaction():
+        # Either the other one has got this session, or it has got another and this one may move on.
+        if _session_of(other) == session or _session_of(connection) != session:
+            raise Misconfigured(_REMEDY.format(alias=alias, variable=_direct_variable(alias)))
+
+
+def _session_of(connection: "psycopg.Connection[Any]") -> int:
+    ((pid,),) = connection.execute("SELECT pg_backend_pid()").fetchall()
+    return int(pid)
+
+
+def _direct_variable(alias: str) -> str:
+    """The variable with the direct URL of an alias: where it has a role, it shares DATABASE_URL."""
+    shares = alias == DEFAULT_DB_ALIAS or connections[alias].settings_dict["PANGAEA"]["role"]
+    return "DIRECT_DATABASE_URL" if shares else f"{alias.upper()}_DIRECT_DATABASE_URL"
 
 
 def try_lock(connection: "psycopg.Connection[Any]", name: str) -> bool:

@@ -109,7 +109,17 @@ class Landscape:
 @contextmanager
 def landscape(folder: Path, *, postgres_url: str, broker_url: str, **settings: str) -> Iterator[Landscape]:
     """Hold a landscape of `source` and `ledger`, migrated, nothing started. Announcements are frequent."""
-    with scratch_database(postgres_url, prefix="pangaea_faults") as database_url, workspace(folder) as space:
+    with (
+        scratch_database(postgres_url, prefix="pangaea_faults") as database_url,
+        landscape_in(database_url, folder=folder, broker_url=broker_url, **settings) as land,
+    ):
+        yield land
+
+
+@contextmanager
+def landscape_in(database_url: str, *, folder: Path, broker_url: str, **settings: str) -> Iterator[Landscape]:
+    """The same in an empty database that is there already."""
+    with workspace(folder) as space:
         key = ECKey.generate_key("P-256")
         environment = {
             **monolith_environment(database_url=database_url, broker_url=broker_url, signing_key=key),

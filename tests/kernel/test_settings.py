@@ -34,6 +34,7 @@ MALFORMED = {
     "ALLOWED_HOSTS": "https://shop.example/",
     "CSRF_TRUSTED_ORIGINS": "shop.example",
     "DATABASE_URL": "postgres://u:hunter2@h:port/d",
+    "DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d",
     "BROKER_URL": "amqp://u:hunter2@h:port//",
     "BROKER_PREFIX": "a b",
     "ISSUER": "pangaea",
@@ -176,6 +177,20 @@ class TestPrecedence:
         several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_DATABASE_URL": own})
         assert several.database_urls == {"default": shared, "orders": own, "users": shared}
 
+    def test_a_direct_url_goes_with_the_url_through_a_pooler(self) -> None:
+        own, direct, shared = "postgres://o:p@pooler/o", "postgres://o:p@own/o", "postgres://u:p@direct/d"
+        settings = {"ORDERS_DATABASE_URL": own, "ORDERS_DIRECT_DATABASE_URL": direct}
+        alone = profiles.load("service", GOOD | settings | {"PANGAEA_MODULES": "orders"})
+        assert alone.direct_urls == {"default": direct, "orders": direct}
+        settings |= {"DIRECT_DATABASE_URL": shared, "PANGAEA_MODULES": "orders,users"}
+        several = profiles.load("monolith", GOOD | settings)
+        assert several.direct_urls == {"default": shared, "orders": direct, "users": shared}
+        with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is set, and ORDERS_DATABASE_URL is"):
+            profiles.load("monolith", GOOD | settings | {"ORDERS_DATABASE_URL": ""})
+        with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is malformed") as refusal:
+            profiles.load("monolith", GOOD | settings | {"ORDERS_DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d"})
+        assert "hunter2" not in str(refusal.value)
+
     def test_says_what_has_no_effect(self) -> None:
         several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})
         assert [remark.partition(" ")[0] for remark in several.remarks] == ["ORDERS_RELAY_BATCH"]
@@ -292,6 +307,13 @@ class TestDatabaseUrls:
         assert options["tcp_user_timeout"] == 12_000
         assert "-c tcp_user_timeout=12000" in options["options"]
         assert "-c tcp_keepalives_idle=6" in options["options"]
+
+    def test_behind_a_pooler_nothing_is_left_in_a_session(self) -> None:
+        url = "postgres://u:p@pooler/alias"
+        direct = "postgres://u:p@h/shop"
+        entry = databases.configure({"orders": url}, shared_url=url, direct_urls={"orders": direct})["orders"]
+        assert entry["DISABLE_SERVER_SIDE_CURSORS"] is True
+        assert entry["PANGAEA"]["role"] == "shop_orders"
 
     def test_another_engine_is_refused(self) -> None:
         with pytest.raises(ImproperlyConfigured, match="orders"):

@@ -68,6 +68,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "DATABASES": databases.configure(
             configuration.database_urls,
             shared_url=declared.database_url,
+            direct_urls=configuration.direct_urls,
             connection_age=declared.database_connection_age,
             answer_timeout=declared.database_answer_timeout,
         ),

@@ -76,6 +76,15 @@ class Declared:
         form=forms.database,
         general=True,  # <MODULE>_DATABASE_URL is not this one for a module, but a database where it logs in as itself
     )
+    direct_database_url: str = setting(
+        "",
+        "The same database past a pooler, where DATABASE_URL leads through one that lends a session for a transaction "
+        "(PgBouncer's pool_mode=transaction): for the relay's lead, LISTEN and NOTIFY, and the locks of rebuilds and "
+        "snapshots. With <MODULE>_DATABASE_URL: <MODULE>_DIRECT_DATABASE_URL.",
+        secret=True,
+        form=forms.database,
+        general=True,  # as above
+    )
     database_connection_age: timedelta = setting(
         timedelta(seconds=60), "How long a connection is kept between requests; opening one costs several milliseconds."
     )

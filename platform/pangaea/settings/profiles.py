@@ -17,6 +17,7 @@ from pangaea.settings.generated import generated_secrets
 from pangaea.settings.reading import PROFILE, Reading, examine, refuse, variable
 
 DATABASE_URL = "DATABASE_URL"
+DIRECT_DATABASE_URL = "DIRECT_DATABASE_URL"
 STATE = "LOCAL_STATE_DIR"
 
 
@@ -54,6 +55,8 @@ class Configuration:
     reading: Reading
     database_urls: Mapping[str, str]
     """By alias."""
+    direct_urls: Mapping[str, str]
+    """The same databases past a pooler, by alias; empty where none was set."""
     settings: list[Setting]
     problems: list[str]
     remarks: list[str]
@@ -99,15 +102,18 @@ def examine_profile(name: str, environ: Mapping[str, str]) -> Configuration:
     reading = examine(Declared, environ, required=profile.required, defaults=defaults)
     problems += reading.problems
     problems += contradictions(reading.values)
-    urls, shown, wrong = _databases(profile, environ, reading)
-    problems += wrong
+    own, shown, wrong = _own_urls(profile, reading, DATABASE_URL)
+    urls, more, missing = _databases(profile, environ, reading, own)
+    direct, of_direct, useless = _direct_urls(profile, reading, own)
+    problems += [*wrong, *missing, *useless]
     if profile.deployed:
         problems += _unsafe(reading.values)
     return Configuration(
         profile=profile,
         reading=reading,
         database_urls=urls,
-        settings=[*_settings(reading), *shown],
+        direct_urls=direct,
+        settings=[*_settings(reading), *shown, *more, *of_direct],
         problems=problems,
         remarks=_ineffective(environ, reading),
     )
@@ -159,36 +165,59 @@ PROFILES = {
 }
 
 
-def _databases(
-    profile: Profile, environ: Mapping[str, str], reading: Reading
-) -> tuple[dict[str, str], list[Setting], list[str]]:
-    """The URL of every alias: `<MODULE>_DATABASE_URL`, else DATABASE_URL. A lone module's own one holds `ops` too."""
-    if not profile.deployed:
-        urls = {alias: profile.database(environ, alias) for alias in ["default", *reading.labels]}
-        return urls, [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls.items()], []
-    shared = reading.values.get("database_url", "")
-    malformed = "database_url" not in reading.values
+def _own_urls(profile: Profile, reading: Reading, variable: str) -> tuple[dict[str, str], list[Setting], list[str]]:
+    """The modules' own values of a variable with a database's URL, by label; how to show them, and what is wrong."""
     own: dict[str, str] = {}
     shown, problems = [], []
-    for label in reading.labels:
-        name = variable_of(label, DATABASE_URL)
+    for label in reading.labels if profile.deployed else ():
+        name = variable_of(label, variable)
         try:
             found = reading.environment.find(name, general=True)
         except Unreadable as error:
             problems.append(str(error))
-            found, own[label] = None, shared
+            continue
         if found and found.text.strip():
             own[label] = found.text.strip()
             wrong = database(own[label])
             problems += [f"{found.source.partition('=')[0]} {wrong}"] if wrong else []
             shown.append(Setting(variable=name, value="***" if wrong else redacted(own[label]), source=found.source))
-    if missing := [variable_of(label, DATABASE_URL) for label in reading.labels if not own.get(label)]:
+    return own, shown, problems
+
+
+def _databases(
+    profile: Profile, environ: Mapping[str, str], reading: Reading, own: Mapping[str, str]
+) -> tuple[dict[str, str], list[Setting], list[str]]:
+    """The URL of every alias: `<MODULE>_DATABASE_URL`, else DATABASE_URL. A lone module's own one holds `ops` too."""
+    if not profile.deployed:
+        urls = {alias: profile.database(environ, alias) for alias in ["default", *reading.labels]}
+        return urls, [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls.items()], []
+    problems = []
+    shared = reading.values.get("database_url", "")
+    malformed = "database_url" not in reading.values
+    if missing := [variable_of(label, DATABASE_URL) for label in reading.labels if label not in own]:
         if not (shared or malformed):
             problems.append(f"DATABASE_URL is not set: set it, or {', '.join(missing)}.")
     elif len(reading.labels) > 1 and not (shared or malformed):
         problems.append("DATABASE_URL is not set: with several modules, the operators' tables need it.")
     lone = own.get(reading.labels[0], "") if len(reading.labels) == 1 else ""
-    return {"default": lone or shared, **{label: own.get(label, shared) for label in reading.labels}}, shown, problems
+    return {"default": lone or shared, **{label: own.get(label, shared) for label in reading.labels}}, [], problems
+
+
+def _direct_urls(
+    profile: Profile, reading: Reading, own: Mapping[str, str]
+) -> tuple[dict[str, str], list[Setting], list[str]]:
+    """The URL of every alias past a pooler: `<MODULE>_DIRECT_DATABASE_URL` goes with `<MODULE>_DATABASE_URL`."""
+    direct, shown, problems = _own_urls(profile, reading, DIRECT_DATABASE_URL)
+    problems += [
+        f"{variable_of(label, DIRECT_DATABASE_URL)} is set, and {variable_of(label, DATABASE_URL)} is not: "
+        "the two name one database, through a pooler and past it."
+        for label in direct
+        if label not in own
+    ]
+    shared = reading.values.get("direct_database_url", "")
+    urls = {label: direct.get(label, "") if label in own else shared for label in reading.labels}
+    lone = urls[reading.labels[0]] if len(reading.labels) == 1 else shared
+    return {"default": lone, **urls}, shown, problems
 
 
 def _unsafe(values: Mapping[str, Any]) -> list[str]:
