@@ -53,6 +53,13 @@ class Node:
         self.stop()
         self.start()
 
+    def crash(self) -> None:
+        """SIGKILL, and a start with what was on disk."""
+        if self._node is not None:
+            os.killpg(self._node.pid, signal.SIGKILL)
+            self._node.wait(timeout=STOP_SECONDS)
+        self.start()
+
     def stop(self) -> None:
         """Stop the node; its data stays."""
         if self._node is not None:

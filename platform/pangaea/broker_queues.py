@@ -8,7 +8,7 @@ from typing import Any
 from celery import Celery
 from django.conf import settings
 
-from pangaea import bus
+from pangaea import bus, topology
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,24 +28,21 @@ def read(celery: Celery, labels: Iterable[str]) -> list[QueueStatus]:
     Raises kombu's OperationalError, or OSError, when the broker does not answer within BROKER_TIMEOUT.
     """
     wanted = set(labels)
-    names = [name for name in celery.amqp.queues if bus.module_of_queue(name) in wanted]
+    names = [name for name in celery.amqp.queues if topology.module_of_queue(name) in wanted]
     url = str(settings.PANGAEA.broker_url)
     if not names or url.startswith("memory"):
         return []
-    limits = {"socket_connect_timeout": bus.BROKER_TIMEOUT, "socket_timeout": bus.BROKER_TIMEOUT}
-    if url.startswith("amqp"):
-        limits = {"read_timeout": bus.BROKER_TIMEOUT, "write_timeout": bus.BROKER_TIMEOUT}
-    options = {**celery.conf.broker_transport_options, **limits}
+    options = topology.limited(celery, bus.BROKER_TIMEOUT)
     with celery.connection_for_read(connect_timeout=bus.BROKER_TIMEOUT, transport_options=options) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=bus.BROKER_TIMEOUT)
         if connection.transport.driver_type == "redis":
             client = connection.default_channel.client
-            return [QueueStatus(name, bus.module_of_queue(name), int(client.llen(name)), None) for name in names]
+            return [QueueStatus(name, topology.module_of_queue(name), int(client.llen(name)), None) for name in names]
         return [_declared(connection, name) for name in names]
 
 
 def _declared(connection: Any, name: str) -> QueueStatus:
-    module = bus.module_of_queue(name)
+    module = topology.module_of_queue(name)
     # The answer that there is none closes the channel.
     with suppress(connection.channel_errors), connection.channel() as channel:
         found = channel.queue_declare(name, passive=True)

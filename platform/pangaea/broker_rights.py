@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from pangaea import broker_management, bus, modules
+from pangaea import broker_management, modules, topology
 from pangaea.broker_management import Management
 from pangaea.errors import Misconfigured
 from pangaea.messages import EVERYBODY, PARTITIONS
@@ -61,7 +61,7 @@ def definitions(
     They hold passwords as salted hashes. A module without a password gets an empty hash: nobody can log in with it.
     """
     labels = list(labels)
-    exchange = bus.exchange(declared).name
+    exchange = topology.exchange(declared).name
     users = {label: user_of(declared, label) for label in labels}
     return {
         "vhosts": [{"name": virtual_host}],
@@ -98,15 +98,15 @@ def definitions(
 
 def permissions(declared: Declared, label: str) -> dict[str, str]:
     """Regular expressions for the names of what a module may configure, write and read."""
-    queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+"
-    shared = re.escape(bus.exchange(declared).name)
+    queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+of[0-9]+"
+    shared = re.escape(topology.exchange(declared).name)
     # To bind a queue is to write to it and to read from the exchange.
     return {"configure": f"^{queues}$", "write": f"^({queues}|{shared})$", "read": f"^({queues}|{shared})$"}
 
 
 def topic_permissions(label: str) -> dict[str, str]:
     """Regular expressions for the routing keys that a module may send with and bind to."""
-    sources = sorted(bus.sources_of(label))
+    sources = sorted(topology.sources_of(label))
     heads = [rf"\*\.{re.escape(label)}"]
     if sources:
         heads.insert(0, rf"({'|'.join(map(re.escape, sources))})\.{EVERYBODY}")

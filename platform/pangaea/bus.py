@@ -7,12 +7,12 @@ meant for it alone. No result backend, no Celery retry, no countdown: cursors an
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
+from time import monotonic
 from typing import Any
 
-import amqp
 import msgspec
 import structlog
 from celery import Celery
@@ -20,16 +20,16 @@ from celery.signals import setup_logging, worker_process_init
 from celery.utils.threads import bound_open_broker_sockets
 from django.conf import settings
 from django.db import connections
-from kombu import Exchange, Queue, binding
+from kombu import pools
 from kombu.exceptions import OperationalError
 from kombu.serialization import register
 
-from pangaea import modules
+from pangaea import modules, topology
 from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse
 from pangaea.ids import uuid7
 from pangaea.inbox import consume
-from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp, Report, module_of
+from pangaea.messages import CatchUp, Report, module_of
 from pangaea.outbox import replay, subscribers
 from pangaea.outbox.batches import Outgoing
 from pangaea.settings.declared import Declared
@@ -44,6 +44,8 @@ BROKER_TIMEOUT = 4
 """Seconds for a connection to the broker to come about."""
 BROKER_PATIENCE = 30
 """Seconds for the broker to answer: one that is stopped, or blocks its publishers, keeps the connection open."""
+REQUEST_TIMEOUT = 2
+"""The same for what is asked again anyway: a consumer, or the upkeep of the queues, waits for it."""
 BROKER_HEARTBEAT = 10
 """Seconds between signs of life on a worker's connection. Who hears none for some two of them gives the connection up;
 RabbitMQ does so too, and until then no other worker gets what is in the queue."""
@@ -66,6 +68,8 @@ def make_app(declared: Declared) -> Celery:
     app = Celery("pangaea", amqp="pangaea.queue_worker:BusAMQP", fixups=[], set_as_current=False)
     app.pulse = Pulse("queues")
     app.leaving = threading.Event()
+    app.queue_differences = topology.QueueDifferences()
+    app.requests_resume = 0.0
     virtual = not declared.broker_url.startswith("amqp")
     # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
     options: dict[str, Any] = {"max_retries": 0}
@@ -86,9 +90,11 @@ def make_app(declared: Declared) -> Celery:
         broker_connection_max_retries=None,
         broker_connection_timeout=BROKER_TIMEOUT,
         broker_heartbeat=BROKER_HEARTBEAT,
+        # A queue that is deleted while a worker declares or consumes it is an error of a channel: it connects again.
+        broker_channel_error_retry=True,
         accept_content=["pangaea"],
         task_serializer="pangaea",
-        task_queues=queues(declared, modules.labels(), virtual=virtual),
+        task_queues=topology.queues(declared, modules.labels(), virtual=virtual),
         task_create_missing_queues=False,
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -107,19 +113,19 @@ def make_app(declared: Declared) -> Celery:
 
     @app.task(name=DELIVER, bind=True, shared=False)
     def deliver(task: Any, body: bytes) -> None:
-        requests = consume.receive(module_of_queue(task.request.x_queue), body, sender=_sender_of(task))
+        requests = consume.receive(topology.module_of_queue(task.request.x_queue), body, sender=_sender_of(task))
         if requests:
             send_requests(app, requests)
 
     @app.task(name=CATCH_UP, bind=True, shared=False)
     def catch_up(task: Any, body: bytes) -> None:
-        module = module_of_queue(task.request.x_queue)
+        module = topology.module_of_queue(task.request.x_queue)
         connections[module].close_if_unusable_or_obsolete()
         replay.receive(module, body, sender=_sender_of(task))
 
     @app.task(name=REPORT, bind=True, shared=False)
     def report(task: Any, body: bytes) -> None:
-        module = module_of_queue(task.request.x_queue)
+        module = topology.module_of_queue(task.request.x_queue)
         connections[module].close_if_unusable_or_obsolete()
         subscribers.receive(module, body, sender=_sender_of(task))
 
@@ -132,97 +138,10 @@ def app() -> Celery:
     return make_app(settings.PANGAEA)
 
 
-class SharedExchange(Exchange):
-    """On RabbitMQ it is declared only where it is missing: a module's own user has no right to, nor to delete it."""
-
-    def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
-        """Raises ConnectionError, after which all who declare try again, where it is missing and may not be made."""
-        channel = channel or self.channel
-        if not isinstance(channel.connection, amqp.Connection):
-            return super().declare(nowait=nowait, passive=passive, channel=channel)
-        # An error closes the channel on which it happens.
-        with suppress(amqp.NotFound), channel.connection.channel() as trial:
-            return super().declare(passive=True, channel=trial)
-        try:
-            with channel.connection.channel() as trial:
-                return super().declare(channel=trial)
-        except amqp.AccessRefused as error:
-            raise ConnectionResetError(
-                f"The exchange {self.name!r} is missing, and this user may not make it: import the definitions that "
-                "`manage.py permissions render --rabbitmq` writes."
-            ) from error
-
-
-def exchange(declared: Declared) -> Exchange:
-    """The one exchange that everything passes."""
-    return SharedExchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
-
-
-def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[Queue]:
-    """The queues of these modules, with their bindings."""
-    arguments: dict[str, Any] = {}
-    if not virtual:
-        arguments = {
-            "x-queue-type": "quorum",
-            "x-single-active-consumer": True,
-            "x-max-length": declared.queue_length,
-            "x-overflow": "drop-head",
-        }
-    through = exchange(declared)
-    return [
-        Queue(
-            f"{declared.broker_prefix}{label}.inbox.{number}",
-            bindings=[binding(through, routing_key=key) for key in _routing_keys(declared, label, number)],
-            durable=True,
-            queue_arguments=arguments,
-        )
-        for label in labels
-        for number in range(declared.queues_per_module)
-    ]
-
-
-def _routing_keys(declared: Declared, label: str, number: int) -> list[str]:
-    every = declared.queues_per_module
-    partitions = ["*"] if every == 1 else [str(each) for each in range(PARTITIONS) if each % every == number]
-    heads = [f"{source}.{EVERYBODY}" for source in sorted(sources_of(label))]
-    return [f"{head}.{partition}" for head in [*heads, f"*.{label}"] for partition in partitions]
-
-
-def sources_of(label: str) -> set[str]:
-    """The modules whose events an installed module listens to."""
-    return {source for each in modules.named(label).load_subscriptions() for source in each.sources}
-
-
-def module_of_queue(queue: str) -> str:
-    """The module to which a queue of that name belongs."""
-    return queue.removeprefix(settings.PANGAEA.broker_prefix).partition(".inbox.")[0]
-
-
 def _sender_of(task: Any) -> str:
     """Who wrote the routing key: on RabbitMQ only the module that it begins with has the right to."""
     routing_key: str = task.request.delivery_info["routing_key"]
     return routing_key.partition(".")[0]
-
-
-def declare_topology(celery: Celery) -> None:
-    """Declare the exchange and the installed modules' queues and bindings. Before this, what is sent reaches nobody.
-
-    Done again and again: somebody may delete a queue, and a broker may come back empty. On a connection of its own, for
-    a connection to Redis believes that what it declared is still there.
-    """
-    options = celery.conf.broker_transport_options
-    if celery.conf.broker_url.startswith("amqp"):
-        options = {**options, "read_timeout": BROKER_TIMEOUT}
-    with celery.connection_for_write(transport_options=options) as connection:
-        channel = connection.default_channel
-        exchange(settings.PANGAEA)(channel).declare()
-        for queue in celery.amqp.queues.values():
-            queue(channel).declare()
-        if connection.transport.driver_type == "redis":
-            # RabbitMQ bounds a queue by itself. Here whoever is there does it for all who listen, for one that is dead
-            # bounds nothing. The oldest lie at the right end.
-            for name in {queue for *_, queue in channel.get_table(exchange(settings.PANGAEA).name)}:
-                channel.client.ltrim(name, 0, settings.PANGAEA.queue_length - 1)
 
 
 class Carriage:
@@ -234,7 +153,7 @@ class Carriage:
 
     def __call__(self, batches: Sequence[Outgoing]) -> None:
         if not self._sound:
-            declare_topology(self._celery)
+            topology.declare(self._celery)
         self._sound = False
         try:
             send_batches(self._celery, batches)
@@ -251,14 +170,23 @@ def send_batches(celery: Celery, batches: Sequence[Outgoing]) -> None:
 
 
 def send_requests(celery: Celery, requests: Sequence[CatchUp]) -> None:
-    """Ask producers for what was missed. A request that is lost is asked again later."""
+    """Ask producers for what was missed. A request that is lost is asked again later.
+
+    It holds its caller for few seconds when the broker blocks publishers, and then drops requests until the first of
+    them is due again: a consumer that waits for each of them would stand still.
+    """
+    if monotonic() < celery.requests_resume:
+        return
     outgoing = [
         (f"{module_of(request.subscription)}.{request.source}.{request.partition}", msgspec.json.encode(request))
         for request in requests
     ]
+    began = monotonic()
     try:
-        send(celery, CATCH_UP, outgoing)
+        send(celery, CATCH_UP, outgoing, seconds=REQUEST_TIMEOUT)
     except OperationalError as error:
+        if monotonic() - began >= REQUEST_TIMEOUT:
+            celery.requests_resume = monotonic() + settings.PANGAEA.catch_up_renewal.total_seconds()
         log.warning("request to catch up not sent", error=str(error))
 
 
@@ -268,18 +196,19 @@ def send_reports(celery: Celery, reports: Sequence[Report]) -> None:
         celery,
         REPORT,
         [(f"{module_of(report.subscription)}.{report.source}.0", msgspec.json.encode(report)) for report in reports],
+        seconds=REQUEST_TIMEOUT,
     )
 
 
-def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]]) -> None:
-    """Send (routing key, body) pairs in order, each confirmed by the broker.
+def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, seconds: float = BROKER_PATIENCE) -> None:
+    """Send (routing key, body) pairs in order, each confirmed by the broker, which has `seconds` for each answer.
 
     Raises kombu's OperationalError when the broker is down.
     """
-    through = exchange(settings.PANGAEA)
+    through = topology.exchange(settings.PANGAEA)
     # On virtual transports an exchange's type is known only to the process that declared it; kombu declares it once.
     declare = [] if celery.conf.broker_url.startswith("amqp") else [through]
-    with _reported_as_operational_error(celery), _producer(celery) as producer:
+    with _reported_as_operational_error(celery), _producer(celery, seconds) as producer:
         for routing_key, body in outgoing:
             message = celery.amqp.as_task_v2(
                 task_id=str(uuid7()), name=task, args=(body,), argsrepr="", kwargsrepr="", ignore_result=True
@@ -294,14 +223,17 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]]) -> No
                 declare=declare,
                 delivery_mode=2,
                 retry=False,
-                confirm_timeout=BROKER_PATIENCE,
+                confirm_timeout=seconds,
             )
 
 
 @contextmanager
-def _producer(celery: Celery) -> Iterator[Any]:
+def _producer(celery: Celery, seconds: float) -> Iterator[Any]:
     """One of the pool. After a failure its connection is cut: kombu would say goodbye, and wait for the answer."""
-    with celery.producer_pool.acquire(block=True) as producer:
+    pool = celery.producer_pool
+    if seconds != BROKER_PATIENCE:
+        pool = pools.producers[celery.connection_for_write(transport_options=topology.limited(celery, seconds))]
+    with pool.acquire(block=True) as producer:
         try:
             yield producer
         except BaseException:

@@ -24,7 +24,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
-from pangaea import bus, databases, migration_state
+from pangaea import bus, databases, migration_state, topology
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.identity import keys
 from pangaea.outbox.change_capture import triggers
@@ -136,7 +136,7 @@ class Health:
         if broker != OK:
             return UNKNOWN
         try:
-            bus.declare_topology(self._celery())
+            topology.declare(self._celery())
         except Exception as error:  # noqa: BLE001 - as above
             reasons["topology"] = f"{type(error).__name__}: {error}"
             return FAILING

@@ -16,7 +16,7 @@ from celery.signals import worker_process_init, worker_ready
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from pangaea import bus, databases, engines, health, modules, queue_worker
+from pangaea import bus, databases, engines, health, modules, queue_worker, topology
 from pangaea.heartbeat import Pulse
 from pangaea.outbox.relay import Relay, backoff
 from pangaea.upkeep import Upkeep
@@ -99,10 +99,12 @@ class InProcessWorker(AbstractContextManager["InProcessWorker"]):
 def declare_when_possible(stop: threading.Event) -> None:
     """Declare queues and bindings, waiting for the broker with backoff."""
     failures = 0
+    channel_errors = bus.app().connection_for_write().channel_errors
     while not stop.is_set():
         try:
-            bus.declare_topology(bus.app())
-        except (OperationalError, OSError) as error:
+            topology.declare(bus.app())
+        # A queue may be deleted, or belong to another connection, while it is declared.
+        except (OperationalError, OSError, *channel_errors) as error:
             failures += 1
             if failures == 1:
                 log.warning("broker does not answer", error=str(error))
@@ -211,12 +213,12 @@ def _grace() -> float:
 
 
 def _modules_of(queues: Sequence[str]) -> list[str]:
-    return sorted({bus.module_of_queue(name) for name in queues})
+    return sorted({topology.module_of_queue(name) for name in queues})
 
 
 def queue_names(labels: Sequence[str]) -> list[str]:
     """The queues of these modules."""
-    return [name for name in bus.app().amqp.queues if bus.module_of_queue(name) in labels]
+    return [name for name in bus.app().amqp.queues if topology.module_of_queue(name) in labels]
 
 
 def known(labels: Sequence[str]) -> list[str]:

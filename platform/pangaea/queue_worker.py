@@ -1,9 +1,15 @@
 """Celery's worker, as far as it has to be another one here."""
 
+import math
 import os
-from contextlib import suppress
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import amqp
 import structlog
 from celery.app.amqp import AMQP
 from celery.worker import state
@@ -12,17 +18,34 @@ from celery.worker.state import maybe_shutdown
 from django.conf import settings
 from kombu import Consumer, Queue
 
-from pangaea import bus
+from pangaea import bus, topology
 from pangaea.heartbeat import Pulse, State
 
 log = structlog.get_logger()
 
 LONGEST_PAUSE = 5.0
 """Seconds between two attempts to connect; kombu would let it grow to 30."""
+CONSUME_TIMEOUT = 5.0
+"""Seconds for a queue to answer a new consumer."""
+SILENT_LOOKS = 2
+"""A worker connects again when it gets nothing from a queue of its own for this many looks in a row."""
 
 
 class QueueNamingConsumer(Consumer):
-    """Writes the queue's name into each message's headers: AMQP does not tell it, and a batch reaches several."""
+    """Writes the queue's name into each message's headers: AMQP does not tell it, and a batch reaches several.
+
+    It declares its queues by the rules of `topology`, and notes there what is wrong with one of them.
+    """
+
+    def __init__(self, *arguments: Any, app: Any, **options: Any) -> None:
+        self._app = app
+        self.received: Counter[str] = Counter()
+        """How many messages came from each queue."""
+        super().__init__(*arguments, **options)
+
+    def declare(self) -> None:
+        """Declare the queues, their bindings and the exchange."""
+        topology.declare_on(self._app, self.channel, self.queues or [])
 
     def _basic_consume(
         self,
@@ -39,21 +62,60 @@ class QueueNamingConsumer(Consumer):
             def receive(message: Any, name: str = queue.name) -> None:
                 headers = message["headers"] if isinstance(message, dict) else message.headers
                 headers["x_queue"] = name
+                self.received[name] += 1
+                if not isinstance(message, dict):
+                    self._app.queue_differences.received(name, message.delivery_info["routing_key"])
                 self._receive_callback(message)
 
-            queue.consume(tag, receive, no_ack=no_ack, nowait=nowait)
+            with self._answered(queue):
+                queue.consume(tag, receive, no_ack=no_ack, nowait=False)
         return str(tag)
+
+    @contextmanager
+    def _answered(self, queue: Queue) -> Iterator[None]:
+        """Bound how long RabbitMQ may take: a quorum queue that did not survive a crash of its node never answers."""
+        connection = queue.channel.connection
+        if not isinstance(connection, amqp.Connection):
+            yield
+            return
+        expired = threading.Event()
+
+        def give_up() -> None:
+            expired.set()
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+        # A time-out of the socket begins again with each of the server's heartbeats.
+        timer = threading.Timer(CONSUME_TIMEOUT, give_up)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except self._app.connection_for_read().connection_errors as error:
+            if not expired.is_set():
+                raise
+            self._app.queue_differences.unanswered(queue.name)
+            raise ConnectionResetError(f"the queue {queue.name} does not answer") from error
+        finally:
+            timer.cancel()
 
 
 class BusAMQP(AMQP):
     """Celery's AMQP parts with that consumer."""
 
-    Consumer = QueueNamingConsumer
+    def Consumer(self, *arguments: Any, **options: Any) -> QueueNamingConsumer:  # noqa: N802 - Celery's name
+        """A consumer of this app's queues."""
+        return QueueNamingConsumer(*arguments, app=self.app, **options)
 
 
 def end_worker() -> None:
     """Let Celery end this worker at its next look."""
     state.should_stop = os.EX_OK
+
+
+def _looks_of_a_standby() -> int:
+    """How many looks take as long as a lost tail may go unnoticed."""
+    return max(SILENT_LOOKS, math.ceil(settings.PANGAEA.announce_at_most / settings.PANGAEA.queue_check))
 
 
 class BusConsumer(CeleryConsumer):
@@ -68,7 +130,9 @@ class BusConsumer(CeleryConsumer):
 
     connection: Any
     task_consumer: Any
-    _heard = -1
+    _heard: Counter[str] = Counter()
+    _silent_looks: Counter[str] = Counter()
+    _failures = 0
     _idle_looks = -1
 
     class Blueprint(CeleryConsumer.Blueprint):
@@ -85,10 +149,12 @@ class BusConsumer(CeleryConsumer):
         super().register_with_event_loop(hub)
         self._idle_looks = -1
         hub.call_repeatedly(0.25, self._consuming)
+        self._heard, self._silent_looks = Counter(), Counter()
         if self.app.conf.broker_url.startswith("amqp"):
-            hub.call_repeatedly(settings.PANGAEA.announce_at_most.total_seconds(), self._listen)
+            hub.call_repeatedly(settings.PANGAEA.queue_check.total_seconds(), self._listen)
 
     def _consuming(self) -> None:
+        self._failures = 0
         if (seconds := self.pulse.beat(State.CONSUMING)) is not None:
             log.info("worker consumes", after_seconds=round(seconds, 1))
         if self.app.leaving.is_set():
@@ -104,27 +170,30 @@ class BusConsumer(CeleryConsumer):
             end_worker()
 
     def _listen(self) -> None:
-        """Raise, which connects anew, when messages wait and this idle worker has heard none since it last looked.
+        """Raise, which connects again, when nothing arrives from a queue in which messages wait, or without a consumer.
 
-        RabbitMQ may keep a consumer that it tells nothing: of a quorum queue that was deleted and declared anew at once
-        no cancellation arrives, and what is delivered gets stuck in the server. A standby cannot tell that from its
-        lot; to connect anew costs it nothing.
+        RabbitMQ may keep a consumer to which it delivers nothing: of a quorum queue that was deleted and declared again
+        at once no cancellation arrives. Where a queue has several consumers, another worker may be the active one,
+        which a standby cannot see: it waits for as long as a lost tail may go unnoticed.
         """
-        heard, before = state.total_count.total(), self._heard
+        heard, before = self.task_consumer.received.copy(), self._heard
         self._heard = heard
-        if self.app.leaving.is_set() or state.reserved_requests or heard != before:
+        if self.app.leaving.is_set():
             return
         channel = self.task_consumer.channel
         try:
-            waiting = [
-                queue.name
-                for queue in self.task_consumer.queues
-                if channel.queue_declare(queue.name, passive=True).message_count
-            ]
+            queues = [channel.queue_declare(queue.name, passive=True) for queue in self.task_consumer.queues]
         except self.connection.channel_errors as error:
             raise ConnectionResetError(str(error)) from error
-        if waiting:
-            raise ConnectionResetError(f"messages wait in {', '.join(waiting)}, and none arrives")
+        at_work = {request.message.headers["x_queue"] for request in state.reserved_requests}
+        for each in queues:
+            name, waits = each.queue, each.message_count or not each.consumer_count
+            if not waits or name in at_work or heard[name] != before[name]:
+                del self._silent_looks[name]
+                continue
+            self._silent_looks[name] += 1
+            if self._silent_looks[name] >= (SILENT_LOOKS if each.consumer_count <= 1 else _looks_of_a_standby()):
+                raise ConnectionResetError(f"nothing arrives from {name}, where messages wait or no consumer is known")
 
     def _interrupted(self, error: BaseException) -> None:
         if self.app.leaving.is_set():
@@ -139,6 +208,10 @@ class BusConsumer(CeleryConsumer):
         bus.cut(connection)
         with suppress(Exception):  # what was not cut
             connection.close()
+        # Where connecting works and what follows fails each time, Celery would try again without a pause.
+        if self._failures:
+            self.app.leaving.wait(min(0.1 * 2**self._failures, LONGEST_PAUSE))
+        self._failures += 1
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
         self._interrupted(exc)

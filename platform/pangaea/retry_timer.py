@@ -12,7 +12,7 @@ import structlog
 from celery import bootsteps
 from django.conf import settings
 
-from pangaea import bus
+from pangaea import topology
 from pangaea.inbox.retries import retry_due
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
 
     def start(self, worker: Any) -> None:
         """Begin to tick."""
-        labels = sorted({bus.module_of_queue(name) for name in worker.app.amqp.queues.consume_from})
+        labels = sorted({topology.module_of_queue(name) for name in worker.app.amqp.queues.consume_from})
         seconds = settings.PANGAEA.dead_letter_poll.total_seconds()
         self._entry = worker.timer.call_repeatedly(seconds, self._tick, (worker.pool, labels))
 

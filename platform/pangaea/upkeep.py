@@ -9,7 +9,7 @@ import structlog
 from django.conf import settings
 from django.db import connections
 
-from pangaea import bus
+from pangaea import bus, topology
 from pangaea.heartbeat import Heartbeat
 from pangaea.inbox import reports
 from pangaea.probes import ProbeServer
@@ -21,10 +21,11 @@ PULSE = 1.0
 
 
 class Upkeep:
-    """A thread of a process, between `start` and `stop`.
+    """Two threads of a process, between `start` and `stop`.
 
-    At the announcements' interval it declares the queues and bindings again, and reports the cursors of the modules in
-    `listeners` to those they listen to. Whatever fails there is tried again; the work itself does not wait for it.
+    One writes the heartbeat. The other asks the broker, and may wait for it: every QUEUE_CHECK it declares the queues
+    and bindings again, and at the announcements' interval it reports the cursors of the modules in `listeners` to those
+    they listen to. Whatever fails there is tried again; the work itself does not wait for it.
     """
 
     def __init__(
@@ -35,36 +36,44 @@ class Upkeep:
         self._listeners = listeners
         self._stop = threading.Event()
         self._failing: set[Callable[[], None]] = set()
-        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+        self._reports_due = 0.0
+        self._threads = [
+            threading.Thread(target=self._repeat, args=work, name=name, daemon=True)
+            for name, *work in (
+                ("heartbeat", self.heartbeat.write, PULSE),
+                ("upkeep", self._verify, settings.PANGAEA.queue_check.total_seconds()),
+            )
+        ]
 
     def start(self, **_signal: Any) -> None:
         """Begin; a receiver of Celery's signals too."""
-        if not self._thread.is_alive():
-            self._thread.start()
+        for thread in self._threads:
+            if not thread.is_alive():
+                thread.start()
 
     def stop(self) -> None:
         """End, and take the heartbeat away."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=PULSE)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=PULSE)
         self.heartbeat.remove()
         self.probes.stop()
 
-    def _run(self) -> None:
-        due = monotonic()
+    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
         while not self._stop.is_set():
-            self._try(self.heartbeat.write)
-            if monotonic() >= due:
-                self._try(self._verify)
-                due = monotonic() + settings.PANGAEA.announce_at_most.total_seconds()
-            self._stop.wait(PULSE)
+            self._try(work)
+            self._stop.wait(seconds)
 
     def _verify(self) -> None:
-        bus.declare_topology(bus.app())
+        topology.declare(bus.app())
+        if monotonic() < self._reports_due:
+            return
         try:
             bus.send_reports(bus.app(), [report for label in self._listeners for report in reports.of(label)])
         finally:
             connections.close_all()
+        self._reports_due = monotonic() + settings.PANGAEA.announce_at_most.total_seconds()
 
     def _try(self, work: Callable[[], None]) -> None:
         try:

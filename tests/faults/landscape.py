@@ -33,10 +33,10 @@ class Landscape:
         """A relay of `source`, whose heartbeat is named like it."""
         return self._start(f"relay{name}", "relay", "--module=source", **settings)
 
-    def worker(self, *modules: str, **settings: str) -> Process:
-        """A worker for these modules' queues, or for every queue."""
+    def worker(self, *modules: str, name: str = "", **settings: str) -> Process:
+        """A worker for these modules' queues, or for every queue, whose heartbeat is named like it."""
         arguments = [f"--module={module}" for module in modules]
-        return self._start("-".join(["worker", *modules]), "worker", *arguments, **settings)
+        return self._start("-".join([f"worker{name}", *modules]), "worker", *arguments, **settings)
 
     def writer(self, *, count: int, rate: int) -> Process:
         """Says so many ticks, one a transaction, at that rate."""
@@ -129,6 +129,7 @@ def landscape_in(database_url: str, *, folder: Path, broker_url: str, **settings
             "ANNOUNCE_FIRST": "0.2",
             "ANNOUNCE_AT_MOST": "1",
             "CATCH_UP_RENEWAL": "2",
+            "QUEUE_CHECK": "1",
             **settings,
         }
         space.manage("migrate", "--verbosity=0", environment=environment)

@@ -21,6 +21,7 @@ class Proxy:
         self._servers: set[socket.socket] = set()
         self._mute: set[socket.socket] = set()
         self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
         self.port = 0
         self.lost = 0
         """Bytes that did not arrive."""
@@ -29,12 +30,19 @@ class Proxy:
         """Accept connections, always on the same port."""
         self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=[self._listener], daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, args=[self._listener], daemon=True)
+        self._accepting.start()
 
     def down(self) -> None:
         """Cut every connection and refuse others."""
         listener, self._listener = self._listener, None
-        for each in [*self._open, *([listener] if listener else [])]:
+        if listener is not None and self._accepting is not None:
+            # First: a client connects again as soon as it is cut.
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+            self._accepting.join()
+        for each in list(self._open):
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()

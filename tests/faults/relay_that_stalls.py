@@ -16,13 +16,13 @@ STALLED = "sent, and not settled"
 def main(module: str) -> None:
     """Relay one module until the first batch with a message has gone out; then wait to be killed."""
     django.setup()
-    from pangaea import bus
+    from pangaea import bus, topology
     from pangaea.outbox.batches import Outgoing
     from pangaea.outbox.models import Stream
     from pangaea.outbox.relay import Relay
 
     app = bus.app()
-    bus.declare_topology(app)
+    topology.declare(app)
 
     def carry(batches: Sequence[Outgoing]) -> None:
         bus.send_batches(app, batches)

@@ -5,7 +5,7 @@ from tests.faults.test_relay_killed import most_of_all, parked, unsettled
 
 LOST, LATER = 5, 3
 HEALING_SECONDS = 60.0
-QUEUE = "web_bff.inbox.0"
+QUEUE = "web_bff.inbox.0of1"
 
 
 class TestBatchesLostInTheBroker:

@@ -43,7 +43,7 @@ class TestASubscriber:
     def _misses(land: Landscape, count: int, *, sent: int) -> None:
         land.say(count, seed=2)
         wait_until(lambda: land.number(SENT) == sent, what="the relay to have sent", seconds=SECONDS)
-        land.purge("ledger.inbox.0")
+        land.purge("ledger.inbox.0of1")
 
     @staticmethod
     def _catches_up(land: Landscape, *, name: str) -> None:

@@ -26,7 +26,7 @@ def through(
     with ExitStack() as stack:
         between, url = stack.enter_context(proxy.before(broker_url, 5672))
         # As deployed: what is verified at each announcement finds such a connection by chance.
-        settings = {"ANNOUNCE_AT_MOST": "60"}
+        settings = {"ANNOUNCE_AT_MOST": "60", "QUEUE_CHECK": "60"}
         land = landscape(tmp_path, postgres_url=postgres_url, broker_url=url, **settings)
         yield stack.enter_context(land), between
 

@@ -12,14 +12,14 @@ import pytest
 import redis
 from kombu.connection import Connection
 
+from pangaea import topology
 from pangaea.settings.declared import Declared
 from pangaea.testing import rabbitmq, wait_until
 from tests.faults import proxy
 from tests.faults.landscape import Landscape, landscape
 from tests.processes import MANAGE
 
-QUEUE = "ledger.inbox.0"
-QUEUE_LENGTH = Declared().queue_length
+QUEUE = "ledger.inbox.0of1"
 CONNECTION: Any = Connection  # kombu has no types
 
 
@@ -106,6 +106,27 @@ class TestOnRabbitMQ:
         land.wait_written(200)
         assert worker.running
 
+    def test_a_queue_that_a_worker_may_not_declare_for_a_while_does_not_end_it(
+        self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
+    ) -> None:
+        """An error of a channel, like a queue that is deleted just when it is consumed."""
+        land, _ = on_rabbitmq
+        land.relay()
+        worker = land.worker()
+        land.say(100, seed=1)
+        land.wait_written(100)
+
+        with CONNECTION(land.environment["BROKER_URL"]) as broker:
+            name = land.environment["BROKER_PREFIX"] + QUEUE
+            wait_until(lambda: takes(broker, name), what="the queue to be the test's own")
+            land.wait_state("worker", "queues", "interrupted")
+            second = land.worker(name="-second")
+            second.wait_logged("broker does not answer")
+        land.say(100, seed=2)
+        land.wait_written(200)
+        assert worker.running
+        assert second.running
+
     def test_a_worker_that_was_off_while_its_queue_was_deleted_catches_up(
         self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
     ) -> None:
@@ -185,9 +206,21 @@ class TestOnRedis:
 
 def declare_on_and_on(url: str, name: str, stop: threading.Event) -> None:
     """Declare the queue as its worker does, until told to stop; while it is being deleted the server refuses."""
-    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
-    arguments |= {"x-max-length": QUEUE_LENGTH, "x-overflow": "drop-head"}
+    queue: Any = topology.queues(Declared(), ["orders"], virtual=False)[0]
     while not stop.is_set():
         with CONNECTION(url) as broker, suppress(*broker.connection_errors, *broker.channel_errors):
             while not stop.is_set():
-                broker.default_channel.queue_declare(name, durable=True, auto_delete=False, arguments=arguments)
+                broker.default_channel.queue_declare(
+                    name, durable=True, auto_delete=False, arguments=queue.queue_arguments
+                )
+
+
+def takes(broker: Any, name: str) -> bool:
+    """Whether this connection, and not the worker, declared the queue after it was deleted."""
+    try:
+        with broker.channel() as channel:
+            channel.queue_delete(name)
+            channel.queue_declare(name, exclusive=True)
+    except (*broker.connection_errors, *broker.channel_errors):
+        return False
+    return True

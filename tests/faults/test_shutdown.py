@@ -30,7 +30,7 @@ pytestmark = pytest.mark.full
 
 MESSAGES = 6000
 RESTARTS = 5
-QUEUE = "ledger.inbox.0"
+QUEUE = "ledger.inbox.0of1"
 HANGING = "key-7"
 CURSORS: LiteralString = "SELECT partition, position FROM ledger.pangaea_cursor ORDER BY partition"
 

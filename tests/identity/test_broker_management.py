@@ -186,7 +186,7 @@ class TestPermissionsAppliedByTheManagementApi:
         for label, password in passwords.items():
             user = broker_rights.user_of(declared, label)
             with connect(as_user(declared.broker_url, user, password)) as connection:
-                connection.channel().queue_declare(f"{user}.inbox.0", durable=True)
+                connection.channel().queue_declare(f"{user}.inbox.0of1", durable=True)
                 with pytest.raises(amqp.AccessRefused):
                     connection.channel().queue_declare(f"{user}.outbox.0", durable=True)
 

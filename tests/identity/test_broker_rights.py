@@ -22,7 +22,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
 
-from pangaea import broker_rights, bus, modules
+from pangaea import broker_rights, bus, modules, topology
 from pangaea.errors import Misconfigured
 from pangaea.settings.declared import Declared
 from pangaea.testing import rabbitmq
@@ -38,7 +38,7 @@ class Rights:
     administrator: str
 
     def queue(self, label: str) -> str:
-        return f"{self.prefix}{label}.inbox.0"
+        return f"{self.prefix}{label}.inbox.0of1"
 
     @property
     def exchange(self) -> str:
@@ -85,8 +85,8 @@ def as_orders(rights: Rights, settings: Settings) -> Iterator[Any]:
     for label, url in rights.urls.items():
         settings.PANGAEA = declared_for(url, rights.prefix)
         celery = bus.make_app(settings.PANGAEA)
-        celery.conf.task_queues = bus.queues(settings.PANGAEA, [label], virtual=False)
-        bus.declare_topology(celery)
+        celery.conf.task_queues = topology.queues(settings.PANGAEA, [label], virtual=False)
+        topology.declare(celery)
     with connect(rights.urls["orders"]) as connection:
         yield connection
 
@@ -114,7 +114,7 @@ REFUSED: dict[str, Attempt] = {
     "read another's queue": lambda c, r: c.basic_get(r.queue("users")),
     "consume another's queue": lambda c, r: c.basic_consume(r.queue("web_bff")),
     "declare another's queue": lambda c, r: c.queue_declare(r.queue("users"), durable=True),
-    "declare a queue called like another's": lambda c, r: c.queue_declare(f"{r.prefix}users.inbox.7", durable=True),
+    "declare a queue called like another's": lambda c, r: c.queue_declare(f"{r.prefix}users.inbox.7of8", durable=True),
     "declare a queue of no module": lambda c, r: c.queue_declare(f"{r.prefix}spy", durable=True),
     "purge another's queue": lambda c, r: c.queue_purge(r.queue("users")),
     "delete another's queue": lambda c, r: c.queue_delete(r.queue("users")),
@@ -168,7 +168,7 @@ class TestTheExchange:
             administrator.channel().exchange_delete(rights.exchange)
             try:
                 with pytest.raises(ConnectionError, match="permissions render"):
-                    bus.declare_topology(bus.make_app(settings.PANGAEA))
+                    topology.declare(bus.make_app(settings.PANGAEA))
             finally:
                 administrator.channel().exchange_declare(rights.exchange, "topic", durable=True, auto_delete=False)
 

@@ -8,7 +8,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
-from pangaea import broker_queues, bus
+from pangaea import broker_queues, bus, topology
 from pangaea.broker_queues import QueueStatus
 from pangaea.outbox.batches import Outgoing
 from pangaea.testing import free_port, wait_until
@@ -23,7 +23,7 @@ def celery(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Celer
         settings.PANGAEA, broker_url=request.getfixturevalue(request.param), broker_prefix=PREFIX
     )
     app = bus.make_app(settings.PANGAEA)
-    bus.declare_topology(app)
+    topology.declare(app)
     with app.connection_for_write() as connection:
         for queue in app.amqp.queues.values():
             queue(connection.default_channel).purge()

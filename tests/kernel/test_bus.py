@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
-from pangaea import bus, modules, processes
+from pangaea import bus, modules, processes, topology
 from pangaea.errors import RefusedByBroker
 from pangaea.messages import CatchUp
 from pangaea.outbox.batches import Outgoing
@@ -36,38 +37,44 @@ def declared(settings: Settings) -> Declared:
 class TestQueues:
     def test_are_bound_to_what_their_module_listens_to(self, declared: Declared) -> None:
         assert keys(declared, "web_bff") == {
-            "web_bff.inbox.0": ["*.web_bff.*", *(f"{source}.all.*" for source in sorted(bus.sources_of("web_bff")))]
+            "web_bff.inbox.0of1": [
+                "*.web_bff.*",
+                *(f"{source}.all.*" for source in sorted(topology.sources_of("web_bff"))),
+            ]
         }
 
     def test_share_the_partitions_out(self, declared: Declared) -> None:
         queues = keys(replace(declared, queues_per_module=4), "orders")
-        assert list(queues) == [f"orders.inbox.{number}" for number in range(4)]
+        assert list(queues) == [f"orders.inbox.{number}of4" for number in range(4)]
         for number, bound in enumerate(queues.values()):
             assert {key.rpartition(".")[2] for key in bound} == {str(number), str(number + 4)}
             heads = {key.rpartition(".")[0] for key in bound}
-            assert heads == {"*.orders", *(f"{source}.all" for source in bus.sources_of("orders"))}
+            assert heads == {"*.orders", *(f"{source}.all" for source in topology.sources_of("orders"))}
         every = [key for bound in queues.values() for key in bound]
         assert len(every) == len(set(every))
 
     def test_bear_the_installations_prefix_and_know_their_module(self, settings: Settings, declared: Declared) -> None:
         settings.PANGAEA = prefixed = replace(declared, broker_prefix="blue.")
-        assert list(keys(prefixed, "orders")) == ["blue.orders.inbox.0"]
-        assert bus.exchange(prefixed).name == "blue.streams"
-        assert bus.module_of_queue("blue.orders.inbox.0") == "orders"
+        assert list(keys(prefixed, "orders")) == ["blue.orders.inbox.0of1"]
+        assert topology.exchange(prefixed).name == "blue.streams"
+        assert topology.module_of_queue("blue.orders.inbox.0of1") == "orders"
 
     def test_are_bounded_and_have_one_consumer_on_rabbitmq(self, declared: Declared) -> None:
-        queues: list[Any] = bus.queues(replace(declared, queue_length=7), ["orders"], virtual=False)
+        wanted = replace(declared, queue_length=7, queue_bytes=1 << 20, queue_expiry=timedelta(minutes=2))
+        queues: list[Any] = topology.queues(wanted, ["orders"], virtual=False)
         assert [queue.queue_arguments for queue in queues] == [
             {
                 "x-queue-type": "quorum",
                 "x-single-active-consumer": True,
                 "x-max-length": 7,
+                "x-max-length-bytes": 1 << 20,
                 "x-overflow": "drop-head",
+                "x-expires": 120_000,
             }
         ]
 
     def test_of_a_module_are_not_those_of_one_with_a_longer_name(self) -> None:
-        assert [bus.module_of_queue(name) for name in processes.queue_names(["web_bff"])] == ["web_bff"]
+        assert [topology.module_of_queue(name) for name in processes.queue_names(["web_bff"])] == ["web_bff"]
         assert processes.queue_names(["bff"]) == []
 
 
@@ -75,7 +82,7 @@ def keys(declared: Declared, label: str) -> dict[str, list[str]]:
     """The routing keys that each of a module's queues is bound to."""
     return {
         queue.name: sorted(each.routing_key for each in queue.bindings)
-        for queue in bus.queues(declared, [label], virtual=True)
+        for queue in topology.queues(declared, [label], virtual=True)
     }
 
 
@@ -96,7 +103,7 @@ class Listener:
     def _receive(self, body: Any, message: Any) -> None:
         (argument,), keywords, embedded = body
         assert (keywords, embedded) == ({}, {})
-        self.received.append((bus.module_of_queue(message.headers["x_queue"]), argument))
+        self.received.append((topology.module_of_queue(message.headers["x_queue"]), argument))
         message.ack()
 
     def wait_for(self, count: int) -> list[tuple[str, bytes]]:
@@ -120,7 +127,7 @@ def celery(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Celer
     url: str = request.getfixturevalue(request.param)
     settings.PANGAEA = replace(settings.PANGAEA, broker_url=url, broker_prefix=PREFIX)
     app = bus.make_app(settings.PANGAEA)
-    bus.declare_topology(app)
+    topology.declare(app)
     with app.connection_for_write() as connection:
         for queue in app.amqp.queues.values():
             queue(connection.default_channel).purge()
@@ -137,7 +144,7 @@ def listener(celery: Celery) -> Iterator[Listener]:
 
 class TestSending:
     def test_brings_the_bytes_to_every_queue_that_listens(self, celery: Celery, listener: Listener) -> None:
-        listeners = sorted(label for label in modules.labels() if "orders" in bus.sources_of(label))
+        listeners = sorted(label for label in modules.labels() if "orders" in topology.sources_of(label))
         assert "web_bff" in listeners
         bus.send_batches(celery, [batch("orders.all.3")])
         assert listener.wait_for(len(listeners)) == [(label, BODY) for label in listeners]
@@ -168,7 +175,7 @@ class TestSending:
         assert b'"position":7' in body
 
     def test_reaches_queues_that_were_declared_twice(self, celery: Celery, listener: Listener) -> None:
-        bus.declare_topology(celery)
+        topology.declare(celery)
         bus.send_batches(celery, [batch("users.orders.0")])
         assert listener.wait_for(1) == [("orders", BODY)]
 
@@ -185,7 +192,7 @@ class TestABrokerThatIsAway:
         with pytest.raises(OperationalError):
             bus.send_batches(nowhere, [batch("orders.all.0")])
         with pytest.raises(OperationalError):
-            bus.declare_topology(nowhere)
+            topology.declare(nowhere)
 
     def test_is_the_same_error_when_it_goes_away(self, settings: Settings) -> None:
         with valkey.server() as url:
@@ -209,7 +216,7 @@ class TestABatchTooLargeForTheBroker:
         with rabbitmq.virtual_host(managed_rabbit.url) as url:
             settings.PANGAEA = replace(settings.PANGAEA, broker_url=url, broker_prefix=PREFIX)
             app = bus.make_app(settings.PANGAEA)
-            bus.declare_topology(app)
+            topology.declare(app)
             carry = bus.Carriage(app)
             listener = Listener(app)
             with pytest.raises(RefusedByBroker, match="max size"):

@@ -11,7 +11,7 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from pangaea import bus, modules, outbox
+from pangaea import modules, outbox, topology
 from pangaea.errors import Misuse
 from pangaea.inbox import catch_up as catching_up
 from pangaea.inbox import consume, reports
@@ -133,10 +133,10 @@ class TestACommand:
         assert Stream.objects.using(SENDER).filter(audience=RECEIVER).count() == PARTITIONS
 
     def test_is_routed_to_its_receivers_queue_and_to_no_other(self, settings: Settings) -> None:
-        queues = bus.queues(settings.PANGAEA, modules.labels(), virtual=True)
+        queues = topology.queues(settings.PANGAEA, modules.labels(), virtual=True)
         bound = {queue.name: [each.routing_key for each in queue.bindings] for queue in queues}
         listening = [name for name, keys in bound.items() if any(key.split(".")[1] == RECEIVER for key in keys)]
-        assert [name.removeprefix(settings.PANGAEA.broker_prefix) for name in listening] == ["orders.inbox.0"]
+        assert [name.removeprefix(settings.PANGAEA.broker_prefix) for name in listening] == ["orders.inbox.0of1"]
 
     def test_is_obeyed_once_and_in_order_of_its_key(self, wire: Wire) -> None:
         ask(1, 2, 3)

@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from pangaea import bus, databases, modules
+from pangaea import bus, databases, modules, topology
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.ops import concerns, streams
 from pangaea.ops.models import Operator
@@ -146,7 +146,7 @@ class TestQueues:
     def declared(self, amqp_url: str, settings: Settings) -> Iterator[None]:
         settings.PANGAEA = replace(settings.PANGAEA, broker_url=amqp_url, broker_prefix="concerns.")
         bus.app.cache_clear()
-        bus.declare_topology(bus.app())
+        topology.declare(bus.app())
         yield
         bus.app().close()
         bus.app.cache_clear()

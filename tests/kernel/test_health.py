@@ -222,11 +222,11 @@ class TestReadyz:
         app = celery(amqp_url)
         with app.connection_for_write() as connection:
             name = next(iter(app.amqp.queues))
-            connection.default_channel.queue_declare(name, durable=True, auto_delete=False)
+            connection.default_channel.queue_declare(name, exclusive=True)
             ready, checks = health.Health(celery=lambda: app).check()
             connection.default_channel.queue_delete(name)
         assert (ready, checks["topology"], checks["broker"]) == (False, "failing", "ok")
-        assert "PRECONDITION_FAILED" in caplog.text
+        assert "RESOURCE_LOCKED" in caplog.text
 
     def test_names_a_disk_that_is_full(self, settings: Any, caplog: pytest.LogCaptureFixture) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, disk_free_at_least=10**9)

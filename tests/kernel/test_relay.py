@@ -241,13 +241,15 @@ class TestAnsweringARequest:
 
 
 class TestALongAnswer:
-    def test_comes_in_parts_that_are_asked_for_at_once(self, wire: Wire, settings: Settings) -> None:
-        settings.PANGAEA = replace(
-            settings.PANGAEA, relay_batch=2, queue_length=32, catch_up_renewal=timedelta(hours=1)
-        )
+    @pytest.mark.parametrize("bound", ["batches", "bytes"])
+    def test_comes_in_parts_that_are_asked_for_at_once(self, wire: Wire, settings: Settings, bound: str) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, relay_batch=2, catch_up_renewal=timedelta(hours=1))
         say("a", *range(24))
         while wire.relay.step():
             pass
+        # Room for two batches of each of eight partitions, in half of the queue.
+        room = {"queue_length": 32} if bound == "batches" else {"queue_bytes": 32 * len(wire.batches[-1].body)}
+        settings.PANGAEA = replace(settings.PANGAEA, **room)
         wire.batches.clear()
         say("a", 24)
         wire.relay.step()

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from pangaea import broker_queues, bus, modules
+from pangaea import broker_queues, bus, modules, topology
 from pangaea.errors import Misconfigured, Misuse
 from pangaea.inbox import rebuild
 from pangaea.inbox.rebuild import LOST, Refused, Replay, Send
@@ -122,7 +122,7 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
                 replay.ask(request.source, request)
         return
     app = bus.app()
-    bus.declare_topology(app)
+    topology.declare(app)
     bus.send_requests(app, requests)
 
 

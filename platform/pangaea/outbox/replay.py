@@ -130,11 +130,12 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
             result.finished.append(request)
             return
         result.batches.append(batch)
+        window = _window(batch, batch.last - position)
         position, before = batch.last, batch.last_id
         if position >= stream.sent:
             result.finished.append(request)
             return
-        if position - request.asked >= _window():
+        if position - request.asked >= window:
             # The asker sees the gap that is left, and asks for more when it has come here: else a long answer would
             # fill its queue, which drops what it cannot hold.
             result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
@@ -143,10 +144,14 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
     result.served.append((request, position))
 
 
-def _window() -> int:
-    """Messages that one request is answered with: all partitions together fill half of a queue at most."""
-    batches = min(BATCHES_AT_ONCE, settings.PANGAEA.queue_length // (2 * PARTITIONS))
-    return max(1, batches) * settings.PANGAEA.relay_batch
+def _window(batch: Outgoing, messages: int) -> int:
+    """Messages that one request is answered with: all partitions together fill half of a queue at most.
+
+    In bytes that is known by this batch, of that many `messages`.
+    """
+    share = settings.PANGAEA.queue_bytes // (2 * PARTITIONS)
+    batches = max(1, min(BATCHES_AT_ONCE, settings.PANGAEA.queue_length // (2 * PARTITIONS)))
+    return min(batches * settings.PANGAEA.relay_batch, max(1, share * messages // max(1, len(batch.body))))
 
 
 def _id_at(module: str, stream: Stream, position: int) -> UUID | None:

@@ -255,6 +255,22 @@ class Declared:
         "Batches a queue holds before it drops the oldest, "
         "so that a dead subscriber cannot fill the broker; dropping is a gap.",
     )
+    queue_bytes: int = setting(
+        256 << 20,
+        "Bytes a queue holds before it drops the oldest batches: 64 of the largest, some 2,500 of 250 messages of 400 "
+        "bytes. A longer backlog comes from the producer's outbox; more costs the broker's disk, or Redis's memory.",
+        form=forms.at_least(64 << 20, "each of a stream's eight partitions needs room for two of the largest batches"),
+    )
+    queue_expiry: timedelta = setting(
+        timedelta(minutes=5),
+        "A queue that no worker consumes for this time is deleted, and what was in it is asked for again: so the "
+        "queues of former settings go. Longer than a worker is away while it is deployed.",
+    )
+    queue_check: timedelta = setting(
+        timedelta(seconds=5),
+        "How often relays and workers look whether their queues and bindings are there, and workers whether they get "
+        "what is in them.",
+    )
     transient_retry: timedelta = setting(
         timedelta(seconds=30),
         "How long a batch is tried again in place, all its parts together, while its module's own database is away or "
@@ -321,6 +337,7 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
         f"{first.upper()} is longer than {limit.upper()}: set it to less."
         for first, limit in (
             ("announce_first", "announce_at_most"),
+            ("queue_check", "queue_expiry"),
             ("dead_letter_pause", "dead_letter_pause_at_most"),
             ("shutdown_delay", "shutdown_grace"),
             ("database_lock_timeout", "database_statement_timeout"),

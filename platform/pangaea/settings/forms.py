@@ -29,6 +29,11 @@ def choice(*allowed: str) -> Form:
     return wrong
 
 
+def at_least(limit: int, why: str) -> Form:
+    """A number no less than this."""
+    return lambda text: "" if int(text) >= limit else f"is {text}; it is at least {limit}: {why}."
+
+
 def at_most(limit: int, why: str) -> Form:
     """A number no greater than this."""
     return lambda text: "" if int(text) <= limit else f"is {text}; it is at most {limit}: {why}."

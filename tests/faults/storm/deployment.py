@@ -18,7 +18,7 @@ from tests.acceptance.topologies import monolith_environment
 from tests.processes import MANAGE, Process, Workspace
 
 MODULES = ("source", "ledger")
-QUEUES = tuple(f"{module}.inbox.0" for module in MODULES)
+QUEUES = tuple(f"{module}.inbox.0of1" for module in MODULES)
 LOOK_SECONDS = 0.05
 ORPHAN_SECONDS = 90.0
 STARTING_SECONDS = 120.0
