@@ -102,9 +102,11 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     follow `messages`.
 
     `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
-    `head` is the stream's last position. Messages up to `floor` are deleted. An answer to a request names the
-    subscription that sent it (`to`), the position it starts from (`asked`) and its number (`question`, None for a
-    request without one).
+    `head` is the stream's last position. Messages up to `floor` are deleted; the last one's id is `floor_id`. All rows
+    that the producer captures were published after the first position of `snapshot`, and up to the second.
+
+    An answer to a request names the subscription that sent it (`to`), the position it starts from (`asked`) and its
+    number (`question`, None for a request without one).
     """
 
     source: str
@@ -115,6 +117,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     before: UUID | None
     head: int
     floor: int = 0
+    floor_id: UUID | None = None
+    snapshot: tuple[int, int] | None = None
     to: str | None = None
     asked: int | None = None
     question: int | None = None
@@ -165,6 +169,7 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription's request: all of this stream from my cursor on. `message_id` is the id at that position.
 
     `question` is the request's number, which its answers carry; only they decide whether the stream is diverged.
+    `snapshot_after`: the subscription began at the floor, at that position, and needs a snapshot that begins after it.
     """
 
     subscription: str
@@ -174,6 +179,7 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     message_id: UUID | None
     question: int | None = None
+    snapshot_after: int | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

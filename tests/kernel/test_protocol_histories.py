@@ -315,7 +315,9 @@ class TestCatchingUp:
 
 class TestFloor:
     def test_stops_who_is_below_it_and_nobody_else(self, wire: Wire, ledger: Ledger) -> None:
-        say(A, 1, 2, 3, 4)
+        say(A, 0)
+        wire.pump()
+        say(A, 1, 2, 3)
         wire.relay.step()
         rows = list(outbox_of(A))
         Stream.objects.using(SOURCE).filter(head=4).update(floor=2, floor_id=rows[1].message_id)
@@ -324,11 +326,23 @@ class TestFloor:
         say(A, 5)
         wire.pump()
         assert cursor().state == Cursor.State.BELOW_FLOOR
-        assert ledger.numbers() == []
+        assert ledger.numbers() == [0]
         Cursor.objects.using(LISTENER).update(state="active", position=2, message_id=rows[1].message_id)
         say(A, 6)
         wire.pump()
-        assert ledger.numbers() == [3, 4, 5, 6]
+        assert ledger.numbers() == [0, 2, 3, 5, 6]
+
+    def test_is_where_who_has_taken_nothing_begins(self, wire: Wire, ledger: Ledger) -> None:
+        say(A, 1, 2, 3, 4)
+        wire.relay.step()
+        rows = list(outbox_of(A))
+        Stream.objects.using(SOURCE).filter(head=4).update(floor=2, floor_id=rows[1].message_id)
+        outbox_of(A).filter(position__lte=2).delete()
+        wire.batches.clear()
+        say(A, 5)
+        wire.pump()
+        assert ledger.numbers() == [3, 4, 5]
+        assert cursor().state == Cursor.State.ACTIVE
 
 
 class TestHoleInTheOutbox:

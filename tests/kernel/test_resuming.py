@@ -1,6 +1,6 @@
 """Ways back for a subscription that has stopped: at the head or at the start, as an operator decides."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -74,6 +74,7 @@ class Bus:
     def __init__(self, *labels: str) -> None:
         self.batches: list[Outgoing] = []
         self.relays = [Relay(label, self.batches.extend) for label in labels]
+        self.send: Callable[[Sequence[CatchUp]], None] = self.ask
 
     def run(self, turns: int = 6) -> None:
         """Relay and deliver, that many times: enough for questions and their answers."""
@@ -83,7 +84,7 @@ class Bus:
             batches, self.batches[:] = list(self.batches), []
             for batch in batches:
                 for relay in self.relays:
-                    self.ask(consume.receive(relay.module, batch.body))
+                    self.send(consume.receive(relay.module, batch.body))
 
     def ask(self, requests: Sequence[CatchUp]) -> None:
         """Bring requests to the producers."""

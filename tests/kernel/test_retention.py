@@ -111,16 +111,21 @@ class TestPruning:
         wire.pump()
         assert ledger.numbers() == [1, 2, 3, 4]
 
-    def test_stops_a_newcomer_that_comes_too_late_and_names_the_remedy(self, wire: Wire, ledger: Ledger) -> None:
+    def test_lets_a_newcomer_begin_at_the_floor_and_wait_for_a_snapshot(self, wire: Wire, ledger: Ledger) -> None:
         said_long_ago(wire, 1, 2)
         report(2)
         retention.prune(SOURCE)
         Cursor.objects.using(LISTENER).update(position=0, message_id=None)
         say("a", 3)
-        wire.pump()
+        wire.relay.step()
+        wire.deliver_all()
+        wire.answer()
+        wire.relay.send()
+        wire.deliver_all()
         cursor = Cursor.objects.using(LISTENER).get(partition=PARTITION)
-        assert cursor.state == Cursor.State.BELOW_FLOOR
-        assert "rebuild" in Cursor.State(cursor.state).label
+        assert (cursor.position, cursor.began_at, cursor.state) == (2, 2, Cursor.State.ACTIVE)
+        (request,) = wire.requests
+        assert (request.position, request.snapshot_after) == (2, 2)
 
     def test_is_a_command_too(self, wire: Wire) -> None:
         said_long_ago(wire, 1, 2)

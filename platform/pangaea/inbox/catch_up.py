@@ -49,6 +49,7 @@ def request(cursor: Cursor) -> CatchUp | None:
         position=cursor.position,
         message_id=cursor.message_id,
         question=cursor.question,
+        snapshot_after=cursor.began_at,
     )
 
 
@@ -76,8 +77,42 @@ def decides(cursor: Cursor, batch: Batch) -> bool:
 
 
 def note_head(cursor: Cursor, batch: Batch) -> None:
-    """Note the last position of the stream. A batch may be late, and only raises it; an answer sets it."""
-    cursor.head = batch.head if is_answer(cursor, batch) else max(cursor.head, batch.head)
+    """Note the last position of the stream. A batch may be late, and only raises it; an answer sets head and floor."""
+    if is_answer(cursor, batch):
+        cursor.head, cursor.floor, cursor.floor_id = batch.head, batch.floor, batch.floor_id
+    else:
+        cursor.head = max(cursor.head, batch.head)
+
+
+def may_begin_at_floor(cursor: Cursor) -> bool:
+    """Whether nothing was taken yet, so that what was deleted can be replaced by a snapshot.
+
+    Who has taken something keeps rows that the deleted messages may have removed.
+    """
+    return cursor.position in {0, cursor.began_at}
+
+
+def begin_at_floor(cursor: Cursor) -> None:
+    """Move on to the floor; a snapshot has to bring what was deleted before the cursor counts as caught up."""
+    cursor.advance(cursor.floor, cursor.floor_id)
+    cursor.began_at = cursor.floor
+    answered(cursor)
+
+
+def note_snapshot(cursor: Cursor, batch: Batch) -> None:
+    """Note that the snapshot which the cursor waits for has been taken to its end."""
+    if _has_snapshot(cursor, batch) and batch.snapshot and cursor.position >= batch.snapshot[1]:
+        cursor.began_at = None
+
+
+def lacks_snapshot(cursor: Cursor, batch: Batch) -> bool:
+    """Whether to ask again for the snapshot that the cursor waits for: an announcement shows that there is none yet."""
+    active = cursor.state == Cursor.State.ACTIVE
+    return active and cursor.began_at is not None and batch.asked is None and not _has_snapshot(cursor, batch)
+
+
+def _has_snapshot(cursor: Cursor, batch: Batch) -> bool:
+    return cursor.began_at is None or (batch.snapshot is not None and batch.snapshot[0] >= cursor.began_at)
 
 
 def ended(cursor: Cursor, batch: Batch) -> None:

@@ -203,7 +203,7 @@ def _changes_nothing(subscription: Subscription, batch: Batch, places: list[Plac
         return False
     verdict = _judge(cursor, batch, places)
     if verdict is Verdict.KNOWN:
-        return batch.head <= cursor.head and not catch_up.is_answer(cursor, batch)
+        return batch.head <= cursor.head and cursor.began_at is None and not catch_up.is_answer(cursor, batch)
     # What is live beyond a gap says nothing that the answer on its way will not say.
     return verdict in {Verdict.GAP, Verdict.VERIFY} and batch.asked is None and catch_up.is_outstanding(cursor)
 
@@ -213,30 +213,44 @@ def _apply_whole(subscription: Subscription, batch: Batch, places: list[Place]) 
         cursor, stopped = held.lock(subscription, batch, {place.key for place in places})
         catch_up.note_head(cursor, batch)
         request = None
-        asked_at = cursor.requested_at
-        match _judge(cursor, batch, places):
-            case Verdict.APPLY:
-                fresh = [place for place in places if place.position > cursor.position]
-                free = [place for place in fresh if place.key not in stopped]
-                handle(subscription, ((place.position, place.open()) for place in free), audience=batch.audience)
-                for place in fresh:
-                    if place.key in stopped:
-                        dead_letters.park(cursor, place)
-                _advance(cursor, fresh[-1])
-            case Verdict.GAP | Verdict.VERIFY:
-                catch_up.ended(cursor, batch)
-                request = catch_up.request(cursor)
-            case Verdict.KNOWN:
-                catch_up.known(cursor, batch)
-            case Verdict.DIVERGED:
-                _stop(subscription, cursor, Cursor.State.DIVERGED)
-            case Verdict.BELOW_FLOOR:
-                _stop(subscription, cursor, Cursor.State.BELOW_FLOOR)
-        if cursor.state == Cursor.State.ACTIVE and asked_at is None and cursor.requested_at is None:
+        asked_at, began_at = cursor.requested_at, cursor.began_at
+        verdict = _judge(cursor, batch, places)
+        if verdict is Verdict.APPLY:
+            fresh = [place for place in places if place.position > cursor.position]
+            free = [place for place in fresh if place.key not in stopped]
+            handle(subscription, ((place.position, place.open()) for place in free), audience=batch.audience)
+            for place in fresh:
+                if place.key in stopped:
+                    dead_letters.park(cursor, place)
+            _advance(cursor, fresh[-1])
+        else:
+            request = _note(subscription, cursor, batch, verdict)
+        catch_up.note_snapshot(cursor, batch)
+        asks = asked_at is not None or cursor.requested_at is not None
+        if cursor.state == Cursor.State.ACTIVE and not asks and began_at is None:
             held.move(cursor)
         else:
             cursor.save()
     return request
+
+
+def _note(subscription: Subscription, cursor: Cursor, batch: Batch, verdict: Verdict) -> CatchUp | None:
+    """What a batch that brings nothing to apply means for the cursor; the request that follows from it."""
+    match verdict:
+        case Verdict.GAP | Verdict.VERIFY:
+            catch_up.ended(cursor, batch)
+            return catch_up.request(cursor)
+        case Verdict.KNOWN:
+            catch_up.known(cursor, batch)
+            return catch_up.request(cursor) if catch_up.lacks_snapshot(cursor, batch) else None
+        case Verdict.BELOW_FLOOR if subscription.replayable and catch_up.may_begin_at_floor(cursor):
+            catch_up.begin_at_floor(cursor)
+            return catch_up.request(cursor)
+        case Verdict.BELOW_FLOOR:
+            _stop(subscription, cursor, Cursor.State.BELOW_FLOOR)
+        case Verdict.DIVERGED:
+            _stop(subscription, cursor, Cursor.State.DIVERGED)
+    return None
 
 
 def _apply_one(subscription: Subscription, batch: Batch, place: Place, tries: Tries) -> None:
@@ -276,6 +290,7 @@ def _take(subscription: Subscription, batch: Batch, place: Place, *, failure: Ex
         else:
             handle(subscription, [(place.position, place.open())], audience=batch.audience)
         _advance(cursor, place)
+        catch_up.note_snapshot(cursor, batch)
         cursor.save()
     return True
 

@@ -28,6 +28,8 @@ class Cursor(Place):
     `message_id` is the id of the message at `position`. `head` is the stream's last position as far as it is known: the
     highest of the batches that arrived, and what the last answer to a request says. Lag is `head - position`.
     `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
+    The producer has deleted the messages up to `floor`, the last one's id is `floor_id`, as its last answer said. A
+    projection that begins there has `began_at` until it has taken a snapshot that began after that position.
     `waiting_since` is the moment since which messages wait and none was taken; None while none waits.
     """
 
@@ -44,6 +46,9 @@ class Cursor(Place):
     requested_at = models.DateTimeField(null=True)
     requested_from = models.BigIntegerField(null=True)
     question = models.BigIntegerField(null=True)
+    floor = models.BigIntegerField(default=0)
+    floor_id = models.UUIDField(null=True)
+    began_at = models.BigIntegerField(null=True)
     waiting_since = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(auto_now=True)
 

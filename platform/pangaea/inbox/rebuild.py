@@ -1,8 +1,9 @@
 """Replaying a projection: built anew from the beginning of its streams while the old one serves, then put in its place.
 
 The new one is a shadow (see `shadows`). On the bus it is a subscription of its own, `<projection>~shadow`, with cursors
-that begin at 0: producers answer its requests like any other's, and the module's worker applies what comes, to the
-shadow first and then to what serves. So once it has caught up, a shadow is never behind.
+that begin at 0; where history was deleted they begin at the floor, with a snapshot of what the producer captures.
+Producers answer its requests like any other's, and the module's worker applies what comes, to the shadow first and then
+to what serves. So once it has caught up, a shadow is never behind.
 
 Where both cursors of every stream are equal, under the locks of both, nothing has been read by one that the other does
 not know. There one transaction replaces rows, parked messages and cursors, and no reader sees anything go back in time.
@@ -189,7 +190,7 @@ class Replay:
             fresh = meeting.fresh[stream]
             cursor.advance(fresh.position, fresh.message_id)
             cursor.head = fresh.head
-            cursor.state = Cursor.State.ACTIVE
+            cursor.state, cursor.began_at = Cursor.State.ACTIVE, None
             catch_up.answered(cursor)
             cursor.save()
         return counts
@@ -266,6 +267,8 @@ def _cursors_at_0(subscription: Subscription, streams: Iterable[Stream]) -> list
 
 def _level(serving: Cursor | None, fresh: Cursor) -> bool:
     """Whether both have read the same. Where the old one stopped, the shadow goes by itself: as far as there is."""
+    if fresh.began_at is not None:
+        return False
     if serving is None:
         return fresh.position == 0
     if serving.state == Cursor.State.ACTIVE and serving.message_id == fresh.message_id:
@@ -287,10 +290,7 @@ def _check(fresh: dict[Stream, Cursor]) -> None:
     for (source, audience, partition), cursor in fresh.items():
         stream = f"{source}.{audience}.{partition}"
         if cursor.state == Cursor.State.BELOW_FLOOR:
-            text = (
-                f"The beginning of {stream} is gone: {source} keeps its history no longer. Nothing can be made from it "
-                "anew; the projection is left as it is."
-            )
+            text = f"{source} deleted messages of {stream} while they were read. Run the command again."
             raise Refused(text)
         if cursor.state == Cursor.State.DIVERGED:
             text = f"The history of {stream} was rewritten while it was read. Run the command again."

@@ -186,7 +186,7 @@ def _stopped(subscription: Subscription) -> "QuerySet[Cursor]":
 
 
 def _step(cursor: Cursor, how: How) -> Step:
-    to = cursor.head if how == "head" else 0
+    to = cursor.head if how == "head" else cursor.floor
     return Step(
         stream=f"{cursor.source}.{cursor.audience}.{cursor.partition}",
         state=cursor.state,
@@ -210,8 +210,8 @@ def _resume(cursor: Cursor, how: How, *, reason: str, by: str) -> None:
     to, skipped, repeated = step.to_position, step.skipped, step.repeated
     _record(cursor, how, to=to, skipped=skipped, repeated=repeated, discarded=discarded, reason=reason, by=by)
     # The id at the head is not known here: the next batch joins on by its position, and what it misses it asks for.
-    cursor.advance(to, None)
-    cursor.state = Cursor.State.ACTIVE
+    cursor.advance(to, cursor.floor_id if how == "start" else None)
+    cursor.state, cursor.began_at = Cursor.State.ACTIVE, None
     catch_up.answered(cursor)
     cursor.save()
 

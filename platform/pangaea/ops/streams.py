@@ -68,6 +68,8 @@ class CursorStatus:
     waiting_since: datetime | None
     """Since when messages wait and none was taken; None when none waits."""
     state: Cursor.State
+    awaits_snapshot: bool
+    """Whether it began at the floor, and what was deleted has not come by a snapshot yet."""
     asked: bool
     """Whether a request for missed messages is outstanding."""
     updated_at: datetime
@@ -325,6 +327,7 @@ def _status(cursor: Cursor, parked: dict[str, Any]) -> CursorStatus:
         oldest_retried=parked.get("oldest_retried"),
         waiting_since=cursor.waiting_since,
         state=Cursor.State(cursor.state),
+        awaits_snapshot=cursor.began_at is not None,
         asked=cursor.requested_at is not None,
         updated_at=cursor.updated_at,
     )

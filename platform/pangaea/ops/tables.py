@@ -163,12 +163,16 @@ def _states(subscription: SubscriptionStatus) -> SafeString:
     state = subscription.states[0]
     if state == Cursor.State.ACTIVE and subscription.parked:
         return _label(f"{subscription.parked} parked", "danger")
+    if state == Cursor.State.ACTIVE and any(cursor.awaits_snapshot for cursor in subscription.cursors):
+        return _label("awaits a snapshot", "info")
     if state == Cursor.State.ACTIVE and subscription.lag:
         return _label(f"{subscription.lag} behind", "warning")
     return _state(state)
 
 
 def _cursor_state(cursor: CursorStatus) -> SafeString:
+    if cursor.awaits_snapshot and cursor.state == Cursor.State.ACTIVE:
+        return _label("awaits a snapshot", "info")
     if cursor.asked and cursor.state == Cursor.State.ACTIVE:
         return _label("asked for what it missed", "info")
     return _state(cursor.state)

@@ -2,6 +2,7 @@
 
 models    the outbox, its streams, requests to catch up
 publish   the one way in
+requested_snapshots   snapshots for subscribers that begin where the history does
 relay     sequence, send, settle
 """
 

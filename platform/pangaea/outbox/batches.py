@@ -128,10 +128,18 @@ def _header(module: str, stream: Stream, *, first: int, before: UUID | None, ans
         before=before,
         head=stream.head,
         floor=stream.floor,
+        floor_id=stream.floor_id,
+        snapshot=_snapshot(stream),
         to=answer.to if answer else None,
         asked=answer.asked if answer else None,
         question=answer.question if answer else None,
     )
+
+
+def _snapshot(stream: Stream) -> tuple[int, int] | None:
+    if stream.snapshot_from is None or stream.snapshot_until is None:
+        return None
+    return stream.snapshot_from, stream.snapshot_until
 
 
 def _outgoing(

@@ -47,6 +47,8 @@ class Stream(models.Model):
     """One partition of what a module says to one audience: positions 1 to `head`, of which `sent` have gone out.
 
     `sent_id` is the id of the message at `sent`. Messages up to `floor` are gone; `floor_id` is the id of the last one.
+    The last whole snapshot that a subscriber asked for lies after `snapshot_from` and up to `snapshot_until`. One under
+    way began after `snapshot_begun`; `snapshot_wanted` is the position after which the next one must begin.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -58,6 +60,10 @@ class Stream(models.Model):
     sent_id = models.UUIDField(null=True)
     floor = models.BigIntegerField(default=0)
     floor_id = models.UUIDField(null=True)
+    snapshot_from = models.BigIntegerField(null=True)
+    snapshot_until = models.BigIntegerField(null=True)
+    snapshot_begun = models.BigIntegerField(null=True)
+    snapshot_wanted = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "pangaea_stream"

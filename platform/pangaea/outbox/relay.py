@@ -26,6 +26,7 @@ from pangaea.outbox import replay, retention
 from pangaea.outbox.batches import Outgoing, read_live
 from pangaea.outbox.models import CatchUpRequest, Stream
 from pangaea.outbox.refusals import Refusals
+from pangaea.outbox.requested_snapshots import RequestedSnapshots
 from pangaea.outbox.standby import Standby
 from pangaea.rows import columns, instances
 
@@ -75,6 +76,8 @@ class Relay:
         self._announcements = Announcements()
         self._refusals = Refusals()
         self._audiences: set[str] = set()
+        self._streams: list[Stream] = []
+        self._snapshots = RequestedSnapshots(module)
         self._pulse = pulse or Pulse(module)
         self._last_failure = 0.0
         self._prune_at = monotonic() + PRUNE_INTERVAL
@@ -102,10 +105,12 @@ class Relay:
                     self._interrupted(error)
                     # Another relay may reach what this one cannot.
                     session.close()
+                    self._snapshots.close()
                     with suppress(DatabaseError, InterfaceError):
                         connections[self.module].close()
                     stop.wait(backoff(failures))
         finally:
+            self._snapshots.close()
             session.close()
             connections[self.module].close()
 
@@ -146,7 +151,12 @@ class Relay:
         """One pass. True when more is waiting than one pass takes: do another at once."""
         full = self.sequence()
         unfinished = self.send()
-        return full or unfinished
+        published = self._snapshots.step(self._streams, all_sequenced=not full)
+        if published:
+            for stream in self._streams:
+                # Whoever waits for the snapshot learns of its end by an announcement.
+                self._announcements.sent(stream.pk)
+        return full or unfinished or published
 
     def sequence(self) -> bool:
         """Give the rows that have no place yet their partition and position. True when there may be more of them.
@@ -169,6 +179,7 @@ class Relay:
         """Answer requests, send what is new, announce what is idle; then settle. True when some is left to send."""
         requests, streams = self._look()
         self._audiences = {stream.audience for stream in streams}
+        self._streams = streams
         streams, withheld = self._refusals.divide(streams)
         held = {(stream.audience, stream.partition) for stream in withheld}
         requests = [each for each in requests if (each.audience, each.partition) not in held]

@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 
 from pangaea import engines
 from pangaea.messages import EVERYBODY, PARTITIONS, UNDECODABLE, CatchUp, module_of
+from pangaea.outbox import requested_snapshots
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 
@@ -68,6 +69,8 @@ def ask(module: str, request: CatchUp) -> None:
             },
         )
         Stream.provide(module, [request.audience])
+        if request.snapshot_after is not None:
+            requested_snapshots.want(module, request)
         engines.of(module).wake_after_commit(connections[module])
 
 
