@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -29,6 +29,8 @@ CONSUME_TIMEOUT = 5.0
 """Seconds for a queue to answer a new consumer."""
 SILENT_LOOKS = 2
 """A worker connects again when it gets nothing from a queue of its own for this many looks in a row."""
+LOOK_INTERVAL = 0.25
+"""Seconds between two looks at what is to be acknowledged, and whether the worker is to end."""
 
 
 class QueueNamingConsumer(Consumer):
@@ -134,6 +136,8 @@ class BusConsumer(CeleryConsumer):
     _silent_looks: Counter[str] = Counter()
     _failures = 0
     _idle_looks = -1
+    _blocked_looks = 0
+    _lost: BaseException | None = None
 
     class Blueprint(CeleryConsumer.Blueprint):
         """The steps of start-up."""
@@ -147,18 +151,56 @@ class BusConsumer(CeleryConsumer):
 
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
-        self._idle_looks = -1
-        hub.call_repeatedly(0.25, self._consuming)
         self._heard, self._silent_looks = Counter(), Counter()
+        self._idle_looks, self._blocked_looks, self._lost = -1, 0, None
+        hub.call_repeatedly(LOOK_INTERVAL, self._consuming)
         if self.app.conf.broker_url.startswith("amqp"):
             hub.call_repeatedly(settings.PANGAEA.queue_check.total_seconds(), self._listen)
 
+    def call_soon_ack(self, p: Callable[..., None], *args: Any, **options: Any) -> Any:
+        """Acknowledge or reject a message in the loop. One that fails on the connection in use makes it reconnect.
+
+        kombu swallows the failure, and on Redis the message then counts as taken for as long as the connection lasts:
+        after a prefetch of them nothing more is taken. What was taken on a former connection cannot be acknowledged;
+        the broker delivers it again.
+        """
+        if not self.hub:
+            return super().call_soon_ack(p, *args, **options)
+
+        def settle(logger: Any, errors: tuple[type[Exception], ...], *rest: Any, **named: Any) -> None:
+            try:
+                p(logger, (), *rest, **named)
+            except errors as error:
+                message: Any = p.__self__  # type: ignore[attr-defined] # a bound method, says Celery
+                if self.task_consumer and message.channel is self.task_consumer.channel:
+                    # Raised by the next look: whatever else the loop has to do in this pass must not be lost.
+                    self._lost = error
+
+        return self.hub.call_soon(settle, *args, **options)
+
     def _consuming(self) -> None:
+        """Look at everything that Celery has no event for. Raises ConnectionResetError to reconnect."""
         self._failures = 0
         if (seconds := self.pulse.beat(State.CONSUMING)) is not None:
             log.info("worker consumes", after_seconds=round(seconds, 1))
         if self.app.leaving.is_set():
             self._leave()
+        elif self._lost is not None:
+            raise ConnectionResetError(f"a message could not be acknowledged: {self._lost}") from self._lost
+        elif self._is_blocked():
+            raise ConnectionResetError("no message is in work, and the prefetch is used up")
+
+    def _is_blocked(self) -> bool:
+        """Whether, at two looks in a row, nothing is in work and the channel yet counts a whole prefetch as taken.
+
+        Only kombu's virtual transports count it here.
+        """
+        qos = getattr(self.task_consumer.channel, "qos", None)
+        if state.reserved_requests or qos is None or qos.can_consume():
+            self._blocked_looks = 0
+        else:
+            self._blocked_looks += 1
+        return self._blocked_looks > 1
 
     def _leave(self) -> None:
         if self._idle_looks < 0:

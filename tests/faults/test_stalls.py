@@ -1,0 +1,85 @@
+"""A worker that would stand still while every probe says it works: acknowledgements and retries that fail."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from pangaea.testing import valkey, wait_until
+from pangaea.testing.waiting import free_port
+from tests.faults import proxy
+from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
+
+PREFETCH = 4
+BAD = "key-261"
+
+QUICK_RETRIES = {"DEAD_LETTER_POLL": "0.1", "DEAD_LETTER_PAUSE": "0.1", "DEAD_LETTER_PAUSE_AT_MOST": "0.1"}
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(params=["rabbitmq", "redis"])
+def broker_url(request: pytest.FixtureRequest) -> str:
+    url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
+    return url
+
+
+@contextmanager
+def cursors_locked(land: Landscape) -> Iterator[None]:
+    """Keep the ledger from applying anything."""
+    with psycopg.connect(land.database_url) as connection:
+        connection.execute("SELECT * FROM ledger.pangaea_cursor FOR UPDATE")
+        yield
+
+
+class TestAcknowledgementsThatFail:
+    def test_do_not_use_up_the_prefetch(self, postgres_url: str, tmp_path: Path) -> None:
+        port = free_port()
+        with ExitStack() as first, ExitStack() as stack:
+            url = first.enter_context(valkey.server(port))
+            land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=url, RELAY_BATCH="1"))
+            land.relay()
+            worker = land.worker()
+            land.say(50, seed=1)
+            land.wait_written(50)
+
+            with cursors_locked(land):
+                land.say(50, seed=2)
+                with redis.Redis(port=port) as client:
+                    wait_until(lambda: client.hlen("unacked") == PREFETCH, what="the prefetch to be filled")
+                first.close()
+            wait_until(lambda: land.written() >= 50 + PREFETCH, what="what was taken to be applied")
+            stack.enter_context(valkey.server(port))
+            land.wait_written(100)
+            assert worker.running
+
+
+class TestRetries:
+    def test_go_on_after_the_brokers_connection_was_lost(
+        self, broker_url: str, postgres_url: str, tmp_path: Path
+    ) -> None:
+        # Without announcements the prefetch is not used up: on Redis nothing would be read, not even the end.
+        settings = {**QUICK_RETRIES, "DEAD_LETTER_ATTEMPTS": "1000", "LANDSCAPE_POISON_KEY": BAD}
+        settings |= {"ANNOUNCE_FIRST": "60", "ANNOUNCE_AT_MOST": "60"}
+        with ExitStack() as stack:
+            between, url = stack.enter_context(proxy.before(broker_url, 5672))
+            land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=url, **settings))
+            land.relay()
+            land.worker()
+            attempts = "SELECT max(attempts) FROM ledger.pangaea_dead_letter"
+            land.say(600, seed=1)
+            wait_until(lambda: land.number(attempts) > 1, what="a retry", seconds=HEALING_SECONDS)
+
+            with cursors_locked(land):
+                land.say(2, seed=2)
+                since = land.heart("worker")["at"]
+                wait_until(lambda: land.heart("worker")["at"] > since + 1, what="a round to wait for its turn")
+                between.down()
+                land.wait_state("worker", "queues", "interrupted")
+                between.up()
+                land.wait_state("worker", "queues", "consuming")
+            before = land.number(attempts)
+            wait_until(lambda: land.number(attempts) > before + 3, what="more retries", seconds=HEALING_SECONDS)
