@@ -5,6 +5,7 @@ PangaeaError
 ├── Misuse                a kernel function was called as it must not be: a bug in the caller
 ├── MalformedMessage      bytes from outside that are not a message this process can read
 ├── LethalMessage         a message ended the process that handled it, every time
+│   └── HungMessage       its handler did not return, and the process was ended for it
 ├── RefusedByBroker       the broker answered, and does not take a message; it may take others
 ├── Unavailable           something this process depends on does not answer; the same call may succeed later
 └── DomainError           the business said no; carries a stable code
@@ -49,6 +50,10 @@ class LethalMessage(PangaeaError):
     It is retried like any parked message, since something else may have ended the process; after
     `DEATHS_AT_MOST` more crashes it is dead.
     """
+
+
+class HungMessage(LethalMessage):
+    """A handler did not return from this message within JOB_TIME_LIMIT: find what it waits for."""
 
 
 class RefusedByBroker(PangaeaError):

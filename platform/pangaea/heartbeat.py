@@ -37,11 +37,12 @@ class State(Enum):
     LEADING = "leading"
     STANDING_BY = "standing by"
     CONSUMING = "consuming"
+    OVERDUE = "overdue"
     INTERRUPTED = "interrupted"
 
     @property
     def ready(self) -> bool:
-        return self not in {State.STARTING, State.INTERRUPTED}
+        return self not in {State.STARTING, State.OVERDUE, State.INTERRUPTED}
 
 
 class Pulse:

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from pangaea import bus, databases, engines, health, modules, queue_worker, topology
 from pangaea.heartbeat import Pulse
+from pangaea.inbox import in_flight
 from pangaea.outbox.relay import Relay, backoff
 from pangaea.upkeep import Upkeep
 
@@ -140,6 +141,8 @@ def run_worker(queues: Sequence[str]) -> None:
     # Before the broker answers: a worker that waits for it is alive.
     upkeep.probes.start()
     worker_process_init.connect(upkeep.probes.abandon, weak=False)
+    in_flight.share()
+    worker_process_init.connect(_inherit, weak=False)
     _when_told(stop.set)
     declare_when_possible(stop)
 
@@ -172,6 +175,10 @@ def run_worker(queues: Sequence[str]) -> None:
     worker.start()
     upkeep.stop()
     log.info("worker stopped", queues=list(queues))
+
+
+def _inherit(**_signal: Any) -> None:
+    in_flight.inherit()
 
 
 def _when_told(action: Callable[[], None]) -> None:

@@ -2,11 +2,13 @@
 
 import math
 import os
+import signal
 import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import amqp
@@ -20,6 +22,7 @@ from kombu import Consumer, Queue
 
 from pangaea import bus, topology
 from pangaea.heartbeat import Pulse, State
+from pangaea.inbox import in_flight
 
 log = structlog.get_logger()
 
@@ -30,7 +33,7 @@ CONSUME_TIMEOUT = 5.0
 SILENT_LOOKS = 2
 """A worker connects again when it gets nothing from a queue of its own for this many looks in a row."""
 LOOK_INTERVAL = 0.25
-"""Seconds between two looks at what is to be acknowledged, and whether the worker is to end."""
+"""Seconds between two looks at the pool's jobs, at what is to be acknowledged, and whether the worker is to end."""
 
 
 class QueueNamingConsumer(Consumer):
@@ -138,6 +141,7 @@ class BusConsumer(CeleryConsumer):
     _idle_looks = -1
     _blocked_looks = 0
     _lost: BaseException | None = None
+    _ended_job: Any = None
 
     class Blueprint(CeleryConsumer.Blueprint):
         """The steps of start-up."""
@@ -181,14 +185,41 @@ class BusConsumer(CeleryConsumer):
     def _consuming(self) -> None:
         """Look at everything that Celery has no event for. Raises ConnectionResetError to reconnect."""
         self._failures = 0
-        if (seconds := self.pulse.beat(State.CONSUMING)) is not None:
-            log.info("worker consumes", after_seconds=round(seconds, 1))
+        self._report(overdue=self._end_hung_job())
         if self.app.leaving.is_set():
             self._leave()
         elif self._lost is not None:
             raise ConnectionResetError(f"a message could not be acknowledged: {self._lost}") from self._lost
         elif self._is_blocked():
             raise ConnectionResetError("no message is in work, and the prefetch is used up")
+
+    def _report(self, *, overdue: bool) -> None:
+        limit = settings.PANGAEA.job_time_limit.total_seconds()
+        reason = f"a batch takes longer than {limit:g} s" if overdue else ""
+        state = State.OVERDUE if overdue else State.CONSUMING
+        if (seconds := self.pulse.beat(state, reason)) is None:
+            return
+        if overdue:
+            log.warning("worker overdue", reason=reason)
+        else:
+            log.info("worker consumes", after_seconds=round(seconds, 1))
+
+    def _end_hung_job(self) -> bool:
+        """End the pool's process if it has begun no message for JOB_TIME_LIMIT; whether a job is older than that.
+
+        A crash like any other: the broker delivers the batch again, and the next process knows what was in flight.
+        """
+        now, limit, is_overdue = monotonic(), settings.PANGAEA.job_time_limit.total_seconds(), False
+        for job in list(self.pool._pool._cache.values()):  # noqa: SLF001 - it has no other way to ask
+            if not job.accepted() or job.ready() or now - job._time_accepted <= limit:  # noqa: SLF001 - as above
+                continue
+            is_overdue = True
+            if now - in_flight.moved_at() > limit and job is not self._ended_job:
+                self._ended_job = job
+                log.error("job ended: it hangs", seconds=limit, in_flight=in_flight.note_ended())
+                with suppress(ProcessLookupError):
+                    os.kill(job._worker_pid, signal.SIGKILL)  # noqa: SLF001 - as above
+        return is_overdue
 
     def _is_blocked(self) -> bool:
         """Whether, at two looks in a row, nothing is in work and the channel yet counts a whole prefetch as taken.

@@ -1,4 +1,4 @@
-"""A worker that would stand still while every probe says it works: acknowledgements and retries that fail."""
+"""A worker that would stand still while every probe says it works: acknowledgements, retries, handlers that hang."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +17,12 @@ PREFETCH = 4
 BAD = "key-261"
 
 QUICK_RETRIES = {"DEAD_LETTER_POLL": "0.1", "DEAD_LETTER_PAUSE": "0.1", "DEAD_LETTER_PAUSE_AT_MOST": "0.1"}
+SHORT_LIMITS = {
+    "DATABASE_LOCK_TIMEOUT": "1",
+    "DATABASE_STATEMENT_TIMEOUT": "1.5",
+    "TRANSIENT_RETRY": "1.5",
+    "JOB_TIME_LIMIT": "2",
+}
 
 pytestmark = pytest.mark.full
 
@@ -83,3 +89,53 @@ class TestRetries:
                 land.wait_state("worker", "queues", "consuming")
             before = land.number(attempts)
             wait_until(lambda: land.number(attempts) > before + 3, what="more retries", seconds=HEALING_SECONDS)
+
+
+class TestAHandlerThatHangs:
+    def test_costs_its_key_and_nothing_else(self, broker_url: str, postgres_url: str, tmp_path: Path) -> None:
+        settings = {
+            **QUICK_RETRIES,
+            "LANDSCAPE_HANGING_KEY": BAD,
+            **SHORT_LIMITS,
+            "CATCH_UP_RENEWAL": "1",
+        }
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as land:
+            land.relay()
+            worker = land.worker()
+            land.say(600, seed=1)
+            said = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
+            assert 0 < said < 600
+
+            land.wait_written(said)
+            letters = "SELECT key, state, deaths, error FROM ledger.pangaea_dead_letter ORDER BY position"
+            wait_until(lambda: land.query(letters)[0][1] == "dead", what="no more retries", seconds=HEALING_SECONDS)
+            (key, _, crashes, error), *others = land.query(letters)
+            assert (key, crashes) == (BAD, 3)
+            assert "3 times" in error
+            assert {(key, state) for key, state, *_ in others} <= {(BAD, "behind")}
+            assert worker.log.read_text().count("job ended") == 4
+            land.say(100, seed=2)
+            wait_until(lambda: land.behind() == 0, what="the others to be applied", seconds=HEALING_SECONDS)
+            assert worker.running
+
+
+class TestAJobThatIsSlow:
+    def test_makes_its_worker_not_ready_and_is_not_ended(
+        self, broker_url: str, postgres_url: str, tmp_path: Path
+    ) -> None:
+        settings = {
+            "PANGAEA_MODULES": "source,singles",
+            "LANDSCAPE_PAUSE": "0.2",
+            **SHORT_LIMITS,
+        }
+        with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as land:
+            land.relay()
+            worker = land.worker()
+            land.say(100, seed=1)
+            land.wait_state("worker", "queues", "overdue")
+            assert not land.heart("worker")["ready"]
+            counted = "SELECT sum(count) FROM singles.singles_balance"
+            wait_until(lambda: land.number(counted) == 100, what="all to be counted", seconds=HEALING_SECONDS)
+            land.wait_state("worker", "queues", "consuming")
+            assert land.heart("worker")["ready"]
+            assert "job ended" not in worker.log.read_text()

@@ -1,6 +1,6 @@
 """A message that ends its process again and again is found, wherever it stands, and nothing else is parked for it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,9 +9,10 @@ from django.db import connections
 from django.utils import timezone
 from pytest_django import Settings
 
-from pangaea.inbox import retries, selection
+from pangaea.inbox import in_flight, retries, selection
 from pangaea.inbox.models import Attempt
 from pangaea.inbox.selection import Selection
+from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import Received
 from tests.kernel.parked import NEIGHBOUR, letters, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, ledger_table, say
@@ -24,16 +25,34 @@ class Death(BaseException):
 
 
 class LethalLedger(Ledger):
-    """Ends its process at what is lethal."""
+    """Ends its process at what is lethal, and hangs at what hangs, until its parent ends the process."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lethal: set[int] = set()
+        self.hanging: set[int] = set()
 
     def _write(self, message: Received[Tick]) -> None:
         super()._write(message)
         if message.payload.number in self.lethal:
             raise Death
+        if message.payload.number in self.hanging:
+            in_flight.note_ended()
+            in_flight.inherit()  # before this process ends: one that is killed writes nothing more
+            raise Death
+
+
+class LethalBatchLedger(LethalLedger):
+    """The same, with a handler for many messages at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.subscription = Projection("web_bff.ledger")
+        self.subscription.on_batch(Tick)(self._write_all)
+
+    def _write_all(self, messages: Sequence[Received[Tick]]) -> None:
+        for message in messages:
+            self._write(message)
 
 
 @pytest.fixture
@@ -199,6 +218,42 @@ class TestALethalMessage:
 
         assert ledger.numbers() == [1, 2, 3, 4, 5, 6]
         assert letters() == []
+
+
+@pytest.fixture
+def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_flight, "_page", None)
+    monkeypatch.setattr(in_flight, "_hung", None)
+    in_flight.share()
+
+
+@pytest.mark.usefixtures("_watched")
+class TestAMessageWhoseHandlerHangs:
+    def test_is_parked_at_once_with_its_crash_counted(self, ledger: LethalLedger, worker: Worker) -> None:
+        ledger.hanging = {3}
+        say(NEIGHBOUR, 1, 2)
+        say("a", 3, 4)
+        say(NEIGHBOUR, 5)
+        worker.work()
+
+        assert ledger.numbers() == [1, 2, 5]
+        assert worker.deaths == 1
+        assert [row[2:] for row in summary()] == [("retrying", 1), ("behind", 0)]
+        assert letters()[0].deaths == 1
+        assert "did not return within" in letters()[0].error
+
+    def test_among_others_of_one_call_is_looked_for_one_by_one(self, wire: Wire) -> None:
+        ledger = wire.ledger = LethalBatchLedger()
+        ledger.hanging = {3}
+        say("a", 1, 2)
+        say(NEIGHBOUR, 3)
+        say("a", 4)
+        worker = Worker(wire)
+        worker.work()
+
+        assert ledger.numbers() == [1, 2, 4]
+        assert worker.deaths == 2
+        assert [row[2:] for row in summary()] == [("retrying", 1)]
 
 
 class TestWritingDown:

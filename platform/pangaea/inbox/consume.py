@@ -1,6 +1,6 @@
 """A batch becomes effects: cursor check, handlers, moving the cursor, in one transaction on the subscriber's side."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 import structlog
@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from pangaea import database_errors, modules
 from pangaea.database_errors import Kind
-from pangaea.errors import LethalMessage, MalformedMessage
-from pangaea.inbox import attempts, catch_up, dead_letters, held, resuming, shadows
+from pangaea.errors import HungMessage, LethalMessage, MalformedMessage
+from pangaea.inbox import attempts, catch_up, dead_letters, held, in_flight, resuming, shadows
 from pangaea.inbox.batches import Place, decode
 from pangaea.inbox.cursors import Verdict, judge
 from pangaea.inbox.dead_letters import describe
@@ -106,7 +106,8 @@ def apply(subscription: Subscription, batch: Batch, places: list[Place], tries: 
 
     All in one transaction; if that fails, COMMIT included, once more in ever smaller parts, a transaction each, and a
     message is parked only if it fails alone. A batch that ended its process again and again is applied one message at a
-    time from the beginning, and the message at which the process then ends is parked, its crash counted.
+    time from the beginning, and the message at which the process then ends is parked, its crash counted. So is a batch
+    whose process was ended because a handler did not return, at once, and that message is parked untried.
 
     An error of the module's own database that may pass is waited for, in all parts together as long as `tries` allows;
     what fails after that is parked like any other. Raises what the database raises where it cannot park either, and
@@ -131,9 +132,10 @@ def apply(subscription: Subscription, batch: Batch, places: list[Place], tries: 
         tries.run(lambda: held.begin(subscription, batch))
         attempt = tries.run(lambda: attempts.begin(subscription, batch))
     with attempts.surviving(attempt):
-        if attempt and (attempt.culprit or attempt.number > settings.PANGAEA.deaths_at_most):
+        hung = in_flight.hung_among(subscription.name, places) if attempt else ()
+        if attempt and (hung or attempt.culprit or attempt.number > settings.PANGAEA.deaths_at_most):
             log.warning("batch ended its process", subscription=subscription.name, times=attempt.number - 1)
-            _apply_suspects(subscription, batch, places, attempt, tries)
+            _apply_suspects(subscription, batch, places, attempt, tries, hung=hung)
         try:
             return tries.run(lambda: _apply_whole(subscription, batch, places), costly=1)
         except GivenUp:
@@ -177,11 +179,23 @@ def _failure_of(subscription: Subscription, batch: Batch, places: list[Place], t
 
 
 def _apply_suspects(
-    subscription: Subscription, batch: Batch, places: list[Place], attempt: attempts.Attempt, tries: Tries
+    subscription: Subscription,
+    batch: Batch,
+    places: list[Place],
+    attempt: attempts.Attempt,
+    tries: Tries,
+    *,
+    hung: Sequence[Place],
 ) -> None:
-    """Apply what is new one by one, each message written down before it is handled; the culprit parks."""
+    """Apply what is new one by one, each message written down before it is handled; the culprit parks.
+
+    Of `hung`, the messages of the call that did not return, it is known where it is only one.
+    """
     for place, alone in _one_by_one(batch, places):
-        if place.position == attempt.culprit:
+        if list(hung) == [place]:
+            seconds = settings.PANGAEA.job_time_limit.total_seconds()
+            _park(subscription, alone, place, HungMessage(f"The handler did not return within {seconds:g} s."), tries)
+        elif place.position == attempt.culprit:
             text = f"The process ended {attempt.number - 1} times, the last time while it handled this message alone."
             _park(subscription, alone, place, LethalMessage(text), tries)
         elif place.position > attempt.position:

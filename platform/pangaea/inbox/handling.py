@@ -8,6 +8,7 @@ import msgspec
 
 from pangaea import modules, telemetry
 from pangaea.errors import MalformedMessage
+from pangaea.inbox import in_flight
 from pangaea.inbox.subscriptions import Handler, Subscription
 from pangaea.messages import EVERYBODY, UNDECODABLE, Envelope, Received
 from pangaea.outbox.publish import projecting
@@ -27,11 +28,17 @@ def handle(subscription: Subscription, placed: Iterable[Placed], *, audience: st
         for handler, run in _runs(subscription, placed, audience):
             if handler.many:
                 # A batch handler works for many requests at once; its log lines have the first one's id.
-                with telemetry.correlation(run[0].correlation_id):
+                with (
+                    telemetry.correlation(run[0].correlation_id),
+                    in_flight.running(subscription.name, run[0].id, run[-1].id),
+                ):
                     handler.call(run)
             else:
                 for message in run:
-                    with telemetry.correlation(message.correlation_id):
+                    with (
+                        telemetry.correlation(message.correlation_id),
+                        in_flight.running(subscription.name, message.id, message.id),
+                    ):
                         handler.call(message)
     finally:
         projecting.reset(token)

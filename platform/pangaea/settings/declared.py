@@ -277,6 +277,11 @@ class Declared:
         "in conflict; what fails alone after that is parked.",
     )
 
+    job_time_limit: timedelta = setting(
+        timedelta(minutes=5),
+        "A worker's process is ended, which counts as a crash, when it begins no other message for this long; and the "
+        "worker is not ready while one batch takes longer. More than any handler needs: other messages wait meanwhile.",
+    )
     dead_letter_attempts: int = setting(
         12,
         "A parked message is dead after so many attempts: with the pauses below, after about three hours. "
@@ -341,6 +346,8 @@ def contradictions(values: Mapping[str, Any]) -> list[str]:
             ("dead_letter_pause", "dead_letter_pause_at_most"),
             ("shutdown_delay", "shutdown_grace"),
             ("database_lock_timeout", "database_statement_timeout"),
+            ("database_statement_timeout", "job_time_limit"),
+            ("transient_retry", "job_time_limit"),
         )
         if first in values and limit in values and values[first] > values[limit]
     ]

@@ -1,4 +1,7 @@
-"""Keeps the balances one message at a time, as a handler is usually written."""
+"""Keeps the balances one message at a time, as a handler is usually written, and as slowly as it is asked to."""
+
+import threading
+from os import environ
 
 from django.db.models import F
 
@@ -7,6 +10,8 @@ from pangaea.messages import Received
 from tests.landscape.singles.acl import Ticked
 from tests.landscape.singles.models import Balance
 
+PAUSE = float(environ.get("LANDSCAPE_PAUSE", "0"))
+
 ticks = Projection("singles.ticks")
 
 
@@ -14,6 +19,8 @@ ticks = Projection("singles.ticks")
 def count(message: Received[Ticked]) -> None:
     """Add the tick to its key's balance."""
     tick = message.payload
+    if PAUSE:
+        threading.Event().wait(PAUSE)
     found = Balance.objects.filter(key=message.key).update(count=F("count") + 1, last=tick.number, said_at=tick.at)
     if not found:
         Balance.objects.create(key=message.key, count=1, last=tick.number, said_at=tick.at)

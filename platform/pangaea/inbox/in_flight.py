@@ -1,0 +1,95 @@
+"""The messages whose handler is running, in memory that a worker's parent process shares with its pool's process.
+
+The pool's process writes them down before it calls a handler. The parent reads when it last did so, and ends a process
+that does not get on. The process that replaces it reads what was in flight: so the message whose handler did not return
+is known, without a round trip to the database for each message.
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from uuid import UUID
+
+from pangaea.inbox.batches import Place
+
+_MOVED, _MOVED_AT = struct.Struct("d"), 0
+_ENDED, _ENDED_AT = struct.Struct("?"), 8
+_RUN, _RUN_AT = struct.Struct("H16s16s"), 16
+"""The length of the subscription's name, 0 while no handler runs, and the ids of the first and the last message."""
+_NAME_AT = 64
+_NOTHING = (0, b"", b"")
+
+_page: mmap.mmap | None = None
+_hung: tuple[str, UUID, UUID] | None = None
+"""What was in flight in the process before this one, if it was ended because it did not get on."""
+
+
+def share() -> None:
+    """Write down what is in flight from here on, in this process and in those that it forks."""
+    global _page  # noqa: PLW0603 - a process has one, and forks it
+    _page = mmap.mmap(-1, mmap.PAGESIZE)
+
+
+@contextmanager
+def running(subscription: str, first: UUID, last: UUID) -> Iterator[None]:
+    """Write down that a handler of this subscription works on the messages from `first` to `last`, until it ends."""
+    if _page is None:
+        yield
+        return
+    name = subscription.encode()
+    _page[_NAME_AT : _NAME_AT + len(name)] = name
+    # The process may be ended between any two steps. Where there is a length, the name is whole.
+    _RUN.pack_into(_page, _RUN_AT, len(name), first.bytes, last.bytes)
+    _MOVED.pack_into(_page, _MOVED_AT, monotonic())
+    try:
+        yield
+    finally:
+        _RUN.pack_into(_page, _RUN_AT, *_NOTHING)
+        _MOVED.pack_into(_page, _MOVED_AT, monotonic())
+
+
+def moved_at() -> float:
+    """When the pool's process last began or ended a handler, by `time.monotonic`; 0 if it never did."""
+    return float(_MOVED.unpack_from(_page, _MOVED_AT)[0]) if _page else 0.0
+
+
+def note_ended() -> str:
+    """Write down that the pool's process is ended because it does not get on; gives what it works on, for the log."""
+    if _page is None:
+        return ""
+    _ENDED.pack_into(_page, _ENDED_AT, True)  # noqa: FBT003 - struct's signature
+    run = _read(_page)
+    return "{} from message {} to {}".format(*run) if run else ""
+
+
+def inherit() -> None:
+    """In the pool's process, when it starts: remember what the one before it was ended for."""
+    global _hung  # noqa: PLW0603 - as above
+    if _page is None:
+        return
+    (ended,) = _ENDED.unpack_from(_page, _ENDED_AT)
+    _hung = _read(_page) if ended else None
+    _ENDED.pack_into(_page, _ENDED_AT, False)  # noqa: FBT003 - struct's signature
+    _RUN.pack_into(_page, _RUN_AT, *_NOTHING)
+
+
+def hung_among(subscription: str, places: Sequence[Place]) -> Sequence[Place]:
+    """Those of these messages that were in flight when the process before this one was ended. It is asked once."""
+    global _hung  # noqa: PLW0603 - as above
+    if _hung is None or _hung[0] != subscription:
+        return ()
+    ids = [place.id for place in places]
+    if _hung[1] not in ids or _hung[2] not in ids:
+        return ()
+    found = places[ids.index(_hung[1]) : ids.index(_hung[2]) + 1]
+    _hung = None
+    return found
+
+
+def _read(page: mmap.mmap) -> tuple[str, UUID, UUID] | None:
+    length, first, last = _RUN.unpack_from(page, _RUN_AT)
+    if not length:
+        return None
+    return page[_NAME_AT : _NAME_AT + length].decode(), UUID(bytes=first), UUID(bytes=last)
