@@ -5,8 +5,9 @@ PANGAEA_HEARTBEAT_FILE holds one JSON object, written anew every second while ev
     {"process": "relay", "at": 1764000000.0, "ready": false,
      "parts": {"orders": {"state": "interrupted", "since": 1763999990.0, "reason": "...", "ready": false}}}
 
-A file that grows old is a process that hangs: restart it. `ready` is false while a part cannot do its work; a restart
-does not help against a broker that is down. As a probe, without Django, so that it costs little:
+A file that grows old is a process that hangs: restart it. `ready` is false while a part cannot do its work, or while a
+worker's batch takes longer than JOB_TIME_LIMIT ("overdue"); a restart does not help against a broker that is down. As
+a probe, without Django, so that it costs little:
 
     python -m pangaea.heartbeat /run/pangaea/heartbeat            # alive
     python -m pangaea.heartbeat --ready /run/pangaea/heartbeat    # and at work
