@@ -1,7 +1,7 @@
 """A transaction that changes very many keys: it has one lock instead of thousands, and harms nobody but itself."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -70,6 +70,15 @@ def locks(session: Session) -> int:
     return int(row[0])
 
 
+def run(write: Callable[[Session, int], None], sessions: list[Session]) -> None:
+    """Write at once with all sessions, each from a row on that is its own."""
+    threads = [threading.Thread(target=write, args=[each, 1 + at * MANY]) for at, each in enumerate(sessions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
 def messages() -> int:
     return OutboxMessage.objects.using(SOURCE).count()
 
@@ -106,19 +115,24 @@ class TestATransactionOfManyStatements:
 
 class TestTwoSuchTransactions:
     def test_one_ends_alone_and_says_what_to_do(self, sessions: list[Session]) -> None:
-        first, second = sessions[:2]
-        update(first, 1, 450)
-        update(second, MANY, MANY + 450)
-        done = threading.Thread(target=update, args=[first, 451, MANY - 1])
-        done.start()
-        wait_until(lambda: _others_wait() == 1, what="the first to wait for the second")
-        with pytest.raises(psycopg.errors.LockNotAvailable) as refused:
-            update(second, MANY + 451, 2 * MANY)
-        assert "pangaea_lock_module()" in str(refused.value.diag.message_hint)
-        second.rollback()
-        done.join(30)
-        first.commit()
-        assert messages() == MANY - 1
+        begun = threading.Barrier(2)
+        refusals: list[str] = []
+
+        def write(session: Session, first: int) -> None:
+            update(session, first, first + 449)
+            begun.wait(30)
+            try:
+                update(session, first + 450, first + MANY - 1)
+            except psycopg.errors.LockNotAvailable as refusal:
+                refusals.append(str(refusal.diag.message_hint))
+                session.rollback()
+            session.commit()
+
+        run(write, sessions[:2])
+        # Which of them comes first to where only one may wait is left to them.
+        assert len(refusals) == 1
+        assert "pangaea_lock_module()" in refusals[0]
+        assert messages() == MANY
 
     def test_that_lock_the_module_first_take_turns(self, sessions: list[Session]) -> None:
         def write(session: Session, first: int) -> None:
@@ -126,13 +140,7 @@ class TestTwoSuchTransactions:
             update(session, first, first + MANY - 1)
             session.commit()
 
-        threads = [
-            threading.Thread(target=write, args=[session, 1 + number * MANY]) for number, session in enumerate(sessions)
-        ]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join(60)
+        run(write, sessions)
         assert messages() == 3 * MANY
 
 
