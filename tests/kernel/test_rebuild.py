@@ -136,6 +136,28 @@ class TestARebuild:
         assert OrderSummary.objects.filter(pk=latest).exists()
         assert reconciled(wire).status == 0
 
+    def test_ends_after_a_restore_although_a_late_batch_knew_of_more(self, wire: Wire, told: list[UUID]) -> None:
+        for _ in range(30):
+            place("C")
+        wire.relay.step()
+        late, wire.batches = wire.batches, []
+        forget_the_end()
+        for _ in range(8):
+            place("D")
+        wire.pump()
+        assert Cursor.State.DIVERGED in {state for _, _, state in positions()}
+
+        def send(requests: Sequence[CatchUp]) -> None:
+            wire.answer(requests)
+            wire.batches += late
+            late.clear()
+            wire.pump()
+
+        run(rebuild_command.Command(send=send), ORDERS, "--accept-difference", "--patience", "3")
+        assert {state for _, _, state in positions()} == {Cursor.State.ACTIVE}
+        heads = Cursor.objects.using(LISTENER).filter(subscription=ORDERS).values_list("partition", "head")
+        assert dict(heads) == dict(Stream.objects.using(SOURCE).values_list("partition", "head"))
+
 
 class TestAShadow:
     def test_is_found_by_no_worker_before_it_is_whole(self, wire: Wire, told: list[UUID]) -> None:
