@@ -26,7 +26,8 @@ Internal, for the processes that carry the messages:
     notifier     wakes relays after a commit
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     broker_management   RabbitMQ's management API, for its administrator
-    bus          the Celery app: exchange, queues, bindings, delivery
+    bus          the Celery app: its tasks, sending
+    topology, redis_queues   the exchange, the modules' queues and bindings: declared, bounded, removed
     broker_queues   what waits in the modules' queues, and whether a worker consumes them
     health       livez, readyz
     replaced_files   files that are replaced while others read them

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -81,6 +81,30 @@ class Server:
         if self._process is not None:
             self._process.send_signal(how)
             self._process.wait(timeout=START_SECONDS)
+
+    def pause(self) -> None:
+        """SIGSTOP to all its processes: the kernel accepts connections for it, and nothing answers, until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        # The first one starts the others, and each has a process group of its own.
+        os.kill(self._process.pid, number)
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=", "-o", "ppid="],  # noqa: S607 - wherever this system has it
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for pid, parent in (map(int, line.split()) for line in listed.stdout.splitlines()):
+            if parent == self._process.pid:
+                with suppress(ProcessLookupError):  # it may have ended meanwhile
+                    os.kill(pid, number)
 
     def crash(self) -> None:
         """Kill the process of one connection: the server ends all others without a word, and recovers from its log.
