@@ -2,6 +2,7 @@
 
 servers       a RabbitMQ node and a Valkey of the suite's own, restarted for real
 deployment    the landscape's processes on them, and the crew that starts again what ended
+troubles      what may happen besides restarts: failed acknowledgements, silence, other settings
 weather       what goes wrong and when, drawn from a seed
 campaign      one run: processes, weather, healing
 books         the ledger beside the outbox, in plain SQL

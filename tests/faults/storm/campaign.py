@@ -8,7 +8,7 @@ from pangaea.testing import wait_until
 from tests.faults.storm.books import Audit, Books
 from tests.faults.storm.deployment import MODULES, STARTING_SECONDS, Crew, environment
 from tests.faults.storm.figures import Row
-from tests.faults.storm.servers import Broker
+from tests.faults.storm.troubles import Troubles
 from tests.faults.storm.weather import Storm, forecast
 from tests.processes import Workspace
 
@@ -18,8 +18,6 @@ APART = 100
 RELAYS = 2
 TRANSACTION = 5
 FINISH_SECONDS, HEAL_SECONDS = 600.0, 300.0
-
-Troubles = dict[str, Callable[[], int | None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +44,27 @@ class Outcome:
     rows: Sequence[Row]
 
 
-def run(plan: Plan, *, space: Workspace, database_url: str, broker: Broker, prefix: str, troubles: Troubles) -> Outcome:
-    """Do it. AssertionError when it does not come to rest, with where each stream stands."""
-    settings = environment(database_url=database_url, broker_url=broker.url, prefix=prefix)
+def run(
+    plan: Plan,
+    *,
+    space: Workspace,
+    database_url: str,
+    broker_url: str,
+    prefix: str,
+    expect: Callable[[Crew], Troubles],
+) -> Outcome:
+    """Do it, with the troubles to expect.
+
+    Raises AssertionError when it does not come to rest, with where each stream stands.
+    """
+    settings = environment(database_url=database_url, broker_url=broker_url, prefix=prefix)
     space.manage("migrate", "--verbosity", "0", environment=settings)
     books = Books(database_url)
     books.open()
+    crew = Crew(space, settings)
+    troubles = expect(crew)
     gusts = forecast(plan.seed, seconds=plan.seconds, kinds=KINDS, every=plan.kill_every, troubles=tuple(troubles))
     print(f"seed {plan.seed}", *gusts, sep="\n")  # noqa: T201 - pytest shows it beside a failure
-    crew = Crew(space, settings)
     _man(crew, plan, books)
     storm = Storm(crew, troubles)
     with crew.on_duty():

@@ -18,7 +18,7 @@ from tests.acceptance.topologies import monolith_environment
 from tests.processes import MANAGE, Process, Workspace
 
 MODULES = ("source", "ledger")
-QUEUES = tuple(f"{module}.inbox.0of1" for module in MODULES)
+QUEUES = tuple(f"{module}.inbox.{queue}" for module in MODULES for queue in ("0of1", "0of2", "1of2"))
 LOOK_SECONDS = 0.05
 ORPHAN_SECONDS = 90.0
 STARTING_SECONDS = 120.0
@@ -115,6 +115,16 @@ class Crew:
             self.space.processes.remove(process)
             self._man(post)
             return how if children else "all"
+
+    def change(self, settings: Mapping[str, str]) -> None:
+        """Start relays and workers again with other settings, one after the other, as a deployment does."""
+        self.settings = settings
+        for post in (*self.of("relay"), *self.of("worker")):
+            with self._guard:
+                if post.process is not None and post.process in self.space.processes:
+                    post.process.stop()
+                    self.space.processes.remove(post.process)
+                self._man(post)
 
     def wait_done(self, kind: str, *, seconds: float) -> None:
         """Wait until the work of these posts is done."""

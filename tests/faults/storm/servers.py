@@ -1,7 +1,7 @@
 """Brokers that may be restarted, emptied and robbed of their queues, because nobody else uses them."""
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,6 +31,9 @@ class Broker(Protocol):
     def delete_queues(self) -> int:
         """Delete all queues with their bindings; how many broker messages are gone."""
 
+    def cut_connections(self) -> None:
+        """End every client's connection."""
+
 
 class Queues:
     """What can be done to RabbitMQ's queues with a URL alone."""
@@ -56,6 +59,12 @@ class Queues:
 
 class RabbitNode(Queues):
     """A whole node: it may be restarted too."""
+
+    restart: Callable[[], None]
+
+    def cut_connections(self) -> None:
+        """By a restart: a client has no other means."""
+        self.restart()
 
     def __init__(self, node: Node, queues: Sequence[str]) -> None:
         super().__init__(node.url, queues)
@@ -115,6 +124,11 @@ class Valkey:
             count = sum(int(client.llen(name)) for name in _lists(client))
             client.flushall()
             return count
+
+    def cut_connections(self) -> None:
+        """CLIENT KILL, to all but this one; what is in the queues stays."""
+        with Redis.from_url(self.url) as client:
+            client.client_kill_filter(_type="normal", skipme=True)
 
     def _answers(self) -> bool:
         try:

@@ -26,9 +26,9 @@ class TestASquall:
                 plan,
                 space=space,
                 database_url=url,
-                broker=broker,
+                broker_url=amqp_url,
                 prefix=prefix,
-                troubles={"queues purged": broker.purge, "queues deleted": broker.delete_queues},
+                expect=lambda _crew: {"queues purged": broker.purge, "queues deleted": broker.delete_queues},
             )
         show("squall on PostgreSQL and RabbitMQ", outcome.rows)
         assert outcome.audit.messages >= plan.messages

@@ -4,10 +4,12 @@ import pytest
 
 from pangaea.testing import postgres
 from pangaea.testing.databases import scratch_database
-from tests.faults.storm import campaign
-from tests.faults.storm.campaign import Outcome, Plan, Troubles
+from tests.faults.storm import campaign, troubles
+from tests.faults.storm.campaign import Outcome, Plan
+from tests.faults.storm.deployment import Crew
 from tests.faults.storm.figures import Row
 from tests.faults.storm.servers import Broker, RabbitNode, Valkey
+from tests.faults.storm.troubles import Troubles
 from tests.processes import Workspace
 
 pytestmark = [pytest.mark.full, pytest.mark.soak]
@@ -24,14 +26,14 @@ class TestAStorm:
     def test_on_rabbitmq_loses_repeats_reorders_and_parks_nothing(
         self, run: Run, database: postgres.Server, rabbit: RabbitNode, show: Show
     ) -> None:
-        troubles: Troubles = {
+        shocks: Troubles = {
             "RabbitMQ restarted": rabbit.restart,
             "queues purged": rabbit.purge,
             "PostgreSQL restarted": lambda: restart(database),
             "PostgreSQL crashed": database.crash,
             "queues deleted": rabbit.delete_queues,
         }
-        outcome = run(rabbit, 2, troubles)
+        outcome = run(rabbit, 2, shocks)
         show("storm on PostgreSQL and RabbitMQ", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
         assert not outcome.audit.wrong
@@ -39,14 +41,14 @@ class TestAStorm:
     def test_on_redis_loses_repeats_reorders_and_parks_nothing(
         self, run: Run, database: postgres.Server, redis: Valkey, show: Show
     ) -> None:
-        troubles: Troubles = {
+        shocks: Troubles = {
             "Redis killed and started empty": redis.restart,
             "queues purged": redis.purge,
             "PostgreSQL restarted": lambda: restart(database),
             "PostgreSQL crashed": database.crash,
             "FLUSHALL": redis.delete_queues,
         }
-        outcome = run(redis, 1, troubles)  # on Redis a queue has one worker: it knows no standby
+        outcome = run(redis, 1, shocks)  # on Redis a queue has one worker: it knows no standby
         show("storm on PostgreSQL and Redis", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
         assert not outcome.audit.wrong
@@ -56,10 +58,14 @@ class TestAStorm:
 def run(space: Workspace, database: postgres.Server, seed: int) -> Run:
     """One run on a broker, with so many workers a module and with these troubles."""
 
-    def go(broker: Broker, workers: int, troubles: Troubles) -> Outcome:
-        plan = Plan(seed=seed, messages=MESSAGES, keys=1_000, writers=4, seconds=60, kill_every=2, workers=workers)
+    def go(broker: Broker, workers: int, shocks: Troubles) -> Outcome:
+        def expect(crew: Crew) -> Troubles:
+            *spread, last = shocks.items()
+            return dict([*spread, *troubles.of_a_crew(crew, broker, database).items(), last])
+
+        plan = Plan(seed=seed, messages=MESSAGES, keys=1_000, writers=4, seconds=90, kill_every=2, workers=workers)
         with scratch_database(database.url, prefix="pangaea_storm") as url:
-            return campaign.run(plan, space=space, database_url=url, broker=broker, prefix="", troubles=troubles)
+            return campaign.run(plan, space=space, database_url=url, broker_url=broker.url, prefix="", expect=expect)
 
     return go
 

@@ -1,0 +1,62 @@
+"""Troubles that need more than one server at once, or the crew."""
+
+import threading
+from collections.abc import Callable
+from typing import LiteralString
+
+import psycopg
+
+from pangaea.testing import postgres, wait_until
+from tests.faults.storm.deployment import Crew
+from tests.faults.storm.servers import Broker
+
+Troubles = dict[str, Callable[[], int | None]]
+"""By name; a number that one gives is how many broker messages it threw away."""
+
+SILENT_SECONDS = 12.0
+"""Longer than a statement waits for a lock."""
+BLOCKED_SECONDS = 30.0
+"""For a worker to come to a cursor that is locked; it may just have been killed."""
+LOCK: LiteralString = "SELECT 1 FROM ledger.pangaea_cursor FOR UPDATE"
+WAITING: LiteralString = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+
+CHANGED = {"QUEUES_PER_MODULE": "2", "QUEUE_LENGTH": "5000"}
+
+
+def of_a_crew(crew: Crew, broker: Broker, database: postgres.Server | None = None) -> Troubles:
+    """What may happen to a deployment besides what happens to its servers one by one."""
+    url = crew.settings["DATABASE_URL"]
+    former = dict(crew.settings)
+    troubles: Troubles = {
+        "acknowledgements failed": lambda: lose_acknowledgements(url, broker),
+        "settings changed, one process after the other": lambda: crew.change({**former, **CHANGED}),
+        "settings changed back": lambda: crew.change(former),
+    }
+    if database is not None:
+        troubles["PostgreSQL silent"] = lambda: silence(database)
+    return troubles
+
+
+def lose_acknowledgements(database_url: str, broker: Broker) -> None:
+    """Cut the broker's connections while batches are at hand: what is acknowledged then is not.
+
+    The cursors are locked until a worker waits for one with its batch, and until the connections are cut.
+    """
+    with psycopg.connect(database_url) as connection:
+        connection.execute(LOCK)
+        with psycopg.connect(database_url, autocommit=True) as witness:
+            wait_until(
+                lambda: witness.execute(WAITING, [connection.info.backend_pid]).fetchone(),
+                what="a worker to wait for a cursor",
+                seconds=BLOCKED_SECONDS,
+            )
+        broker.cut_connections()
+
+
+def silence(database: postgres.Server) -> None:
+    """Let the server accept connections and answer nobody, for a while."""
+    database.pause()
+    try:
+        threading.Event().wait(SILENT_SECONDS)
+    finally:
+        database.resume()
