@@ -5,10 +5,12 @@ any process (QUEUE_CHECK) a queue may hold more than QUEUE_LENGTH and QUEUE_BYTE
 """
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import structlog
 from kombu import Queue
+from redis.exceptions import ResponseError
 
 from pangaea.settings.declared import Declared
 
@@ -67,8 +69,21 @@ class _Leases:
 def bound(client: Any, queue: str, *, length: int, size: int) -> None:
     """Drop a queue's oldest batches until it has at most `length`, in at most `size` bytes of Redis's memory."""
     client.ltrim(queue, 0, length - 1)  # the oldest are at the right end
-    while (count := client.llen(queue)) and (used := client.memory_usage(queue, samples=0) or 0) > size:
+    while (count := client.llen(queue)) and (used := _memory_of(client, queue)) > size:
         # By the average: the next look corrects it. One batch stays, or a queue below a batch's size delivers nothing.
         if (keep := max(1, count * size // used)) >= count:
             return
         client.ltrim(queue, 0, keep - 1)
+
+
+def _memory_of(client: Any, queue: str) -> int:
+    try:
+        return client.memory_usage(queue, samples=0) or 0
+    except ResponseError as error:
+        _warn_once(str(error))
+        return 0
+
+
+@cache
+def _warn_once(error: str) -> None:
+    log.warning("queues not bounded by bytes: Redis refuses MEMORY USAGE", error=error)

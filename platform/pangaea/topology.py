@@ -147,6 +147,7 @@ class QueueDifferences:
         self._arguments: dict[str, float] = {}
         self._bindings: dict[str, float] = {}
         self._unanswered: set[str] = set()
+        self._asked: set[tuple[str, str]] = set()
 
     def unanswered(self, queue: str) -> None:
         """Note that a queue does not answer: the next that declares it deletes it first."""
@@ -154,8 +155,13 @@ class QueueDifferences:
 
     def received(self, queue: str, routing_key: str) -> None:
         """Note a message that a binding of former settings may have brought: a client cannot list bindings."""
-        if queue not in self._bindings and not asks_for(queue, routing_key):
-            self._bindings[queue] = monotonic()
+        stream = queue, routing_key.rpartition(".")[0]
+        if stream in self._asked:
+            return
+        if asks_for(queue, routing_key):
+            self._asked.add(stream)
+        else:
+            self._bindings.setdefault(queue, monotonic())
 
     def resolve(self, connection: amqp.Connection, queue: Queue) -> None:
         """Declare a queue with its bindings. One that differs is deleted first, if that is due."""

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from pytest_django import Settings
+from redis import Redis
 
 from pangaea import bus, redis_queues, topology
 from pangaea.outbox.batches import Outgoing
@@ -244,3 +245,18 @@ class TestAQueueThatIsFull:
         with celery.connection_for_write() as connection:
             redis_queues.bound(connection.default_channel.client, name_of(celery), length=10, size=self.KIBIBYTE)
         assert waiting(celery) == {name_of(celery): 1}
+
+    def test_is_bounded_by_number_alone_where_redis_refuses_to_say_how_large_it_is(
+        self, redis_url: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        user, queue = secrets.token_hex(4), secrets.token_hex(4)
+        with Redis.from_url(redis_url) as owner:
+            owner.acl_setuser(user, enabled=True, nopass=True, keys="*", categories=["+@all"], commands=["-memory"])
+            owner.lpush(queue, *range(10))
+            with Redis.from_url(redis_url, username=user, password="any") as client:
+                for _ in range(2):
+                    redis_queues.bound(client, queue, length=7, size=1)
+            assert owner.llen(queue) == 7
+            owner.delete(queue)
+            owner.acl_deluser(user)
+        assert caplog.text.count("MEMORY USAGE") == 1
