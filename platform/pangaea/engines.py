@@ -9,7 +9,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +54,10 @@ class Engine(ABC):
     @abstractmethod
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
         """What follows a column in SQL, `{column} {it}`, to find these in it; and its value."""
+
+    @abstractmethod
+    def limit_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
+        """Let this transaction wait for a lock no longer than that; then its statement raises DatabaseError."""
 
     @abstractmethod
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
@@ -106,6 +110,11 @@ class PostgreSQL(Engine):
 
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
         return "= ANY (%s::text[])", list(texts)
+
+    def limit_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
+        with connection.cursor() as cursor:
+            milliseconds = str(round(limit.total_seconds() * 1000))
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
 
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
         with connection.cursor() as cursor:
@@ -170,6 +179,9 @@ class SQLite(Engine):
 
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
         return "IN (SELECT value FROM json_each(%s))", json.dumps(list(texts))
+
+    def limit_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
+        """Nothing to do: a transaction that has begun has the lock on the whole file."""
 
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
         """Nothing to do: a transaction that writes is alone."""

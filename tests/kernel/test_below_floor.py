@@ -1,6 +1,7 @@
 """A producer that deletes history: a new projection and a rebuild begin at the floor, with a snapshot."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from modules.orders import commands as orders
 from modules.web_bff.models import CatalogueItem
-from pangaea import modules
+from pangaea import databases, modules
 from pangaea.inbox import reports
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Reaction
@@ -206,6 +207,18 @@ class TestARelay:
             relay.step()
             assert len(snapshot_messages()) <= number + 1
         assert carried
+
+    @pytest.mark.usefixtures("wanted", "postgresql_only")
+    def test_relays_on_while_a_writer_holds_a_key(self) -> None:
+        relay = Relay(SOURCE, lambda _batches: None)
+        with closing(databases.connect_directly(SOURCE, autocommit=False)) as writer:
+            writer.execute("SELECT pangaea_lock_keys(%s::text[])", [[SKUS[0]]])
+            sell("LIVE")
+            relay.step()
+            sell("LATER")
+            relay.step()
+            assert not OutboxMessage.objects.using(SOURCE).filter(position=None).exists()
+            assert not set(snapshot_messages()) & set(SKUS)
 
     @pytest.mark.usefixtures("wanted")
     def test_relays_on_while_the_snapshot_fails(self) -> None:

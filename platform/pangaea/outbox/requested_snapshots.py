@@ -24,7 +24,7 @@ from pangaea.outbox.models import Snapshot, Stream
 log = structlog.get_logger()
 
 CHUNK = 250
-"""Rows per transaction, and per batch: live messages wait for one at most."""
+"""Rows per transaction: live messages wait for one at most."""
 SHARE = 0.25
 """Of the relay's time at most, so that live messages keep the rest."""
 RETRY_PAUSE = 5.0
@@ -79,7 +79,7 @@ class RequestedSnapshots:
             if capture is None:
                 # The last chunk was committed before this pass gave positions.
                 return all_sequenced and _finish(self._module)
-            self._running = snapshot(capture, chunk=CHUNK)
+            self._running = snapshot(capture, chunk=CHUNK, in_passing=True)
         progress = next(self._running, None)
         if progress is None or progress.finished:
             next(self._running, None)

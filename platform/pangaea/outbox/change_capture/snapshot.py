@@ -7,6 +7,7 @@ meanwhile is published by its own change.
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 from django.db import connections, transaction
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 
 CHUNK = 500
 """Rows a transaction: writers of these keys wait for as long as it takes."""
+LONGEST_WAIT = timedelta(milliseconds=200)
 ATTEMPTS = 5
 """A writer of several keys may take them in another order, so that a chunk is chosen as the deadlock's victim."""
 
@@ -36,22 +38,25 @@ class Progress:
     finished: bool
 
 
-def snapshot(capture: Capture, *, chunk: int = CHUNK) -> Generator[Progress, None, None]:
+def snapshot(capture: Capture, *, chunk: int = CHUNK, in_passing: bool = False) -> Generator[Progress, None, None]:
     """Publish every row with the op "snapshot"; yields after each chunk, which is committed then.
 
     It goes on where an earlier one was interrupted, and begins anew after one that was finished. Raises Misuse where
     the triggers are not as declared, since changes would be missed, and while another one of this capture is running.
+
+    `in_passing` is for a process that has other work: it counts no rows, waits for a writer LONGEST_WAIT at most, and
+    tries a chunk once; what the database raises then is raised.
     """
     if found := triggers.faults(capture.module, [capture]):
         raise Misuse(f"{capture.name}: {' '.join(found)} {triggers.REMEDY}")
     with engines.of(capture.module).alone(capture.module, f"snapshot {capture.name}") as is_alone:
         if not is_alone:
             raise Misuse(f"Another snapshot of {capture.name} is running; wait until it has finished.")
-        total = capture.model._default_manager.using(capture.module).count()
+        total = 0 if in_passing else capture.model._default_manager.using(capture.module).count()
         run = _begin(capture)
         log.info("snapshot started", capture=capture.name, after=run.after, rows=run.rows, total=total)
         while not run.finished_at:
-            run = _retrying(capture, chunk)
+            run = _publish_chunk(capture, chunk, LONGEST_WAIT) if in_passing else _retrying(capture, chunk)
             yield Progress(run.rows, max(total, run.rows), bool(run.finished_at))
         log.info("snapshot finished", capture=capture.name, rows=run.rows)
 
@@ -77,11 +82,13 @@ def _retrying(capture: Capture, chunk: int) -> Snapshot:
     raise AssertionError  # the last attempt returns or raises
 
 
-def _publish_chunk(capture: Capture, chunk: int) -> Snapshot:
+def _publish_chunk(capture: Capture, chunk: int, longest_wait: timedelta | None = None) -> Snapshot:
     alias, connection = capture.module, connections[capture.module]
     pk = capture.model._meta.pk
     speech = triggers.dialect(alias)
     with transaction.atomic(using=alias):
+        if longest_wait is not None:
+            engines.of(alias).limit_waits(connection, longest_wait)
         run = Snapshot.objects.using(alias).select_for_update().get(pk=capture.name)
         rows = capture.model._base_manager.using(alias).order_by("pk")
         if run.after is not None:
