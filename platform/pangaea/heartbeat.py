@@ -27,6 +27,9 @@ from typing import Any
 
 STALE = 60.0
 """Seconds after which a part that has not moved counts as hanging: longer than any wait that has a limit of its own."""
+LEAD_CONFIRMED = 10.0
+"""Seconds after which a relay that gave no sign of life is not said to lead: its session has ended meanwhile, so that
+another one may lead."""
 MAX_AGE = 15.0
 """Seconds after which a probe calls a heartbeat old, unless it is told otherwise."""
 
@@ -56,7 +59,7 @@ class Pulse:
 
     @property
     def state(self) -> State:
-        return self._told[0]
+        return self._reported()[0]
 
     @property
     def moves(self) -> bool:
@@ -72,8 +75,15 @@ class Pulse:
         self._told = (state, reason, time.time())
         return time.time() - since
 
-    def as_dict(self) -> dict[str, Any]:
+    def _reported(self) -> tuple[State, str, float]:
         state, reason, since = self._told
+        silence = time.monotonic() - self._moved
+        if state is State.LEADING and silence > LEAD_CONFIRMED:
+            return State.INTERRUPTED, f"no pass has ended for {silence:.0f} s", time.time() - silence
+        return state, reason, since
+
+    def as_dict(self) -> dict[str, Any]:
+        state, reason, since = self._reported()
         return {"state": state.value, "since": since, "reason": reason, "ready": state.ready}
 
 

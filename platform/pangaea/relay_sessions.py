@@ -17,8 +17,8 @@ class RelaySession(ABC):
         """Whether this relay is the one that leads its module; tries to become it."""
 
     @abstractmethod
-    def wait(self, seconds: float) -> None:
-        """For the leader: return when a commit has published or asked for something, or the time is over."""
+    def wait(self, seconds: float) -> bool:
+        """For the leader: return when a commit has published or asked for something (True), or the time is over."""
 
     @abstractmethod
     def close(self) -> None:
@@ -41,10 +41,9 @@ class ListeningSession(RelaySession):
             self._leads = True
         return self._leads
 
-    def wait(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> bool:
         # Many commits notify many times; one pass answers them all.
-        for _ in self._open().notifies(timeout=seconds, stop_after=1):
-            break
+        return any(True for _ in self._open().notifies(timeout=seconds, stop_after=1))
 
     def close(self) -> None:
         connection, self._connection, self._leads = self._connection, None, False
@@ -86,9 +85,10 @@ class LocalSession(RelaySession):
     def lead(self) -> bool:
         return True
 
-    def wait(self, seconds: float) -> None:
-        self._event.wait(seconds)
+    def wait(self, seconds: float) -> bool:
+        is_woken = self._event.wait(seconds)
         self._event.clear()
+        return is_woken
 
     def close(self) -> None:
         """Nothing is held."""

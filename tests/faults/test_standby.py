@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pangaea.testing import wait_until
-from tests.faults.landscape import landscape
+from tests.faults import proxy
+from tests.faults.landscape import HEALING_SECONDS, landscape
 
 SENT = "SELECT sum(sent) FROM source.pangaea_stream"
 
@@ -61,3 +62,20 @@ class TestAStandby:
             land.wait_written(40)
             assert leader.running
             assert "standby works" in standby.tail
+
+    def test_works_while_the_leader_is_cut_off_from_its_database(
+        self, postgres_url: str, amqp_url: str, tmp_path: Path
+    ) -> None:
+        with (
+            landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url, RELAY_TAKEOVER="1") as land,
+            proxy.before(land.database_url, 5432) as (between, url),
+        ):
+            leader = land.relay("-leader", DATABASE_URL=url)
+            land.wait_state("relay-leader", "source", "leading")
+            land.relay("-standby")
+            land.wait_state("relay-standby", "source", "standing by")
+            assert between.lose()
+            land.say(10, seed=1)
+            wait_until(lambda: land.number(SENT) == 10, what="the standby to send", seconds=HEALING_SECONDS)
+            land.wait_state("relay-leader", "source", "interrupted")
+            leader.kill()

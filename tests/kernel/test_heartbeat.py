@@ -37,6 +37,16 @@ class TestAHeartbeat:
         assert told["parts"]["orders"]["state"] == "leading"
         assert (told["parts"]["users"]["reason"], told["ready"]) == ("no broker", False)
 
+    def test_does_not_say_that_a_silent_relay_leads(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(heartbeat, "LEAD_CONFIRMED", 0.0)
+        heart = Heartbeat("relay", str(path))
+        orders = heart.add(Pulse("orders"))
+        orders.beat(State.LEADING)
+        heart.write()
+        told = json.loads(path.read_text())
+        assert (told["parts"]["orders"]["state"], told["ready"]) == ("interrupted", False)
+        assert "no pass has ended" in told["parts"]["orders"]["reason"]
+
     def test_is_not_written_while_a_part_hangs(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(heartbeat, "STALE", 0.0)
         heart = Heartbeat("relay", str(path))

@@ -28,6 +28,7 @@ from pangaea.outbox.models import CatchUpRequest, Stream
 from pangaea.outbox.refusals import Refusals
 from pangaea.outbox.requested_snapshots import RequestedSnapshots
 from pangaea.outbox.standby import Standby
+from pangaea.relay_sessions import RelaySession
 from pangaea.rows import columns, instances
 
 log = structlog.get_logger()
@@ -51,6 +52,9 @@ LONGEST_PAUSE = 5.0
 
 SHORTEST_PAUSE = 0.05
 """Seconds without a wake-up after which the relay looks for messages, when it sent some lately; doubled each time."""
+
+SIGN_OF_LIFE = 1.0
+"""Seconds after which a leader with nothing to do says that it leads."""
 
 PRUNE_INTERVAL = 60.0
 """Seconds between two looks for history that need not be kept, when the last one found no more."""
@@ -95,11 +99,10 @@ class Relay:
                         while self._work() and not stop.is_set():
                             pass
                         failures = 0
-                        if not stop.is_set():
-                            session.wait(self._next_pause())
+                        self._wait(session, stop)
                     else:
                         self._stand_by(stop)
-                        stop.wait(settings.PANGAEA.relay_poll.total_seconds())
+                        stop.wait(min(settings.PANGAEA.relay_poll.total_seconds(), LONGEST_PAUSE))
                 except Exception as error:  # noqa: BLE001 - whatever it is, messages wait in the outbox until it is over
                     failures += 1
                     self._interrupted(error)
@@ -123,11 +126,18 @@ class Relay:
             log.info("relay leads", module=self.module, after_seconds=round(seconds, 1))
         return more
 
-    def _next_pause(self) -> float:
-        """Rows that no commit of ours wakes for (captured, written by hand) come in bursts: look soon after some."""
-        pause = self._pause
-        self._pause = min(pause * 2, settings.PANGAEA.relay_poll.total_seconds())
-        return pause
+    def _wait(self, session: RelaySession, stop: threading.Event) -> None:
+        """Until a commit wakes the relay, or its pause is over: twice the one before, where nothing was sent since.
+
+        What no commit of ours wakes it for (captured rows, rows written by hand) comes in bursts.
+        """
+        until = monotonic() + self._pause
+        self._pause = min(self._pause * 2, settings.PANGAEA.relay_poll.total_seconds())
+        while not stop.is_set() and (left := until - monotonic()) > 0:
+            if session.wait(min(left, SIGN_OF_LIFE)):
+                return
+            # The session would have raised if its server were gone.
+            self._pulse.beat(State.LEADING)
 
     def _stand_by(self, stop: threading.Event) -> None:
         if self._standby.must_work():
