@@ -215,6 +215,18 @@ class TestDivergence:
         wire.pump()
         assert cursor().state == Cursor.State.DIVERGED
 
+    def test_needs_an_outstanding_question_besides_its_number(self, wire: Wire, ledger: Ledger) -> None:
+        say(A, 1)
+        wire.pump()
+        restore_to_nothing()
+        Cursor.objects.using(LISTENER).update(question=17)
+        replay.ask(SOURCE, asking(from_position=1, question=17))
+        wire.relay.step()
+        wire.deliver_all()
+        assert cursor().state == Cursor.State.ACTIVE
+        wire.pump()
+        assert cursor().state == Cursor.State.DIVERGED
+
     def test_of_a_producer_that_numbers_no_answers_is_not_decided(self, wire: Wire, ledger: Ledger) -> None:
         say(A, 1)
         wire.pump()

@@ -64,8 +64,11 @@ def is_outstanding(cursor: Cursor) -> bool:
 def is_answer(cursor: Cursor, batch: Batch) -> bool:
     """Whether a batch belongs to the answer to the outstanding request.
 
-    A producer of a version that numbers no answers is recognised by the position.
+    A producer of the version before numbers no answers: there the position has to do. A worker of that version leaves
+    the number behind when it notes the answer, so the number alone is not enough.
     """
+    if cursor.requested_at is None:
+        return False
     if batch.question is None:
         return batch.asked is not None and batch.asked == cursor.requested_from
     return batch.question == cursor.question
