@@ -5,10 +5,13 @@ wraps it, with the alias and with whether there was a connection. A handler that
 away, raises an error of the same class without the mark: that is its message's failure.
 """
 
+import mmap
 import sqlite3
+import struct
 from collections.abc import Iterator
 from enum import Enum
 from functools import cached_property
+from time import monotonic
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -55,6 +58,11 @@ SQLITE = {
 """Primary result codes (https://sqlite.org/rescode.html)."""
 SQLITE_OUTDATED = ("no such table", "no such column", "has no column named", "no such function")
 
+REFUSES_WRITES = frozenset({"25006", "53100"})
+"""SQLSTATEs of a server that answers, and is read-only or full: reading does not show the second."""
+REFUSAL_REMEMBERED = 10.0
+"""Seconds for which a process is not ready after its database refused a write. Then it tries."""
+
 PASSING = frozenset({Kind.UNAVAILABLE, Kind.BROKEN, Kind.CONFLICT, Kind.TIMED_OUT})
 """Kinds after which the same transaction may succeed."""
 
@@ -74,9 +82,34 @@ class _Marking(DatabaseErrorWrapper):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, psycopg.Error | sqlite3.Error):
+            if _refuses_writes(error):
+                _last_refusal[:] = _REFUSAL.pack(monotonic(), self.wrapper.alias.encode())  # type: ignore[attr-defined] # as below
             mark = _Mark(self.wrapper.alias, self.wrapper.connection is not None)  # type: ignore[attr-defined] # django-stubs omit it
             setattr(error, _MARK, mark)
         super().__exit__(kind, error, trace)
+
+
+# A worker's main process answers for what happens in its child: memory that both share, if this was imported before.
+_REFUSAL = struct.Struct("d64p")
+_last_refusal = mmap.mmap(-1, _REFUSAL.size)
+
+
+def refused_a_write(alias: str) -> bool:
+    """Whether that alias's database has let this process, or its child, not write lately: it is read-only or full."""
+    at, name = _REFUSAL.unpack(_last_refusal)
+    return bool(name.decode() == alias and monotonic() - at < REFUSAL_REMEMBERED)
+
+
+def forget_refusals() -> None:
+    """Trust every database to take writes again."""
+    _last_refusal[:] = bytes(_REFUSAL.size)
+
+
+def _refuses_writes(error: psycopg.Error | sqlite3.Error) -> bool:
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
+    return error.sqlstate in REFUSES_WRITES
 
 
 class MarksErrors:

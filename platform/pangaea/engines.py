@@ -6,6 +6,7 @@ relay of several leads by holding a session lock. SQLite: one writer and one pro
 
 import fcntl
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -94,6 +95,10 @@ class Engine(ABC):
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
         """True for one process at a time between entry and exit, also if it dies there; False for all others."""
 
+    @abstractmethod
+    def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether the database takes no writes; asks it, and raises DatabaseError when it does not answer."""
+
 
 class PostgreSQL(Engine):
     """Many processes, many writers."""
@@ -165,6 +170,9 @@ class PostgreSQL(Engine):
 
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
         return sessions.alone(alias, f"{work} of {databases.schema_of(alias)}")
+
+    def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
+        return self.rows(connection, "SELECT current_setting('transaction_read_only')") != [("off",)]
 
 
 class SQLite(Engine):
@@ -238,6 +246,11 @@ class SQLite(Engine):
                 yield False
             else:
                 yield True
+
+    def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
+        self.rows(connection, "SELECT 1")
+        path = Path(connection.settings_dict["NAME"])
+        return path.exists() and not os.access(path, os.W_OK)
 
 
 _engines: dict[str, Engine] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}

@@ -24,7 +24,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
-from pangaea import bus, databases, migration_state, topology
+from pangaea import bus, database_errors, databases, engines, migration_state, topology
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.identity import keys
 from pangaea.outbox.change_capture import triggers
@@ -90,12 +90,15 @@ class Health:
 
     def _database(self, alias: str, reasons: dict[str, str]) -> str:
         try:
-            with connections[alias].cursor() as cursor:
-                cursor.execute("SELECT 1")
+            refusal = "it is read-only" if _is_read_only(alias) else ""
         except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot serve
             reasons[f"database {alias}"] = f"{type(error).__name__}: {error}"
             return FAILING
-        return OK
+        if not refusal and database_errors.refused_a_write(alias):
+            refusal = "it has just refused a write, read-only or full"
+        if refusal:
+            reasons[f"database {alias}"] = refusal
+        return FAILING if refusal else OK
 
     def _migrations(self, alias: str, database: str, reasons: dict[str, str]) -> str:
         if alias in self._migrated:
@@ -178,6 +181,16 @@ class Health:
             log.warning("ready without its broker", **said)
         elif changed:
             log.warning("not ready", **said)
+
+
+def _is_read_only(alias: str) -> bool:
+    connection, engine = connections[alias], engines.of(alias)
+    if not engine.is_read_only(connection):
+        return False
+    if not connection.in_atomic_block:
+        # One that was opened while the database was read-only may stay so.
+        connection.close()
+    return engine.is_read_only(connection)
 
 
 def _is_ok(state: str | Mapping[str, str]) -> bool:

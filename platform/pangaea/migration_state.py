@@ -15,15 +15,24 @@ def unapplied(alias: str) -> list[str]:
     return [f"{migration.app_label}.{migration.name}" for migration, _ in executor.migration_plan(targets)]
 
 
+def missing(alias: str) -> str:
+    """Which migrations the database lacks, in a sentence with the remedy; empty where it lacks none, or is away."""
+    try:
+        waiting = unapplied(alias)
+    except DatabaseError:
+        return ""
+    return f"Not applied to {alias}: {', '.join(waiting)}. Run `manage.py migrate`." if waiting else ""
+
+
 def mismatch(alias: str) -> str:
     """How this code and the database differ, in a sentence with the remedy; empty where they do not, or none answers.
 
     During a deployment either may be ahead: the code of a worker that started before `migrate`, or the database of one
     that has not been replaced yet.
     """
+    if waiting := missing(alias):
+        return waiting
     try:
-        if waiting := unapplied(alias):
-            return f"Not applied to {alias}: {', '.join(waiting)}. Run `manage.py migrate`."
         if unknown := _unknown(alias):
             return f"{alias} has migrations that this process does not know: {', '.join(unknown)}. Deploy their code."
     except DatabaseError:

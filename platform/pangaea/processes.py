@@ -14,16 +14,19 @@ import structlog
 from billiard import active_children  # type: ignore[import-untyped] # Celery's pools, without types
 from celery.signals import worker_process_init, worker_ready
 from django.conf import settings
+from django.db import connections
 from kombu.exceptions import OperationalError
 
-from pangaea import bus, databases, engines, health, modules, queue_worker, topology
-from pangaea.heartbeat import Pulse
+from pangaea import bus, databases, engines, health, migration_state, modules, queue_worker, topology
+from pangaea.heartbeat import Heartbeat, Pulse, State
 from pangaea.inbox import in_flight
 from pangaea.outbox.relay import Relay, backoff
 from pangaea.upkeep import Upkeep
 
 log = structlog.get_logger()
 
+MIGRATIONS_POLL = 1.0
+"""Seconds between two looks whether a missing migration was applied."""
 LAST_STEPS = 1.0
 """Seconds of SHUTDOWN_GRACE that are kept for what comes after the work itself."""
 
@@ -116,6 +119,29 @@ def declare_when_possible(stop: threading.Event) -> None:
             return
 
 
+def wait_for_migrations(labels: Sequence[str], heartbeat: Heartbeat, stop: threading.Event) -> None:
+    """Return when none of these modules' databases is known to lack a migration: what needs it would only fail.
+
+    Meanwhile the process is alive, and not ready. A database that does not answer is not waited for, as another may.
+    """
+    waited = False
+    while not stop.is_set():
+        missing = [text for label in labels if (text := migration_state.missing(label))]
+        # The pool's process is forked later: it would share these connections.
+        connections.close_all()
+        if not missing:
+            if waited:
+                log.info("migrations applied", modules=list(labels))
+            return
+        if not waited:
+            log.warning("worker waits for migrations", missing=missing)
+        waited = True
+        for pulse in heartbeat.pulses:
+            pulse.beat(State.STARTING)
+        heartbeat.write()
+        stop.wait(MIGRATIONS_POLL)
+
+
 def run_relays(labels: Sequence[str]) -> None:
     """Relay these modules until SIGTERM or SIGINT."""
     own = settings.PANGAEA
@@ -145,6 +171,7 @@ def run_worker(queues: Sequence[str]) -> None:
     worker_process_init.connect(_inherit, weak=False)
     _when_told(stop.set)
     declare_when_possible(stop)
+    wait_for_migrations(_modules_of(queues), upkeep.heartbeat, stop)
 
     def begin(**_: Any) -> None:
         # Not before the pool's process is forked: it would inherit a thread's locks without the thread.

@@ -43,18 +43,37 @@ def locked(land: Landscape, table: str) -> Iterator[None]:
         yield
 
 
+class TestAMigrationThatIsNotApplied:
+    def test_holds_the_worker_until_it_is(self, land: Landscape) -> None:
+        written = land.written()
+        with psycopg.connect(land.database_url, autocommit=True) as connection:
+            (row,) = connection.execute(
+                "DELETE FROM ledger.django_migrations WHERE app = 'ledger' AND name = '0001_initial' RETURNING *"
+            ).fetchall()
+            land.relay()
+            worker = land.worker()
+            worker.wait_logged("worker waits for migrations")
+            land.say(100, seed=7)
+            wait_until(lambda: land.heart("worker").get("ready") is False, what="the worker to say that it waits")
+            assert land.written() == written
+            connection.execute("INSERT INTO ledger.django_migrations VALUES (%s, %s, %s, %s)", row)
+        land.wait_written(written + 100)
+        assert land.number(PARKED) == 0
+
+
 class TestALockThatIsHeld:
     def test_is_not_waited_for_without_end(self, land: Landscape) -> None:
         limits = {"DATABASE_LOCK_TIMEOUT": "0.3", "DATABASE_STATEMENT_TIMEOUT": "5", "TRANSIENT_RETRY": "60"}
+        written = land.written()
         relay, worker = land.relay(**limits), land.worker(**limits)
         land.say(100, seed=6)
-        land.wait_written(100)
+        land.wait_written(written + 100)
         with locked(land, "ledger.ledger_entry"):
             land.say(100, seed=2)
             worker.wait_logged("lock timeout")
         with locked(land, "source.pangaea_stream"):
             relay.wait_logged("lock timeout")
-        land.wait_written(200)
+        land.wait_written(written + 200)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no packet is dropped without Linux's socket filters")

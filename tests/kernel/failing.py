@@ -3,9 +3,12 @@
 import os
 import socket
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.db import connections
 
+from pangaea import databases
 from tests.kernel.pipeline import LISTENER
 
 DEADLOCK, READ_ONLY, FULL, TIME_OUT, NO_COLUMN = "40P01", "25006", "53100", "57014", "42703"
@@ -33,3 +36,21 @@ def break_connection(alias: str = LISTENER) -> None:
     """Cut the connection, so that its next statement fails without a word from the server (PostgreSQL)."""
     with socket.socket(fileno=os.dup(connections[alias].connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def read_only(alias: str) -> Iterator[None]:
+    """While this holds, that alias's database takes no writes, as after a failover (PostgreSQL)."""
+    name = connections[alias].settings_dict["NAME"]
+
+    def change(statement: str) -> None:
+        with databases.connect_directly(alias, as_role=False) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(statement.format(name))
+        connections.close_all()
+
+    change("ALTER DATABASE {} SET default_transaction_read_only = on")
+    try:
+        yield
+    finally:
+        change("ALTER DATABASE {} RESET default_transaction_read_only")

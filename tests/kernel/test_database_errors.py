@@ -8,11 +8,13 @@ from datetime import timedelta
 import psycopg
 import pytest
 import structlog
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 from django.db.migrations.recorder import MigrationRecorder
+from django.test import RequestFactory
 from pytest_django import Settings
 
-from pangaea import database_errors, databases, modules
+from pangaea import database_errors, modules
+from pangaea.api.problems import respond
 from pangaea.database_errors import Kind
 from pangaea.inbox import consume
 from pangaea.inbox.models import Cursor, DeadLetter
@@ -20,7 +22,7 @@ from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import Received
 from pangaea.outbox.relay import partition_of
 from pangaea.testing import free_port
-from tests.kernel.failing import DEADLOCK, FULL, NO_COLUMN, READ_ONLY, TIME_OUT, break_connection, fail_by
+from tests.kernel.failing import DEADLOCK, FULL, NO_COLUMN, READ_ONLY, TIME_OUT, break_connection, fail_by, read_only
 from tests.kernel.parked import NEIGHBOUR
 from tests.kernel.pipeline import LISTENER, SOURCE, Tick, Wire, say
 
@@ -54,12 +56,17 @@ def subscribed(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[
         each.clear()
     yield
     connections[LISTENER].close()
+    database_errors.forget_refusals()
+
+
+def send(wire: Wire) -> None:
+    while wire.relay.step():
+        pass
 
 
 def deliver(wire: Wire) -> None:
     """Bring what was published to the module, as a worker does."""
-    while wire.relay.step():
-        pass
+    send(wire)
     for outgoing in wire.batches:
         consume.receive(LISTENER, outgoing.body)
 
@@ -140,8 +147,10 @@ class TestTheModulesOwnDatabase:
 
     def test_that_may_not_be_written_parks_nothing(self, wire: Wire, postgresql_only: None) -> None:
         say("a", 1)
-        with read_only(), structlog.testing.capture_logs() as logs:
-            deliver(wire)
+        send(wire)
+        with read_only(LISTENER), structlog.testing.capture_logs() as logs:
+            for outgoing in wire.batches:
+                consume.receive(LISTENER, outgoing.body)
             assert parked() == []
             assert calls == []
         assert [each["event"] for each in logs if each["log_level"] in {"warning", "error"}] == [
@@ -150,24 +159,6 @@ class TestTheModulesOwnDatabase:
         ]
         deliver(wire)
         assert applied == [1]
-
-
-@contextmanager
-def read_only() -> Iterator[None]:
-    """While this holds, the database takes no writes, as a standby or a full disk's remedy makes it."""
-    name = connections[LISTENER].settings_dict["NAME"]
-
-    def change(statement: str) -> None:
-        with databases.connect_directly(LISTENER, as_role=False) as connection:
-            connection.execute("SET default_transaction_read_only = off")
-            connection.execute(statement.format(name))
-        connections[LISTENER].close()
-
-    change("ALTER DATABASE {} SET default_transaction_read_only = on")
-    try:
-        yield
-    finally:
-        change("ALTER DATABASE {} RESET default_transaction_read_only")
 
 
 class TestABatchGivenUp:
@@ -216,6 +207,23 @@ def migrations_differ(ahead: str) -> Iterator[None]:
         yield
     finally:
         back(LISTENER, name)
+
+
+class TestOverHttp:
+    @pytest.mark.parametrize("sqlstate", [DEADLOCK, READ_ONLY, FULL])
+    def test_what_passes_is_503_and_says_when_to_come_again(self, sqlstate: str) -> None:
+        with pytest.raises(DatabaseError) as caught:
+            fail_by(sqlstate)
+        response = respond(caught.value, RequestFactory().post("/"))
+        assert response is not None
+        assert response.status_code == 503
+        assert int(response.headers["Retry-After"]) > 0
+
+    def test_what_does_not_is_a_mistake_in_the_code(self) -> None:
+        with pytest.raises(DatabaseError) as caught:
+            fail_by(NO_COLUMN)
+        assert respond(caught.value, RequestFactory().post("/")) is None
+        assert respond(OperationalError("of another server"), RequestFactory().post("/")) is None
 
 
 class TestTheKind:

@@ -13,13 +13,15 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 
-from pangaea import bus, databases, health
+from pangaea import bus, database_errors, databases, health
 from pangaea.identity import keys
 from pangaea.testing import free_port
+from tests.kernel.failing import FULL, fail_by, read_only
+from tests.kernel.pipeline import LISTENER
 
 DATABASE = pytest.mark.django_db(databases="__all__", transaction=True)
 
@@ -56,6 +58,13 @@ def unreachable() -> Iterator[str]:
     finally:
         connection.settings_dict |= before
         connection.close()
+
+
+@pytest.fixture
+def refusals() -> Iterator[None]:
+    """Refused writes are forgotten when the test ends."""
+    yield
+    database_errors.forget_refusals()
 
 
 class TestLivez:
@@ -116,6 +125,30 @@ class TestReadyz:
         assert "OperationalError" in caplog.text
         assert "hunter2" not in caplog.text
         assert [record for record in caplog.records if record.exc_info] == []
+
+    def test_names_a_database_that_is_read_only_until_it_is_not(
+        self, postgresql_only: None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        state = health.Health(celery=lambda: celery("memory://"))
+        alias = databases.aliases()[-1]
+        with read_only(alias):
+            # Also on a connection that is older than that.
+            connections[alias].ensure_connection()
+            ready, checks = state.check()
+            assert not ready
+            assert checks["database"] == dict.fromkeys(databases.aliases(), "failing")
+            assert "read-only" in caplog.text
+        assert state.check()[0]
+
+    @pytest.mark.usefixtures("refusals")
+    def test_names_a_database_that_is_full_for_a_while(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(DatabaseError):
+            fail_by(FULL)
+        ready, checks = checked()
+        assert not ready
+        assert checks["database"] == {**dict.fromkeys(databases.aliases(), "ok"), LISTENER: "failing"}
+        monkeypatch.setattr(database_errors, "REFUSAL_REMEMBERED", 0.0)
+        assert checked()[0]
 
     def test_does_not_guess_at_migrations_it_cannot_see(self) -> None:
         with unreachable() as alias:
