@@ -151,7 +151,8 @@ def name_undeclared(labels: Iterable[str]) -> None:
             for name in undeclared(label):
                 remedy = f"declare it again, or `manage.py streams forget {name}`"
                 log.warning("subscription with cursors is not declared", subscription=name, remedy=remedy)
-        connections[label].close()
+        if not connections[label].in_atomic_block:
+            connections[label].close()
 
 
 def forget(module: str, name: str, *, reason: str, by: str) -> int:
