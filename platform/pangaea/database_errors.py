@@ -58,10 +58,9 @@ SQLITE = {
 """Primary result codes (https://sqlite.org/rescode.html)."""
 SQLITE_OUTDATED = ("no such table", "no such column", "has no column named", "no such function")
 
-REFUSES_WRITES = frozenset({"25006", "53100"})
-"""SQLSTATEs of a server that answers, and is read-only or full: reading does not show the second."""
+DISK_FULL = "53100"
 REFUSAL_REMEMBERED = 10.0
-"""Seconds for which a process is not ready after its database refused a write. Then it tries."""
+"""Seconds for which a process is not ready after its database was full: only writing shows whether it still is."""
 
 PASSING = frozenset({Kind.UNAVAILABLE, Kind.BROKEN, Kind.CONFLICT, Kind.TIMED_OUT})
 """Kinds after which the same transaction may succeed."""
@@ -82,7 +81,7 @@ class _Marking(DatabaseErrorWrapper):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, psycopg.Error | sqlite3.Error):
-            if _refuses_writes(error):
+            if _is_full(error):
                 _last_refusal[:] = _REFUSAL.pack(monotonic(), self.wrapper.alias.encode())  # type: ignore[attr-defined] # as below
             mark = _Mark(self.wrapper.alias, self.wrapper.connection is not None)  # type: ignore[attr-defined] # django-stubs omit it
             setattr(error, _MARK, mark)
@@ -94,22 +93,21 @@ _REFUSAL = struct.Struct("d64p")
 _last_refusal = mmap.mmap(-1, _REFUSAL.size)
 
 
-def refused_a_write(alias: str) -> bool:
-    """Whether that alias's database has let this process, or its child, not write lately: it is read-only or full."""
+def was_full(alias: str) -> bool:
+    """Whether that alias's database has lately had no room for what this process, or its child, wrote."""
     at, name = _REFUSAL.unpack(_last_refusal)
     return bool(name.decode() == alias and monotonic() - at < REFUSAL_REMEMBERED)
 
 
 def forget_refusals() -> None:
-    """Trust every database to take writes again."""
+    """Trust every database to have room again."""
     _last_refusal[:] = bytes(_REFUSAL.size)
 
 
-def _refuses_writes(error: psycopg.Error | sqlite3.Error) -> bool:
+def _is_full(error: psycopg.Error | sqlite3.Error) -> bool:
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY}
-    return error.sqlstate in REFUSES_WRITES
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_FULL
+    return error.sqlstate == DISK_FULL
 
 
 class MarksErrors:

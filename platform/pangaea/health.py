@@ -94,8 +94,8 @@ class Health:
         except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot serve
             reasons[f"database {alias}"] = f"{type(error).__name__}: {error}"
             return FAILING
-        if not refusal and database_errors.refused_a_write(alias):
-            refusal = "it has just refused a write, read-only or full"
+        if not refusal and database_errors.was_full(alias):
+            refusal = "it was full a moment ago"
         if refusal:
             reasons[f"database {alias}"] = refusal
         return FAILING if refusal else OK
