@@ -32,6 +32,8 @@ KEYS = ("a", "j", "c", "h")
 """Two keys in each of two partitions."""
 USED = {partition_of(key) for key in KEYS}
 ROUNDS = 60
+STANDSTILL = 8
+"""Rounds without any change after which nothing more will come."""
 
 
 class Violation(AssertionError):
@@ -253,6 +255,7 @@ class World:
         """
         self.writers.settle(self.end)
         self.let_go()
+        seen: list[list[str]] = []
         self.ledger.poison.clear()
         self.ledger.flaky.clear()
         for _ in range(ROUNDS):
@@ -269,9 +272,12 @@ class World:
                 self.redrive(key)
             if Cursor.objects.using(LISTENER).filter(state=Cursor.State.DIVERGED).exists():
                 self.reset()
-            if not self._unrest():
+            seen.append(self._unrest())
+            if not seen[-1]:
                 return
-        raise Violation(f"never comes to rest: {self._unrest()}")
+            if seen[-STANDSTILL:] == [seen[-1]] * STANDSTILL:
+                break
+        raise Violation(f"never comes to rest: {seen[-1]}")
 
     def verify(self) -> None:
         """Every message exactly once and in its key's order; after a restore, those that are left."""
