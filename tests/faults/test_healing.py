@@ -16,7 +16,7 @@ from pangaea import topology
 from pangaea.settings.declared import Declared
 from pangaea.testing import rabbitmq, wait_until
 from tests.faults import proxy
-from tests.faults.landscape import Landscape, landscape
+from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 from tests.processes import MANAGE
 
 QUEUE = "ledger.inbox.0of1"
@@ -141,7 +141,9 @@ class TestOnRabbitMQ:
             broker.default_channel.queue_delete(land.environment["BROKER_PREFIX"] + QUEUE)
         land.say(1000, seed=2)
         wait_until(
-            lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 1100, what="the relay to have sent"
+            lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 1100,
+            what="the relay to have sent",
+            seconds=HEALING_SECONDS,
         )
         land.worker()
         land.wait_written(1100)
@@ -196,10 +198,14 @@ class TestOnRedis:
             alone = {**land.environment, "PANGAEA_MODULES": "source"}
             land.workspace.start("relay", (*MANAGE, "relay"), alone)
             land.say(500, seed=1)
-            wait_until(lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 500, what="all to be sent")
+            wait_until(
+                lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 500,
+                what="all to be sent",
+                seconds=HEALING_SECONDS,
+            )
             with redis.Redis.from_url(redis_url) as client:
                 name = land.environment["BROKER_PREFIX"] + QUEUE
-                wait_until(lambda: int(client.llen(name)) <= 16, what="the queue to be cut")
+                wait_until(lambda: int(client.llen(name)) <= 16, what="the queue to be cut", seconds=HEALING_SECONDS)
             worker.start()
             land.wait_written(500)
 
