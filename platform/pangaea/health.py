@@ -5,6 +5,9 @@
             with, there is room where it writes, and it is not about to end: 200, or 503
 /startupz   like readyz until that succeeds for the first time, then 200 for good
 
+What waits for a person, a dead letter or a subscription that has stopped, is not asked for: another instance could do
+nothing about it. `manage.py streams --check` names it.
+
 Relays and workers answer them at HEALTH_PORT, see `pangaea.probes`, and are not ready while the broker does not answer.
 A web process that has once seen its queues there goes on without: what it has to say waits in the outbox.
 """

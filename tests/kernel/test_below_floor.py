@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
@@ -171,6 +172,22 @@ class TestANewProjection:
 
 
 class TestARelay:
+    @pytest.mark.parametrize("wrong", [{"audience": LISTENER}, {"snapshot_after": 1_000}])
+    def test_publishes_nothing_for_a_request_that_cannot_be(self, pruned: Bus, wrong: dict[str, Any]) -> None:
+        stream = Stream.objects.using(SOURCE).filter(audience="all", floor__gt=0)[0]
+        fields: dict[str, Any] = {"audience": "all", "snapshot_after": stream.floor} | wrong
+        request = CatchUp(
+            subscription=CATALOGUE,
+            source=SOURCE,
+            partition=stream.partition,
+            position=stream.floor,
+            message_id=stream.floor_id,
+            **fields,
+        )
+        pruned.ask([request])
+        pruned.run()
+        assert snapshot_messages() == []
+
     @pytest.fixture
     def wanted(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(requested_snapshots, "CHUNK", 1)

@@ -10,13 +10,14 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from pangaea import bus, databases, modules, topology
 from pangaea.inbox.models import Cursor, DeadLetter
-from pangaea.ops import concerns, streams
+from pangaea.ops import concerns, streams, transactions
 from pangaea.ops.models import Operator
 from pangaea.outbox.models import OutboxMessage, Stream
 from pangaea.testing import free_port
@@ -133,6 +134,32 @@ class TestAnOldTransaction:
         assert len(named) == 1
         assert "idle in transaction, and slows every pass" in named[0]
         assert not [each for each in found() if f"session {session} of" in each]
+
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_of_a_user_who_hides_it_is_named_by_what_it_holds_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(transactions, "HIDDEN_AFTER", -1)
+        role = f"pangaea_test_{uuid4().hex}"
+        with (
+            closing(databases.connect_directly(SOURCE, as_role=False)) as administrator,
+            closing(databases.connect_directly(SOURCE, as_role=False, autocommit=False)) as session,
+        ):
+            session.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            session.execute("SELECT 1 FROM pg_class")
+            configuration = connections[SOURCE].settings_dict
+            administrator.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{configuration['PASSWORD']}'")
+            try:
+                monkeypatch.setitem(configuration, "USER", role)
+                named = [each for each in found() if f"session {session.info.backend_pid} of" in each]
+            finally:
+                administrator.execute(f"DROP ROLE {role}")
+        assert len(named) == 1
+        assert "pg_read_all_stats" in named[0]
+
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_cannot_be_overlooked_where_no_session_can_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for label in modules.labels():
+            monkeypatch.setitem(connections[label].settings_dict, "USER", "nobody")
+        assert only().startswith("Whether transactions are open for long cannot be seen")
 
     @pytest.mark.usefixtures("postgresql_only")
     def test_is_not_named_within_the_limit(self, settings: Settings) -> None:

@@ -27,6 +27,8 @@ def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age:
         for subscription in status.subscriptions:
             found |= dict.fromkeys(_of_subscription(status, subscription, limit_of_lag))
         found |= dict.fromkeys(_of_queues(status))
+        if status.sessions_failure:
+            found[f"Whether transactions are open for long cannot be seen: {status.sessions_failure}"] = None
         found |= dict.fromkeys(_of_transaction(each) for each in status.old_transactions)
     return list(found)
 

@@ -149,6 +149,8 @@ class ModuleStatus:
     queues: list[QueueStatus] = field(default_factory=list)
     broker_failure: str = ""
     """Why nothing is known of the queues."""
+    sessions_failure: str = ""
+    """Why nothing is known of other sessions' transactions."""
     old_transactions: list[OldTransaction] = field(default_factory=list)
     """Older than CHECK_TRANSACTION_AT_MOST, in its database; where modules share that, in the status of the first."""
 
@@ -183,7 +185,7 @@ def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
         for stream in status.streams
     }
     queues, failure = _queues([module.label for module in modules])
-    old = _old_transactions([status.label for status in statuses if not status.unreadable])
+    old, hidden = _old_transactions([status.label for status in statuses if not status.unreadable])
     found = []
     for status in statuses:
         subscriptions = [
@@ -198,6 +200,7 @@ def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
                 queues=own,
                 broker_failure=failure,
                 old_transactions=old.get(status.label, []),
+                sessions_failure=hidden,
             )
         )
     return found
@@ -224,12 +227,11 @@ def _queues(labels: Sequence[str]) -> tuple[list[QueueStatus], str]:
         return [], str(error) or type(error).__name__
 
 
-def _old_transactions(labels: Sequence[str]) -> dict[str, list[OldTransaction]]:
+def _old_transactions(labels: Sequence[str]) -> tuple[dict[str, list[OldTransaction]], str]:
     try:
-        return transactions.older_than_allowed(labels)
-    except psycopg.OperationalError:
-        # It has just been read: whoever looks again sees that it is away.
-        return {}
+        return transactions.older_than_allowed(labels), ""
+    except psycopg.Error as error:
+        return {}, str(error).strip()
 
 
 def read(module: ModuleConfig) -> ModuleStatus:

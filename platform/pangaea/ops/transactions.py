@@ -24,7 +24,8 @@ SELECT datname || ', session ' || pid || ' of ' || coalesce(usename, '?')
        extract(epoch FROM clock_timestamp() - xact_start)::float,
        CASE WHEN xact_start IS NULL THEN age(backend_xmin) END
 FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND coalesce(backend_type, 'client backend') = 'client backend'
       AND (xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
            OR (xact_start IS NULL AND age(backend_xmin) > %(hidden)s))
 UNION ALL
@@ -64,9 +65,9 @@ def older_than_allowed(aliases: Iterable[str]) -> dict[str, list[OldTransaction]
 
 
 def _one_for_each_database(aliases: Iterable[str]) -> list[str]:
-    found = {}
+    found: dict[tuple[str, str, str], str] = {}
     for alias in aliases:
         configuration = connections[alias].settings_dict
         if configuration["ENGINE"] == databases.POSTGRESQL:
-            found[configuration["HOST"], configuration["PORT"], configuration["NAME"]] = alias
+            found.setdefault((configuration["HOST"], str(configuration["PORT"]), configuration["NAME"]), alias)
     return list(found.values())

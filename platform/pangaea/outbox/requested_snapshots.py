@@ -32,9 +32,15 @@ RETRY_PAUSE = 5.0
 
 
 def want(module: str, request: CatchUp) -> None:
-    """Note that a subscriber needs a snapshot which begins after that position, unless one is there or under way."""
-    streams = Stream.objects.using(module).filter(audience=request.audience, partition=request.partition)
-    lacking = streams.exclude(snapshot_from__gte=request.snapshot_after)
+    """Note that a subscriber needs a snapshot which begins after that position, unless one is there or under way.
+
+    Nobody began at a position that is not deleted: a request that says so is wrong, and would ask for one run after the
+    other.
+    """
+    if request.audience != EVERYBODY:
+        return
+    below = Stream.objects.using(module).filter(partition=request.partition, floor__gte=request.snapshot_after)
+    lacking = below.filter(audience=EVERYBODY).exclude(snapshot_from__gte=request.snapshot_after)
     lacking.exclude(snapshot_begun__gte=request.snapshot_after).update(snapshot_wanted=request.snapshot_after)
 
 

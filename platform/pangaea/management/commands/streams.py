@@ -12,7 +12,7 @@ from pangaea.broker_queues import QueueStatus
 from pangaea.management import resuming
 from pangaea.management.replaying import ask_producers
 from pangaea.ops import concerns, streams
-from pangaea.ops.streams import ModuleStatus
+from pangaea.ops.streams import ModuleStatus, SubscriptionStatus
 
 SAYS = ("says to", "head", "sent", "floor", "kept", "waiting", "oldest unsent")
 HEARS = ("hears", "cursor", "lag", "parked", "dead", "state")
@@ -143,10 +143,15 @@ def _heard(status: ModuleStatus) -> list[list[object]]:
             each.lag,
             each.parked,
             each.dead,
-            ", ".join(state.value for state in each.states) or "nothing heard",
+            _state(each),
         ]
         for each in status.subscriptions
     ]
+
+
+def _state(subscription: SubscriptionStatus) -> str:
+    awaits = ["awaits a snapshot"] if any(each.awaits_snapshot for each in subscription.cursors) else []
+    return ", ".join([*(state.value for state in subscription.states), *awaits]) or "nothing heard"
 
 
 def _queue(queue: QueueStatus) -> list[object]:
