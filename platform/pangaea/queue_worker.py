@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -180,7 +181,7 @@ class BusConsumer(CeleryConsumer):
                     # Raised by the next look: whatever else the loop has to do in this pass must not be lost.
                     self._lost = error
 
-        return self.hub.call_soon(settle, *args, **options)
+        return self.hub.call_soon(partial(settle, *args, **options))
 
     def _consuming(self) -> None:
         """Look at everything that Celery has no event for. Raises ConnectionResetError to reconnect."""
