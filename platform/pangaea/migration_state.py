@@ -3,6 +3,7 @@
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 from pangaea import databases
 
@@ -30,9 +31,12 @@ def mismatch(alias: str) -> str:
     During a deployment either may be ahead: the code of a worker that started before `migrate`, or the database of one
     that has not been replaced yet.
     """
-    if waiting := missing(alias):
-        return waiting
     try:
+        # A projection's shadow has no migrations: it is made and removed while others look.
+        if not MigrationRecorder(connections[alias]).has_table():
+            return ""
+        if waiting := missing(alias):
+            return waiting
         if unknown := _unknown(alias):
             return f"{alias} has migrations that this process does not know: {', '.join(unknown)}. Deploy their code."
     except DatabaseError:
