@@ -40,13 +40,15 @@ class Tries:
     alias: str
     began: float
     until: float
+    waits_for_migrations: bool = True
+    """Not for a shadow: where its tables are missing it has been removed, and the live batches must not wait."""
     logged: bool = False
 
     @classmethod
-    def begin(cls, alias: str) -> "Tries":
+    def begin(cls, alias: str, *, waits_for_migrations: bool = True) -> "Tries":
         """The time runs from here on: TRANSIENT_RETRY."""
         now = monotonic()
-        return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds())
+        return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), waits_for_migrations)
 
     def check(self) -> None:
         """Raise GivenUp where the batch has been at work for longer than a batch may."""
@@ -68,7 +70,8 @@ class Tries:
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
                 in_time = monotonic() + pause <= self.until
-                if kind is Kind.OUTDATED and (fault := migration_state.mismatch(self.alias)):
+                waits = kind is Kind.OUTDATED and self.waits_for_migrations
+                if waits and (fault := migration_state.mismatch(self.alias)):
                     if not in_time:
                         raise GivenUp(f"{fault} ({error})") from error
                 elif kind not in database_errors.PASSING or not in_time or costly == 0:

@@ -84,6 +84,11 @@ class Subscription:
         }
 
     @property
+    def is_shadow(self) -> bool:
+        """Whether it stands for the shadow of a projection."""
+        return self.name.endswith(SHADOW)
+
+    @property
     def takes_commands(self) -> bool:
         """Whether it handles commands sent to its module."""
         return any(issubclass(handler.message_type, Command) for handler in self.handlers.values())
