@@ -46,7 +46,7 @@ class Cursor(Place):
     requested_at = models.DateTimeField(null=True)
     requested_from = models.BigIntegerField(null=True)
     question = models.BigIntegerField(null=True)
-    floor = models.BigIntegerField(default=0)
+    floor = models.BigIntegerField(default=0, db_default=0)
     floor_id = models.UUIDField(null=True)
     began_at = models.BigIntegerField(null=True)
     waiting_since = models.DateTimeField(null=True)
