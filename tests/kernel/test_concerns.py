@@ -97,6 +97,15 @@ class TestASubscriptionThatTakesNothing:
         OutboxMessage.objects.using(SOURCE).filter(pk=published.pk).update(created_at=timezone.now() - LONG_AGO)
         assert only().startswith("web_bff.orders has taken nothing from orders.all.0 for 66")
 
+    def test_is_named_while_a_snapshot_that_it_needs_does_not_come(self) -> None:
+        cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=3, began_at=3)
+        assert found() == []
+        Cursor.objects.using(ALIAS).filter(pk=cursor.pk).update(waiting_since=timezone.now() - LONG_AGO)
+        assert only().startswith("web_bff.orders still waits for a snapshot of what orders has deleted")
+        cursor.began_at = None
+        cursor.save()
+        assert found() == []
+
     def test_has_waited_since_it_took_the_last_message(self) -> None:
         cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=5)
         earlier = timezone.now() - LONG_AGO

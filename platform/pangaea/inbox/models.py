@@ -30,7 +30,7 @@ class Cursor(Place):
     `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
     The producer has deleted the messages up to `floor`, the last one's id is `floor_id`, as its last answer said. A
     projection that begins there has `began_at` until it has taken a snapshot that began after that position.
-    `waiting_since` is the moment since which messages wait and none was taken; None while none waits.
+    `waiting_since` is the moment since which messages wait, or a snapshot, and none was taken; None while none waits.
     """
 
     class State(models.TextChoices):
@@ -75,8 +75,9 @@ class Cursor(Place):
         self.position, self.message_id, self.waiting_since = position, message_id, None
 
     def note_waiting(self) -> None:
-        """Begin or end the time that messages wait, before the row is written."""
-        self.waiting_since = (self.waiting_since or timezone.now()) if self.position < self.head else None
+        """Begin or end the time that messages or a snapshot wait, before the row is written."""
+        waits = self.position < self.head or self.began_at is not None
+        self.waiting_since = (self.waiting_since or timezone.now()) if waits else None
 
 
 class DeadLetter(Place):

@@ -65,13 +65,23 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
         )
     if subscription.lag > max_lag:
         yield f"{name} is {subscription.lag} messages behind: its worker does not keep up; see QUEUES_PER_MODULE."
-    still = [each for each in subscription.cursors if _is_still(each)]
+    yield from _of_standing_still(status, subscription)
+
+
+def _of_standing_still(status: ModuleStatus, subscription: SubscriptionStatus) -> Iterator[str]:
+    name = subscription.name
+    still = [each for each in subscription.cursors if each.lag and _is_still(each)]
     if still:
         worst = min(still, key=lambda each: each.waiting_since or timezone.now())
         streams = ", ".join(map(_stream, still))
         yield (
             f"{name} has taken nothing from {streams} for {_age(worst.waiting_since)}, and messages wait there: is a "
             f"worker of {status.label} running, or does a handler hang, and is a relay of {worst.source} running?"
+        )
+    for source in sorted({each.source for each in subscription.cursors if each.awaits_snapshot and _is_still(each)}):
+        yield (
+            f"{name} still waits for a snapshot of what {source} has deleted: is a relay of {source} running, and what "
+            "does its log say of the snapshot?"
         )
 
 
@@ -80,8 +90,8 @@ def _stream(cursor: CursorStatus) -> str:
 
 
 def _is_still(cursor: CursorStatus) -> bool:
-    waits = cursor.state == Cursor.State.ACTIVE and cursor.lag
-    return bool(waits) and _older(cursor.waiting_since, settings.PANGAEA.check_still_at_most)
+    is_active = cursor.state == Cursor.State.ACTIVE
+    return is_active and _older(cursor.waiting_since, settings.PANGAEA.check_still_at_most)
 
 
 def _of_queues(status: ModuleStatus) -> Iterator[str]:

@@ -66,7 +66,7 @@ class CursorStatus:
     oldest_retried: datetime | None
     """When the first of those was set aside that are retried."""
     waiting_since: datetime | None
-    """Since when messages wait and none was taken; None when none waits."""
+    """Since when messages wait, or a snapshot, and none was taken; None when none waits."""
     state: Cursor.State
     awaits_snapshot: bool
     """Whether it began at the floor, and what was deleted has not come by a snapshot yet."""
