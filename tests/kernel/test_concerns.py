@@ -106,6 +106,18 @@ class TestASubscriptionThatTakesNothing:
         cursor.save()
         assert found() == []
 
+    def test_is_named_where_it_has_never_begun(self) -> None:
+        """It has no cursor: no worker was ever started, and a broker like Redis does not know who reads a queue."""
+        if SOURCE not in modules.labels():
+            pytest.skip(f"asks {SOURCE}")
+        Stream.objects.using(SOURCE).create(audience="all", partition=0, partitions=8, head=1, sent=1)
+        published = OutboxMessage.objects.using(SOURCE).create(
+            message_id=uuid4(), audience="all", **LETTER, partition=0, position=1
+        )
+        assert found() == []
+        OutboxMessage.objects.using(SOURCE).filter(pk=published.pk).update(created_at=timezone.now() - LONG_AGO)
+        assert any(each.startswith("web_bff.orders has taken nothing from orders.all.0 for 66") for each in found())
+
     def test_has_waited_since_it_took_the_last_message(self) -> None:
         cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=5)
         earlier = timezone.now() - LONG_AGO

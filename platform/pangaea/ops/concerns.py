@@ -70,7 +70,7 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
 
 def _of_standing_still(status: ModuleStatus, subscription: SubscriptionStatus) -> Iterator[str]:
     name = subscription.name
-    still = [each for each in subscription.cursors if each.lag and _is_still(each)]
+    still = [each for each in (*subscription.cursors, *subscription.not_begun) if each.lag and _is_still(each)]
     if still:
         worst = min(still, key=lambda each: each.waiting_since or timezone.now())
         streams = ", ".join(map(_stream, still))

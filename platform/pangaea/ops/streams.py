@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 from django.db import DatabaseError
-from django.db.models import Count, Min, OuterRef, Q, Subquery
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError
 
 from pangaea import broker_queues, bus
@@ -39,6 +39,8 @@ class StreamStatus:
     floor: int
     oldest_unsent: datetime | None
     """When the first message that has a position and has not been sent was said."""
+    oldest_sent: datetime | None
+    """When the first message that is kept and was sent was said."""
 
     @property
     def kept(self) -> int:
@@ -91,6 +93,8 @@ class SubscriptionStatus:
     """What an operator does about it where it has stopped."""
     is_rebuilt: bool = False
     """Whether that is a rebuild."""
+    not_begun: list[CursorStatus] = field(default_factory=list)
+    """Streams from which it has taken nothing at all, so that it has no cursor, though messages wait there for it."""
 
     @property
     def lag(self) -> int:
@@ -189,7 +193,11 @@ def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
     found = []
     for status in statuses:
         subscriptions = [
-            replace(each, cursors=[_up_to_date(cursor, sent) for cursor in each.cursors])
+            replace(
+                each,
+                cursors=[_up_to_date(cursor, sent) for cursor in each.cursors],
+                not_begun=_not_begun(each, statuses),
+            )
             for each in status.subscriptions
         ]
         own = [queue for queue in queues if queue.module == status.label]
@@ -218,6 +226,34 @@ def _up_to_date(cursor: CursorStatus, sent: dict[tuple[str, str, int], int]) -> 
         )
         since = max([cursor.updated_at, *following.values_list("created_at", flat=True)])
     return replace(cursor, head=head, waiting_since=since)
+
+
+def _not_begun(status: SubscriptionStatus, producers: Iterable[ModuleStatus]) -> list[CursorStatus]:
+    if not status.declared or (subscription := resuming.named(status.name)).begins == "now":
+        return []
+    begun = {(cursor.source, cursor.audience, cursor.partition) for cursor in status.cursors}
+    return [
+        CursorStatus(
+            source=producer.label,
+            audience=stream.audience,
+            partition=stream.partition,
+            position=stream.floor,
+            head=stream.sent,
+            parked=0,
+            dead=0,
+            oldest_retried=None,
+            waiting_since=stream.oldest_sent,
+            state=Cursor.State.ACTIVE,
+            awaits_snapshot=False,
+            asked=False,
+            updated_at=stream.oldest_sent,
+        )
+        for producer in producers
+        for stream in producer.streams
+        if subscription.reads(producer.label, stream.audience)
+        and (producer.label, stream.audience, stream.partition) not in begun
+        and stream.oldest_sent is not None
+    ]
 
 
 def _queues(labels: Sequence[str]) -> tuple[list[QueueStatus], str]:
@@ -255,10 +291,11 @@ def read(module: ModuleConfig) -> ModuleStatus:
 
 
 def _streams(alias: str) -> list[StreamStatus]:
-    first_unsent = OutboxMessage.objects.using(alias).filter(
-        audience=OuterRef("audience"), partition=OuterRef("partition"), position=OuterRef("sent") + 1
+    here = OutboxMessage.objects.using(alias).filter(audience=OuterRef("audience"), partition=OuterRef("partition"))
+    streams = Stream.objects.using(alias).annotate(
+        oldest_unsent=_said(here.filter(position=OuterRef("sent") + 1)),
+        oldest_sent=_said(here.filter(position=OuterRef("floor") + 1, position__lte=OuterRef("sent"))),
     )
-    streams = Stream.objects.using(alias).annotate(oldest_unsent=Subquery(first_unsent.values("created_at")[:1]))
     return [
         StreamStatus(
             audience=stream.audience,
@@ -267,9 +304,14 @@ def _streams(alias: str) -> list[StreamStatus]:
             sent=stream.sent,
             floor=stream.floor,
             oldest_unsent=stream.oldest_unsent,
+            oldest_sent=stream.oldest_sent,
         )
         for stream in streams.order_by("audience", "partition")
     ]
+
+
+def _said(messages: "QuerySet[OutboxMessage]") -> Subquery:
+    return Subquery(messages.values("created_at")[:1])
 
 
 def _unsequenced(alias: str) -> list[tuple[str, int, datetime]]:
