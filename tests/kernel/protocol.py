@@ -255,6 +255,8 @@ class World:
         """
         self.writers.settle(self.end)
         self.let_go()
+        # The one at work would notice by sending only that a restore took its streams: its `sequence` would not end.
+        self._relays[0] = Relay(SOURCE, self._carry)
         seen: list[list[str]] = []
         self.ledger.poison.clear()
         self.ledger.flaky.clear()
