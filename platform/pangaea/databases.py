@@ -102,6 +102,8 @@ def _entry(
             **_given_up_after(answer_timeout, prefix=""),
             **entry.get("OPTIONS", {}),
             "options": startup_options(own, schema),
+            # Sent with each BEGIN too: a pooler may drop the options above.
+            "isolation_level": psycopg.IsolationLevel.READ_COMMITTED,
         },
         "CONN_MAX_AGE": age.total_seconds(),
         "CONN_HEALTH_CHECKS": True,

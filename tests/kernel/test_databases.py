@@ -3,11 +3,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from copy import deepcopy
 
 import psycopg
 import pytest
 from django.apps.registry import Apps
 from django.db import DatabaseError, ProgrammingError, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import load_backend
 
 from pangaea import databases
 from pangaea.errors import Misuse
@@ -92,6 +96,14 @@ def run(alias: str, statement: str) -> None:
         cursor.execute(statement)
 
 
+@contextmanager
+def transaction_on(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """A transaction on a connection that has no alias of its own."""
+    connection.set_autocommit(False)
+    yield
+    connection.rollback()
+
+
 class TestASession:
     @pytest.fixture
     def default_isolation(self, postgresql_only: None) -> Iterator[None]:
@@ -108,6 +120,15 @@ class TestASession:
             assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
         with databases.connect_directly("orders", as_role=False) as connection:
             assert connection.execute("SHOW transaction_isolation").fetchone() == ("serializable",)
+
+    @pytest.mark.usefixtures("default_isolation")
+    def test_is_read_committed_behind_a_pooler_that_drops_what_its_start_asks_for(self) -> None:
+        settings = deepcopy(connections["orders"].settings_dict)
+        settings["OPTIONS"].pop("options")
+        pooled = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "orders")
+        with closing(pooled), transaction_on(pooled), pooled.cursor() as cursor:
+            cursor.execute("SHOW transaction_isolation")
+            assert cursor.fetchone() == ("read committed",)
 
     def test_ends_long_statements_in_processes_that_serve_alone(self) -> None:
         program = (
