@@ -17,7 +17,7 @@ from tests.kernel.pipeline import say
 
 pytestmark = [
     pytest.mark.django_db(databases=[SOURCE], transaction=True),
-    pytest.mark.usefixtures("postgresql_only"),
+    pytest.mark.usefixtures("postgresql_only", "table"),
 ]
 
 Session = psycopg.Connection[Any]
@@ -31,7 +31,7 @@ END $$
 """
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def table() -> Iterator[None]:
     with captured_table():
         insert(3 * MANY)

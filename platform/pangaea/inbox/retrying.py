@@ -70,6 +70,8 @@ class Tries:
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
                 in_time = monotonic() + pause <= self.until
+                if not in_time:  # what is left is too short for a pause, and is no time for another part either
+                    self.until = self.began
                 waits = kind is Kind.OUTDATED and self.waits_for_migrations
                 if waits and (fault := migration_state.mismatch(self.alias)):
                     if not in_time:
