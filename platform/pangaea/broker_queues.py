@@ -13,7 +13,7 @@ from pangaea import bus, topology
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """A queue. `consumers` is None where the broker does not know: Redis has lists, and nobody signs in to read one."""
+    """A queue. `consumers` is None where the broker does not know: Redis has lists, read without signing in."""
 
     name: str
     module: str

@@ -108,7 +108,7 @@ def asks_for(queue: str, routing_key: str) -> bool:
 
 
 def declare(celery: Celery) -> None:
-    """Declare the exchange and the installed modules' queues and bindings. Before this, what is sent reaches nobody.
+    """Declare the exchange and the installed modules' queues and bindings. Before this, what is sent reaches no module.
 
     Done again and again: an operator may delete a queue, and a broker may come back empty. On a connection of its own:
     a connection to Redis does not look again for what it declared. Raises kombu's OperationalError or OSError when the

@@ -1,4 +1,4 @@
-"""Transactions that are open for long, in the databases of the modules: whoever holds them slows every pass.
+"""Transactions that are open for long, in the databases of the modules: each of them slows every pass.
 
 The relay finds new rows by an index of those without a position, and a consumer finds its cursor by one too. An index
 keeps the entry of each former version of a row while any transaction of the database could still see it, so that each

@@ -164,7 +164,7 @@ class Relay:
         published = self._snapshots.step(self._streams, all_sequenced=not full)
         if published:
             for stream in self._streams:
-                # Whoever waits for the snapshot learns of its end by an announcement.
+                # A subscriber that waits for the snapshot learns of its end by an announcement.
                 self._announcements.sent(stream.pk)
         return full or unfinished or published
 

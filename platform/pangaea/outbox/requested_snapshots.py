@@ -34,8 +34,8 @@ RETRY_PAUSE = 5.0
 def want(module: str, request: CatchUp) -> None:
     """Note that a subscriber needs a snapshot which begins after that position, unless one is there or under way.
 
-    Nobody began at a position that is not deleted: a request that says so is wrong, and would ask for one run after the
-    other.
+    No subscription begins at a position that is not deleted: a request that says so is wrong, and would ask for one
+    run after the other.
     """
     if request.audience != EVERYBODY:
         return
