@@ -186,7 +186,7 @@ class TestResuming:
 
     def test_at_the_start_meets_everything_again(self, stopped: Bus) -> None:
         printed = command("resume", REACTION, "--from=start", "--yes", "--reason=restored", bus=stopped)
-        assert "3 messages come, and what it has acted on before it acts on again" in printed
+        assert "3 messages will come, and what it has acted on before it acts on again" in printed
         stopped.run()
         assert ACTED == [1, 2, 1, 5, 6]
 

@@ -74,8 +74,8 @@ class Plan:
         if self.how == "head":
             what = f"up to {_counted(self.skipped, 'message')} that it has not taken will never be applied"
         else:
-            what = f"{_counted(self.repeated, 'message')} come, and what it has acted on before it acts on again"
-        parked = f" {_counted(self.parked, 'parked message')} are discarded." if self.parked else ""
+            what = f"{_counted(self.repeated, 'message')} will come, and what it has acted on before it acts on again"
+        parked = f" {_counted(self.parked, 'parked message')} will be discarded." if self.parked else ""
         streams = _counted(len(self.steps), "stream")
         return f"{self.subscription} goes on at the {self.how} of {streams}: {what}.{parked}"
 
