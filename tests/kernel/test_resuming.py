@@ -184,6 +184,24 @@ class TestResuming:
         assert ACTED == [1, 2, 7]
         assert cursor().position == 4
 
+    def test_at_the_head_takes_no_late_batch_of_the_former_history(self, bus: Bus) -> None:
+        say("a", 1, 2, 3)
+        bus.run(1)
+        say("a", 4)
+        bus.relays[0].step()
+        late = list(bus.batches)
+        bus.run(1)
+        restore(SOURCE, "all", positions=1)
+        say("a", 5, 6)
+        bus.run()
+        command("resume", REACTION, "--from=head", "--yes", "--reason=restored")
+        for batch in late:
+            consume.receive(LISTENER, batch.body)
+        say("a", 7)
+        bus.run()
+        assert ACTED == [1, 2, 3, 4, 7]
+        assert cursor().state == Cursor.State.ACTIVE
+
     def test_at_the_start_meets_everything_again(self, stopped: Bus) -> None:
         printed = command("resume", REACTION, "--from=start", "--yes", "--reason=restored", bus=stopped)
         assert "3 messages will come, and what it has acted on before it acts on again" in printed

@@ -79,6 +79,16 @@ def decides(cursor: Cursor, batch: Batch) -> bool:
     return batch.question is not None and is_answer(cursor, batch) and batch.asked == cursor.position
 
 
+def may_join(cursor: Cursor, batch: Batch) -> bool:
+    """Whether a batch with the next message may be taken here.
+
+    Where the id at the cursor is not known, after an operator has set it to the head, any batch of a former history
+    would seem to follow: there only the answer to a question from this position does.
+    """
+    knows_id = cursor.position == 0 or cursor.message_id is not None
+    return knows_id or (is_answer(cursor, batch) and batch.asked == cursor.position)
+
+
 def note_head(cursor: Cursor, batch: Batch) -> None:
     """Note the last position of the stream. A batch may be late, and only raises it; an answer sets head and floor."""
     if is_answer(cursor, batch):

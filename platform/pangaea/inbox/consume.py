@@ -314,7 +314,8 @@ def _judge(cursor: Cursor, batch: Batch, places: list[Place]) -> Verdict:
         return Verdict.KNOWN
     ids = [place.id for place in places]
     decides = catch_up.decides(cursor, batch)
-    return judge(cursor.position, cursor.message_id, batch, ids, head=cursor.head, decides=decides)
+    verdict = judge(cursor.position, cursor.message_id, batch, ids, head=cursor.head, decides=decides)
+    return Verdict.VERIFY if verdict is Verdict.APPLY and not catch_up.may_join(cursor, batch) else verdict
 
 
 def _advance(cursor: Cursor, place: Place) -> None:

@@ -210,7 +210,7 @@ def _resume(cursor: Cursor, how: How, *, reason: str, by: str) -> None:
     discarded = _discard(cursor, reason=reason, by=by)
     to, skipped, repeated = step.to_position, step.skipped, step.repeated
     _record(cursor, how, to=to, skipped=skipped, repeated=repeated, discarded=discarded, reason=reason, by=by)
-    # The id at the head is not known here: the next batch joins on by its position, and what it misses it asks for.
+    # The id at the head is not known here: it asks for what follows, and joins on by the answer (`catch_up.may_join`).
     cursor.advance(to, cursor.floor_id if how == "start" else None)
     cursor.state, cursor.began_at = Cursor.State.ACTIVE, None
     catch_up.answered(cursor)
