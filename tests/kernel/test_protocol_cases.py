@@ -20,7 +20,7 @@ from pangaea.outbox.models import OutboxMessage
 from pangaea.outbox.relay import partition_of
 from tests.kernel.failing import DEADLOCK, fail_by
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
-from tests.kernel.unreadable import UNREADABLE, deep
+from tests.kernel.unreadable import UNREADABLE, deep, too_deep
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
 
@@ -116,7 +116,7 @@ class TestUnreadableMessage:
         assert cursor().position == 1
 
     def test_is_one_of_whatever_depth_it_is_that_the_reader_cannot_bear(self, wire: Wire, ledger: Ledger) -> None:
-        depths = range(700, 1000, 10)
+        depths = range(too_deep() - 250, too_deep() + 50, 10)
         say(A, *depths)
         for row, depth in zip(outbox_of(A), depths, strict=True):
             body = row.body.replace(f'"number":{depth}', f'"number":{depth},"more":{deep(depth)}')
