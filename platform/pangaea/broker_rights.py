@@ -98,7 +98,8 @@ def definitions(
 
 def permissions(declared: Declared, label: str) -> dict[str, str]:
     """Regular expressions for the names of what a module may configure, write and read."""
-    queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+of[0-9]+"
+    # Without the count they are those of the version before, which runs beside this one during a deployment.
+    queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+(of[0-9]+)?"
     shared = re.escape(topology.exchange(declared).name)
     # To bind a queue is to write to it and to read from the exchange.
     return {"configure": f"^{queues}$", "write": f"^({queues}|{shared})$", "read": f"^({queues}|{shared})$"}

@@ -170,6 +170,13 @@ class TestAStandbyOfALeaderThatDoesNothing:
             say("a", number)
             wait_until(lambda: sent() == number, what="the standby to send")  # noqa: B023 - waited for at once
 
+    def test_takes_the_snapshot_that_a_subscriber_asked_for(self, standby: Broker) -> None:
+        say("a", 1)
+        wait_until(lambda: sent() == 1, what="the standby to send")
+        streams = Stream.objects.using(SOURCE).filter(audience=EVERYBODY)
+        streams.filter(partition=partition_of("a")).update(snapshot_wanted=0)
+        wait_until(lambda: streams.filter(snapshot_from__isnull=False).exists(), what="the snapshot")
+
     def test_answers_requests(self, wire: Wire, standby: Broker) -> None:
         say("a", 1)
         wait_until(lambda: sent() == 1, what="the standby to send")

@@ -12,16 +12,18 @@ from django.db import connections
 from pangaea import engines
 
 LOOK = """
-SELECT EXISTS (SELECT 1 FROM pangaea_outbox WHERE position IS NULL) OR sent < head OR first IS NOT NULL,
-    sent, first, answered
-FROM (SELECT coalesce(sum(sent), 0)::bigint AS sent, coalesce(sum(head), 0)::bigint AS head FROM pangaea_stream) AS s,
+SELECT EXISTS (SELECT 1 FROM pangaea_outbox WHERE position IS NULL)
+        OR sent < head OR first IS NOT NULL OR snapshots > 0,
+    sent, first, answered, snapshots
+FROM (SELECT coalesce(sum(sent), 0)::bigint AS sent, coalesce(sum(head), 0)::bigint AS head,
+        count(snapshot_wanted) + count(snapshot_begun) AS snapshots FROM pangaea_stream) AS s,
     (SELECT min(id) AS first, sum(position - asked)::bigint AS answered FROM pangaea_catch_up_request) AS requests
 """
-"""Whether messages or requests wait; and what changes whenever a relay sends something."""
+"""Whether messages, requests or requested snapshots wait; and what changes whenever a relay sends something."""
 
 
 class Standby:
-    """What a standby knows of the leader's work: messages or requests that wait, and whether any are sent."""
+    """What a standby knows of the leader's work: what waits, and whether any of it is sent."""
 
     def __init__(self, module: str) -> None:
         self._module = module
