@@ -87,7 +87,7 @@ def _give_up(subscription: Subscription, batch: Batch, error: Exception) -> bool
 
 
 def _apply_in_shadow(projection: Projection, batch: Batch, places: list[Place]) -> list[CatchUp]:
-    """What serves comes after its shadow, so that the shadow is never behind, and comes whatever becomes of that."""
+    """Apply a batch to the shadow first, so that it is never behind. The live tables get the batch in any case."""
     shadow = shadows.of(projection, fresh=batch.to is not None)
     if shadow is None:
         return []

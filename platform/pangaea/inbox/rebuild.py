@@ -3,7 +3,7 @@
 The new one is a shadow (see `shadows`). On the bus it is a subscription of its own, `<projection>~shadow`, with cursors
 that begin at 0; where history was deleted they begin at the floor, with a snapshot of what the producer captures.
 Producers answer its requests like any other's, and the module's worker applies what comes, to the shadow first and then
-to what serves. So once it has caught up, a shadow is never behind.
+to the live tables. So once it has caught up, a shadow is never behind.
 
 Where both cursors of every stream are equal, under the locks of both, nothing has been read by one that the other does
 not know. There one transaction replaces rows, parked messages and cursors, and no reader sees anything go back in time.

@@ -202,8 +202,8 @@ class Declared:
     )
     relay_takeover: timedelta = setting(
         timedelta(seconds=5),
-        "A standby works as well when messages wait and none was sent for this long, whoever leads: the leader may be "
-        "frozen, or its lock may have outlived it.",
+        "A standby works as well when messages wait and none was sent for this long, whichever leads: the leader may "
+        "be frozen, or its lock may have outlived it.",
     )
     announce_first: timedelta = setting(
         timedelta(seconds=1), "An idle stream repeats its last position after this time, then ever more rarely."
