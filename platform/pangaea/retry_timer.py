@@ -45,11 +45,16 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
 
     def _tick(self, pool: Any, labels: Sequence[str]) -> None:
         if not self._is_under_way() and not self._leaving.is_set():
-            self._round = pool.apply_async(retry_all, (list(labels),))
+            # The solo pool of the local profile, where a round is over at once, calls back whatever it is given.
+            self._round = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 
     def _is_under_way(self) -> bool:
         """Whether the pool still knows the last round: one that a lost connection discards has no callback."""
         return self._round is not None and self._round._job in self._round._cache  # noqa: SLF001 - no other way to ask
+
+
+def _ignore(_result: Any) -> None:
+    """The pool itself knows whether a round is over."""
 
 
 def retry_all(labels: Sequence[str]) -> None:

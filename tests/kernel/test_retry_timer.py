@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.solo import TaskPool
 from kombu.asynchronous import Hub
 
 from pangaea import bus
@@ -33,6 +34,10 @@ def pool() -> Iterator[Any]:
 
 @pytest.fixture
 def clock(pool: Any) -> Clock:
+    return clock_of(pool)
+
+
+def clock_of(pool: Any) -> Clock:
     app = SimpleNamespace(leaving=threading.Event(), amqp=bus.app().amqp)
     clock = Clock()
     worker = SimpleNamespace(app=app, timer=clock, pool=pool)
@@ -51,3 +56,9 @@ class TestATick:
         pool.flush()
         clock.tick()
         assert len(pool.outbound_buffer) == 1
+
+    @pytest.mark.django_db(databases="__all__")
+    def test_is_a_round_on_the_pool_of_the_local_profile(self) -> None:
+        clock = clock_of(TaskPool(1))
+        clock.tick()
+        clock.tick()
