@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +92,7 @@ class TestAnExtractedModule:
             try:
                 wait_until(ready, what="/readyz to answer 200", seconds=60)
             finally:
-                server.send_signal(signal.SIGINT)
+                server.terminate()
 
     def test_passes_its_own_tests(self, extracted: tuple[str, Path]) -> None:
         label, copy = extracted
