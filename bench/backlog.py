@@ -15,7 +15,7 @@ KEYS = 1000
 
 
 def commit(connection: "psycopg.Connection[Any]", count: int, *, seed: int = 1) -> None:
-    """Write that many messages into the outbox of `source`, in one transaction."""
+    """Write that many messages into the outbox of `source`, in one transaction, and wake its relay."""
     drawn = random.Random(seed)
     numbers = dict.fromkeys(range(KEYS), 0)
     statement = "COPY pangaea_outbox (message_id, audience, key, name, body, created_at) FROM STDIN"
@@ -37,3 +37,4 @@ def commit(connection: "psycopg.Connection[Any]", count: int, *, seed: int = 1) 
             )
             body = msgspec.json.encode(envelope).decode()
             copy.write_row((envelope.id, EVERYBODY, f"key-{key}", Ticked.wire_name, body, moment))
+    connection.execute("NOTIFY pangaea_outbox_source")

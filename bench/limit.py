@@ -22,7 +22,7 @@ CREATE TABLE limit_.outbox (
     id bigserial PRIMARY KEY, key text NOT NULL, body text NOT NULL, sent boolean NOT NULL DEFAULT false);
 CREATE INDEX ON limit_.outbox (id) WHERE NOT sent;
 CREATE TABLE limit_.balance (key text PRIMARY KEY, count bigint NOT NULL, last bigint NOT NULL);
-CREATE TABLE limit_.entry (rate int NOT NULL, took double precision NOT NULL);
+CREATE TABLE limit_.entry (rate int NOT NULL, said double precision NOT NULL, took double precision NOT NULL);
 CREATE TABLE limit_.cursor (name text PRIMARY KEY, position bigint NOT NULL);
 INSERT INTO limit_.cursor VALUES ('all', 0);
 """
@@ -100,9 +100,10 @@ def consume(database_url: str, broker_url: str, stop: Event) -> None:
             if row and row[0] < delivery.last:
                 keys = [event.key for event in delivery.events]
                 database.execute(UPSERT, [keys, [event.number for event in delivery.events]])
-                calm = [(event.rate, time.time() - event.said) for event in delivery.events if event.rate]
+                now = time.time()
+                calm = [(event.rate, event.said, now - event.said) for event in delivery.events if event.rate]
                 if calm:
-                    database.cursor().executemany("INSERT INTO limit_.entry VALUES (%s, %s)", calm)
+                    database.cursor().executemany("INSERT INTO limit_.entry VALUES (%s, %s, %s)", calm)
                 database.execute("UPDATE limit_.cursor SET position = %s WHERE name = 'all'", [delivery.last])
         channel.basic_ack(message.delivery_tag)
 

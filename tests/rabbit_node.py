@@ -60,6 +60,17 @@ class Node:
             self._node.wait(timeout=STOP_SECONDS)
         self.start()
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let it do nothing, with all connections open."""
+        node = self._node
+        assert node is not None, "it was not started"
+        os.killpg(node.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(node.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         """Stop the node; its data stays."""
         if self._node is not None:

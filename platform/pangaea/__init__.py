@@ -24,6 +24,7 @@ Internal, for the processes that carry the messages:
     engines      what differs between PostgreSQL and SQLite
     sessions, relay_sessions   PostgreSQL sessions of one's own; the relay's lead, and what wakes it
     notifier     wakes relays after a commit
+    publisher_confirms   publish many messages, then wait until RabbitMQ has them all
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     broker_management   RabbitMQ's management API, for its administrator
     bus          the Celery app: its tasks, sending

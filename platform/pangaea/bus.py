@@ -24,7 +24,7 @@ from kombu import pools
 from kombu.exceptions import OperationalError
 from kombu.serialization import register
 
-from pangaea import modules, topology
+from pangaea import modules, publisher_confirms, topology
 from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse
 from pangaea.ids import uuid7
@@ -74,7 +74,7 @@ def make_app(declared: Declared) -> Celery:
     # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
     options: dict[str, Any] = {"max_retries": 0}
     if not virtual:
-        options |= {"confirm_publish": True, "read_timeout": BROKER_PATIENCE}
+        options |= {"read_timeout": BROKER_PATIENCE, "write_timeout": BROKER_PATIENCE}
     if declared.broker_url.startswith("redis"):
         options |= {
             "socket_timeout": BROKER_PATIENCE,
@@ -201,18 +201,22 @@ def send_reports(celery: Celery, reports: Sequence[Report]) -> None:
 
 
 def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, seconds: float = BROKER_PATIENCE) -> None:
-    """Send (routing key, body) pairs in order, each confirmed by the broker, which has `seconds` for each answer.
+    """Send (routing key, body) pairs in order; returns once the broker has them all, with `seconds` for each answer.
 
     Raises kombu's OperationalError when the broker is down.
     """
     through = topology.exchange(settings.PANGAEA)
+    on_rabbitmq = celery.conf.broker_url.startswith("amqp")
     # On virtual transports an exchange's type is known only to the process that declared it; kombu declares it once.
-    declare = [] if celery.conf.broker_url.startswith("amqp") else [through]
+    declare = [] if on_rabbitmq else [through]
     with _reported_as_operational_error(celery), _producer(celery, seconds) as producer:
+        confirms = publisher_confirms.on(producer.channel) if on_rabbitmq else None
         for routing_key, body in outgoing:
             message = celery.amqp.as_task_v2(
                 task_id=str(uuid7()), name=task, args=(body,), argsrepr="", kwargsrepr="", ignore_result=True
             )
+            if confirms:
+                confirms.expect()
             celery.amqp.send_task_message(
                 producer,
                 task,
@@ -223,8 +227,9 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, se
                 declare=declare,
                 delivery_mode=2,
                 retry=False,
-                confirm_timeout=seconds,
             )
+        if confirms:
+            confirms.wait(producer.channel, seconds)
 
 
 @contextmanager

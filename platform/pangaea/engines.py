@@ -111,7 +111,7 @@ class PostgreSQL(Engine):
             driver.prepare_threshold = 0
         with connection.wrap_database_errors:
             cursor = psycopg.Cursor(driver).execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
         return "= ANY (%s::text[])", list(texts)
@@ -126,11 +126,8 @@ class PostgreSQL(Engine):
             cursor.execute("SELECT pangaea_lock_keys(%s::text[])", [list(keys)])
 
     def place(self, connection: BaseDatabaseWrapper, rows: Sequence[Unplaced]) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pangaea_place(%s::bigint[], %s::smallint[])",
-                [[row[0] for row in rows], [row[2] for row in rows]],
-            )
+        ids, partitions = [row[0] for row in rows], [row[2] for row in rows]
+        self.rows(connection, "SELECT pangaea_place(%s::bigint[], %s::smallint[])", ids, partitions)
 
     def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
         ids, positions, message_ids = (list(column) for column in zip(*sent, strict=True))
@@ -155,8 +152,7 @@ class PostgreSQL(Engine):
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
         # In one statement, the lock first: the row's id is drawn for what `locked` has given.
-        with connection.cursor() as cursor:
-            cursor.execute(self.append_sql, [row.key, *row])
+        self.rows(connection, self.append_sql, row.key, *row)
 
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
         wake = _waking(connection.alias)

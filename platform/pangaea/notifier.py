@@ -21,8 +21,11 @@ from pangaea.relay_sessions import channel_of
 
 log = structlog.get_logger()
 
-INTERVAL = 0.005
-"""Seconds from one NOTIFY of a process to the next at least: what commits meanwhile shares it."""
+PAUSE_FACTOR = 4
+"""How many times as long as a NOTIFY took the next one waits: what commits meanwhile shares it. A sender is busy for a
+fifth of the time at most, and a server that answers late is asked less often."""
+LONGEST_PAUSE = 0.02
+"""Seconds that the next one waits at most."""
 RETRY_PAUSE = 1.0
 """Seconds without NOTIFY after one that failed."""
 ANSWER_TIMEOUT = 5.0
@@ -78,10 +81,10 @@ class Notifier:
             self._woken.clear()
             with self._guard:
                 channels, self._channels = self._channels, set()
-            pause = INTERVAL
-            if channels and not self._notify(sorted(channels)):
-                pause = RETRY_PAUSE
-            self._closing.wait(pause)
+            began = monotonic()
+            is_sent = not channels or self._notify(sorted(channels))
+            took = monotonic() - began
+            self._closing.wait(min(took * PAUSE_FACTOR, LONGEST_PAUSE) if is_sent else RETRY_PAUSE)
         self._disconnect()
 
     def _notify(self, channels: list[str]) -> bool:

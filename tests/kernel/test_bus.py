@@ -1,26 +1,32 @@
 """The bus on the brokers it runs on: what is sent arrives as the bytes it was, where it is listened for alone."""
 
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from amqp.exceptions import MessageNacked
 from celery import Celery
+from django.conf import settings
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
 from pangaea import bus, modules, processes, topology
 from pangaea.errors import RefusedByBroker
 from pangaea.messages import CatchUp
-from pangaea.outbox.batches import Outgoing
+from pangaea.outbox.batches import BATCH_LENGTH, Outgoing
+from pangaea.publisher_confirms import Confirms
 from pangaea.settings.declared import Declared
 from pangaea.testing import free_port, rabbitmq, valkey, wait_until
 from tests.rabbit_node import Node
 
 BODY = b'{"source": "orders", "messages": [ 1.50 ]}'
 PREFIX = "test."
+SECONDS = 2
+"""For a broker that is frozen in the middle of a test."""
 
 
 def batch(routing_key: str, body: bytes = BODY) -> Outgoing:
@@ -178,6 +184,79 @@ class TestSending:
         topology.declare(celery)
         bus.send_batches(celery, [batch("users.orders.0")])
         assert listener.wait_for(1) == [("orders", BODY)]
+
+
+class TestConfirms:
+    @pytest.fixture
+    def celery(self, amqp_url: str, settings: Settings) -> Iterator[Celery]:
+        settings.PANGAEA = replace(settings.PANGAEA, broker_url=amqp_url, broker_prefix=PREFIX)
+        app = bus.make_app(settings.PANGAEA)
+        topology.declare(app)
+        yield app
+        app.close()
+
+    def test_are_there_for_every_batch_when_sending_returns(self, celery: Celery) -> None:
+        with queue_of(celery, "orders.all.#") as (channel, name):
+            for _ in range(3):
+                bus.send_batches(celery, [batch(f"orders.all.{number % 8}") for number in range(100)])
+            assert channel.queue_delete(name) == 300
+
+    def test_that_a_broker_refuses_are_an_error_and_the_next_batch_is_taken(self, celery: Celery) -> None:
+        arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        with queue_of(celery, "users.all.#", arguments), pytest.raises(MessageNacked):
+            bus.send_batches(celery, [batch("users.all.0") for _ in range(20)])
+        bus.send_batches(celery, [batch("users.all.0")])
+
+    def test_may_come_in_any_order_and_several_at_once(self) -> None:
+        channel = ChannelDouble()
+        confirms = Confirms(channel)
+        for _ in range(5):
+            confirms.expect()
+        channel.confirmed = [(2, False), (4, True), (5, False)]
+        confirms.wait(channel, 1)
+        assert channel.confirmed == []
+
+    @pytest.mark.full
+    def test_are_waited_for_no_longer_than_a_broker_may_be_silent(
+        self, managed_rabbit: Node, settings: Settings
+    ) -> None:
+        with rabbitmq.virtual_host(managed_rabbit.url) as url:
+            settings.PANGAEA = replace(settings.PANGAEA, broker_url=url, broker_prefix=PREFIX)
+            app = bus.make_app(settings.PANGAEA)
+            topology.declare(app)
+            large = [(f"users.all.{number}", b" " * BATCH_LENGTH) for number in range(8)]
+            bus.send(app, bus.DELIVER, large[:1], seconds=SECONDS)
+            with managed_rabbit.frozen(), pytest.raises(OperationalError):
+                bus.send(app, bus.DELIVER, large, seconds=SECONDS)
+            bus.send_batches(app, [batch("users.all.0")])
+            app.close()
+
+
+@contextmanager
+def queue_of(celery: Celery, routing_keys: str, arguments: dict[str, Any] | None = None) -> Iterator[tuple[Any, str]]:
+    """A queue that ends with its connection, bound to these routing keys; its channel and its name."""
+    with celery.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        name = channel.queue_declare(exclusive=True, arguments=arguments).queue
+        channel.queue_bind(name, topology.exchange(settings.PANGAEA).name, routing_keys)
+        yield channel, name
+
+
+class ChannelDouble:
+    """A channel that confirms what it is told to: a broker chooses the order itself."""
+
+    def __init__(self) -> None:
+        self.events: dict[str, set[Any]] = defaultdict(set)
+        self.confirmed: list[tuple[int, bool]] = []
+        self.connection = self
+
+    def confirm_select(self) -> None:
+        """As of a real one."""
+
+    def drain_events(self, timeout: float) -> None:
+        assert timeout
+        for callback in self.events["basic_ack"]:
+            callback(*self.confirmed.pop(0))
 
 
 class TestABrokerThatIsAway:
