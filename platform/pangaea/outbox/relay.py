@@ -53,6 +53,12 @@ LONGEST_PAUSE = 5.0
 SHORTEST_PAUSE = 0.05
 """Seconds without a wake-up after which the relay looks for messages, when it sent some lately; doubled each time."""
 
+MANY = 10
+"""Messages of a pass from which on the relay rests after it: under load a pass costs writers more than it is worth."""
+
+REST_PER_MESSAGE, LONGEST_REST = 0.001, 0.05
+"""Seconds to rest per message of that pass, and at most: what is committed meanwhile shares the next pass."""
+
 SIGN_OF_LIFE = 1.0
 """Seconds after which a leader with nothing to do says that it leads."""
 
@@ -86,6 +92,7 @@ class Relay:
         self._last_failure = 0.0
         self._prune_at = monotonic() + PRUNE_INTERVAL
         self._pause = settings.PANGAEA.relay_poll.total_seconds()
+        self._sequenced = 0
         self._standby = Standby(module)
 
     def run(self, stop: threading.Event) -> None:
@@ -129,8 +136,11 @@ class Relay:
     def _wait(self, session: RelaySession, stop: threading.Event) -> None:
         """Until a commit wakes the relay, or its pause is over: twice the one before, where nothing was sent since.
 
-        What no commit of ours wakes it for (captured rows, rows written by hand) comes in bursts.
+        What no commit of ours wakes it for (captured rows, rows written by hand) comes in bursts. After a pass of many
+        messages it rests first.
         """
+        if self._sequenced >= MANY:
+            stop.wait(min(self._sequenced * REST_PER_MESSAGE, LONGEST_REST))
         until = monotonic() + self._pause
         self._pause = min(self._pause * 2, settings.PANGAEA.relay_poll.total_seconds())
         while not stop.is_set() and (left := until - monotonic()) > 0:
@@ -178,6 +188,7 @@ class Relay:
         connection = connections[self.module]
         found = engines.of(self.module).rows(connection, UNPLACED, limit)
         rows = [(row, audience, partition_of(key)) for row, audience, key in found]
+        self._sequenced = len(rows)
         audiences = {EVERYBODY}.union(audience for _, audience, _ in rows)
         if not audiences <= self._audiences:
             Stream.provide(self.module, audiences)
