@@ -104,14 +104,17 @@ class PostgreSQL(Engine):
     """Many processes, many writers."""
 
     def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with connection.wrap_database_errors:
+            cursor = self._preparing(connection).execute(sql, values)
+            return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+
+    def _preparing(self, connection: BaseDatabaseWrapper) -> "psycopg.Cursor[Any]":
         connection.ensure_connection()
         driver: psycopg.Connection[Any] = connection.connection
         # Behind a pooler of transactions the next one may find a server connection that has prepared nothing.
         if driver.prepare_threshold is None and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
             driver.prepare_threshold = 0
-        with connection.wrap_database_errors:
-            cursor = psycopg.Cursor(driver).execute(sql, values)
-            return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+        return psycopg.Cursor(driver)
 
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
         return "= ANY (%s::text[])", list(texts)
@@ -152,7 +155,9 @@ class PostgreSQL(Engine):
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
         # In one statement, the lock first: the row's id is drawn for what `locked` has given.
-        self.rows(connection, self.append_sql, row.key, *row)
+        # Unlike what `rows` asks it is in Django's query log, as a publisher's other statements are; Django has no other way.
+        with connection._prepare_cursor(self._preparing(connection)) as cursor:  # type: ignore[attr-defined] # noqa: SLF001
+            cursor.execute(self.append_sql, [row.key, *row])
 
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
         wake = _waking(connection.alias)
