@@ -155,7 +155,7 @@ class PostgreSQL(Engine):
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
         # In one statement, the lock first: the row's id is drawn for what `locked` has given.
-        # Unlike what `rows` asks it is in Django's query log, as a publisher's other statements are; Django has no other way.
+        # Django's query log has it, as it has a publisher's other statements. There is no public way to that.
         with connection._prepare_cursor(self._preparing(connection)) as cursor:  # type: ignore[attr-defined] # noqa: SLF001
             cursor.execute(self.append_sql, [row.key, *row])
 
