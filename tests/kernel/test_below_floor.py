@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from modules.orders import commands as orders
 from modules.web_bff.models import CatalogueItem
 from pangaea import databases, modules
-from pangaea.inbox import reports
+from pangaea.inbox import catch_up, reports
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Reaction
 from pangaea.management.commands import rebuild as rebuild_command
@@ -107,6 +107,24 @@ def is_caught_up() -> bool:
 
 def snapshot_messages() -> list[str]:
     return sorted(each.key for each in published(SOURCE) if each.payload.get("op") == "snapshot")
+
+
+def fall_behind(bus: Bus) -> None:
+    """Let a message be deleted that the catalogue has not taken, of a stream from which it has taken others."""
+    Subscriber.objects.using(SOURCE).all().delete()
+    rename(SKUS[0])
+    bus.relays[0].step()
+    bus.batches.clear()
+    for stream in Stream.objects.using(SOURCE).filter(audience="all"):
+        Subscriber.objects.using(SOURCE).create(
+            subscription="web_bff.other",
+            audience="all",
+            partition=stream.partition,
+            position=stream.head,
+            reported_at=timezone.now(),
+        )
+    OutboxMessage.objects.using(SOURCE).update(created_at=timezone.now() - timedelta(days=2))
+    retention.prune(SOURCE)
 
 
 class TestANewProjection:
@@ -277,25 +295,44 @@ class TestARebuild:
 class TestAProjectionThatFellBehindTheFloor:
     def test_stops_and_is_rebuilt(self, pruned: Bus) -> None:
         """What was deleted may have removed rows that it still has: no snapshot would tell."""
-        Subscriber.objects.using(SOURCE).all().delete()
-        rename(SKUS[0])
-        pruned.relays[0].step()
-        pruned.batches.clear()
-        for stream in Stream.objects.using(SOURCE).filter(audience="all"):
-            Subscriber.objects.using(SOURCE).create(
-                subscription="web_bff.other",
-                audience="all",
-                partition=stream.partition,
-                position=stream.head,
-                reported_at=timezone.now(),
-            )
-        OutboxMessage.objects.using(SOURCE).update(created_at=timezone.now() - timedelta(days=2))
-        retention.prune(SOURCE)
+        fall_behind(pruned)
         pruned.run()
         (stopped,) = Cursor.objects.using(LISTENER).exclude(state=Cursor.State.ACTIVE)
         assert stopped.state == Cursor.State.BELOW_FLOOR
         with pytest.raises(CommandError, match=rf"below the floor.*manage\.py rebuild {CATALOGUE}"):
             command("--check")
+
+
+class TestARuleOfTheFloor:
+    """Each is taken out once, and then its promise is broken."""
+
+    def test_that_a_snapshot_comes_before_caught_up(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+        begin_at_floor = catch_up.begin_at_floor
+
+        def rash(cursor: Cursor) -> None:
+            begin_at_floor(cursor)
+            cursor.began_at = None
+
+        monkeypatch.setattr(catch_up, "begin_at_floor", rash)
+        forget_everything()
+        run_until(pruned, is_caught_up, what="the new subscriber")
+        assert shown() == []
+
+    def test_that_it_was_asked_for_after_the_floor(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+        forget_everything()
+        run_until(pruned, is_caught_up, what="the new subscriber")
+        prune()
+        monkeypatch.setattr(catch_up, "_has_snapshot", lambda _cursor, batch: batch.snapshot is not None)
+        forget_everything()
+        run_until(pruned, is_caught_up, what="the newer subscriber")
+        assert shown() == []
+
+    def test_that_nothing_was_taken_before(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(catch_up, "may_begin_at_floor", lambda _: True)
+        fall_behind(pruned)
+        CatalogueItem.objects.create(sku="removed", name="-", price_amount=1, price_currency="EUR", active=True)
+        run_until(pruned, is_caught_up, what="the subscriber")
+        assert "removed" in shown()
 
 
 class TestAReactionBelowTheFloor:

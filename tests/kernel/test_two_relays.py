@@ -212,6 +212,19 @@ class TestAStandbyOfALeaderThatDoesNothing:
         assert not standby.must_work()
         assert not standby.has_taken_over
 
+    @pytest.mark.parametrize("missed", ["what waits", "what is sent"])
+    def test_works_wrongly_where_it_does_not_see(
+        self, missed: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look = Standby._look
+        blind = {
+            "what waits": lambda self: (False, look(self)[1]),
+            "what is sent": lambda self: (look(self)[0], ()),
+        }
+        monkeypatch.setattr(Standby, "_look", blind[missed])
+        with pytest.raises(AssertionError):
+            self.test_leaves_the_work_to_one_that_sends(settings)
+
 
 def sent() -> int:
     return sum(Stream.objects.using(SOURCE).values_list("sent", flat=True))
