@@ -134,11 +134,15 @@ class PostgreSQL(Engine):
 
     def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
         ids, positions, message_ids = (list(column) for column in zip(*sent, strict=True))
+        # Rows are locked in the order in which `pangaea_place` locks them, or two relays at work could deadlock.
         self.rows(
             connection,
+            "WITH locked AS MATERIALIZED "
+            "(SELECT id FROM pangaea_stream WHERE id = ANY (%s::bigint[]) ORDER BY id FOR UPDATE) "
             "UPDATE pangaea_stream SET sent = new.sent, sent_id = new.sent_id "
-            "FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS new (id, sent, sent_id) "
-            "WHERE pangaea_stream.id = new.id AND pangaea_stream.sent < new.sent",
+            "FROM locked JOIN unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS new (id, sent, sent_id) USING (id) "
+            "WHERE pangaea_stream.id = locked.id AND pangaea_stream.sent < new.sent",
+            ids,
             ids,
             positions,
             message_ids,

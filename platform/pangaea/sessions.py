@@ -91,7 +91,14 @@ def try_lock(connection: "psycopg.Connection[Any]", name: str) -> bool:
 def alone(alias: str, name: str) -> Iterator[bool]:
     """True for one process at a time between entry and exit, also if it dies there; False for all others."""
     with closing(open_session(alias)) as connection:
-        yield try_lock(connection, name)
+        is_alone = try_lock(connection, name)
+        try:
+            yield is_alone
+        finally:
+            # The server ends a session some time after its connection was closed, and the next one may come at once.
+            if is_alone:
+                with suppress(psycopg.Error):
+                    connection.execute("SELECT pg_advisory_unlock(%s)", [lock_number(name)])
 
 
 def cut(connection: "psycopg.Connection[Any]") -> None:

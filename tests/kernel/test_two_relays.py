@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -112,6 +113,36 @@ class TestTwoRelaysAtWork:
         wire.batches += broker.batches
         wire.pump()
         assert sorted(wire.ledger.numbers()) == list(range(WRITERS * EACH))
+
+
+class TestTwoThatLockStreams:
+    """All lock them in the order of their ids, so that none waits for another that waits for it."""
+
+    @pytest.mark.parametrize("reverse", [False, True])
+    def test_settle_holds_none_behind_the_one_that_it_waits_for(
+        self, threads: ThreadPoolExecutor, *, reverse: bool
+    ) -> None:
+        Stream.provide(SOURCE, ["all"])
+        Stream.objects.using(SOURCE).update(head=1)
+        ids = sorted(Stream.objects.using(SOURCE).values_list("id", flat=True), reverse=reverse)
+        # A row that is written moves: the first one by its id is read last.
+        Stream.objects.using(SOURCE).filter(pk=min(ids)).update(head=2)
+        sent = [(each, 1, uuid4()) for each in ids]
+        engine = engines.of(SOURCE)
+        with transaction.atomic(using=SOURCE):
+            streams = Stream.objects.using(SOURCE).select_for_update(nowait=True)
+            streams.get(id=min(ids))
+            settling = in_thread(threads, lambda: engine.settle(connections[SOURCE], sent))
+            wait_until(lambda: waits_for_a_lock() or settling.done(), what="the other relay to wait")
+            for each in ids:
+                streams.get(id=each)
+        settling.result(60)
+
+
+def waits_for_a_lock() -> bool:
+    with connections[SOURCE].cursor() as statement:
+        statement.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)")
+        return bool(statement.fetchone()[0])
 
 
 class TestStandby:

@@ -92,6 +92,12 @@ class Stream(models.Model):
                 ignore_conflicts=True,
             )
 
+    @staticmethod
+    def locked(streams: "models.QuerySet[Stream]") -> "models.QuerySet[Stream]":
+        """These streams, locked until the transaction ends, in the order in which all lock them: none can deadlock."""
+        ids = list(streams.select_for_update().order_by("pk").values_list("pk", flat=True))
+        return Stream.objects.using(streams.db).filter(pk__in=ids)
+
 
 class CatchUpRequest(models.Model):
     """A subscription that asked for everything after `position` of a stream; served batch by batch, then deleted.

@@ -41,7 +41,9 @@ def want(module: str, request: CatchUp) -> None:
         return
     below = Stream.objects.using(module).filter(partition=request.partition, floor__gte=request.snapshot_after)
     lacking = below.filter(audience=EVERYBODY).exclude(snapshot_from__gte=request.snapshot_after)
-    lacking.exclude(snapshot_begun__gte=request.snapshot_after).update(snapshot_wanted=request.snapshot_after)
+    with transaction.atomic(using=module):
+        locked = Stream.locked(lacking.exclude(snapshot_begun__gte=request.snapshot_after))
+        locked.update(snapshot_wanted=request.snapshot_after)
 
 
 class RequestedSnapshots:
@@ -121,7 +123,8 @@ def _next_capture(module: str) -> Capture | None:
 
 
 def _finish(module: str) -> bool:
-    begun = Stream.objects.using(module).filter(audience=EVERYBODY, snapshot_begun__isnull=False)
-    begun.update(snapshot_from=F("snapshot_begun"), snapshot_until=F("head"), snapshot_begun=None)
+    with transaction.atomic(using=module):
+        begun = Stream.objects.using(module).filter(audience=EVERYBODY, snapshot_begun__isnull=False)
+        Stream.locked(begun).update(snapshot_from=F("snapshot_begun"), snapshot_until=F("head"), snapshot_begun=None)
     log.info("requested snapshot finished", module=module)
     return True
