@@ -24,7 +24,8 @@ from kombu import pools
 from kombu.exceptions import OperationalError
 from kombu.serialization import register
 
-from pangaea import modules, publisher_confirms, topology
+from pangaea import admission, modules, publisher_confirms, topology
+from pangaea.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
 from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse
 from pangaea.ids import uuid7
@@ -36,10 +37,6 @@ from pangaea.settings.declared import Declared
 
 log = structlog.get_logger()
 
-DELIVER = "pangaea.deliver"
-CATCH_UP = "pangaea.catch_up"
-REPORT = "pangaea.report"
-CONTENT_TYPE = "application/vnd.pangaea+json"
 BROKER_TIMEOUT = 4
 """Seconds for a connection to the broker to come about."""
 BROKER_PATIENCE = 30
@@ -69,6 +66,7 @@ def make_app(declared: Declared) -> Celery:
     app.pulse = Pulse("queues")
     app.leaving = threading.Event()
     app.queue_differences = topology.QueueDifferences()
+    app.refused = admission.Refused()
     app.requests_resume = 0.0
     virtual = not declared.broker_url.startswith("amqp")
     # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
@@ -227,9 +225,15 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, se
                 declare=declare,
                 delivery_mode=2,
                 retry=False,
+                **({"user_id": login_of(producer.connection)} if on_rabbitmq else {}),
             )
         if confirms:
             confirms.wait(producer.channel, seconds)
+
+
+def login_of(connection: Any) -> str:
+    """The RabbitMQ user of a connection."""
+    return str(connection.userid or "guest")
 
 
 @contextmanager

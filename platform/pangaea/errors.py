@@ -7,6 +7,7 @@ PangaeaError
 ├── LethalMessage         a message ended the process that handled it, every time
 │   └── HungMessage       its handler did not return, and the process was ended for it
 ├── RefusedByBroker       the broker answered, and does not take a message; it may take others
+├── RefusedMessage        a message of the broker that this process does not take
 ├── Unavailable           something this process depends on does not answer; the same call may succeed later
 └── DomainError           the business said no; carries a stable code
     ├── Unauthenticated   nobody known is asking
@@ -58,6 +59,10 @@ class HungMessage(LethalMessage):
 
 class RefusedByBroker(PangaeaError):
     """The broker answered and did not take a message: too large for it, or of a kind that this user may not send."""
+
+
+class RefusedMessage(PangaeaError):
+    """A message that arrived is none that a module sends, or its sender may not speak for the module that it names."""
 
 
 class Unavailable(PangaeaError):

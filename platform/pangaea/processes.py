@@ -158,7 +158,7 @@ def run_relays(labels: Sequence[str]) -> None:
 
 
 def run_worker(queues: Sequence[str]) -> None:
-    """Consume these queues until SIGTERM or SIGINT, one batch at a time."""
+    """Consume these queues until SIGTERM or SIGINT, one batch at a time. Raises SystemExit when it ends otherwise."""
     stop = threading.Event()
     app = bus.app()
     own = settings.PANGAEA
@@ -205,6 +205,9 @@ def run_worker(queues: Sequence[str]) -> None:
     )
     worker.start()
     upkeep.stop()
+    if not app.leaving.is_set():
+        log.error("worker ended without a signal", queues=list(queues))
+        raise SystemExit(os.EX_SOFTWARE)
     log.info("worker stopped", queues=list(queues))
 
 

@@ -21,7 +21,8 @@ from celery.worker.state import maybe_shutdown
 from django.conf import settings
 from kombu import Consumer, Queue
 
-from pangaea import bus, topology
+from pangaea import admission, bus, topology
+from pangaea.errors import RefusedMessage
 from pangaea.heartbeat import Pulse, State
 from pangaea.inbox import in_flight
 
@@ -38,7 +39,7 @@ LOOK_INTERVAL = 0.25
 
 
 class QueueNamingConsumer(Consumer):
-    """Writes the queue's name into each message's headers: AMQP does not tell it, and a batch reaches several.
+    """Judges each message. Its headers get its queue's name: AMQP does not tell it, and a batch reaches several.
 
     It declares its queues by the rules of `topology`, and notes there what is wrong with one of them.
     """
@@ -66,16 +67,51 @@ class QueueNamingConsumer(Consumer):
             self._active_queue_no_ack[queue.name] = bool(no_ack)
 
             def receive(message: Any, name: str = queue.name) -> None:
-                headers = message["headers"] if isinstance(message, dict) else message.headers
-                headers["x_queue"] = name
                 self.received[name] += 1
-                if not isinstance(message, dict):
-                    self._app.queue_differences.received(name, message.delivery_info["routing_key"])
+                if not self._is_admitted(message, name):
+                    message.channel.basic_reject(message.delivery_tag, requeue=False)
+                    return
+                self._app.queue_differences.received(name, message.delivery_info["routing_key"])
                 self._receive_callback(message)
 
             with self._answered(queue):
                 queue.consume(tag, receive, no_ack=no_ack, nowait=False)
         return str(tag)
+
+    def _is_admitted(self, message: Any, queue: str) -> bool:
+        """Whether the message may be applied; then it has checked headers alone, which name its queue."""
+        on_rabbitmq = isinstance(message, amqp.Message)
+        properties = message.properties
+        arrival = admission.Arrival(
+            content_type=properties.get("content_type") if on_rabbitmq else message.content_type,
+            content_encoding=properties.get("content_encoding") if on_rabbitmq else message.content_encoding,
+            headers=message.headers,
+            length=len(message.body or b""),
+            routing_key=message.delivery_info["routing_key"],
+            login=properties.get("user_id") if on_rabbitmq else None,
+        )
+        try:
+            headers = admission.admit(arrival, queue, self._senders() if on_rabbitmq else None)
+        except RefusedMessage as error:
+            self._app.refused.note(queue, str(error), login=arrival.login, routing_key=arrival.routing_key)
+            return False
+        if on_rabbitmq:
+            message.properties = {
+                "content_type": admission.CONTENT_TYPE,
+                "content_encoding": admission.CONTENT_ENCODING,
+                "application_headers": headers,
+            }
+        else:
+            message.headers = headers
+        return True
+
+    def _senders(self) -> admission.Senders:
+        channel: Any = self.channel
+        return admission.Senders(
+            own=bus.login_of(channel.connection.client),
+            prefix=settings.PANGAEA.broker_prefix,
+            declared=settings.PANGAEA.broker_logins,
+        )
 
     @contextmanager
     def _answered(self, queue: Queue) -> Iterator[None]:

@@ -28,6 +28,10 @@ from pangaea.settings.declared import Declared
 
 log = structlog.get_logger()
 
+DELIVERY_LIMIT = 20
+"""Deliveries of one message after which RabbitMQ drops it: a worker has parked what is in it long before, and what
+nothing else stops must not go round for ever. It is a gap then. RabbitMQ 4 has this limit by default."""
+
 DECLARE_TIMEOUT = 10
 """Seconds for the broker to answer each question of a process that declares: to delete a quorum queue that does not
 answer, RabbitMQ takes five."""
@@ -66,6 +70,7 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
         arguments = {
             "x-queue-type": "quorum",
             "x-single-active-consumer": True,
+            "x-delivery-limit": DELIVERY_LIMIT,
             "x-max-length": declared.queue_length,
             "x-max-length-bytes": declared.queue_bytes,
             "x-overflow": "drop-head",

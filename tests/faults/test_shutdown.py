@@ -17,7 +17,7 @@ import redis
 from joserfc.jwk import ECKey
 from kombu.connection import Connection
 
-from pangaea import bus
+from pangaea import admission
 from pangaea.messages import Batch
 from pangaea.testing import wait_until
 from pangaea.testing.databases import scratch_database
@@ -54,7 +54,7 @@ def unacknowledged(land: Landscape) -> list[Batch]:
     found: list[Batch] = []
 
     def take(message: Any) -> None:
-        if message.headers["task"] == bus.DELIVER:
+        if message.headers["task"] == admission.DELIVER:
             found.append(msgspec.json.decode(message.body, type=Batch))
 
     connection: Any = Connection  # kombu has no types

@@ -9,11 +9,12 @@ import secrets
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import amqp
 import pytest
@@ -21,11 +22,14 @@ from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
-from pangaea import broker_rights, bus, modules, topology
+from pangaea import admission, broker_rights, bus, modules, topology
 from pangaea.errors import Misconfigured
+from pangaea.inbox import consume
+from pangaea.messages import PARTITIONS, Batch
 from pangaea.settings.declared import Declared
-from pangaea.testing import rabbitmq
+from pangaea.testing import rabbitmq, wait_until
 from pangaea.testing.availability import Unavailable, unavailable
 
 
@@ -217,3 +221,123 @@ class TestTheDefinitions:
         monkeypatch.setattr(broker_rights, "ADMINISTRATION", ())
         with pytest.raises(Misconfigured, match="management API"):
             broker_rights.apply("{}")
+
+
+class Reader:
+    """Orders' consumer, as its worker has it, with everything that passed its admission."""
+
+    def __init__(self, rights: Rights, settings: Settings) -> None:
+        settings.PANGAEA = declared_for(rights.urls["orders"], rights.prefix)
+        self.admitted: list[tuple[str, bytes]] = []
+        self.celery = bus.make_app(settings.PANGAEA)
+        queues = topology.queues(settings.PANGAEA, ["orders"], virtual=False)
+        self._connection = self.celery.connection_for_read()
+        channel: Any = self._connection.default_channel
+        channel.queue_purge(rights.queue("orders"))
+        self._consumer = self.celery.amqp.Consumer(channel, queues, on_message=self._receive, accept=["pangaea"])
+        self._consumer.consume()
+
+    def _receive(self, message: Any) -> None:
+        self.admitted.append((message.delivery_info["routing_key"], bytes(message.body)))
+        message.ack()
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many were refused, by reason."""
+        return {reason: count for (_, reason), count in self.celery.refused.counts.items()}
+
+    def wait_for(self, count: int) -> None:
+        """Return when this many have arrived, whatever became of them."""
+
+        def enough() -> bool:
+            with suppress(TimeoutError):
+                self._connection.drain_events(timeout=0.1)
+            return len(self.admitted) + sum(self.refused.values()) >= count
+
+        wait_until(enough, what=f"{count} messages")
+
+    def close(self) -> None:
+        self._connection.release()
+        self.celery.close()
+
+
+BATCH = Batch(source="users", audience="all", partition=7, partitions=PARTITIONS, first=1, before=None, head=0, floor=0)
+
+
+def forged(*, user_id: str | None = None, **headers: Any) -> Any:
+    """A message that is right in all but its sender."""
+    return amqp.Message(
+        BATCH.pack([]),
+        content_type=admission.CONTENT_TYPE,
+        content_encoding=admission.CONTENT_ENCODING,
+        application_headers={"task": admission.DELIVER, "id": str(uuid4()), **headers},
+        **({"user_id": user_id} if user_id else {}),
+    )
+
+
+class TestAModuleThatPosesAsAnother:
+    @pytest.fixture
+    def reader(self, as_orders: Any, rights: Rights, settings: Settings) -> Iterator[Reader]:
+        assert as_orders
+        found = Reader(rights, settings)
+        yield found
+        found.close()
+
+    @pytest.fixture
+    def attacker(self, rights: Rights) -> Iterator[Any]:
+        """A channel with the login of web_bff alone."""
+        with connect(rights.urls["web_bff"]) as connection:
+            yield connection.channel()
+
+    @pytest.mark.parametrize("says_who_it_is", [True, False])
+    def test_by_dead_lettering_is_refused(
+        self, reader: Reader, attacker: Any, rights: Rights, *, says_who_it_is: bool
+    ) -> None:
+        queue = f"{rights.prefix}web_bff.inbox.77"
+        arguments = {
+            "x-dead-letter-exchange": rights.exchange,
+            "x-dead-letter-routing-key": "users.all.7",
+            "x-message-ttl": 0,
+        }
+        attacker.queue_declare(queue, durable=True, auto_delete=False, arguments=arguments)
+        attacker.queue_bind(queue, rights.exchange, "*.web_bff.7")
+        own = f"{rights.prefix}web_bff" if says_who_it_is else None
+        attacker.basic_publish_confirm(forged(user_id=own), rights.exchange, "web_bff.web_bff.7")
+        reader.wait_for(1)
+        attacker.queue_delete(queue)
+        assert reader.admitted == []
+        assert list(reader.refused) == ["it was dead-lettered by another queue"]
+
+    def test_by_a_carbon_copy_is_refused(self, reader: Reader, attacker: Any, rights: Rights) -> None:
+        message = forged(CC=["users.all.7"])
+        attacker.basic_publish_confirm(message, rights.exchange, "web_bff.web_bff.7")
+        reader.wait_for(1)
+        assert reader.admitted == []
+        assert list(reader.refused) == ["it does not say which login has sent it"]
+
+    def test_by_a_carbon_copy_under_its_own_name_is_not_believed(
+        self, reader: Reader, attacker: Any, rights: Rights
+    ) -> None:
+        message = forged(user_id=f"{rights.prefix}web_bff", CC=["users.all.7"])
+        attacker.basic_publish_confirm(message, rights.exchange, "web_bff.web_bff.7")
+        reader.wait_for(1)
+        ((routing_key, body),) = reader.admitted
+        assert routing_key == "web_bff.web_bff.7"
+        with capture_logs() as logged:
+            assert consume.receive("orders", body, sender="web_bff") == []
+        assert [line["event"] for line in logged] == ["batch refused: it is of another module than it says"]
+
+    def test_by_another_login_is_refused_by_the_server(self, attacker: Any, rights: Rights) -> None:
+        with pytest.raises(amqp.PreconditionFailed):
+            attacker.basic_publish_confirm(
+                forged(user_id=f"{rights.prefix}users"), rights.exchange, "web_bff.web_bff.7"
+            )
+
+    def test_is_not_what_users_itself_sends(self, reader: Reader, rights: Rights, settings: Settings) -> None:
+        settings.PANGAEA = declared_for(rights.urls["users"], rights.prefix)
+        users = bus.make_app(settings.PANGAEA)
+        bus.send(users, admission.DELIVER, [("users.all.7", b"{}")])
+        users.close()
+        reader.wait_for(1)
+        assert reader.admitted == [("users.all.7", b"{}")]
+        assert reader.refused == {}

@@ -14,7 +14,7 @@ from django.conf import settings
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
-from pangaea import bus, modules, processes, topology
+from pangaea import admission, bus, modules, processes, topology
 from pangaea.errors import RefusedByBroker
 from pangaea.messages import CatchUp
 from pangaea.outbox.batches import BATCH_LENGTH, Outgoing
@@ -72,6 +72,7 @@ class TestQueues:
             {
                 "x-queue-type": "quorum",
                 "x-single-active-consumer": True,
+                "x-delivery-limit": 20,
                 "x-max-length": 7,
                 "x-max-length-bytes": 1 << 20,
                 "x-overflow": "drop-head",
@@ -225,9 +226,9 @@ class TestConfirms:
             app = bus.make_app(settings.PANGAEA)
             topology.declare(app)
             large = [(f"users.all.{number}", b" " * BATCH_LENGTH) for number in range(8)]
-            bus.send(app, bus.DELIVER, large[:1], seconds=SECONDS)
+            bus.send(app, admission.DELIVER, large[:1], seconds=SECONDS)
             with managed_rabbit.frozen(), pytest.raises(OperationalError):
-                bus.send(app, bus.DELIVER, large, seconds=SECONDS)
+                bus.send(app, admission.DELIVER, large, seconds=SECONDS)
             bus.send_batches(app, [batch("users.all.0")])
             app.close()
 

@@ -37,6 +37,7 @@ MALFORMED = {
     "DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d",
     "BROKER_URL": "amqp://u:hunter2@h:port//",
     "BROKER_PREFIX": "a b",
+    "BROKER_LOGINS": "shop",
     "ISSUER": "pangaea",
     "AUDIENCE": "two words",
     "SIGNING_KEY": "-----BEGIN PRIVATE KEY-----hunter2",
@@ -194,6 +195,24 @@ class TestPrecedence:
     def test_says_what_has_no_effect(self) -> None:
         several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})
         assert [remark.partition(" ")[0] for remark in several.remarks] == ["ORDERS_RELAY_BATCH"]
+
+
+class TestABrokerWithoutLogins:
+    @pytest.fixture
+    def identified(self, tmp_path: Path) -> dict[str, str]:
+        """A module's service that others know by its certificate."""
+        files = {name: tmp_path / name for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA")}
+        for path in files.values():
+            path.touch()
+        return GOOD | {"PANGAEA_MODULES": modules.discover()[0]} | {name: str(path) for name, path in files.items()}
+
+    def test_is_refused_where_services_know_each_other_by_certificates(self, identified: dict[str, str]) -> None:
+        (problem,) = problems(identified | {"BROKER_URL": "redis://mq.example/0"})
+        assert "BROKER_WITHOUT_LOGINS=true" in problem
+        assert problems(identified) == []
+
+    def test_can_be_accepted(self, identified: dict[str, str]) -> None:
+        assert problems(identified | {"BROKER_URL": "redis://mq.example/0", "BROKER_WITHOUT_LOGINS": "true"}) == []
 
 
 class TestEveryVariable:

@@ -114,6 +114,18 @@ class Declared:
         "Put before every queue and exchange name, so that several installations can share one broker.",
         form=forms.queue_prefix,
     )
+    broker_logins: tuple[str, ...] = setting(
+        (),
+        "RabbitMQ users that speak for modules other than the one they are called after, as the one user of a monolith "
+        "from which another module has been taken out: shop=users,shop=orders. This process's own needs no mention.",
+        form=forms.broker_login,
+    )
+
+    broker_without_logins: bool = setting(
+        default=False,
+        why="Accept Redis although TLS_CERTIFICATE is set: Redis has no user of each module that a message could be "
+        "traced to, so who can write to it can send in the name of any.",
+    )
 
     issuer: str = setting(
         "https://pangaea.example",
@@ -367,6 +379,13 @@ def _unsafe_identities(values: Mapping[str, Any]) -> list[str]:
     if missing := [name for name, path in files.items() if not path]:
         if len(missing) < len(files):
             return [f"{' and '.join(missing)} must be set too: TLS_CERTIFICATE, TLS_KEY and TLS_CA go together."]
-    elif values.get("jwks_url", "").startswith("http://"):
-        return ["JWKS_URL must be https:// where TLS_CERTIFICATE is set: keys read in clear can be exchanged."]
-    return []
+        return []
+    wrong = []
+    if values.get("jwks_url", "").startswith("http://"):
+        wrong.append("JWKS_URL must be https:// where TLS_CERTIFICATE is set: keys read in clear can be exchanged.")
+    if values.get("broker_url", "").startswith("redis") and not values.get("broker_without_logins"):
+        wrong.append(
+            "BROKER_URL is Redis's, where a message cannot be traced to its sender, and TLS_CERTIFICATE is set: use "
+            "RabbitMQ, or set BROKER_WITHOUT_LOGINS=true where every service may send in the name of every other."
+        )
+    return wrong

@@ -72,6 +72,12 @@ def queue_prefix(text: str) -> str:
     )
 
 
+def broker_login(text: str) -> str:
+    """A user of RabbitMQ and a module."""
+    login, _, module = text.rpartition("=")
+    return "" if login and module.isidentifier() else f"has {text!r}: give a user and a module each, like shop=orders."
+
+
 def file_to_write(text: str) -> str:
     """The path of a file in a folder where this process may write."""
     path = Path(text)
