@@ -8,7 +8,7 @@ before the first.
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -21,7 +21,15 @@ LARGEST = 1024 * 1024
 KEY_LENGTH = 255
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding raises: what comes may be no JSON, no UTF-8, or nested too deeply."""
-_WIRE_NAME = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+_NAME = r"[a-z][a-z0-9_]*"
+_WIRE_NAME = re.compile(rf"{_NAME}\.{_NAME}")
+
+# What crosses the broker is decoded into these, so that nothing of another shape reaches a table.
+ModuleName = Annotated[str, msgspec.Meta(pattern=rf"\A{_NAME}\Z", max_length=63)]
+SubscriptionName = Annotated[str, msgspec.Meta(pattern=rf"\A{_NAME}\.{_NAME}(~shadow)?\Z", max_length=127)]
+Partition = Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS)]
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Question = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,19 +117,19 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     number (`question`, None for a request without one).
     """
 
-    source: str
-    audience: str
-    partition: int
+    source: ModuleName
+    audience: ModuleName
+    partition: Partition
     partitions: int = PARTITIONS
-    first: int
+    first: Position
     before: UUID | None
-    head: int
-    floor: int = 0
+    head: Position
+    floor: Position = 0
     floor_id: UUID | None = None
-    snapshot: tuple[int, int] | None = None
-    to: str | None = None
-    asked: int | None = None
-    question: int | None = None
+    snapshot: tuple[Position, Position] | None = None
+    to: SubscriptionName | None = None
+    asked: Position | None = None
+    question: Question | None = None
     entries: list[Entry] | None = None
     messages: list[msgspec.Raw] = msgspec.field(default_factory=list)
 
@@ -172,22 +180,22 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
     `snapshot_after`: the subscription began at the floor, at that position, and needs a snapshot that begins after it.
     """
 
-    subscription: str
-    source: str
-    audience: str
-    partition: int
-    position: int
+    subscription: SubscriptionName
+    source: ModuleName
+    audience: ModuleName
+    partition: Partition
+    position: Position
     message_id: UUID | None
-    question: int | None = None
-    snapshot_after: int | None = None
+    question: Question | None = None
+    snapshot_after: Position | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How far a subscription has come in the streams of one module: (audience, partition, position) each."""
 
-    subscription: str
-    source: str
-    cursors: list[tuple[str, int, int]]
+    subscription: SubscriptionName
+    source: ModuleName
+    cursors: Annotated[list[tuple[ModuleName, Partition, Position]], msgspec.Meta(max_length=2 * PARTITIONS)]
 
 
 def check_wire_name(name: str) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -20,7 +20,7 @@ from pangaea.inbox.subscriptions import Reaction
 from pangaea.messages import PARTITIONS, CatchUp, Command, Event, Received
 from pangaea.outbox import replay, subscribers
 from pangaea.outbox.batches import Outgoing
-from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
+from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
 from pangaea.outbox.publish import projecting
 from pangaea.outbox.relay import Relay, partition_of
 
@@ -327,3 +327,78 @@ class TestARequestToCatchUp:
     def test_of_another_producer_is_dropped(self) -> None:
         replay.receive(SENDER, catch_up("orders.counting", source=STRANGER))
         assert requests() == []
+
+
+def sent_report(subscription: str = "orders.counting", **changed: Any) -> bytes:
+    report: dict[str, Any] = {"subscription": subscription, "source": SENDER, "cursors": [("all", 0, 5)]} | changed
+    return msgspec.json.encode(report)
+
+
+def sent_request(subscription: str = "orders.counting", **changed: Any) -> bytes:
+    request: dict[str, Any] = msgspec.json.decode(catch_up(subscription)) | changed
+    return msgspec.json.encode(request)
+
+
+class TestWhatAModuleInvents:
+    """A module that is broken into may send whatever it likes under its own name."""
+
+    @pytest.mark.parametrize(
+        ("receive", "rows", "body"),
+        [(subscribers.receive, Subscriber, sent_report), (replay.receive, CatchUpRequest, sent_request)],
+        ids=["reports", "requests"],
+    )
+    def test_subscriptions_are_bounded(self, receive: Any, rows: Any, body: Any) -> None:
+        for number in range(200):
+            receive(SENDER, body(f"orders.s{number}"), sender=RECEIVER)
+        receive(SENDER, body("orders.s0"), sender=RECEIVER)
+        receive(SENDER, body(f"{STRANGER}.other", **others(body)), sender=STRANGER)
+        names = set(rows.objects.using(SENDER).values_list("subscription", flat=True))
+        assert names == {f"orders.s{number}" for number in range(subscribers.SUBSCRIPTIONS_AT_MOST)} | {
+            f"{STRANGER}.other"
+        }
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"subscription": "orders"},
+            {"subscription": "orders.counting.more"},
+            {"subscription": "orders.counting\n"},
+            {"subscription": f"orders.{'x' * 200}"},
+            {"cursors": [("all", 8, 5)]},
+            {"cursors": [("all", -1, 5)]},
+            {"cursors": [("all", 0, -5)]},
+            {"cursors": [("all", 0, 2**70)]},
+            {"cursors": [("all", 0, 5)] * 17},
+        ],
+        ids=str,
+    )
+    def test_reports_of_another_form_write_nothing(self, changed: dict[str, Any]) -> None:
+        subscribers.receive(SENDER, sent_report(**changed), sender=RECEIVER)
+        assert not Subscriber.objects.using(SENDER).exists()
+
+    def test_a_report_that_names_a_stream_twice_counts_once(self) -> None:
+        subscribers.receive(SENDER, sent_report(cursors=[("all", 0, 5), ("all", 0, 6)]), sender=RECEIVER)
+        assert Subscriber.objects.using(SENDER).get().position == 6
+
+    @pytest.mark.parametrize(
+        "changed",
+        [
+            {"partition": 8},
+            {"partition": -1},
+            {"position": -1},
+            {"position": 2**70},
+            {"question": 2**70},
+            {"snapshot_after": -1},
+            {"message_id": "x"},
+            {"subscription": "orders.counting~other"},
+        ],
+        ids=str,
+    )
+    def test_requests_of_another_form_write_nothing(self, changed: dict[str, Any]) -> None:
+        replay.receive(SENDER, sent_request(**changed), sender=RECEIVER)
+        assert requests() == []
+
+
+def others(body: Any) -> dict[str, Any]:
+    """What the request of another module than the receiver may ask for."""
+    return {"audience": "all"} if body is sent_request else {}

@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from pangaea import engines
 from pangaea.messages import EVERYBODY, PARTITIONS, UNDECODABLE, CatchUp, module_of
-from pangaea.outbox import requested_snapshots
+from pangaea.outbox import requested_snapshots, subscribers
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 
@@ -51,11 +51,16 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
 def ask(module: str, request: CatchUp) -> None:
     """Note a request in the module's schema; a newer one of the same subscription and stream replaces the older.
 
+    One of a module that has too many subscriptions already is logged and dropped.
+
     A stream that the module does not have is created: an answer that it is empty shows the asker that this outbox is
     not the one that it has read.
     """
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
+    if subscribers.is_one_too_many(CatchUpRequest.objects.using(module), request.subscription):
+        log.error("request dropped: too many subscriptions", module=module, subscription=request.subscription)
+        return
     with transaction.atomic(using=module):
         CatchUpRequest.objects.using(module).update_or_create(
             subscription=request.subscription,

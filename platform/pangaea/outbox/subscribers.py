@@ -1,13 +1,20 @@
 """Who listens to a module, as far as they report: what retention must not pass, and what an operator wants to see."""
 
+from typing import Any
+
 import msgspec
 import structlog
+from django.db import models
 from django.utils import timezone
 
 from pangaea.messages import EVERYBODY, UNDECODABLE, Report, module_of
 from pangaea.outbox.models import Stream, Subscriber
 
 log = structlog.get_logger()
+
+SUBSCRIPTIONS_AT_MOST = 64
+"""Subscriptions of one module that a producer notes. A module that invents names would fill the producer's tables, and
+hold back what retention deletes."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
@@ -27,7 +34,18 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
     if report.source != module or foreign or sender not in {None, reader}:
         log.error("report dropped: not a stream of its sender", module=module, subscription=report.subscription)
         return
+    if is_one_too_many(Subscriber.objects.using(module), report.subscription):
+        log.error("report dropped: too many subscriptions", module=module, subscription=report.subscription)
+        return
     note(module, report)
+
+
+def is_one_too_many(rows: "models.QuerySet[Any]", subscription: str) -> bool:
+    """Whether a subscription is new among these rows, and its module has SUBSCRIPTIONS_AT_MOST already."""
+    if rows.filter(subscription=subscription).exists():
+        return False
+    known = rows.filter(subscription__startswith=f"{module_of(subscription)}.").values("subscription").distinct()
+    return known.count() >= SUBSCRIPTIONS_AT_MOST
 
 
 def note(module: str, report: Report) -> None:
@@ -47,12 +65,16 @@ def note(module: str, report: Report) -> None:
                 position=position,
                 reported_at=moment,
             )
-            for audience, partition, position in report.cursors
+            for (audience, partition), position in _positions(report).items()
         ],
         update_conflicts=True,
         unique_fields=["audience", "partition", "subscription"],
         update_fields=["position", "reported_at"],
     )
+
+
+def _positions(report: Report) -> dict[tuple[str, int], int]:
+    return {(audience, partition): position for audience, partition, position in report.cursors}
 
 
 def forget(module: str, subscription: str) -> int:
