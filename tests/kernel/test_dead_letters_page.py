@@ -65,6 +65,10 @@ class TestThePages:
         assert f'href="{LIST}"' in page
         assert "Nothing is parked." in page
 
+    def test_are_filtered_by_no_column_that_they_do_not_show(self, watcher: Client) -> None:
+        assert watcher.get(LIST).status_code == 200
+        assert watcher.get(LIST, {"body__startswith": "{"}).status_code == 400
+
     def test_list_a_modules_letters_and_filter_them(self, browser: Client) -> None:
         assert "ValueError: poison 1" in browser.get(LIST).content.decode()
 
