@@ -34,6 +34,11 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return admin.site.login(request, {"app_path": reverse("admin:login")})
 
 
+def on_site(_request: HttpRequest, **_path: str) -> HttpResponse:
+    """Where Django's admin would send from a row to its page on the site: no model has one."""
+    raise Http404
+
+
 def _elsewhere() -> list[Any]:
     """The addresses of an admin that is not at /admin/."""
     if settings.PANGAEA_ADMIN == "admin/":
@@ -50,6 +55,7 @@ urlpatterns = [
     path("api/docs/<slug:module>/", docs, name="module-docs"),
     path("api/schema/", schema.schema, name="schema"),
     path("api/schema/<slug:module>/", schema.schema, name="module-schema"),
+    path(f"{settings.PANGAEA_ADMIN}r/<path:row>", on_site),
     path(settings.PANGAEA_ADMIN, admin.site.urls),
     *_elsewhere(),
 ]

@@ -124,7 +124,14 @@ class TestBadInput:
             assert_problem(customer.post("/api/v1/orders", json={"lines": lines}), 400, "validation_failed")
 
     @pytest.mark.parametrize(
-        "body", [b"{", b"\xff", b'{"lines": NaN}', b'{"lines": [{"sku": "A", "quantity": 1%s}]}' % (b"0" * 40)]
+        "body",
+        [
+            b"{",
+            b"\xff",
+            b'{"lines": NaN}',
+            b'{"lines": [{"sku": "A", "quantity": 1%s}]}' % (b"0" * 40),
+            b'{"lines": [{"sku": "A", "quantity": 1}], "lines": []}',
+        ],
     )
     def test_malformed_json_is_refused(self, customer: Customer, product: dict[str, Any], body: bytes) -> None:
         headers = {"Content-Type": "application/json"}

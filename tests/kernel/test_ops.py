@@ -6,9 +6,10 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, connection, connections
 from django.http import HttpRequest
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import path, reverse
 from unfold.sites import UnfoldAdminSite
 
@@ -130,6 +131,23 @@ class TestEveryRegisteredModel:
         answer = client.get(page, {f"{hidden.name}__startswith": "x"}, follow=True)
         # The first pages of these show no rows, and filter none.
         assert answer.status_code == (200 if model in {Stream, DeadLetter} else 400)
+
+    @pytest.mark.parametrize("row", ["x", "\0"])
+    def test_refuses_to_act_on_a_row_that_cannot_be(self, browser: Client, model: Any, row: str) -> None:
+        if model in {Stream, DeadLetter}:
+            page = f"/admin/pangaea/deadletter/{ALIAS}/"
+        else:
+            page = url("changelist", model=model, namespace="admin")
+        form = {"action": "delete_selected", "_selected_action": [row]}
+        answer = browser.post(page, form)
+        is_text = model._meta.pk.get_internal_type() in {"TextField", "CharField"}
+        assert answer.status_code == 400 or (is_text and row == "x")
+
+    @pytest.mark.parametrize("row", ["1", "x", "01a224cb-1622-72c5-85ac-bfeadeaa5aaf"])
+    def test_has_no_page_on_the_site(self, browser: Client, model: Any, row: str) -> None:
+        kind = ContentType.objects.get_for_model(model)
+        with override_settings(ROOT_URLCONF="pangaea.urls"):
+            assert browser.get(f"/admin/r/{kind.pk}/{row}/").status_code == 404
 
     def test_shows_its_form_to_those_who_may_add_one(self, browser: Client, model: Any) -> None:
         may = admin.site.get_model_admin(model).has_add_permission(browser.get("/admin/").wsgi_request)

@@ -1,5 +1,6 @@
 """Request bodies."""
 
+import json
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -14,6 +15,9 @@ MAX_INTEGER = 2**63
 class JSONParser(parsers.JSONParser):
     """JSON in UTF-8 (RFC 8259), nothing laxer: no NaN, no lone surrogates, no overflowing numbers, no endless nesting.
 
+    No name comes twice in an object either (RFC 7493, 2.3): a proxy that reads the first would see another request than
+    the one that is served.
+
     What passes can be stored, sent on and rendered again. Everything else is a 400 with the code `malformed_json`.
     It inherits from DRF's parser because DRF limits the size of the body for that one alone.
     """
@@ -26,8 +30,10 @@ class JSONParser(parsers.JSONParser):
     ) -> Any:
         """The body's value. Raises ParseError."""
         try:
-            value = msgspec.json.decode(stream.read())
+            body = stream.read()
+            value = msgspec.json.decode(body)
             _refuse_unbounded(value)
+            json.loads(body, object_pairs_hook=_refuse_duplicates)
         except UnicodeDecodeError:
             raise _malformed("it is not UTF-8") from None
         except RecursionError:
@@ -39,6 +45,13 @@ class JSONParser(parsers.JSONParser):
 
 def _malformed(why: str) -> ParseError:
     return ParseError(f"The body is not valid JSON: {why}.", code="malformed_json")
+
+
+def _refuse_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("an object has a member twice")
+    return found
 
 
 def _refuse_unbounded(value: Any, depth: int = 0) -> None:

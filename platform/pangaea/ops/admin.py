@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin import ModelAdmin, TabularInline
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import DEFAULT_DB_ALIAS, router, transaction
 from django.db.models import Model
 from django.db.models.constants import LOOKUP_SEP
@@ -64,7 +66,18 @@ class ModuleAdmin(_Admin):
         return self._as_one(request, lambda: super(ModuleAdmin, self).delete_view(request, object_id, extra_context))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        self._check_selection(request)
         return self._as_one(request, lambda: super(ModuleAdmin, self).changelist_view(request, extra_context))
+
+    def _check_selection(self, request: HttpRequest) -> None:
+        """Raise SuspiciousOperation, which is answered with 400, for a row that no list of this model can have."""
+        for each in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(each)
+            except ValidationError as error:
+                raise SuspiciousOperation("A selected row is none of this model.") from error
+            if "\0" in each:
+                raise SuspiciousOperation("A selected row is none of this model.")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Whether a list may be filtered like this: by what `list_filter` and `date_hierarchy` name, and nothing else.
