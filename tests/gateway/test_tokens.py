@@ -28,7 +28,7 @@ class TestTokens:
     def test_let_pass_who_has_one_and_reach_the_service(self, client: httpx.Client, shop: Service) -> None:
         token = access_token(uuid.uuid4())
 
-        for scheme in ("Bearer", "bearer"):
+        for scheme in ("Bearer", "bearer", "BEARER"):
             assert client.get("/shop", headers={"Authorization": f"{scheme} {token}"}).status_code == 200
             assert shop.seen[-1].headers["authorization"] == f"{scheme} {token}"
 
