@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import connections
 
 from pangaea import health
@@ -38,16 +39,17 @@ class ProbeServer:
         """Begin. Raises Misconfigured when the port is taken."""
         if not self._port:
             return
+        host = settings.PANGAEA.health_host
         try:
-            # On every interface: an orchestrator asks from outside the container.
-            self._server = ThreadingHTTPServer(("", self._port), _handler(self._heartbeat))
+            self._server = ThreadingHTTPServer((host, self._port), _handler(self._heartbeat))
         except OSError as error:
             raise Misconfigured(
-                f"HEALTH_PORT is {self._port}, where this process cannot listen ({error.strerror}): each needs its own."
+                f"This process cannot listen at HEALTH_HOST {host} and HEALTH_PORT {self._port} ({error.strerror}): "
+                "set an address of this machine, and a port that no other process has."
             ) from error
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, name="probes", daemon=True).start()
-        log.info("probes", port=self._port)
+        log.info("probes", host=host, port=self._port)
 
     def stop(self) -> None:
         """End."""

@@ -237,6 +237,12 @@ class Declared:
         env="PANGAEA_HEARTBEAT_FILE",
         form=forms.file_to_write,
     )
+    health_host: str = setting(
+        "127.0.0.1",
+        "The address on which relay and worker answer probes at HEALTH_PORT. 0.0.0.0 for an orchestrator that asks "
+        "from outside the container; the answers name modules, databases and the broker's state.",
+        form=forms.listening_address,
+    )
     health_port: int = setting(
         0,
         "Port on which a relay or a worker answers /livez, /readyz and /startupz; the web process has them beside its "

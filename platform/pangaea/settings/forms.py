@@ -78,6 +78,11 @@ def broker_login(text: str) -> str:
     return "" if login and module.isidentifier() else f"has {text!r}: give a user and a module each, like shop=orders."
 
 
+def listening_address(text: str) -> str:
+    """An IPv4 address of this machine, or a name for one."""
+    return "" if _HOST.fullmatch(text) and ":" not in text else f"is {text!r}; give an address, like 127.0.0.1."
+
+
 def file_to_write(text: str) -> str:
     """The path of a file in a folder where this process may write."""
     path = Path(text)
