@@ -102,8 +102,8 @@ class Split:
             *(f"--certificates={self.certificates}", f"--limits={self.limits}"),
         )
         for label in self.ports.web:
-            apply = ("permissions", "apply", "--postgres", f"--administrator={self.administrator_url}")
-            manage(*apply, environment=self.environment(label))
+            administrator = {"ADMINISTRATOR_URL": self.administrator_url}
+            manage("permissions", "apply", "--postgres", environment=self.environment(label) | administrator)
             manage("migrate", "--verbosity=0", environment=self.environment(label))
         for label in self.ports.web:
             manage("seed_demo", environment=self.environment(label))
@@ -174,7 +174,7 @@ class Split:
 
 
 def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run a command of manage.py to its end; SystemExit with what it said if it fails."""
+    """Run a command of manage.py to its end. Raises SystemExit with its output if it fails."""
     done = subprocess.run(  # noqa: S603 - the project's own commands
         [*MANAGE, *arguments],
         check=False,

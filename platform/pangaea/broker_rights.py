@@ -126,8 +126,8 @@ def control() -> str:
     if found := shutil.which("rabbitmqctl", path=path):
         return found
     raise Misconfigured(
-        f"There is no rabbitmqctl here. Name the management API (--administrator {broker_management.FORM}), or render "
-        "the definitions with `manage.py permissions render --rabbitmq` and let an administrator import them."
+        f"There is no rabbitmqctl here. Name the management API (ADMINISTRATOR_URL={broker_management.FORM}), or "
+        "render the definitions with `manage.py permissions render --rabbitmq` and let an administrator import them."
     )
 
 
@@ -151,7 +151,7 @@ def apply(document: str, *, administrator: str | None = None) -> None:
     if done.returncode:
         raise Misconfigured(
             "rabbitmqctl refused the definitions. It needs root or the server's own account; without, name the "
-            f"management API: --administrator {broker_management.FORM}\n{complaint(done)}"
+            f"management API: ADMINISTRATOR_URL={broker_management.FORM}\n{complaint(done)}"
         )
 
 

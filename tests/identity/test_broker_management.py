@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,28 @@ QUOTED = "s3cret%2Fwith%23all%3Fof%3Ait%40"
 
 def apply(administrator: str, *arguments: str) -> str:
     output = io.StringIO()
-    call_command("permissions", "apply", "--rabbitmq", f"--administrator={administrator}", *arguments, stdout=output)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ADMINISTRATOR_URL", administrator)
+        call_command("permissions", "apply", "--rabbitmq", *arguments, stdout=output)
     return output.getvalue()
+
+
+class TestTheAdministratorsUrl:
+    def test_may_be_in_a_file(
+        self, tmp_path: Path, passwords: dict[str, str], monkeypatch: pytest.MonkeyPatch, settings: Settings
+    ) -> None:
+        assert passwords
+        settings.PANGAEA = replace(settings.PANGAEA, broker_url="amqp://127.0.0.1//")
+        file = tmp_path / "administrator"
+        file.write_text("ftp://nowhere\n")
+        monkeypatch.setenv("ADMINISTRATOR_URL_FILE", str(file))
+        with pytest.raises(CommandError, match="management API"):
+            call_command("permissions", "apply", "--rabbitmq")
+
+    def test_is_not_taken_from_the_arguments(self) -> None:
+        """Every account of a machine can read them."""
+        with pytest.raises(CommandError, match="unrecognized arguments"):
+            call_command("permissions", "apply", "--rabbitmq", "--administrator=http://a:b@127.0.0.1")
 
 
 def refusal(administrator: str, *arguments: str) -> str:

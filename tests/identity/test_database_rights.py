@@ -33,6 +33,7 @@ class Server:
             "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
             "PANGAEA_MODULES": module,
             f"{module.upper()}_DATABASE_URL": self.urls[module],
+            "ADMINISTRATOR_URL": self.administrator,
             "SECRET_KEY": secrets.token_urlsafe(50),
             "ALLOWED_HOSTS": "127.0.0.1",
             "BROKER_URL": "amqp://unused:unused@127.0.0.1:1//",
@@ -58,7 +59,7 @@ def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         try:
             for module in ("orders", "users"):
                 for _ in range(2):
-                    found.manage(module, "permissions", "apply", "--postgres", f"--administrator={postgres_url}")
+                    found.manage(module, "permissions", "apply", "--postgres")
                 found.manage(module, "migrate")
             yield found
         finally:
@@ -94,7 +95,7 @@ class TestTheRoleOfAService:
             server.urls["web_bff"] = url._replace(
                 netloc=f"{url.username}:{secrets.token_hex(8)}@{url.netloc.rpartition('@')[2]}"
             ).geturl()
-            server.manage("web_bff", "permissions", "apply", "--postgres", f"--administrator={server.administrator}")
+            server.manage("web_bff", "permissions", "apply", "--postgres")
             with psycopg.connect(server.urls["web_bff"]) as connection:
                 assert connection.info.user == url.username
             with psycopg.connect(server.administrator) as administrator:

@@ -10,6 +10,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea import broker_management, broker_rights, database_rights, databases, errors, modules
+from pangaea.settings.environment import Environment, Unreadable
+
+ADMINISTRATOR = "ADMINISTRATOR_URL"
+"""The variable with an administrator's URL. Not an option: every account of a machine can read the arguments."""
 
 
 class Command(BaseCommand):
@@ -22,12 +26,12 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="action", required=True)
         render = actions.add_parser("render", help="write them to standard output or to a file")
         render.add_argument("--output", metavar="FILE", type=Path, help="write to this file, for its owner alone")
-        apply = actions.add_parser("apply", help="give them to the servers, for development")
-        apply.add_argument(
-            "--administrator",
-            metavar="URL",
-            help="with --postgres: who may make roles and databases, postgresql://…; with --rabbitmq: the management "
-            f"API, {broker_management.FORM} (default: rabbitmqctl, which needs root)",
+        apply = actions.add_parser(
+            "apply",
+            help="give them to the servers, for development",
+            description=f"{ADMINISTRATOR} is an administrator's URL: with --postgres of one who may make roles and "
+            f"databases, postgresql://…; with --rabbitmq of the management API, {broker_management.FORM} (without it: "
+            f"rabbitmqctl, which needs root). {ADMINISTRATOR}_FILE names a file that holds it.",
         )
         for action in (render, apply):
             where = action.add_mutually_exclusive_group(required=True)
@@ -58,16 +62,16 @@ class Command(BaseCommand):
         if options["action"] == "render":
             self._write(text, options["output"])
         else:
-            broker_rights.apply(text, administrator=options["administrator"])
+            broker_rights.apply(text, administrator=_administrator())
             self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
 
     def _postgres(self, options: dict[str, Any]) -> None:
         if options["action"] == "render":
             self._write(database_rights.render(), options["output"])
-        elif not options["administrator"]:
-            raise CommandError("--administrator is missing: the URL of somebody who may make roles and databases.")
+        elif (administrator := _administrator()) is None:
+            raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
-            database_rights.apply(options["administrator"])
+            database_rights.apply(administrator)
             self.stdout.write(f"PostgreSQL has a place for each of {', '.join(databases.aliases())}.")
 
     def _write(self, text: str, output: Path | None) -> None:
@@ -77,3 +81,10 @@ class Command(BaseCommand):
         descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def _administrator() -> str | None:
+    try:
+        return Environment(os.environ).text(ADMINISTRATOR) or None
+    except Unreadable as error:
+        raise CommandError(str(error)) from error
