@@ -29,7 +29,7 @@ MEBIBYTE = 1024 * 1024
 LONGEST = {DELIVER: 16 * MEBIBYTE, CATCH_UP: MEBIBYTE // 16, REPORT: MEBIBYTE // 16}
 """The tasks there are, and the bytes that the body of a message for each may have."""
 LOG_INTERVAL = 10.0
-"""Seconds between two log lines of one queue and reason: whoever sends such messages may send many."""
+"""Seconds between two log lines of one queue and reason: a sender of such messages may send many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
