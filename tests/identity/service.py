@@ -81,7 +81,7 @@ def settings_of(module: str, certificates: Path, *, signing_key: ECKey | None = 
         "SECRET_KEY": secrets.token_urlsafe(50),
         "ALLOWED_HOSTS": HOST,
         "SECURE_COOKIES": "false",
-        "BROKER_URL": "redis://127.0.0.1:1/0",
+        "BROKER_URL": "amqp://127.0.0.1:1//",
         f"{module.upper()}_DATABASE_URL": "postgres://nobody:unused@127.0.0.1:1/nothing",
         **tls(certificates, module),
         **({"SIGNING_KEY": signing_key.as_pem(private=True).decode()} if signing_key else {}),
