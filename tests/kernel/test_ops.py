@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -7,10 +8,12 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, connections
 from django.http import HttpRequest
 from django.test import Client, override_settings
 from django.urls import path, reverse
+from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
 from pangaea import modules
@@ -275,6 +278,22 @@ class TestOperators:
         titles = {item["title"] for section in navigation for item in section["items"]}
         assert titles == {"Overview", "Products"}
         assert client.get(url("changelist", model=Stream, namespace="admin")).status_code == 403
+
+
+class TestALogIn:
+    def test_lasts_from_its_last_request_on_and_ends_when_it_was_idle(self, browser: Client) -> None:
+        assert browser.get("/admin/").status_code == 200
+        Session.objects.update(expire_date=timezone.now() + timedelta(minutes=1))
+        assert browser.get("/admin/").status_code == 200
+        left = Session.objects.get().expire_date - timezone.now()
+        assert timedelta(minutes=29) < left <= timedelta(minutes=30)
+        Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+        assert browser.get("/admin/").status_code == 302
+
+    def test_is_no_concern_of_the_api(self, client: Client) -> None:
+        with override_settings(ROOT_URLCONF="pangaea.urls"):
+            assert client.get("/api/v1/products").status_code == 200
+        assert not Session.objects.exists()
 
 
 class TestNavigation:

@@ -96,6 +96,9 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         # Every worker serves the admin's files from where they are installed: no collectstatic step to forget.
         "WHITENOISE_USE_FINDERS": True,
         "SESSION_COOKIE_SECURE": declared.secure_cookies,
+        "SESSION_COOKIE_AGE": round(declared.admin_idle_timeout.total_seconds()),
+        # From the last request on, and not from the log-in. Only the admin's requests have a session.
+        "SESSION_SAVE_EVERY_REQUEST": True,
         "CSRF_COOKIE_SECURE": declared.secure_cookies,
         "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https") if declared.trust_forwarded_proto else None,
         "SECURE_REFERRER_POLICY": "same-origin",

@@ -61,6 +61,9 @@ class Declared:
         "Origins (https://host) from which the admin's forms may be sent, when a proxy changes the host.",
         form=forms.origin,
     )
+    admin_idle_timeout: timedelta = setting(
+        timedelta(minutes=30), "An operator's log-in at the admin ends after this time without a request."
+    )
     secure_cookies: bool = setting(
         default=True,
         why="Send the admin's cookies over TLS only. Turn off only where the admin is reached without TLS.",
