@@ -46,7 +46,7 @@ def prefix_of(state: Path) -> str:
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
     """Hold the folder; SystemExit while another run has it, which would lose its endpoints and its passwords."""
-    state.mkdir(parents=True, exist_ok=True)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / ".running").open("w") as mine:
         try:
             fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -89,7 +89,7 @@ class Split:
 
     def prepare(self) -> None:
         """Certificates, databases, rights at the broker, the gateway's configuration, tables, the demo's catalogue."""
-        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         manage("certs", f"--directory={self.certificates}")
         manage("signing_keys", f"--file={self.signing_keys}")
         shutil.rmtree(self.endpoints, ignore_errors=True)

@@ -12,7 +12,7 @@ from pangaea.replaced_files import locked, replace
 
 def generated_secrets(folder: Path) -> dict[str, Any]:
     """`secret_key` and `signing_key`, kept in `folder` so that restarts do not log anybody out."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
         "secret_key": _keep(folder / "secret_key", get_random_secret_key),
         "signing_key": _keep(

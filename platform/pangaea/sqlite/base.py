@@ -4,10 +4,12 @@ SQLite lets one writer in at a time and makes the others poll, with no order amo
 for seconds. Inside one process a queue in front of the file is enough to make waiting short and fair.
 """
 
+import os
 import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.db.backends.sqlite3 import base, operations
@@ -74,6 +76,14 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
     ops_class = DatabaseOperations
     _turn: FairLock | None = None
     _changes = 0
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """A connection. The file is its owner's alone; SQLite gives the files beside it the same mode."""
+        name = str(self.settings_dict["NAME"])
+        if not name.startswith(("file:", ":memory:")):
+            with suppress(OSError):  # then SQLite says why
+                os.close(os.open(name, os.O_CREAT | os.O_RDWR, 0o600))
+        return super().get_new_connection(conn_params)
 
     def _start_transaction_under_autocommit(self) -> None:
         timeout = float(self.settings_dict["OPTIONS"].get("timeout", 5))
