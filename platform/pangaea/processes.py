@@ -205,7 +205,8 @@ def run_worker(queues: Sequence[str]) -> None:
     )
     worker.start()
     upkeep.stop()
-    if not app.leaving.is_set():
+    # Until the worker is ready, Celery's own handlers have the signals.
+    if not (app.leaving.is_set() or stop.is_set() or queue_worker.is_told_to_stop()):
         log.error("worker ended without a signal", queues=list(queues))
         raise SystemExit(os.EX_SOFTWARE)
     log.info("worker stopped", queues=list(queues))

@@ -155,6 +155,11 @@ def end_worker() -> None:
     state.should_stop = os.EX_OK
 
 
+def is_told_to_stop() -> bool:
+    """Whether SIGTERM or SIGINT has told Celery to end this worker."""
+    return state.should_stop is not None
+
+
 def _looks_of_a_standby() -> int:
     """How many looks take as long as a lost tail may go unnoticed."""
     return max(SILENT_LOOKS, math.ceil(settings.PANGAEA.announce_at_most / settings.PANGAEA.queue_check))
