@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from time import monotonic
 from typing import Any
 
@@ -91,7 +91,7 @@ class QueueNamingConsumer(Consumer):
             login=properties.get("user_id") if on_rabbitmq else None,
         )
         try:
-            headers = admission.admit(arrival, queue, self._senders() if on_rabbitmq else None)
+            headers = admission.admit(arrival, queue, self._senders if on_rabbitmq else None)
         except RefusedMessage as error:
             self._app.refused.note(queue, str(error), login=arrival.login, routing_key=arrival.routing_key)
             return False
@@ -105,6 +105,7 @@ class QueueNamingConsumer(Consumer):
             message.headers = headers
         return True
 
+    @cached_property
     def _senders(self) -> admission.Senders:
         channel: Any = self.channel
         return admission.Senders(

@@ -66,7 +66,7 @@ def _refuse_if_lent(alias: str, connection: "psycopg.Connection[Any]") -> None:
     if session == connection.info.backend_pid:  # the server itself was connected to
         return
     with closing(databases.connect_directly(alias)) as other, other.transaction():
-        # Either the other one has got this session, or it has got another and this one may move on.
+        # Either the other one has got the very session, or it has got another and this one may move on.
         if _session_of(other) == session or _session_of(connection) != session:
             raise Misconfigured(_REMEDY.format(alias=alias, variable=_direct_variable(alias)))
 
