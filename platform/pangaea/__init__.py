@@ -34,5 +34,7 @@ Internal, for the processes that carry the messages:
     health       livez, readyz
     replaced_files   files that are replaced while others read them
     web_server   gunicorn, over mutual TLS where there are certificates
+    web_worker, draining   its worker: gathers requests without a thread; how it ends
+    client_connections, request_buffer, refused_requests   a client's connection, what it has sent, what it is refused
     gateway      the modules' routes -> the edge's configuration
 """

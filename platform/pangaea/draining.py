@@ -8,13 +8,13 @@ import threading
 from types import FrameType
 
 from django.conf import settings
-from gunicorn.workers.gthread import ThreadWorker
 
 from pangaea import health
+from pangaea.web_worker import GatheringWorker
 
 
-class DrainingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's threaded worker with that end. A second SIGTERM changes nothing."""
+class DrainingWorker(GatheringWorker):
+    """The web process's worker with that end. A second SIGTERM changes nothing."""
 
     _told = False
 
@@ -34,8 +34,6 @@ class DrainingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no type
         for listener in self.sockets:
             # Who stands in the queue is let in. Later ones are refused at once and go elsewhere, where gunicorn would
             # leave them in the queue until the process ends.
-            before = -1
-            while before != self.nr_conns:
-                before = self.nr_conns
-                self.accept(listener)
+            while self.accept(listener):
+                pass
             listener.close()

@@ -17,6 +17,7 @@ from gunicorn.glogging import Logger
 from pangaea.draining import DrainingWorker
 from pangaea.identity import mutual_tls
 from pangaea.settings.declared import Declared
+from pangaea.web_worker import CONNECTIONS
 
 KEEP_ALIVE = 2
 """Seconds that an idle connection is kept. Whoever calls must let go of it earlier (the gateway: after one)."""
@@ -31,6 +32,9 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
         "worker_class": DrainingWorker,
         "workers": workers,
         "threads": threads,
+        "worker_connections": CONNECTIONS,
+        # It waits for the client.
+        "sendfile": False,
         "keepalive": KEEP_ALIVE,
         "graceful_timeout": max(1, int(declared.shutdown_grace.total_seconds())),
         "timeout": SILENCE,
@@ -40,6 +44,7 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
         "forwarded_allow_ips": "",
         "logger_class": StructuredLogger,
         "post_fork": _after_fork,
+        "pre_request": _before_request,
         **_tls(declared),
     }
 
@@ -91,6 +96,13 @@ class StructuredLogger(Logger):
         self.error_log.propagate = True
         self.error_log.setLevel(settings.PANGAEA.log_level)
         self.access_log.setLevel(logging.CRITICAL)
+
+
+def _before_request(_worker: Any, request: Any) -> None:
+    """After a request whose end is not known nothing else can be read from its connection, and the answer says so."""
+    buffer = request.unreader.sock.buffer
+    if not buffer.is_framed:
+        request.force_close()
 
 
 def _after_fork(_server: Any, _worker: Any) -> None:

@@ -50,9 +50,12 @@ class Service:
     certificates: Path
     process: Process
     workspace: Workspace
+    secured: bool = True
 
     def client(self, name: str | None = "gateway", *, certificates: Path | None = None) -> httpx.Client:
         """A caller with the certificate of this name, by default from the service's own authority."""
+        if not self.secured:
+            return httpx.Client(base_url=self.url, trust_env=False, timeout=10)
         verify = context(certificates or self.certificates, name, trusting=self.certificates)
         return httpx.Client(base_url=self.url, verify=verify, trust_env=False, timeout=10)
 
@@ -73,7 +76,9 @@ class Service:
         wait_until(lambda: text in self.process.tail, what=f"{text!r} in the log")
 
 
-def settings_of(module: str, certificates: Path, *, signing_key: ECKey | None = None) -> dict[str, str]:
+def settings_of(
+    module: str, certificates: Path, *, signing_key: ECKey | None = None, secured: bool = True
+) -> dict[str, str]:
     """A service's environment. Nobody is at its broker and database: who may call is decided before they are asked."""
     return {
         "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
@@ -83,7 +88,7 @@ def settings_of(module: str, certificates: Path, *, signing_key: ECKey | None = 
         "SECURE_COOKIES": "false",
         "BROKER_URL": "amqp://127.0.0.1:1//",
         f"{module.upper()}_DATABASE_URL": "postgres://nobody:unused@127.0.0.1:1/nothing",
-        **tls(certificates, module),
+        **(tls(certificates, module) if secured else {}),
         **({"SIGNING_KEY": signing_key.as_pem(private=True).decode()} if signing_key else {}),
     }
 
@@ -97,13 +102,18 @@ def running(
     environment: Mapping[str, str],
     signing_key: ECKey | None = None,
     threads: int = 4,
+    secured: bool = True,
 ) -> Iterator[Service]:
-    """Hold a service's web process; it answers /livez when the context begins, whatever its database does."""
+    """Hold a service's web process; it answers /livez when the context begins, whatever its database does.
+
+    It speaks plain HTTP where it is not `secured`.
+    """
     port = free_port()
-    own = {**settings_of(module, certificates, signing_key=signing_key), **environment}
+    own = {**settings_of(module, certificates, signing_key=signing_key, secured=secured), **environment}
     command = (*MANAGE, "web", "--bind", f"{HOST}:{port}", "--threads", str(threads))
     process = space.start(f"{module}-web", command, own)
-    service = Service(module, f"https://{HOST}:{port}", certificates, process, space)
+    url = f"{'https' if secured else 'http'}://{HOST}:{port}"
+    service = Service(module, url, certificates, process, space, secured=secured)
     with service.client() as gateway:
         service.wait_for_answer(gateway)
     try:

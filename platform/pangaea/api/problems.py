@@ -96,7 +96,7 @@ _UNAVAILABLE = Problem(
 
 
 class ProblemResponse(HttpResponse):
-    """A rendered problem document; `data` is the document before rendering."""
+    """A rendered problem document; `data` is the document before rendering. `path` is empty where it is not known."""
 
     def __init__(self, problem: Problem, *, path: str) -> None:
         self.data = {
@@ -104,7 +104,7 @@ class ProblemResponse(HttpResponse):
             "title": problem.code.replace("_", " ").capitalize(),
             "status": problem.status,
             "detail": problem.detail,
-            "instance": quote(path, safe="/:@!$&'()*+,;=~"),
+            **({"instance": quote(path, safe="/:@!$&'()*+,;=~")} if path else {}),
             "code": problem.code,
             "correlation_id": telemetry.correlation_id(),
             **problem.members,

@@ -4,6 +4,7 @@ That a certificate comes from our authority was checked in the handshake; any mo
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import structlog
@@ -15,46 +16,71 @@ from django.http.response import HttpResponseBase
 from pangaea import modules
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.identity import spiffe
-from pangaea.identity.mutual_tls import PeerSocket
+from pangaea.settings.declared import Declared
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptedCallers:
+    """Who may call this process, and what. `for_modules` are the paths that every module of the domain may read."""
+
+    trust_domain: str
+    identities: frozenset[str]
+    for_modules: frozenset[str]
+
+    @classmethod
+    def of(cls, declared: Declared) -> "AcceptedCallers":
+        """Those of the configuration and of the installed modules' routes."""
+        return cls(
+            trust_domain=declared.trust_domain,
+            identities=frozenset(spiffe.identities(declared.trust_domain, declared.accepted_callers)),
+            for_modules=frozenset(
+                route.path for module in modules.installed() for route in module.routes if route.for_modules
+            ),
+        )
+
+    def may_connect(self, caller: str | None) -> bool:
+        """Whether there is anything here for this SPIFFE id."""
+        return caller is not None and (
+            caller in self.identities or (bool(self.for_modules) and spiffe.is_module_of(self.trust_domain, caller))
+        )
+
+    def may_call(self, caller: str | None, path: str) -> bool:
+        """Whether this SPIFFE id may send a request for this path."""
+        return self.may_connect(caller) and (caller in self.identities or path in self.for_modules)
+
+    @staticmethod
+    def refusal(caller: str | None) -> Problem:
+        """What the others are answered."""
+        return Problem(
+            status=HTTPStatus.FORBIDDEN,
+            code="caller_not_accepted",
+            detail=f"This service does not accept calls from {caller or 'a caller without a SPIFFE id'}.",
+        )
+
+
 class CallerMiddleware:
-    """Refuses everybody who is not accepted, probes included, with `caller_not_accepted`. Absent where TLS is off.
+    """Refuses all others, probes included, with `caller_not_accepted`. Absent where TLS is off.
 
     Headers play no part: who calls is what the connection's certificate says, and a connection without one is refused.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        declared = settings.PANGAEA
-        if not declared.tls_certificate:
+        if not settings.PANGAEA.tls_certificate:
             raise MiddlewareNotUsed
         self._get_response = get_response
-        self._trust_domain = declared.trust_domain
-        self._accepted = spiffe.identities(declared.trust_domain, declared.accepted_callers)
-        self._for_modules = tuple(
-            route.path for module in modules.installed() for route in module.routes if route.for_modules
-        )
+        self._callers = AcceptedCallers.of(settings.PANGAEA)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         caller = caller_of(request)
-        if caller is not None and (caller in self._accepted or self._is_for(caller, request.path_info)):
+        if self._callers.may_call(caller, request.path_info):
             return self._get_response(request)
         log.warning("caller not accepted", caller=caller, path=request.path_info)
-        problem = Problem(
-            status=HTTPStatus.FORBIDDEN,
-            code="caller_not_accepted",
-            detail=f"This service does not accept calls from {caller or 'a caller without a SPIFFE id'}.",
-        )
-        return ProblemResponse(problem, path=request.path)
-
-    def _is_for(self, caller: str, path: str) -> bool:
-        """Whether the path is one that every service of this trust domain may read."""
-        return path in self._for_modules and spiffe.is_module_of(self._trust_domain, caller)
+        return ProblemResponse(self._callers.refusal(caller), path=request.path)
 
 
 def caller_of(request: HttpRequest) -> str | None:
     """The SPIFFE id of the service at the other end of the request's connection; None for one that shows none."""
-    peer = request.META.get("gunicorn.socket")
-    return peer.identity if isinstance(peer, PeerSocket) else None
+    # The web process's connection (pangaea.client_connections); no header can come under this name.
+    return getattr(request.META.get("gunicorn.socket"), "identity", None)

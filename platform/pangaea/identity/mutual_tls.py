@@ -3,12 +3,10 @@
 The files are read again when they change, for the next handshake: a rotation needs no restart and breaks no connection.
 """
 
-import errno
 import http.client
 import ssl
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -53,34 +51,21 @@ class Files:
 
 
 class PeerSocket(ssl.SSLSocket):
-    """A connection that knows who its peer is. gunicorn gives it to the application as `gunicorn.socket`."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
-        """Limited in time. Raises ssl.SSLError for a peer that may not come in, ConnectionError for one that left."""
-        before = self.gettimeout()
-        self.settimeout(HANDSHAKE_SECONDS)
-        with _hanging_up_is_a_reset():
-            super().do_handshake(block)
-        self.settimeout(before)
-
-    def send(self, data: Any, flags: int = 0) -> int:
-        """As without TLS: ConnectionError for a peer that is gone."""
-        with _hanging_up_is_a_reset():
-            return super().send(data, flags)
+    """A connection that knows who its peer is."""
 
     @cached_property
     def identity(self) -> str | None:
-        """The SPIFFE id in the peer's certificate, read once a connection; None where it has none."""
+        """The SPIFFE id in the peer's certificate, read once per connection; None where it has none."""
         return spiffe.of_certificate(self.getpeercert())
 
 
-@contextmanager
-def _hanging_up_is_a_reset() -> Iterator[None]:
-    """For gunicorn counts a connection twice that ends with SSLEOFError, and waits for too few when it stops."""
-    try:
-        yield
-    except (ssl.SSLEOFError, TimeoutError) as error:
-        raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
+class _ClientSideSocket(PeerSocket):
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
+        """Limited in time. Raises ssl.SSLError for a peer that is not let in, OSError for one that left."""
+        before = self.gettimeout()
+        self.settimeout(HANDSHAKE_SECONDS)
+        super().do_handshake(block)
+        self.settimeout(before)
 
 
 def renewing(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Renewing[ssl.SSLContext]:
@@ -113,7 +98,7 @@ def client_context(files: Files) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     files.load_into(context)
-    context.sslsocket_class = PeerSocket
+    context.sslsocket_class = _ClientSideSocket
     return context
 
 

@@ -1,0 +1,95 @@
+"""What a client has sent and no request has taken yet, and whether the next request has arrived whole.
+
+gunicorn's parser reads from here alone and decides what the request is. This only finds where it ends, and is careful:
+what it does not understand goes to the parser unchanged, with nothing to follow, and the connection ends after the
+answer.
+"""
+
+import re
+
+MAX_HEAD = 64 << 10
+"""Bytes of request line and header fields. gunicorn refuses single lines and fields that are much shorter."""
+
+_EMPTY_LINE = b"\r\n\r\n"
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
+_BODY_FIELD = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+_CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
+
+
+class RequestBuffer:
+    """Bytes in the order of their arrival. `max_body` is the longest body (bytes) that is worth waiting for."""
+
+    def __init__(self, max_body: int) -> None:
+        self._max_body = max_body
+        self._bytes = bytearray()
+        self._looked_at = 0
+        self._wanted: int | None = None
+        self.is_framed = True
+        """Whether the end of the request is known: else the connection must not be used for another one."""
+        self.ran_out = False
+        """Whether the parser wanted more than there was."""
+        self.is_too_long = False
+        """Whether the head is longer than any is accepted."""
+        self.expects_continue = False
+        """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110, 10.1.1)."""
+
+    def __len__(self) -> int:
+        return len(self._bytes)
+
+    @property
+    def has_head(self) -> bool:
+        """Whether request line and header fields are there."""
+        return self._wanted is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the parser can have the request: all of it, or all that will be waited for."""
+        return self._wanted is not None and len(self._bytes) >= self._wanted
+
+    def add(self, received: bytes) -> None:
+        """Append what has arrived."""
+        self._bytes += received
+        if self._wanted is None:
+            self._find_end()
+
+    def take(self, size: int) -> bytes:
+        """At most `size` bytes from the front; none when there are no more, as of a client that has left."""
+        taken = bytes(self._bytes[:size])
+        del self._bytes[:size]
+        self.ran_out = self.ran_out or not taken
+        return taken
+
+    def begin_next(self, unused: bytes) -> None:
+        """Look for the next request, which begins with what the parser has taken and not `unused`."""
+        self._bytes[:0] = unused
+        self._looked_at, self._wanted = 0, None
+        self._find_end()
+
+    def _find_end(self) -> None:
+        end = self._bytes.find(_EMPTY_LINE, max(0, self._looked_at - len(_EMPTY_LINE)))
+        self._looked_at = len(self._bytes)
+        self.is_too_long = (len(self._bytes) if end == -1 else end) > MAX_HEAD
+        if end == -1:
+            return
+        # Up to the first of the two line ends, so that every field is followed by one.
+        head = bytes(self._bytes[: end + 2])
+        length = _length_in(head)
+        self.is_framed = length is not None and length <= self._max_body
+        size = length if length is not None and self.is_framed else 0
+        self.expects_continue = False
+        if size and _CONTINUE.search(head):
+            # The client hears that from who waits for the body, not from the parser, which has it all.
+            shorter = _CONTINUE.sub(b"", head)
+            self._bytes[: len(head)] = shorter
+            end -= len(head) - len(shorter)
+            self.expects_continue = True
+        self._wanted = end + len(_EMPTY_LINE) + size
+
+
+def _length_in(head: bytes) -> int | None:
+    """The length of the body; None for one that only the parser may judge."""
+    fields = _BODY_FIELD.findall(head)
+    if not fields:
+        return 0
+    lengths = _LENGTH.findall(head)
+    return int(lengths[0]) if len(fields) == len(lengths) == 1 else None
