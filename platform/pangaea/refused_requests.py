@@ -28,10 +28,7 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
         errors.LimitRequestLine,
         Problem(status=HTTPStatus.REQUEST_URI_TOO_LONG, code="url_too_long", detail="The address is too long."),
     ),
-    (
-        errors.LimitRequestHeaders,
-        TOO_LONG,
-    ),
+    (errors.LimitRequestHeaders, TOO_LONG),
     (
         errors.UnsupportedTransferCoding,
         Problem(

@@ -1,5 +1,7 @@
 """Shapes of a request about whose end two readers could disagree (RFC 9112, 11.2), written byte by byte."""
 
+import json
+import re
 import socket
 from collections.abc import Iterator
 
@@ -28,6 +30,28 @@ SHAPES = {
 }
 
 
+HEAD = b"GET /shop HTTP/1.1\r\nHost: shop\r\n"
+
+UNREADABLE = {
+    "header_too_large": HEAD + b"X-A: 1\r\n" * 200 + b"\r\n",
+    "http_version_too_old": b"GET /shop HTTP/1.0\r\nHost: shop\r\n\r\n",
+    "malformed_request": b"\x16\x03\x01\x02\x00\r\n\r\n",
+}
+
+
+class TestARequestThatCannotBeRead:
+    @pytest.mark.parametrize(("code", "sent"), UNREADABLE.items(), ids=UNREADABLE.keys())
+    def test_is_answered_with_a_problem_document(self, edge: Edge, code: str, sent: bytes) -> None:
+        document = problem(send(edge, sent))
+
+        assert document["code"] == code
+        assert None not in document.values()
+
+    @pytest.mark.full  # ten seconds
+    def test_is_answered_with_one_when_its_head_is_slow(self, edge: Edge) -> None:
+        assert problem(send(edge, HEAD))["code"] == "request_timeout"
+
+
 class TestSmuggling:
     @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
     def test_is_refused(self, edge: Edge, shop: Service, shape: bytes) -> None:
@@ -36,7 +60,8 @@ class TestSmuggling:
         answers = send(edge, b"POST /shop/first HTTP/1.1\r\nHost: shop\r\n" + shape)
 
         assert answers.startswith((b"HTTP/1.1 400", b"HTTP/1.1 501")), answers
-        assert answers.count(b"HTTP/1.1 ") == 1, "what follows a refused request is not read"
+        assert len(re.findall(rb"HTTP/1\.1 \d{3}", answers)) == 1, "what follows a refused request is not read"
+        assert problem(answers)["code"] in {"malformed_request", "unknown_transfer_coding"}
         assert b"connection: close" in answers.lower()
         assert [each.path for each in shop.seen[before:]] == []
 
@@ -75,6 +100,13 @@ class TestSmuggling:
         send(edge, b"GET /shop HTTP/1.1\r\nHost: shop\r\nContent_Length: 44\r\nConnection: close\r\n\r\n")
 
         assert "content_length" not in shop.seen[-1].headers
+
+
+def problem(answer: bytes) -> dict[str, object]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head.lower()
+    document: dict[str, object] = json.loads(body)
+    return document
 
 
 def send(edge: Edge, request: bytes) -> bytes:

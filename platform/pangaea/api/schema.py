@@ -18,15 +18,22 @@ from pangaea.identity.permissions import ScopePermission
 PROBLEM: Mapping[str, Any] = {
     "type": "object",
     "description": "RFC 9457. Members beside these depend on the `code`.",
-    "required": ["type", "title", "status", "detail", "instance", "code", "correlation_id"],
+    "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {"type": "string", "format": "uri-reference", "description": "The code as an identifier."},
         "title": {"type": "string", "description": "The code in words."},
         "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What happened, for people."},
-        "instance": {"type": "string", "format": "uri-reference", "description": "The path of the request."},
+        "instance": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "The path of the request; absent where it could not be read.",
+        },
         "code": {"type": "string", "description": "Stable: branch on this.", "example": "out_of_stock"},
-        "correlation_id": {"type": "string", "description": "Finds the request in the logs."},
+        "correlation_id": {
+            "type": "string",
+            "description": "Finds the request in the logs; absent where the gateway could not read it.",
+        },
         "errors": {
             "type": "array",
             "description": "With the code `validation_failed`: every mistake.",
