@@ -12,6 +12,8 @@ Rule = Callable[[Source], Iterator[Violation]]
 RELATIONS = {"ForeignKey", "OneToOneField", "ManyToManyField", "GenericForeignKey", "ForeignObject"}
 LOOKUPS = {"get_model", "get_app_config", "get_registered_model"}
 DYNAMIC_IMPORTS = {"import_module", "import_string", "__import__"}
+ABSOLUTE_LINKS = {"build_absolute_uri", "get_current_site", "get_port", "_current_scheme_host"}
+HOST_HEADERS = {"Host", "HTTP_HOST", "HTTP_X_FORWARDED_HOST", "SERVER_NAME", "SERVER_PORT"}
 ROLES = {
     "acl",
     "admin",
@@ -149,6 +151,24 @@ def opens_no_atomic_requests(source: Source) -> Iterator[Violation]:
             yield f"{source.path}:{node.lineno} ATOMIC_REQUESTS"
 
 
+def links_by_path(source: Source) -> Iterator[Violation]:
+    """No link is made of the request's `Host`: its port is not verified, and behind a gateway it is another's."""
+    for node in ast.walk(source.tree):
+        match node:
+            case ast.Attribute(attr=name) | ast.Name(id=name) | ast.alias(name=name):
+                made = name in ABSOLUTE_LINKS or name.startswith("Hyperlinked")
+            case ast.Call(func=function, keywords=keywords) if last_name(function) == "reverse":
+                # REST framework's makes an absolute URL where it is given a request.
+                name, made = "reverse(request=…)", any(each.arg == "request" for each in keywords)
+            case _:
+                continue
+        if made:
+            yield f"{source.path}:{getattr(node, 'lineno', '?')} {name}: links are paths"
+    for line, value in source.strings():
+        if value in HOST_HEADERS:
+            yield f"{source.path}:{line} reads {value}: links are paths, and fallback.refuse() verifies the host"
+
+
 def keeps_rules_pure(source: Source) -> Iterator[Violation]:
     """A file of a module that has none of the known roles holds rules: no database, no HTTP, no messages sent."""
     role = source.path.split("/")[2].removesuffix(".py")
@@ -182,6 +202,12 @@ MODULE_RULES: list[Rule] = [
     uses_only_its_own_alias,
     names_the_alias_of_transactions,
     opens_no_atomic_requests,
+    links_by_path,
     keeps_rules_pure,
 ]
-KERNEL_RULES: list[Rule] = [names_the_alias_of_transactions, opens_no_atomic_requests, names_no_module_in_the_kernel]
+KERNEL_RULES: list[Rule] = [
+    names_the_alias_of_transactions,
+    opens_no_atomic_requests,
+    links_by_path,
+    names_no_module_in_the_kernel,
+]

@@ -99,6 +99,15 @@ class TestAList:
         assert len({*listed(first), *listed(second)}) == 40
         assert set(listed(second)) < set(names)
 
+    def test_links_to_paths_whatever_the_client_calls_the_host(self, names: list[str]) -> None:
+        first = Client().get("/by-name?limit=20", HTTP_HOST="testserver:9999").json()
+        second = Client().get(first["next"], HTTP_HOST="testserver:9999").json()
+
+        assert first["next"].startswith("/by-name?cursor=")
+        assert first["next"].endswith("&limit=20")
+        assert second["previous"].startswith("/by-name?cursor=")
+        assert listed(page(second["next"])) == names[40:]
+
     def test_without_results_is_one_empty_page(self) -> None:
         assert page("/by-name") == {"next": None, "previous": None, "results": []}
 

@@ -14,10 +14,11 @@ from pangaea.errors import Misuse
 
 
 class CursorPage(CursorPagination):
-    """{"next": url or null, "previous": url or null, "results": [...]}; 20 a page, `?limit=` up to 100.
+    """{"next": path or null, "previous": path or null, "results": [...]}; 20 per page, `?limit=` up to 100.
 
-    The view declares `ordering`: field names, the last one unique. A limit or cursor that cannot be read is a 400; a
-    larger limit counts as 100.
+    The links are relative references (RFC 3986, 4.2), never absolute: the port in a `Host` header is the client's text,
+    which nothing verifies. The view declares `ordering`: field names, the last one unique. A limit or cursor that
+    cannot be read is a 400; a larger limit counts as 100.
     """
 
     page_size = 20
@@ -31,7 +32,16 @@ class CursorPage(CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         """One page of the results. Raises DRF's ValidationError."""
         self._model = queryset.model
-        return super().paginate_queryset(queryset, request, view)
+        page = super().paginate_queryset(queryset, request, view)
+        self.base_url = request.get_full_path()
+        return page
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        document: dict[str, Any] = super().get_paginated_response_schema(schema)
+        for name, cursor in (("next", "cD00ODY="), ("previous", "cj0xJnA9NDg3")):
+            example = f"/api/v1/things?{self.cursor_query_param}={cursor}"
+            document["properties"][name] |= {"format": "uri-reference", "example": example}
+        return document
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
         """The view's. Raises Misuse where there is none: pages without an order repeat and lose rows."""
