@@ -129,8 +129,7 @@ def greet(split: Split) -> None:
     places = [
         ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
         ("", f"{plain}   (the same without TLS, on this machine alone)"),
-        ("API docs", f"{url}/api/docs/<module>/   ({', '.join(split.ports.web)})"),
-        ("Admin", f"{url}/admin/<module>/"),
+        ("Admin", f"{url}/admin/<module>/   ({', '.join(split.ports.web)}); the documents of its API are there"),
         ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
         ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
         ("", "streams, deadletters, config show …: the same way"),

@@ -10,23 +10,14 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularSwaggerView
 
 from pangaea import modules
-from pangaea.api import schema
+from pangaea.api import documents, schema
 
 handler400 = "pangaea.api.fallback.bad_request"
 handler403 = "pangaea.api.fallback.permission_denied"
 handler404 = "pangaea.api.fallback.not_found"
 handler500 = "pangaea.api.fallback.server_error"
-
-
-def docs(request: HttpRequest, module: str) -> HttpResponse:
-    """The page of one module's API, which reads the same wherever the module runs."""
-    if module not in modules.labels():
-        raise Http404
-    page: HttpResponse = SpectacularSwaggerView.as_view(url=f"/api/schema/{module}/")(request)
-    return page
 
 
 def log_in(request: HttpRequest) -> HttpResponse:
@@ -50,11 +41,7 @@ def _elsewhere() -> list[Any]:
 
 urlpatterns = [
     *(pattern for module in modules.installed() for pattern in schema.patterns_of(module)),
-    path("", RedirectView.as_view(url="/api/docs/")),
-    path("api/docs/", SpectacularSwaggerView.as_view(url="/api/schema/"), name="docs"),
-    path("api/docs/<slug:module>/", docs, name="module-docs"),
-    path("api/schema/", schema.schema, name="schema"),
-    path("api/schema/<slug:module>/", schema.schema, name="module-schema"),
+    *documents.patterns(public=settings.PANGAEA.api_documents_public, admin_path=settings.PANGAEA_ADMIN),
     path(f"{settings.PANGAEA_ADMIN}r/<path:row>", on_site),
     path(settings.PANGAEA_ADMIN, admin.site.urls),
     *_elsewhere(),

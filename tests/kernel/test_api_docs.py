@@ -119,6 +119,12 @@ class TestThePages:
         assert "/api/schema/orders/" in page.content.decode()
         assert Client().get("/api/docs/nothing/").status_code == 404
 
+    @pytest.mark.parametrize("address", ["/", "/api/docs", "/api/docs/", "/api/schema/", "/admin/", "/nowhere"])
+    def test_and_other_answers_repeat_no_host(self, address: str) -> None:
+        answer = Client().get(address, HTTP_HOST="testserver:9999")
+
+        assert "testserver" not in f"{answer.headers} {answer.content.decode()}"
+
     def test_start_at_the_root(self) -> None:
         response = Client().get("/")
         assert (response.status_code, response.headers["Location"]) == (302, "/api/docs/")

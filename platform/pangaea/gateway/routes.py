@@ -19,19 +19,19 @@ class EdgeRoute:
     rate_limit: RateLimit
 
 
-def routes(modules: list[ModuleConfig]) -> list[EdgeRoute]:
+def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
     """Every public path of the modules, in the order in which they must be tried.
 
-    Beside its own routes each module serves its API's schema and the page of it, and its admin, which has a log-in of
-    its own. A longer path comes first: a route inside another module's prefix belongs to who declared it.
-    Misconfigured, naming both, if two modules declare the same path.
+    Beside its own routes each module serves its admin, which has a log-in of its own, and with `documents` its API's
+    schema and the page of it. A longer path comes first: a route inside another module's prefix belongs to who
+    declared it. Misconfigured, naming both, if two modules declare the same path.
     """
     found: dict[str, EdgeRoute] = {}
     for module in modules:
         declared = [EdgeRoute(each.path, module.label, each.public, each.rate_limit) for each in module.routes]
         others = [
             EdgeRoute(f"{path}/{module.label}", module.label, public=True, rate_limit=RateLimit())
-            for path in ("/api/schema", "/api/docs", "/admin")
+            for path in ("/admin", *(("/api/schema", "/api/docs") if documents else ()))
         ]
         for route in (*declared, *others):
             if (other := found.setdefault(route.path, route)).module != module.label:
@@ -41,6 +41,6 @@ def routes(modules: list[ModuleConfig]) -> list[EdgeRoute]:
     return sorted(found.values(), key=lambda route: (-route.path.count("/"), route.path))
 
 
-def owners(modules: list[ModuleConfig]) -> dict[str, str]:
+def owners(modules: list[ModuleConfig], *, documents: bool) -> dict[str, str]:
     """Every public path and the label of the module that answers there, in the order of `routes`."""
-    return {route.path: route.module for route in routes(modules)}
+    return {route.path: route.module for route in routes(modules, documents=documents)}

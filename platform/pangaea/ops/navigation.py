@@ -20,8 +20,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     apps = {app["app_label"]: app["models"] for app in admin.site.get_app_list(request)}
     groups = [_group(str(module.verbose_name), apps.get(module.label, [])) for module in modules.installed()]
     groups.append(_group("Operations", [model for label in OPERATIONS for model in apps.get(label, [])]))
-    first = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
-    return [{"items": [first]}, *(group for group in groups if group["items"])]
+    first = [
+        {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")},
+        {"title": "API documents", "icon": "api", "link": _documents()},
+    ]
+    return [{"items": first}, *(group for group in groups if group["items"])]
 
 
 def overview(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -36,6 +39,13 @@ def environment(_request: HttpRequest) -> list[str]:
     """The profile, in the header: an operator sees at once whether this is somebody's laptop."""
     profile = str(settings.SETTINGS_MODULE).rpartition(".")[2]
     return [profile, "info" if settings.DEBUG else "warning"]
+
+
+def _documents() -> str:
+    """Where the documents of this process are; a gateway leads to a service only by the paths of its modules."""
+    if settings.PANGAEA_ADMIN == "admin/":
+        return reverse("docs")
+    return reverse("module-docs", args=[min(modules.labels())])
 
 
 def _group(title: str, models: list[dict[str, Any]]) -> dict[str, Any]:

@@ -4,15 +4,16 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def unfold(labels: Sequence[str], *, shares_host: bool) -> dict[str, Any]:
+def unfold(labels: Sequence[str], *, shares_host: bool, documents_public: bool) -> dict[str, Any]:
     """Unfold's settings. Of several admins at one host each says whose it is, and leads back to its own API."""
+    site = f"/api/docs/{min(labels)}/" if shares_host else "/"
     name = f"Pangaea: {', '.join(labels)}" if shares_host else "Pangaea"
     return {
         "SITE_TITLE": name,
         "SITE_HEADER": name,
         "SITE_SUBHEADER": "Operations",
         "SITE_SYMBOL": "public",
-        "SITE_URL": f"/api/docs/{min(labels)}/" if shares_host else "/",
+        "SITE_URL": site if documents_public else None,
         "SHOW_BACK_BUTTON": True,
         "SHOW_VIEW_ON_SITE": False,
         "DASHBOARD_CALLBACK": "pangaea.ops.navigation.overview",

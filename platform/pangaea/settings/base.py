@@ -104,7 +104,11 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "SECURE_REFERRER_POLICY": "same-origin",
         "REST_FRAMEWORK": edge.REST_FRAMEWORK,
         "SPECTACULAR_SETTINGS": edge.SPECTACULAR_SETTINGS,
-        "UNFOLD": admin.unfold(configuration.labels, shares_host=configuration.profile.shares_host),
+        "UNFOLD": admin.unfold(
+            configuration.labels,
+            shares_host=configuration.profile.shares_host,
+            documents_public=declared.api_documents_public,
+        ),
         "LOGGING_CONFIG": edge.LOGGING_CONFIG,
         "LOGGING": edge.logging_config(declared.log_level, json=declared.log_format == "json"),
     }

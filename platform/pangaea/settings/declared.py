@@ -71,6 +71,12 @@ class Declared:
     trust_forwarded_proto: bool = setting(
         default=False, why="Believe X-Forwarded-Proto: only behind a proxy that always sets it itself."
     )
+    api_documents_public: bool = setting(
+        default=False,
+        why="Serve the documents of the API to everybody: /api/docs/, /api/schema/, and / which leads there. "
+        "Otherwise these answer 404, and operators find them below the admin. The gateway's routes are rendered to "
+        "fit. The local profile turns it on.",
+    )
 
     database_url: str = setting(
         "",

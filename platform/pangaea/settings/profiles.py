@@ -129,6 +129,7 @@ def _local(environ: Mapping[str, str]) -> dict[str, Any]:
     return {
         "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
         "secure_cookies": False,
+        "api_documents_public": True,
         "broker_url": "memory://localhost/",
         "log_format": "text",
         # SQLite has one writer: a batch holds the file's lock, and requests wait for it.
@@ -143,6 +144,7 @@ def _test(_environ: Mapping[str, str]) -> dict[str, Any]:
     return {
         "secret_key": "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz",
         "allowed_hosts": ("testserver", "localhost", "127.0.0.1"),
+        "api_documents_public": True,
         "signing_key": ECKey.generate_key("P-256").as_pem(private=True).decode(),
     }
 

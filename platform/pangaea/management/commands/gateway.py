@@ -1,12 +1,13 @@
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea import errors, gateway, modules
 from pangaea.gateway import validation
+from pangaea.settings.declared import Declared
 
 
 class Command(BaseCommand):
@@ -56,6 +57,8 @@ class Command(BaseCommand):
     def _render(self, directory: Path, options: dict[str, Any]) -> None:
         output = options["output"]
         topologies = _chosen(directory, options)
+        # The edge is a deployment's, whichever profile renders it: what the environment does not say has its default.
+        installation = Declared.read(os.environ)
         template = gateway.template(directory)
         files: dict[Path, str] = {}
         for topology in topologies:
@@ -64,7 +67,7 @@ class Command(BaseCommand):
                 topology,
                 modules=modules.installed(),
                 template=template,
-                installation=settings.PANGAEA,
+                installation=installation,
                 secrets=_from_root(secrets_of(path)),
             )
             files[path] = rendering.configuration
