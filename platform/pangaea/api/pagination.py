@@ -32,7 +32,7 @@ class CursorPage(CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> list[Any] | None:
         """One page of the results. Raises DRF's ValidationError."""
         self._model = queryset.model
-        page = super().paginate_queryset(queryset, request, view)
+        page: list[Any] | None = super().paginate_queryset(queryset, request, view)
         self.base_url = request.get_full_path()
         return page
 
