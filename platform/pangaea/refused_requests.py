@@ -6,6 +6,7 @@ import structlog
 from gunicorn.http import errors
 
 from pangaea import telemetry
+from pangaea.api import content_security
 from pangaea.api.problems import Problem, ProblemResponse
 
 log = structlog.get_logger()
@@ -73,6 +74,7 @@ def answer(problem: Problem, *, client: str, error: Exception | None = None) -> 
             status=problem.status,
             error=type(error).__name__ if error else None,
         )
+    response.headers[content_security.HEADER] = content_security.POLICY
     headers = {**response.headers, telemetry.HEADER: id_, "Connection": "close"}
     status = HTTPStatus(problem.status)
     lines = [f"HTTP/1.1 {status} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]

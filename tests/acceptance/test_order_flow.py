@@ -214,6 +214,7 @@ class TestOperations:
                 for page in map(process.get, paths):
                     assert page.status_code == httpx.codes.OK
                     assert page.headers["content-type"].startswith("text/html")
+                    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
 
     def test_every_module_describes_its_api_where_that_is_public(self, deployment: Deployment, shop: Shop) -> None:
         for module, path in {

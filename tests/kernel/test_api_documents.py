@@ -10,6 +10,7 @@ from django.urls import path
 
 from pangaea import modules
 from pangaea.api import documents
+from pangaea.api.content_security import HEADER, POLICY
 from pangaea.ops.models import Operator
 from pangaea.settings import profiles
 
@@ -59,6 +60,9 @@ class TestDocumentsOfOperators:
         assert operator.get("/admin/api/schema/").json()["paths"]
         assert operator.get(f"/admin/api/schema/{LABEL}/").json()["paths"]
         assert operator.get("/admin/api/docs/nothing/").status_code == 404
+
+    def test_are_no_part_of_what_the_admin_may_do(self, operator: Client) -> None:
+        assert operator.get("/admin/api/docs/").headers[HEADER] == POLICY
 
     def test_are_in_the_sidebar(self, operator: Client) -> None:
         assert 'href="/admin/api/docs/"' in operator.get("/admin/").content.decode()

@@ -1,6 +1,7 @@
 """The documents of the APIs and the pages that show them: for everybody, or for operators alone."""
 
 from collections.abc import Callable
+from functools import wraps
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,7 +11,7 @@ from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
 from pangaea import modules
-from pangaea.api import schema
+from pangaea.api import content_security, schema
 
 View = Callable[..., HttpResponse]
 
@@ -34,7 +35,20 @@ def _unchanged(view: View) -> View:
     return view
 
 
+def _with_the_strict_policy(view: View) -> View:
+    """Below the admin's path, too, Swagger UI may do no more than elsewhere."""
+
+    @wraps(view)
+    def guarded(*arguments: object, **named: object) -> HttpResponse:
+        response = view(*arguments, **named)
+        response.headers[content_security.HEADER] = content_security.POLICY
+        return response
+
+    return guarded
+
+
 @require_safe
+@_with_the_strict_policy
 def page(request: HttpRequest, module: str | None = None) -> HttpResponse:
     """Swagger UI for one module, which reads the same wherever the module runs, or for all of this process."""
     if module is None:

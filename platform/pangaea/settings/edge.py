@@ -5,6 +5,8 @@ from typing import Any
 MIDDLEWARE_HEAD = [
     # Outermost, so that every other line of the log and every error knows the request.
     "pangaea.telemetry.RequestMiddleware",
+    # Around everything that answers.
+    "pangaea.api.content_security.ContentSecurityMiddleware",
     # Before anything answers, probes too.
     "pangaea.identity.callers.CallerMiddleware",
     # Before anything that reads the host or redirects to https: a probe comes by IP address and without TLS.

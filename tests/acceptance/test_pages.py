@@ -1,0 +1,146 @@
+"""The pages in a real browser: they work under their Content-Security-Policy, and keep nothing that is secret."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from pangaea.management.commands.seed_demo import OPERATOR, PASSWORD
+from tests.acceptance import topologies
+from tests.acceptance.topologies import Deployment
+from tests.browser import Browser, browser
+
+pytestmark = pytest.mark.full
+
+NAME = "shop.example"
+"""At 127.0.0.1 and localhost Swagger UI and browsers do less than where a deployment is."""
+INLINE = """
+    const script = document.createElement("script");
+    script.textContent = "window.ran = true";
+    document.body.append(script);
+    const picture = document.createElement("img");
+    picture.setAttribute("onerror", "window.ran = true");
+    picture.src = "data:,";
+    document.body.append(picture);
+    new Promise((done) => picture.addEventListener("error", () => done(window.ran === true)));
+"""
+TYPE_TOKEN = """
+    const field = document.querySelector(".auth-container input");
+    const setter = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
+    setter.call(field, "secret-token");
+    field.dispatchEvent(new Event("input", {bubbles: true}));
+    document.querySelector(".auth-btn-wrapper .authorize").click();
+"""
+ADMIN_PAGES = (
+    "/admin/",
+    "/admin/orders/product/",
+    "/admin/orders/product/add/",
+    "/admin/pangaea/stream/",
+    "/admin/pangaea/deadletter/",
+    "/admin/ops/operator/",
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with topologies.local(tmp_path_factory.mktemp("pages"), host=NAME) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("chromium"), hosts={NAME: topologies.HOST}) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def admin(site: Deployment, chromium: Browser) -> Browser:
+    """The browser, logged in by the form."""
+    chromium.open(f"{site.base_url}/admin/login/")
+    assert chromium.complaints == []
+    fields = {"username": OPERATOR, "password": PASSWORD}
+    for name, value in fields.items():
+        chromium.evaluate(f"document.querySelector('[name={name}]').value = {json.dumps(value)}")
+    chromium.follow("document.querySelector('form[action*=login] [type=submit], #login-form [type=submit]').click()")
+    assert chromium.evaluate("location.pathname") == "/admin/"
+    return chromium
+
+
+@pytest.fixture
+def documents(site: Deployment, chromium: Browser) -> Browser:
+    """The browser at the page of the whole API, once it is drawn."""
+    chromium.open(f"{site.base_url}/api/docs/")
+    chromium.wait_for("document.querySelectorAll('.opblock').length")
+    return chromium
+
+
+class TestTheAdmin:
+    @pytest.mark.parametrize("path", ADMIN_PAGES)
+    def test_breaks_no_policy(self, site: Deployment, admin: Browser, path: str) -> None:
+        admin.open(site.base_url + path)
+
+        assert admin.evaluate("location.pathname") == path
+        assert admin.wait_for("typeof Alpine") == "object"
+        assert admin.complaints == []
+
+    def test_breaks_no_policy_at_a_row(self, site: Deployment, admin: Browser) -> None:
+        admin.open(f"{site.base_url}/admin/orders/product/")
+        admin.follow("document.querySelector('#result_list a[href*=\"/change/\"]').click()")
+
+        assert admin.evaluate("location.pathname").endswith("/change/")
+        assert admin.complaints == []
+
+    def test_runs_no_script_that_was_written_into_a_page(self, site: Deployment, admin: Browser) -> None:
+        admin.open(f"{site.base_url}/admin/")
+
+        assert admin.evaluate(INLINE) is False
+        assert any("Content Security Policy" in each for each in admin.complaints)
+
+    def test_would_run_it_without_the_policy(self, site: Deployment, admin: Browser) -> None:
+        admin.call("Page.setBypassCSP", enabled=True)
+        try:
+            admin.open(f"{site.base_url}/admin/")
+            assert admin.evaluate(INLINE) is True
+        finally:
+            admin.call("Page.setBypassCSP", enabled=False)
+
+
+class TestTheDocuments:
+    @pytest.mark.parametrize("path", ["/api/docs/", "/api/docs/orders/"])
+    def test_break_no_policy(self, site: Deployment, chromium: Browser, path: str) -> None:
+        chromium.open(site.base_url + path)
+        chromium.wait_for("document.querySelectorAll('.opblock').length")
+        chromium.evaluate("document.querySelector('.opblock-summary-control').click()")
+        chromium.wait_for("document.querySelectorAll('.opblock-body').length")
+
+        assert chromium.complaints == []
+
+    def test_run_no_script_that_was_written_into_a_page_and_evaluate_no_text(self, documents: Browser) -> None:
+        assert documents.evaluate(INLINE) is False
+        assert documents.evaluate("try { setTimeout('window.ran = true', 0) } catch { } window.ran") is None
+        assert any("Content Security Policy" in each for each in documents.complaints)
+
+    def test_keep_no_access_token(self, site: Deployment, documents: Browser) -> None:
+        documents.evaluate("document.querySelector('.btn.authorize').click()")
+        documents.wait_for("document.querySelector('.auth-container input') !== null")
+        documents.evaluate(f"{{ {TYPE_TOKEN} }}")
+        documents.wait_for("document.querySelector('.btn.authorize.locked') !== null")
+
+        stored = "JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])"
+        assert "secret-token" not in documents.evaluate(stored)
+        documents.open(f"{site.base_url}/api/docs/")
+        documents.wait_for("document.querySelectorAll('.opblock').length")
+        assert documents.evaluate("document.querySelector('.btn.authorize.locked')") is None
+
+
+class TestAFrame:
+    @pytest.mark.parametrize("path", ["/admin/login/", "/api/docs/", "/api/v1/products"])
+    def test_shows_no_page(self, site: Deployment, chromium: Browser, path: str) -> None:
+        chromium.open(f"{site.base_url}/livez")
+        chromium.evaluate(
+            "new Promise((done) => { const frame = document.createElement('iframe');"
+            f" frame.onload = done; frame.src = {json.dumps(path)}; document.body.append(frame); }})"
+        )
+
+        assert chromium.evaluate("document.querySelector('iframe').contentDocument") is None
+        assert any("frame-ancestors 'none'" in each for each in chromium.complaints)
