@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from pangaea.api.content_security import POLICY
 from pangaea.management.commands.seed_demo import OPERATOR, PASSWORD
 from tests.acceptance import topologies
 from tests.acceptance.topologies import Deployment
@@ -131,6 +132,10 @@ class TestTheDocuments:
         documents.open(f"{site.base_url}/api/docs/")
         documents.wait_for("document.querySelectorAll('.opblock').length")
         assert documents.evaluate("document.querySelector('.btn.authorize.locked')") is None
+
+    def test_come_with_files_that_have_the_policy_too(self, documents: Browser) -> None:
+        answer = "fetch('/static/pangaea/documents.js').then((file) => file.headers.get('Content-Security-Policy'))"
+        assert documents.evaluate(answer) == POLICY
 
 
 class TestAFrame:

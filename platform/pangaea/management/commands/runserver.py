@@ -33,6 +33,10 @@ class Command(WarnsOfEveryAlias, runserver.Command):
             self.stdout.write(welcome_to_local(f"http://{self.addr}:{server_port}"))
             self.stdout.flush()
 
+    def get_handler(self, *args: Any, **options: Any) -> Any:
+        """The application alone: Django's handler of static files would answer before every middleware."""
+        return super().get_handler(*args, **{**options, "use_static_handler": False})
+
     def inner_run(self, *args: Any, **options: Any) -> None:
         """Serve, with the relays and the worker around it where the profile says so."""
         with ExitStack() as stack:
