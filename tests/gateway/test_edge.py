@@ -55,6 +55,15 @@ class TestEdge:
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.headers["retry-after"] == "1"
 
+    @pytest.mark.parametrize(("path", "status"), [("/api/v1/shop", 200), ("/nowhere", 404), ("/idle", 503)])
+    def test_gives_every_routed_answer_a_content_security_policy(
+        self, edge: httpx.Client, path: str, status: int
+    ) -> None:
+        answer = edge.get(path)
+
+        assert answer.status_code == status
+        assert answer.headers.get_list("content-security-policy") == ["default-src 'none'; frame-ancestors 'none'"]
+
     @pytest.mark.parametrize("path", ["/api/v1/shop%2Fstats", "/api/v1/shop%5C..%5Cstore"])
     def test_refuses_an_escaped_slash(self, edge: httpx.Client, path: str) -> None:
         connection = http.client.HTTPConnection(edge.base_url.host, edge.base_url.port or 0, timeout=10)
