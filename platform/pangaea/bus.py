@@ -78,11 +78,14 @@ def make_app(declared: Declared) -> Celery:
             "socket_timeout": BROKER_PATIENCE,
             "socket_keepalive": True,
             "health_check_interval": BROKER_HEARTBEAT,
+            "refused": app.refused,
+            "exchange": topology.exchange(declared).name,
         }
     if declared.broker_url.startswith("memory"):
         options["polling_interval"] = 0.01
     app.conf.update(
         broker_url=declared.broker_url,
+        broker_transport="pangaea.redis_transport:Transport" if declared.broker_url.startswith("redis") else None,
         broker_transport_options=options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
