@@ -76,6 +76,10 @@ lock: dev ## write requirements*.txt from pyproject.toml; ARGS=--upgrade takes t
 	$(COMPILE) $(ARGS) --output-file requirements.txt
 	$(COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 
+.PHONY: audit
+audit: dev ## ask OSV whether a locked requirement has a known vulnerability; says NOT AUDITED where it cannot be asked
+	@.ci/audit
+
 .PHONY: clean
 clean: ## remove .venv, caches and the local databases
 	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.* dist
