@@ -26,6 +26,7 @@ from psycopg import sql
 
 from pangaea import modules, replaced_files
 from pangaea.testing import rabbitmq
+from pangaea.testing.databases import drop_roles
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
@@ -119,9 +120,10 @@ class Split:
         """Remove the databases and their logins."""
         with psycopg.connect(self.administrator_url, autocommit=True) as administrator:
             for label in self.ports.web:
-                name = sql.Identifier(f"{self.prefix}_{label}")
-                administrator.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-                administrator.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))
+                name = f"{self.prefix}_{label}"
+                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                administrator.execute(drop)
+                drop_roles(administrator, name)
 
     def programs(self) -> list[Program]:
         """The gateway, and web, relay and worker of each module."""

@@ -1,14 +1,16 @@
-"""The roles, databases and grants that the aliases of this process need in PostgreSQL, for an administrator.
+"""The logins, roles, databases and grants that the aliases of this process need in PostgreSQL, for an administrator.
 
-A database belongs to the role that logs in there, and nobody else may connect. Roles and schemas inside are those of
-`pangaea.databases`, which makes them by itself where it may.
+A module's schemas belong to a role that cannot log in (`<database>_<module>`). A login with a URL of its own becomes
+that role, and that one alone, when it connects; so a second login can take turns with it, and neither owns anything.
+The login of a shared DATABASE_URL is a member of the role of each alias there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import psycopg
-from django.db import connections
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import conninfo, sql
 
 from pangaea import databases
@@ -21,34 +23,138 @@ HEADER = """\
 -- The roles that log in have no password yet: \\password NAME
 """
 
+NEVER = sql.SQL("SELECT false").format()
+"""For a statement that is repeated every time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A query whose rows are statements, to be executed."""
+
+    query: sql.Composed
+
+
+Step = Right | Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who logs in, with which password, for which aliases. `role` owns the schemas of those with a URL of their own."""
+
+    name: str
+    password: str
+    aliases: list[str] = field(default_factory=list)
+    role: str = ""
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The role that owns the schemas of each alias."""
+        return {alias: _shared_role(alias) or self.role for alias in self.aliases}
+
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database, who logs in there, and the rights of the aliases in it."""
+    """A database, and who logs in there."""
 
     name: str
-    login: str
-    password: str
-    rights: list[Right] = field(default_factory=list)
+    logins: list[Login]
 
-    def foundation(self, *, secret: str = "") -> Iterator[Right]:
-        """The role that logs in and its database; `secret` is the role's password, as PostgreSQL stores it."""
-        login, name = sql.Identifier(self.login), sql.Identifier(self.name)
-        never = sql.SQL("SELECT false").format()
-        create = sql.SQL("CREATE ROLE {} LOGIN").format(login)
-        there = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(self.login))
-        yield Right(create, there, repeatable=False)
-        if secret:
-            yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(login, sql.Literal(secret)), never)
+    def foundation(self, secrets: dict[str, str] | None = None) -> Iterator[Step]:
+        """The logins, their roles and the database; `secrets` are their passwords, as PostgreSQL stores them."""
+        for login in self.logins:
+            yield from _login(login, (secrets or {}).get(login.name, ""))
+        yield from self._database()
+        name = sql.Identifier(self.name)
+        # TEMPORARY goes too: nothing here makes temporary tables.
+        yield Right(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name), NEVER)
+        for login in self.logins:
+            who = sql.Identifier(login.name)
+            yield Right(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, who), NEVER)
+            if login.role:
+                become = sql.SQL("ALTER ROLE {} IN DATABASE {} SET role = {}")
+                yield Right(become.format(who, name, sql.Literal(login.role)), NEVER)
+
+    def inside(self) -> Iterator[Step]:
+        """What is done in the database itself."""
+        yield Right(sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC").format(), NEVER)
+        for login in self.logins:
+            if login.role:
+                # Before there were such roles, the login itself owned what it made.
+                who, role = sql.Identifier(login.name), sql.Identifier(login.role)
+                owns = sql.SQL(
+                    "SELECT NOT EXISTS (SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner"
+                    " WHERE rolname = {})"
+                ).format(sql.Literal(login.name))
+                reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(who, role)
+                yield Right(reassign, owns, repeatable=False)
+            for alias, owner in login.owners.items():
+                yield from databases.rights_of(alias, owner=owner, login=login.name)
+
+    def withdrawals(self) -> Iterator[Step]:
+        """Take the roles from all logins but these: their predecessors, and the shared one of a former monolith.
+
+        Fails while one of them is connected. Those that this file made may not log in either.
+        """
+        wanted = _literals(login.name for login in self.logins)
+        for login in self.logins:
+            for role in sorted(set(login.owners.values())):
+                of_others = _OTHERS.format(role=sql.Literal(role), login=sql.Literal(login.name))
+                body = _STILL_CONNECTED.format(of_others=of_others, role=sql.Literal(role)).as_string()
+                yield Right(sql.SQL("DO {}").format(sql.Literal(body)), NEVER)
+                yield Listing(
+                    sql.SQL("SELECT format('REVOKE %I FROM %I', {}, rolname) FROM ({}) AS others").format(
+                        sql.Literal(role), of_others
+                    )
+                )
+                if login.role:
+                    retired = sql.SQL(
+                        "SELECT format(kind, rolname, {name}::text) FROM (VALUES ('ALTER ROLE %1$I NOLOGIN'),"
+                        " ('REVOKE CONNECT ON DATABASE %2$I FROM %1$I')) AS kinds (kind), pg_db_role_setting"
+                        " JOIN pg_database AS d ON d.oid = setdatabase JOIN pg_roles AS r ON r.oid = setrole"
+                        " WHERE datname = {name} AND {setting} = ANY (setconfig) AND rolname NOT IN ({wanted})"
+                    )
+                    setting = sql.Literal(f"role={login.role}")
+                    yield Listing(retired.format(name=sql.Literal(self.name), setting=setting, wanted=wanted))
+
+    def _database(self) -> Iterator[Right]:
+        name = sql.Identifier(self.name)
         there = sql.SQL("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})").format(sql.Literal(self.name))
-        yield Right(sql.SQL("CREATE DATABASE {} OWNER {}").format(name, login), there, repeatable=False)
-        yield Right(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name), never)
-        yield Right(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, login), never)
+        if len(self.logins) == 1:
+            (login,) = self.logins
+            owner = sql.Identifier(login.role or login.name)
+            create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
+            yield Right(create, there, repeatable=False)
+            return
+        # An owner could make schemas, let others in and drop it with all modules, so it is none of them.
+        yield Right(sql.SQL("CREATE DATABASE {}").format(name), there, repeatable=False)
+        roles = {role for login in self.logins for role in (login.name, *login.owners.values())}
+        is_others = sql.SQL(
+            "SELECT pg_get_userbyid(datdba) NOT IN ({}) OR pg_get_userbyid(datdba) = current_user"
+            " FROM pg_database WHERE datname = {}"
+        ).format(_literals(roles), sql.Literal(self.name))
+        yield Right(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(name), is_others)
+
+
+_OTHERS = sql.SQL(
+    "SELECT m.rolname FROM pg_auth_members AS a JOIN pg_roles AS r ON r.oid = a.roleid"
+    " JOIN pg_roles AS m ON m.oid = a.member WHERE r.rolname = {role} AND m.rolname NOT IN ({login}, current_user)"
+    " AND NOT m.rolsuper AND NOT a.admin_option"
+)
+"""Members of a role that are neither that login nor an administrator."""
+
+_STILL_CONNECTED = sql.SQL(
+    "DECLARE others text; BEGIN"
+    " SELECT string_agg(format('%s (%s)', usename, sessions), ', ') INTO others FROM (SELECT usename, count(*)"
+    " AS sessions FROM pg_stat_activity WHERE datname IS NOT NULL AND usename IN ({of_others}) GROUP BY 1) AS connected;"
+    " IF others IS NOT NULL THEN RAISE EXCEPTION"
+    " 'Other logins of % are still connected: %. Restart their processes with the login of the URL first.',"
+    " {role}, others; END IF; END"
+)
 
 
 def wanted() -> list[Database]:
     """What the installed modules' URLs ask for. Raises Misconfigured where one is not PostgreSQL's."""
-    found: dict[tuple[str, str], Database] = {}
+    found: dict[str, dict[str, Login]] = {}
     for alias in databases.aliases():
         entry = connections[alias].settings_dict
         if entry["ENGINE"] != databases.POSTGRESQL:
@@ -57,27 +163,30 @@ def wanted() -> list[Database]:
         name, login = str(address["NAME"]), str(address["USER"])
         if not login:
             raise Misconfigured(f"The database URL of {alias!r} does not say who logs in: postgres://USER:…")
-        database = found.setdefault((name, login), Database(name, login, str(address["PASSWORD"])))
-        database.rights.extend(databases.rights_of(alias, login=login))
-    return list(found.values())
+        logins = found.setdefault(name, {})
+        logins.setdefault(login, Login(login, str(address["PASSWORD"]))).aliases.append(alias)
+    return [Database(name, [_with_role(name, login) for login in logins.values()]) for name, logins in found.items()]
 
 
-def render() -> str:
+def render(*, withdraw: bool = False) -> str:
     """All of it as a script for psql, without passwords. Raises Misconfigured for another engine."""
     lines = [HEADER]
     for database in wanted():
         lines += [_for_psql(each) for each in database.foundation()]
         # psql reads a quoted name as SQL does.
         lines.append(f"\\connect {sql.Identifier(database.name).as_string()}")
-        lines += [_for_psql(each) for each in database.rights]
+        lines += [_for_psql(each) for each in database.inside()]
+        if withdraw:
+            lines += [_for_psql(each) for each in database.withdrawals()]
         lines.append("")
     return "\n".join(lines)
 
 
-def apply(administrator_url: str) -> None:
+def apply(administrator_url: str, *, withdraw: bool = False) -> None:
     """Make what is missing, and give each login its URL's password. Raises Misconfigured when the server refuses.
 
-    `administrator_url` is of one server, which holds all the databases.
+    `administrator_url` is of one server, which holds all the databases. `withdraw` takes the modules' roles from all
+    other logins, and fails while one of those is connected.
     """
     try:
         conninfo.conninfo_to_dict(administrator_url)
@@ -89,28 +198,74 @@ def apply(administrator_url: str) -> None:
     try:
         for database in wanted():
             with psycopg.connect(administrator_url, autocommit=True) as connection:
-                secret = (
-                    database.password
-                    and connection.pgconn.encrypt_password(
-                        database.password.encode(), database.login.encode(), b"scram-sha-256"
+                secrets = {
+                    login.name: connection.pgconn.encrypt_password(
+                        login.password.encode(), login.name.encode(), b"scram-sha-256"
                     ).decode()
-                )
-                _execute(connection, database.foundation(secret=secret))
+                    for login in database.logins
+                    if login.password
+                }
+                _execute(connection, database.foundation(secrets))
             inside = conninfo.make_conninfo(administrator_url, dbname=database.name)
             with psycopg.connect(inside, autocommit=True) as connection:
-                _execute(connection, iter(database.rights))
+                _execute(connection, database.inside())
+                if withdraw:
+                    _execute(connection, database.withdrawals())
     except psycopg.Error as error:
         raise Misconfigured(f"PostgreSQL refused: {error}") from error
 
 
-def _execute(connection: "psycopg.Connection[tuple[object, ...]]", rights: Iterator[Right]) -> None:
-    for each in rights:
-        if connection.execute(each.done).fetchone() != (True,):
-            connection.execute(each.statement)
+def _shared_role(alias: str) -> str:
+    return str(connections[alias].settings_dict["PANGAEA"]["role"])
 
 
-def _for_psql(right: Right) -> str:
-    statement = right.statement.as_string()
-    if right.repeatable:
+def _with_role(database: str, login: Login) -> Login:
+    """The login with a role named after its first module, if one of its aliases has a URL of its own."""
+    own = sorted((alias for alias in login.aliases if not _shared_role(alias)), key=lambda each: _order(each))
+    role = f"{database}_{databases.schema_of(own[0])}" if own else ""
+    return Login(login.name, login.password, login.aliases, role)
+
+
+def _order(alias: str) -> tuple[bool, str]:
+    return alias == DEFAULT_DB_ALIAS, alias
+
+
+def _login(login: Login, secret: str) -> Iterator[Right]:
+    who = sql.Identifier(login.name)
+    yield Right(sql.SQL("CREATE ROLE {} LOGIN").format(who), _is_role(login.name), repeatable=False)
+    # Whoever may make roles may also become one of them (PostgreSQL before 16).
+    limit = settings.PANGAEA.database_login_connections * len(login.aliases)
+    limited = sql.SQL("ALTER ROLE {} LOGIN NOCREATEROLE NOCREATEDB CONNECTION LIMIT {}").format(who, sql.Literal(limit))
+    yield Right(limited, sql.SQL("SELECT {} = current_user").format(sql.Literal(login.name)))
+    if secret:
+        yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(who, sql.Literal(secret)), NEVER)
+    if login.role:
+        role = sql.Identifier(login.role)
+        yield Right(sql.SQL("CREATE ROLE {} NOLOGIN").format(role), _is_role(login.role), repeatable=False)
+        yield Right(sql.SQL("GRANT {} TO {}").format(role, who), databases.is_member(login.name, login.role))
+
+
+def _is_role(name: str) -> sql.Composed:
+    return sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(name))
+
+
+def _literals(texts: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Literal(each) for each in sorted(texts))
+
+
+def _execute(connection: "psycopg.Connection[tuple[object, ...]]", steps: Iterator[Step]) -> None:
+    for step in steps:
+        if isinstance(step, Listing):
+            for (statement,) in connection.execute(step.query).fetchall():
+                connection.execute(sql.SQL(str(statement)))  # type: ignore[arg-type] # quoted by the server's format()
+        elif connection.execute(step.done).fetchone() != (True,):
+            connection.execute(step.statement)
+
+
+def _for_psql(step: Step) -> str:
+    if isinstance(step, Listing):
+        return f"{step.query.as_string()} \\gexec"
+    statement = step.statement.as_string()
+    if step.repeatable:
         return f"{statement};"
-    return f"SELECT {sql.Literal(statement).as_string()} WHERE NOT ({right.done.as_string()}) \\gexec"
+    return f"SELECT {sql.Literal(statement).as_string()} WHERE NOT ({step.done.as_string()}) \\gexec"

@@ -245,7 +245,9 @@ def _provision(alias: str) -> None:
 
 
 def _missing(alias: str, connection: "psycopg.Connection[Any]") -> list[sql.Composed]:
-    rights = rights_of(alias, login=connection.info.user)
+    # A login may become a role when it connects (`permissions`), which then owns what it makes.
+    ((owner,),) = connection.execute("SELECT current_user").fetchall()
+    rights = rights_of(alias, owner=owner, login=connection.info.user)
     return [each.statement for each in rights if connection.execute(each.done).fetchone() != (True,)]
 
 
@@ -261,23 +263,31 @@ class Right:
     repeatable: bool = True
 
 
-def rights_of(alias: str, *, login: str) -> list[Right]:
-    """The role and the schemas of an alias (PostgreSQL), in order. `login` is who connects, and becomes the role."""
+def rights_of(alias: str, *, owner: str, login: str) -> list[Right]:
+    """The role and the schemas of an alias (PostgreSQL), in order. `owner` owns the schemas, `login` is who connects.
+
+    A role is made where the alias has one of its own on a shared URL; then that is the owner.
+    """
     own = connections[alias].settings_dict["PANGAEA"]
     schema, role = own["schema"], own["role"]
     rights = []
     if role:
-        named = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}").format(sql.Literal(role))
-        member = sql.SQL(" AND pg_has_role({}, oid, 'MEMBER'))").format(sql.Literal(login))
+        there = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(role))
         create = sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role))
-        # By name, because somebody else may have to run it.
+        # By name, because an administrator may have to run it.
         grant = sql.SQL("GRANT {} TO {}").format(sql.Identifier(role), sql.Identifier(login))
-        rights += [Right(create, named + sql.SQL(")"), repeatable=False), Right(grant, named + member)]
+        rights += [Right(create, there, repeatable=False), Right(grant, is_member(login, role))]
     for each in [schema] if alias == DEFAULT_DB_ALIAS else [schema, shadow_schema_of(alias)]:
         place = sql.SQL("CREATE SCHEMA IF NOT EXISTS {} AUTHORIZATION {}")
         there = sql.SQL("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = {})").format(sql.Literal(each))
-        rights.append(Right(place.format(sql.Identifier(each), sql.Identifier(role or login)), there))
+        rights.append(Right(place.format(sql.Identifier(each), sql.Identifier(role or owner)), there))
     return rights
+
+
+def is_member(login: str, role: str) -> sql.Composed:
+    """A query that says whether that login may become that role."""
+    named = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {}").format(sql.Literal(role))
+    return named + sql.SQL(" AND pg_has_role({}, oid, 'MEMBER'))").format(sql.Literal(login))
 
 
 class Router:

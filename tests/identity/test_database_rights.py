@@ -15,6 +15,7 @@ from psycopg import sql
 
 from pangaea import database_rights
 from pangaea.errors import Misconfigured
+from pangaea.testing.databases import drop_roles
 from tests.processes import Workspace, workspace
 
 MODULES = ("orders", "users", "web_bff")
@@ -68,7 +69,7 @@ def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
                     administrator.execute(
                         sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
                     )
-                    administrator.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+                drop_roles(administrator, f"pangaea_rights_{tag}")
 
 
 class TestTheRoleOfAService:
@@ -122,12 +123,13 @@ class TestTheScript:
         name = urlsplit(server.urls["orders"]).path[1:]
         for part in (
             f'CREATE ROLE "{name}" LOGIN',
-            f'CREATE DATABASE "{name}" OWNER "{name}"',
-            f'REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC;',
+            f'CREATE ROLE "{name}_orders" NOLOGIN',
+            f'CREATE DATABASE "{name}" OWNER "{name}_orders"',
+            f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC;',
             f'\\connect "{name}"',
-            f'CREATE SCHEMA IF NOT EXISTS "orders" AUTHORIZATION "{name}";',
-            f'CREATE SCHEMA IF NOT EXISTS "orders_shadow" AUTHORIZATION "{name}";',
-            f'CREATE SCHEMA IF NOT EXISTS "ops" AUTHORIZATION "{name}";',
+            f'CREATE SCHEMA IF NOT EXISTS "orders" AUTHORIZATION "{name}_orders";',
+            f'CREATE SCHEMA IF NOT EXISTS "orders_shadow" AUTHORIZATION "{name}_orders";',
+            f'CREATE SCHEMA IF NOT EXISTS "ops" AUTHORIZATION "{name}_orders";',
         ):
             assert part in text
         assert str(urlsplit(server.urls["orders"]).password) not in text

@@ -112,6 +112,12 @@ class Declared:
         "A statement of web, relay or worker waits this long for a lock, then is tried again (worker, relay) or "
         "answered with 503 (web). A third of TRANSIENT_RETRY, so that a batch tries more than once.",
     )
+    database_login_connections: int = setting(
+        60,
+        "PostgreSQL's CONNECTION LIMIT of each login, per alias that it serves, as `manage.py permissions` sets it: "
+        "three web processes with eight threads (27), two relays (6) and two workers (8), and commands. More is "
+        "answered with 503, so that one module cannot take the connections of all others.",
+    )
     broker_url: str = setting(
         "",
         "amqp://… or redis://…: the bus. It may lose, repeat and reorder; nothing is kept only there.",

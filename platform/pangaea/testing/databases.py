@@ -4,6 +4,7 @@ import io
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -62,11 +63,14 @@ def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") ->
         # Another connection than the first: a test may have restarted the server.
         with psycopg.connect(administrator_url, autocommit=True) as administrator:
             administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-            roles = administrator.execute(
-                "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname DESC", [name]
-            ).fetchall()
-            for (role,) in roles:
-                administrator.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+            drop_roles(administrator, name)
+
+
+def drop_roles(administrator: "psycopg.Connection[Any]", prefix: str) -> None:
+    """Drop all roles whose names begin like this; they own nothing any more."""
+    statement = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname DESC"
+    for (role,) in administrator.execute(statement, [prefix]).fetchall():
+        administrator.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 def _build(urls: Mapping[str, str], *, shared_url: str = "") -> None:

@@ -37,6 +37,12 @@ class Command(BaseCommand):
             where = action.add_mutually_exclusive_group(required=True)
             where.add_argument("--rabbitmq", action="store_true", help="users, permissions and the exchange, as JSON")
             where.add_argument("--postgres", action="store_true", help="roles, databases, schemas and grants, as SQL")
+            action.add_argument(
+                "--withdraw-other-logins",
+                action="store_true",
+                help="with --postgres: take the modules' roles from all logins but those of the URLs, as the last step "
+                "of a rotation; fails while another one is connected",
+            )
             action.add_argument("--vhost", metavar="NAME", help="RabbitMQ's virtual host (default: BROKER_URL's)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -67,11 +73,11 @@ class Command(BaseCommand):
 
     def _postgres(self, options: dict[str, Any]) -> None:
         if options["action"] == "render":
-            self._write(database_rights.render(), options["output"])
+            self._write(database_rights.render(withdraw=options["withdraw_other_logins"]), options["output"])
         elif (administrator := _administrator()) is None:
             raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
-            database_rights.apply(administrator)
+            database_rights.apply(administrator, withdraw=options["withdraw_other_logins"])
             self.stdout.write(f"PostgreSQL has a place for each of {', '.join(databases.aliases())}.")
 
     def _write(self, text: str, output: Path | None) -> None:

@@ -1,0 +1,159 @@
+"""Modules that share a PostgreSQL database: a login of each is a wall, the roles of one login are none."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.db import connections
+from joserfc.jwk import ECKey
+from psycopg import sql
+
+from pangaea import databases
+from pangaea.testing.databases import drop_roles
+from tests.acceptance.topologies import MODULES, monolith_environment
+from tests.processes import Workspace, workspace
+
+REFUSED = psycopg.errors.InsufficientPrivilege
+UNUSED = "amqp://unused:unused@127.0.0.1:1//"
+LIMIT = 40
+"""Connections per alias of a login."""
+
+
+@dataclass
+class Installation:
+    """A monolith whose modules log in as themselves, in one database that `permissions` made."""
+
+    name: str
+    administrator: str
+    workspace: Workspace
+    environment: dict[str, str]
+
+    def url(self, alias: str) -> str:
+        return self.environment["DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"]
+
+    def role(self, alias: str) -> str:
+        return f"{self.name}_{databases.schema_of(alias)}"
+
+    def login(self, alias: str) -> str:
+        return str(urlsplit(self.url(alias)).username)
+
+    def apply(self, *options: str) -> str:
+        return self.workspace.manage(
+            *("permissions", "apply", "--postgres", *options),
+            environment={**self.environment, "ADMINISTRATOR_URL": self.administrator},
+        )
+
+    def replace_logins(self, suffix: str) -> None:
+        """Give every URL another login with another password."""
+        for alias in ("default", *MODULES):
+            variable = "DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"
+            self.environment[variable] = url_of(self.administrator, self.name, f"{self.name}_{alias}{suffix}")
+
+
+def url_of(administrator: str, database: str, login: str) -> str:
+    address = urlsplit(administrator)
+    location = address.netloc.rpartition("@")[2]
+    netloc = f"{login}:{secrets.token_hex(8)}@{location}"
+    return urlunsplit((address.scheme, netloc, f"/{database}", address.query, ""))
+
+
+@contextmanager
+def installation(postgres_url: str, broker_url: str, folder: Path) -> Iterator[Installation]:
+    name = f"pangaea_walls_{secrets.token_hex(4)}"
+    environment = monolith_environment(
+        database_url="", broker_url=broker_url, signing_key=ECKey.generate_key("P-256")
+    ) | {"DATABASE_LOGIN_CONNECTIONS": str(LIMIT)}
+    with workspace(folder) as space:
+        found = Installation(name, postgres_url, space, environment)
+        found.replace_logins("_a")
+        try:
+            yield found
+        finally:
+            space.stop()
+            with psycopg.connect(postgres_url, autocommit=True) as administrator:
+                drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+                administrator.execute(drop)
+                drop_roles(administrator, name)
+
+
+@pytest.fixture(scope="module")
+def walled(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One whose modules have a table each and no process."""
+    with installation(postgres_url, UNUSED, tmp_path_factory.mktemp("walls")) as found:
+        found.apply()
+        for alias in MODULES:
+            with psycopg.connect(found.url(alias), autocommit=True) as connection:
+                table = sql.SQL("CREATE TABLE {}.secret AS SELECT {}::text AS text")
+                connection.execute(table.format(sql.Identifier(alias), sql.Literal(alias)))
+        yield found
+
+
+class TestALoginOfAModule:
+    def test_becomes_the_role_that_owns_its_schema_and_reads_it(self, walled: Installation) -> None:
+        with psycopg.connect(walled.url("orders")) as connection:
+            row = connection.execute("SELECT current_user, session_user, text FROM orders.secret").fetchone()
+            assert row == (walled.role("orders"), walled.login("orders"), "orders")
+
+    @pytest.mark.parametrize("start", ["", "SET ROLE NONE"], ids=["as its role", "as itself"])
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "SET ROLE {users_role}",
+            "SET ROLE {users_login}",
+            "SET ROLE {ops_role}",
+            "SET SESSION AUTHORIZATION {users_login}",
+            "SELECT text FROM users.secret",
+            "CREATE TABLE users.squatter (id int)",
+            "CREATE SCHEMA squatter",
+            "CREATE TABLE public.squatter (id int)",
+            "CREATE TEMPORARY TABLE squatter (id int)",
+            "GRANT {users_role} TO {orders_login}",
+            "CREATE ROLE squatter",
+            "DROP DATABASE {database}",
+        ],
+    )
+    def test_is_refused_what_is_not_its_own(self, walled: Installation, start: str, statement: str) -> None:
+        names = {
+            "database": walled.name,
+            "users_role": walled.role("users"),
+            "ops_role": walled.role("default"),
+            "users_login": walled.login("users"),
+            "orders_login": walled.login("orders"),
+        }
+        with psycopg.connect(walled.url("orders"), autocommit=True) as connection:
+            if start:
+                connection.execute(start)
+            with pytest.raises(REFUSED):
+                connection.execute(statement.format(**names))
+
+    def test_has_a_limit_of_connections(self, walled: Installation) -> None:
+        with psycopg.connect(walled.administrator) as administrator:
+            rows = administrator.execute(
+                "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, %s)",
+                [f"{walled.name}_"],
+            ).fetchall()
+        assert dict(rows) == {
+            walled.login(alias): LIMIT for alias in ("default", *MODULES)
+        }
+
+    def test_keeps_its_password_out_of_what_is_printed(self, walled: Installation) -> None:
+        printed = walled.apply()
+        assert not any(str(urlsplit(walled.url(alias)).password) in printed for alias in ("default", *MODULES))
+
+
+@pytest.mark.django_db(databases="__all__")
+@pytest.mark.usefixtures("postgresql_only")
+class TestTheRolesOfOneLogin:
+    def test_guard_against_mistakes_alone(self) -> None:
+        """What docs/services.md says of a shared DATABASE_URL: SQL of an attacker crosses from module to module."""
+        role = f"{connections['users'].settings_dict['NAME']}_users"
+        with databases.connect_directly("orders") as connection:
+            with pytest.raises(REFUSED):
+                connection.execute("SELECT count(*) FROM users.pangaea_outbox")
+            connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            assert connection.execute("SELECT count(*) FROM users.pangaea_outbox").fetchone() == (0,)
