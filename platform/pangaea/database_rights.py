@@ -145,7 +145,7 @@ _OTHERS = sql.SQL(
 _STILL_CONNECTED = sql.SQL(
     "DECLARE others text; BEGIN"
     " SELECT string_agg(format('%s (%s)', usename, sessions), ', ') INTO others FROM (SELECT usename, count(*)"
-    " AS sessions FROM pg_stat_activity WHERE datname IS NOT NULL AND usename IN ({of_others}) GROUP BY 1) AS connected;"
+    " AS sessions FROM pg_stat_activity WHERE datname IS NOT NULL AND usename IN ({of_others}) GROUP BY 1) AS them;"
     " IF others IS NOT NULL THEN RAISE EXCEPTION"
     " 'Other logins of % are still connected: %. Restart their processes with the login of the URL first.',"
     " {role}, others; END IF; END"
@@ -221,7 +221,7 @@ def _shared_role(alias: str) -> str:
 
 def _with_role(database: str, login: Login) -> Login:
     """The login with a role named after its first module, if one of its aliases has a URL of its own."""
-    own = sorted((alias for alias in login.aliases if not _shared_role(alias)), key=lambda each: _order(each))
+    own = sorted((alias for alias in login.aliases if not _shared_role(alias)), key=_order)
     role = f"{database}_{databases.schema_of(own[0])}" if own else ""
     return Login(login.name, login.password, login.aliases, role)
 
@@ -257,7 +257,7 @@ def _execute(connection: "psycopg.Connection[tuple[object, ...]]", steps: Iterat
     for step in steps:
         if isinstance(step, Listing):
             for (statement,) in connection.execute(step.query).fetchall():
-                connection.execute(sql.SQL(str(statement)))  # type: ignore[arg-type] # quoted by the server's format()
+                connection.execute(sql.SQL(str(statement)))  # quoted by the server's format()
         elif connection.execute(step.done).fetchone() != (True,):
             connection.execute(step.statement)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from pangaea import databases, notifier, sessions
@@ -161,7 +161,13 @@ class PostgreSQL(Engine):
         # In one statement, the lock first: the row's id is drawn for what `locked` has given.
         # Django's query log has it, as it has a publisher's other statements. There is no public way to that.
         with connection._prepare_cursor(self._preparing(connection)) as cursor:  # type: ignore[attr-defined] # noqa: SLF001
-            cursor.execute(self.append_sql, [row.key, *row])
+            try:
+                cursor.execute(self.append_sql, [row.key, *row])
+            except OperationalError as error:
+                if isinstance(error.__cause__, psycopg.errors.LockNotAvailable):
+                    schema = databases.schema_of(connection.alias)
+                    raise OperationalError(_KEY_IS_LOCKED.format(key=row.key, lock=f"{schema}/{row.key}")) from error
+                raise
 
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
         wake = _waking(connection.alias)
@@ -178,6 +184,13 @@ class PostgreSQL(Engine):
 
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         return self.rows(connection, "SELECT current_setting('transaction_read_only')") != [("off",)]
+
+
+_KEY_IS_LOCKED = (
+    "Another session holds the lock of the key {key!r} (or of its whole module) longer than DATABASE_LOCK_TIMEOUT. "
+    "While this lasts, pg_blocking_pids() of a session that waits for hashtextextended('{lock}', 0) names it; end it "
+    "by pg_terminate_backend()."
+)
 
 
 class SQLite(Engine):

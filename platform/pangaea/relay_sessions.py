@@ -17,6 +17,10 @@ class RelaySession(ABC):
         """Whether this relay is the one that leads its module; tries to become it."""
 
     @abstractmethod
+    def leader(self) -> sessions.Holder | None:
+        """Who holds the lead, where that is another session."""
+
+    @abstractmethod
     def wait(self, seconds: float) -> bool:
         """For the leader: return when a commit has published or asked for something (True), or the time is over."""
 
@@ -35,11 +39,13 @@ class ListeningSession(RelaySession):
 
     def lead(self) -> bool:
         connection = self._open()
-        # No "<module>/<key>", the name of a key's lock.
-        if not self._leads and sessions.try_lock(connection, f"relay of {databases.schema_of(self._alias)}"):
+        if not self._leads and sessions.try_lock(connection, lead_of(self._alias)):
             connection.execute(f'LISTEN "{channel_of(self._alias)}"')
             self._leads = True
         return self._leads
+
+    def leader(self) -> sessions.Holder | None:
+        return sessions.holder_of(self._open(), lead_of(self._alias))
 
     def wait(self, seconds: float) -> bool:
         # Many commits notify many times; one pass answers them all.
@@ -55,6 +61,12 @@ class ListeningSession(RelaySession):
             self._leads = False
             self._connection = sessions.open_session(self._alias)
         return self._connection
+
+
+def lead_of(alias: str) -> str:
+    """The name of the lock that the leader of a module holds."""
+    # No "<module>/<key>", the name of a key's lock.
+    return f"relay of {databases.schema_of(alias)}"
 
 
 def channel_of(alias: str) -> str:
@@ -84,6 +96,9 @@ class LocalSession(RelaySession):
 
     def lead(self) -> bool:
         return True
+
+    def leader(self) -> sessions.Holder | None:
+        return None
 
     def wait(self, seconds: float) -> bool:
         is_woken = self._event.wait(seconds)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -85,6 +85,28 @@ def _direct_variable(alias: str) -> str:
 def try_lock(connection: "psycopg.Connection[Any]", name: str) -> bool:
     """Take the lock of that name unless another session holds it; it ends with the session, however that ends."""
     return connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_number(name)]).fetchone() == (True,)
+
+
+class Holder(NamedTuple):
+    """Who holds a lock. `is_stranger`: its login may not become the role that owns the module's schema."""
+
+    login: str
+    pid: int
+    is_stranger: bool
+
+
+_HOLDER = """
+SELECT usename, pid, NOT pg_has_role(usesysid, nspowner, 'MEMBER')
+FROM pg_locks AS l JOIN pg_stat_activity USING (pid) JOIN pg_namespace ON nspname = current_schema()
+WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND ((classid::bigint << 32) | objid::bigint) = %s
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+def holder_of(connection: "psycopg.Connection[Any]", name: str) -> Holder | None:
+    """Who holds the lock of that name: any login of the database can take any number."""
+    row = connection.execute(_HOLDER, [lock_number(name)]).fetchone()
+    return Holder(*row) if row else None
 
 
 @contextmanager

@@ -137,9 +137,7 @@ class TestALoginOfAModule:
                 "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin AND starts_with(rolname, %s)",
                 [f"{walled.name}_"],
             ).fetchall()
-        assert dict(rows) == {
-            walled.login(alias): LIMIT for alias in ("default", *MODULES)
-        }
+        assert dict(rows) == {walled.login(alias): LIMIT for alias in ("default", *MODULES)}
 
     def test_keeps_its_password_out_of_what_is_printed(self, walled: Installation) -> None:
         printed = walled.apply()

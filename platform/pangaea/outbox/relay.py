@@ -30,6 +30,7 @@ from pangaea.outbox.requested_snapshots import RequestedSnapshots
 from pangaea.outbox.standby import Standby
 from pangaea.relay_sessions import RelaySession
 from pangaea.rows import columns, instances
+from pangaea.sessions import Holder
 
 log = structlog.get_logger()
 
@@ -94,6 +95,8 @@ class Relay:
         self._pause = settings.PANGAEA.relay_poll.total_seconds()
         self._sequenced = 0
         self._standby = Standby(module)
+        self._leader: Holder | None = None
+        self._leader_look_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work while leading, else stand by. Comes back from a lost database or broker by itself."""
@@ -108,7 +111,7 @@ class Relay:
                         failures = 0
                         self._wait(session, stop)
                     else:
-                        self._stand_by(stop)
+                        self._stand_by(session, stop)
                         stop.wait(min(settings.PANGAEA.relay_poll.total_seconds(), LONGEST_PAUSE))
                 except Exception as error:  # noqa: BLE001 - whatever it is, messages wait in the outbox until it is over
                     failures += 1
@@ -126,9 +129,7 @@ class Relay:
 
     def _work(self) -> bool:
         more = self.step()
-        if monotonic() >= self._prune_at:
-            pause = 0.0 if retention.prune(self.module).unfinished else PRUNE_INTERVAL
-            self._prune_at = monotonic() + pause
+        self._prune()
         if (seconds := self._pulse.beat(State.LEADING)) is not None:
             log.info("relay leads", module=self.module, after_seconds=round(seconds, 1))
         return more
@@ -149,18 +150,42 @@ class Relay:
             # The session would have raised if its server were gone.
             self._pulse.beat(State.LEADING)
 
-    def _stand_by(self, stop: threading.Event) -> None:
-        if self._standby.must_work():
+    def _prune(self) -> None:
+        if monotonic() >= self._prune_at:
+            pause = 0.0 if retention.prune(self.module).unfinished else PRUNE_INTERVAL
+            self._prune_at = monotonic() + pause
+
+    def _stand_by(self, session: RelaySession, stop: threading.Event) -> None:
+        leader = self._look_for_leader(session)
+        is_stranger = leader is not None and leader.is_stranger
+        # A stranger that holds the lead's lock is no leader at all: then there are announcements to make too.
+        if is_stranger or self._standby.must_work():
             if not self._standby.has_taken_over:
-                log.warning("standby works: messages wait, and the leader sends none", module=self.module)
+                leader = leader or session.leader()
+                log.warning(
+                    "standby works: the lead's lock is a stranger's, end that session"
+                    if is_stranger
+                    else "standby works: messages wait, and the leader sends none",
+                    module=self.module,
+                    leader_login=leader and leader.login,
+                    leader_pid=leader and leader.pid,
+                )
             while self.step() and not stop.is_set():
                 pass
+            self._prune()
             self._standby.worked()
         # Of relays that all fail, each finds another one at its attempt: that one does not work either.
         settled = monotonic() - self._last_failure > 3 * LONGEST_PAUSE
         changed = self._pulse.beat(State.STANDING_BY if settled else self._pulse.state)
         if changed is not None:
             log.info("relay stands by", module=self.module)
+
+    def _look_for_leader(self, session: RelaySession) -> Holder | None:
+        """Who leads, as of a look no older than RELAY_TAKEOVER: each look reads all locks of the server."""
+        if monotonic() >= self._leader_look_at:
+            self._leader = session.leader()
+            self._leader_look_at = monotonic() + settings.PANGAEA.relay_takeover.total_seconds()
+        return self._leader
 
     def _interrupted(self, error: Exception) -> None:
         self._last_failure = monotonic()
