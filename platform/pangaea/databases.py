@@ -2,7 +2,7 @@
 
 PostgreSQL: a schema named like the alias (`ops` for `default`). With a shared URL the connection takes the module's
 role (`<database>_<module>`) at start, as PostgREST's authenticator does; with a URL of its own a module logs in as
-itself. SQLite: a file an alias.
+itself, and becomes the role that owns its schema where `permissions` made one. SQLite: a file an alias.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,12 +1,14 @@
 """Modules that share a PostgreSQL database: a login of each is a wall, the roles of one login are none."""
 
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+import httpx
 import psycopg
 import pytest
 from django.db import connections
@@ -14,9 +16,11 @@ from joserfc.jwk import ECKey
 from psycopg import sql
 
 from pangaea import databases
+from pangaea.testing import wait_until
 from pangaea.testing.databases import drop_roles
-from tests.acceptance.topologies import MODULES, monolith_environment
-from tests.processes import Workspace, workspace
+from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.topologies import MODULES, ProcessSet, monolith_environment
+from tests.processes import Process, Workspace, workspace
 
 REFUSED = psycopg.errors.InsufficientPrivilege
 UNUSED = "amqp://unused:unused@127.0.0.1:1//"
@@ -47,6 +51,15 @@ class Installation:
             *("permissions", "apply", "--postgres", *options),
             environment={**self.environment, "ADMINISTRATOR_URL": self.administrator},
         )
+
+    def withdrawn(self) -> bool:
+        """Whether the former logins have no role any more: they keep it while one is connected."""
+        try:
+            self.apply("--withdraw-other-logins")
+        except AssertionError as error:
+            assert "still connected" in str(error)  # noqa: PT017 - anything else is a failure
+            return False
+        return True
 
     def replace_logins(self, suffix: str) -> None:
         """Give every URL another login with another password."""
@@ -155,3 +168,94 @@ class TestTheRolesOfOneLogin:
                 connection.execute("SELECT count(*) FROM users.pangaea_outbox")
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
             assert connection.execute("SELECT count(*) FROM users.pangaea_outbox").fetchone() == (0,)
+
+
+@dataclass
+class Load:
+    """Visitors that register, order and cancel, one after the other, at any of the addresses that are in service."""
+
+    urls: list[str]
+    done: int = 0
+    failures: list[str] = field(default_factory=list)
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.wait(0.05):
+            try:
+                url = self.urls[self.done % len(self.urls)]
+                with Shop(url) as shop, Customer.register(shop, full_name="A visitor") as visitor:
+                    sku = max(shop.products(), key=lambda product: product["in_stock"])["sku"]
+                    order = visitor.place((sku, 1))["id"]
+                    visitor.post(f"/api/v1/orders/{order}/cancel").raise_for_status()
+            except (httpx.HTTPError, AssertionError) as error:
+                self.failures.append(repr(error))
+            self.done += 1
+
+    def wait_for(self, more: int) -> None:
+        goal = self.done + more
+        wait_until(lambda: self.done >= goal, what=f"{more} more visits", seconds=60)
+
+
+@contextmanager
+def under(load: Load) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=load.run, args=[stop])
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+@pytest.mark.full
+class TestAMonolithWithALoginOfEachModule:
+    def test_works_and_changes_its_logins_without_a_refused_request(
+        self, postgres_url: str, amqp_url: str, tmp_path: Path
+    ) -> None:
+        with installation(postgres_url, amqp_url, tmp_path) as shop_system:
+            # A process that is to end serves on for this long: the visit that has begun there ends well.
+            shop_system.environment["SHUTDOWN_DELAY"] = "4"
+            space, former = shop_system.workspace, dict(shop_system.environment)
+            for _ in range(2):
+                shop_system.apply()
+            first, second = (ProcessSet(name, space, former) for name in ("first", "second"))
+            urls = [first.start(seed=True), second.web()]
+            old_web = dict(zip(urls, web_processes(space), strict=True))
+            with Shop(urls[0]) as shop, Customer.register(shop, full_name="Ada Lovelace") as ada:
+                ada.wait_until_known()
+                assert ada.page(ada.place((shop.products()[0]["sku"], 1))["id"])["status"] == "placed"
+
+            shop_system.replace_logins("_b")
+            shop_system.apply()
+            load = Load(list(urls))
+            with under(load):
+                for at, (url, process) in enumerate(old_web.items()):
+                    load.wait_for(2)
+                    load.urls.remove(url)
+                    process.stop()
+                    load.urls.append(ProcessSet(f"renewed-{at}", space, dict(shop_system.environment)).web())
+                load.wait_for(4)
+                with pytest.raises(AssertionError, match="still connected"):
+                    shop_system.apply("--withdraw-other-logins")
+                for process in (each for each in space.processes if each.environment is former and each.running):
+                    process.stop()
+                renewed = ProcessSet("renewed", space, dict(shop_system.environment))
+                renewed.relay()
+                renewed.worker()
+                wait_until(shop_system.withdrawn, what="the former logins to be withdrawn", seconds=60)
+                load.wait_for(4)
+            assert load.failures == []
+            print(f"{load.done} visits while the logins changed")  # noqa: T201 - a figure for the reader
+
+            for alias in ("default", *MODULES):
+                url = former["DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"]
+                with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+                    psycopg.connect(url)
+            space.manage("migrate", environment=shop_system.environment)
+            with Shop(load.urls[0]) as shop, Customer.register(shop, full_name="Grace Hopper") as grace:
+                grace.wait_until_known()
+                assert grace.page(grace.place((shop.products()[0]["sku"], 1))["id"])["status"] == "placed"
+
+
+def web_processes(space: Workspace) -> list[Process]:
+    return [each for each in space.processes if each.name.endswith("-web")]
