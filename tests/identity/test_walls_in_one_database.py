@@ -170,6 +170,56 @@ class TestTheRolesOfOneLogin:
             assert connection.execute("SELECT count(*) FROM users.pangaea_outbox").fetchone() == (0,)
 
 
+BEFORE = """
+CREATE ROLE {shop} LOGIN PASSWORD 'x';
+CREATE ROLE {orders_role} NOLOGIN;
+GRANT {orders_role} TO {shop};
+CREATE ROLE {users_login} LOGIN;
+CREATE SCHEMA orders AUTHORIZATION {orders_role};
+CREATE SCHEMA users AUTHORIZATION {users_login};
+SET ROLE {orders_role};
+CREATE TABLE orders.secret AS SELECT 'orders' AS text;
+SET ROLE {users_login};
+CREATE TABLE users.secret AS SELECT 'users' AS text;
+"""
+"""A monolith whose `orders` shares a login, and whose `users` has one that owns what it made."""
+
+
+@pytest.mark.full
+class TestADatabaseInUse:
+    def test_gets_its_walls_with_its_tables_as_they_are(self, postgres_url: str, tmp_path: Path) -> None:
+        with installation(postgres_url, UNUSED, tmp_path) as found:
+            with psycopg.connect(postgres_url, autocommit=True) as administrator:
+                administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(found.name)))
+            shop = url_of(postgres_url, found.name, f"{found.name}_shop")
+            inside = urlsplit(postgres_url)._replace(path=f"/{found.name}").geturl()
+            with psycopg.connect(inside, autocommit=True) as administrator:
+                names = {
+                    "shop": f"{found.name}_shop",
+                    "orders_role": found.role("orders"),
+                    "users_login": found.login("users"),
+                }
+                before = sql.SQL(BEFORE).format(**{key: sql.Identifier(name) for key, name in names.items()})
+                administrator.execute(before)
+                administrator.execute("RESET ROLE")
+                shop = shop.replace(str(urlsplit(shop).password), "x")
+            for options in ([], ["--withdraw-other-logins"], ["--withdraw-other-logins"]):
+                found.apply(*options)
+                for alias in ("orders", "users"):
+                    with psycopg.connect(found.url(alias)) as connection:
+                        row = connection.execute(
+                            "SELECT current_user, tableowner FROM pg_tables WHERE schemaname = %s", [alias]
+                        ).fetchone()
+                        assert row == (found.role(alias), found.role(alias))
+            # Its login is an administrator's business; it is a member of nothing here, and is let in nowhere.
+            with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                psycopg.connect(shop)
+            with psycopg.connect(inside) as administrator:
+                assert administrator.execute(
+                    "SELECT pg_has_role(%s, %s, 'MEMBER')", [f"{found.name}_shop", found.role("orders")]
+                ).fetchone() == (False,)
+
+
 @dataclass
 class Load:
     """Visitors that register, order and cancel, one after the other, at any of the addresses that are in service."""

@@ -80,8 +80,8 @@ class Declared:
 
     database_url: str = setting(
         "",
-        "postgres://user:password@host/name: gives every module a schema and a role in one database. The roles guard "
-        "against mistakes alone, as the login may become each: <MODULE>_DATABASE_URL with a login of its own is a wall.",
+        "postgres://user:password@host/name: gives every module a schema and a role in one database. Its roles guard "
+        "against mistakes alone, as the login may be each; <MODULE>_DATABASE_URL with a login of its own is a wall.",
         secret=True,
         form=forms.database,
         general=True,  # <MODULE>_DATABASE_URL is not this one for a module, but a database where it logs in as itself
