@@ -93,7 +93,8 @@ class Database:
     def withdrawals(self) -> Iterator[Step]:
         """Take the roles from all logins but these: their predecessors, and the shared one of a former monolith.
 
-        Fails while one of them is connected. Those that this file made may not log in either.
+        Fails while one of them is connected. None may connect to the database any more; those of a module, made by
+        this file alone, may not log in either.
         """
         wanted = _literals(login.name for login in self.logins)
         for login in self.logins:
@@ -102,14 +103,19 @@ class Database:
                 body = _STILL_CONNECTED.format(of_others=of_others, role=sql.Literal(role)).as_string()
                 yield Right(sql.SQL("DO {}").format(sql.Literal(body)), NEVER)
                 yield Listing(
+                    sql.SQL(
+                        "SELECT format('REVOKE CONNECT ON DATABASE %I FROM %I', {}::text, rolname) FROM ({}) AS others"
+                        " WHERE rolname NOT IN ({})"
+                    ).format(sql.Literal(self.name), of_others, wanted)
+                )
+                yield Listing(
                     sql.SQL("SELECT format('REVOKE %I FROM %I', {}, rolname) FROM ({}) AS others").format(
                         sql.Literal(role), of_others
                     )
                 )
                 if login.role:
                     retired = sql.SQL(
-                        "SELECT format(kind, rolname, {name}::text) FROM (VALUES ('ALTER ROLE %1$I NOLOGIN'),"
-                        " ('REVOKE CONNECT ON DATABASE %2$I FROM %1$I')) AS kinds (kind), pg_db_role_setting"
+                        "SELECT format('ALTER ROLE %I NOLOGIN', rolname) FROM pg_db_role_setting"
                         " JOIN pg_database AS d ON d.oid = setdatabase JOIN pg_roles AS r ON r.oid = setrole"
                         " WHERE datname = {name} AND {setting} = ANY (setconfig) AND rolname NOT IN ({wanted})"
                     )
