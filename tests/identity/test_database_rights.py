@@ -147,7 +147,8 @@ class TestTheScript:
 
     def test_makes_all_of_it_by_psql_and_may_run_again(self, server: Server, tmp_path: Path) -> None:
         file = tmp_path / "rights.sql"
-        server.manage("web_bff", "permissions", "render", "--postgres", f"--output={file}")
+        options = ("--postgres", "--withdraw-other-logins", f"--output={file}")
+        server.manage("web_bff", "permissions", "render", *options)
         for _ in range(2):
             done = subprocess.run(
                 [psql(), "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file", file, server.administrator],

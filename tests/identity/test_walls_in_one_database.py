@@ -233,8 +233,7 @@ class Load:
             try:
                 url = self.urls[self.done % len(self.urls)]
                 with Shop(url) as shop, Customer.register(shop, full_name="A visitor") as visitor:
-                    sku = max(shop.products(), key=lambda product: product["in_stock"])["sku"]
-                    order = visitor.place((sku, 1))["id"]
+                    order = visitor.place((in_stock(shop), 1))["id"]
                     visitor.post(f"/api/v1/orders/{order}/cancel").raise_for_status()
             except (httpx.HTTPError, AssertionError) as error:
                 self.failures.append(repr(error))
@@ -273,7 +272,7 @@ class TestAMonolithWithALoginOfEachModule:
             old_web = dict(zip(urls, web_processes(space), strict=True))
             with Shop(urls[0]) as shop, Customer.register(shop, full_name="Ada Lovelace") as ada:
                 ada.wait_until_known()
-                assert ada.page(ada.place((shop.products()[0]["sku"], 1))["id"])["status"] == "placed"
+                assert ada.page(ada.place((in_stock(shop), 1))["id"])["status"] == "placed"
 
             shop_system.replace_logins("_b")
             shop_system.apply()
@@ -300,13 +299,18 @@ class TestAMonolithWithALoginOfEachModule:
             for alias in ("default", *MODULES):
                 url = former["DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"]
                 with pytest.raises(
-                    psycopg.OperationalError, match="not permitted to log in|permission denied for database"
+                    psycopg.OperationalError, match=r"not permitted to log in|permission denied for database"
                 ):
                     psycopg.connect(url)
             space.manage("migrate", environment=shop_system.environment)
             with Shop(load.urls[0]) as shop, Customer.register(shop, full_name="Grace Hopper") as grace:
                 grace.wait_until_known()
-                assert grace.page(grace.place((shop.products()[0]["sku"], 1))["id"])["status"] == "placed"
+                assert grace.page(grace.place((in_stock(shop), 1))["id"])["status"] == "placed"
+
+
+def in_stock(shop: Shop) -> str:
+    sku: str = max(shop.products(), key=lambda product: product["in_stock"])["sku"]
+    return sku
 
 
 def web_processes(space: Workspace) -> list[Process]:
