@@ -79,7 +79,7 @@ class Database:
         yield Right(sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC").format(), NEVER)
         for login in self.logins:
             if login.role:
-                # Before there were such roles, the login itself owned what it made.
+                # A login that connects without such a role owns what it makes.
                 who, role = sql.Identifier(login.name), sql.Identifier(login.role)
                 owns = sql.SQL(
                     "SELECT NOT EXISTS (SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner"
@@ -239,7 +239,7 @@ def _order(alias: str) -> tuple[bool, str]:
 def _login(login: Login, secret: str) -> Iterator[Right]:
     who = sql.Identifier(login.name)
     yield Right(sql.SQL("CREATE ROLE {} LOGIN").format(who), _is_role(login.name), repeatable=False)
-    # Whoever may make roles may also become one of them (PostgreSQL before 16).
+    # A login that may make roles may also become any of them (PostgreSQL before 16).
     limit = settings.PANGAEA.database_login_connections * len(login.aliases)
     limited = sql.SQL("ALTER ROLE {} LOGIN NOCREATEROLE NOCREATEDB CONNECTION LIMIT {}").format(who, sql.Literal(limit))
     yield Right(limited, sql.SQL("SELECT {} = current_user").format(sql.Literal(login.name)))
