@@ -132,6 +132,13 @@ class TestChangePassword:
         refreshed = APIClient().post("/api/v1/tokens/refresh", {"refresh_token": old}, format="json")
         assert refreshed.status_code == 401
 
+    def test_leaves_an_access_token_good_until_it_expires(self, ada: Customer) -> None:
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {log_in().json()['access_token']}")
+        assert self.change(ada).status_code == 204
+        assert not RefreshGrant.objects.exists()
+        assert client.get(ME).status_code == 200
+
     def test_is_told_to_nobody(self, ada: Customer) -> None:
         self.change(ada)
         assert events() == ["users.user_registered"]
