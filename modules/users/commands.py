@@ -50,13 +50,16 @@ def register_account(*, email: str, password_hash: PasswordHash, full_name: str)
     return account
 
 
-def change_profile(*, account_id: UUID, email: str | None = None, full_name: str | None = None) -> Account:
+def change_profile(
+    *, account_id: UUID, email: str | None = None, full_name: str | None = None, proof: Proof | None = None
+) -> Account:
     """Change what is given. Where nothing differs nothing is written and nothing is told.
 
     Conflict `email_taken`, Forbidden `account_deactivated`, Unauthenticated `unknown_account`.
     """
     with _taken_email_is_a_conflict(email, others=Account.objects.exclude(id=account_id)):
         account = Account.active(account_id, lock=True)
+        _refute_outdated(proof, account)
         if account.change_profile(email=email, full_name=full_name, at=timezone.now()):
             outbox.publish(
                 ProfileChanged(
@@ -76,18 +79,18 @@ def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
     Conflict `password_changed` where somebody else replaced it first.
     """
     account = Account.active(proof.account_id, lock=True)
-    if account.password_set_at != proof.password_set_at:
-        raise errors.Conflict("password_changed", "The password was changed meanwhile. Log in with the other one.")
+    _refute_outdated(proof, account)
     account.set_password(password_hash=password_hash, at=timezone.now())
     RefreshGrant.revoke_all(account=account)
     log.info("password changed", account_id=str(account.id))
 
 
-def deactivate_account(*, account_id: UUID) -> bool:
+def deactivate_account(*, account_id: UUID, proof: Proof | None = None) -> bool:
     """Close the account and revoke its log-ins. False, and nothing is told, where it is closed already."""
     account = Account.known(account_id, lock=True)
     if not account.is_active:
         return False
+    _refute_outdated(proof, account)
     now = timezone.now()
     account.deactivate(at=now)
     RefreshGrant.revoke_all(account=account)
@@ -128,6 +131,12 @@ def refresh(*, refresh_token: str) -> LogIn | None:
         return None
     account_id = RefreshGrant.objects.values_list("account_id", flat=True).get(id=token.grant_id)
     return LogIn(account_id=account_id, refresh_token=fresh.text)
+
+
+def _refute_outdated(proof: Proof | None, account: Account) -> None:
+    """Conflict `password_changed` where the password was replaced after the proof; None is staff, who need none."""
+    if proof is not None and account.password_set_at != proof.password_set_at:
+        raise errors.Conflict("password_changed", "The password was changed meanwhile. Log in with the other one.")
 
 
 @contextmanager

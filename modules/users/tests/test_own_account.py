@@ -44,7 +44,7 @@ class TestRead:
         assert client.patch(ME, {"full_name": "Ada King"}, format="json").status_code == 200
 
     def test_knows_that_the_account_is_closed(self, ada: Customer) -> None:
-        ada.client.post(f"{ME}/deactivate")
+        ada.client.post(f"{ME}/deactivate", {"current_password": PASSWORD}, format="json")
         for response in (ada.client.get(ME), ada.client.patch(ME, {"full_name": "X"}, format="json")):
             assert response.status_code == 403
             assert response.json()["code"] == "account_deactivated"
@@ -67,18 +67,20 @@ class TestChange:
         assert ada.client.get(ME).json() == response.json()
 
     def test_tells_the_whole_profile(self, ada: Customer) -> None:
-        ada.client.patch(ME, {"email": "Countess@Example.com"}, format="json")
+        ada.client.patch(ME, {"email": "Countess@Example.com", "current_password": PASSWORD}, format="json")
         event = testing.published("users")[-1]
         assert (event.wire_name, event.key) == ("users.profile_changed", str(ada.id))
         assert event.payload.keys() == {"user_id", "email", "full_name", "changed_at"}
         assert (event.payload["email"], event.payload["full_name"]) == ("countess@example.com", "Ada Lovelace")
 
     def test_of_the_address_moves_the_log_in(self, ada: Customer) -> None:
-        ada.client.patch(ME, {"email": "countess@example.com"}, format="json")
+        ada.client.patch(ME, {"email": "countess@example.com", "current_password": PASSWORD}, format="json")
         assert log_in().status_code == 401
         assert log_in("countess@example.com").status_code == 200
 
-    @pytest.mark.parametrize("body", [{}, {"email": "ADA@example.com"}, {"full_name": " Ada Lovelace "}])
+    @pytest.mark.parametrize(
+        "body", [{}, {"email": "ADA@example.com", "current_password": PASSWORD}, {"full_name": " Ada Lovelace "}]
+    )
     def test_is_silent_when_nothing_differs(self, ada: Customer, body: dict[str, Any]) -> None:
         before = Account.objects.get().changed_at
         assert ada.client.patch(ME, body, format="json").status_code == 200
@@ -87,7 +89,8 @@ class TestChange:
 
     def test_refuses_the_address_of_another(self, ada: Customer, register: Callable[..., Customer]) -> None:
         grace = register(email="grace@example.com")
-        response = grace.client.patch(ME, {"email": "Ada@example.com", "full_name": "Grace"}, format="json")
+        body = {"email": "Ada@example.com", "full_name": "Grace", "current_password": PASSWORD}
+        response = grace.client.patch(ME, body, format="json")
         assert response.status_code == 409
         assert response.json()["code"] == "email_taken"
         assert grace.client.get(ME).json()["full_name"] == "Ada Lovelace"
@@ -99,6 +102,7 @@ class TestChange:
             ({"full_name": ""}, "blank"),
             ({"full_name": None}, "null"),
             ({"email": "ada"}, "invalid"),
+            ({"email": "countess@example.com"}, "required"),
             ({"password": "another password"}, "unknown_field"),
             ({"id": str(uuid4())}, "unknown_field"),
             ({"fullname": "Ada King"}, "unknown_field"),
@@ -115,6 +119,12 @@ class TestChange:
             method = client.post if path else client.patch
             assert method(ME + path, {}, format="json").json()["code"] == "insufficient_scope"
         assert events() == ["users.user_registered"]
+
+    def test_of_the_address_needs_the_password(self, ada: Customer) -> None:
+        body = {"email": "countess@example.com", "current_password": "not the password"}
+        response = ada.client.patch(ME, body, format="json")
+        assert (response.status_code, response.json()["code"]) == (403, "wrong_password")
+        assert log_in().status_code == 200
 
 
 class TestChangePassword:
@@ -155,15 +165,25 @@ class TestChangePassword:
 
 
 class TestDeactivate:
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [({}, 400, "validation_failed"), ({"current_password": "not the password"}, 403, "wrong_password")],
+    )
+    def test_needs_the_password(self, ada: Customer, body: dict[str, str], status: int, code: str) -> None:
+        response = ada.client.post(f"{ME}/deactivate", body, format="json")
+        assert (response.status_code, response.json()["code"]) == (status, code)
+        assert log_in().status_code == 200
+
     def test_closes_the_account_for_good(self, ada: Customer) -> None:
         log_in()
-        assert ada.client.post(f"{ME}/deactivate").status_code == 204
+        assert ada.client.post(f"{ME}/deactivate", {"current_password": PASSWORD}, format="json").status_code == 204
         assert log_in().json()["code"] == "invalid_credentials"
         assert not RefreshGrant.objects.exists()
 
     def test_tells_it_once(self, ada: Customer) -> None:
-        for _ in range(2):
-            assert ada.client.post(f"{ME}/deactivate").status_code == 204
+        for status in (204, 403):
+            response = ada.client.post(f"{ME}/deactivate", {"current_password": PASSWORD}, format="json")
+            assert response.status_code == status
         assert events() == ["users.user_registered", "users.user_deactivated"]
         event = testing.published("users")[-1]
         assert event.key == event.payload["user_id"] == str(ada.id)
@@ -171,5 +191,5 @@ class TestDeactivate:
 
     def test_spares_others(self, ada: Customer, register: Callable[..., Customer]) -> None:
         grace = register(email="grace@example.com")
-        ada.client.post(f"{ME}/deactivate")
+        ada.client.post(f"{ME}/deactivate", {"current_password": PASSWORD}, format="json")
         assert grace.client.get(ME).status_code == 200

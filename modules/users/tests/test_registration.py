@@ -61,7 +61,7 @@ class TestRegister:
         assert post(anybody, email="ada@XN--bcher-kva.example").status_code == 409
 
     def test_keeps_the_address_of_a_deactivated_account(self, ada: Customer, anybody: APIClient) -> None:
-        ada.client.post("/api/v1/accounts/me/deactivate")
+        ada.client.post("/api/v1/accounts/me/deactivate", {"current_password": PASSWORD}, format="json")
         assert post(anybody).json()["code"] == "email_taken"
 
     @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ class TestAtOnce:
             start.wait()
             try:
                 return customer.client.patch(
-                    "/api/v1/accounts/me", {"email": "ada@example.com"}, format="json"
+                    "/api/v1/accounts/me", {"email": "ada@example.com", "current_password": PASSWORD}, format="json"
                 ).status_code
             finally:
                 connections.close_all()

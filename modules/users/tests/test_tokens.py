@@ -54,7 +54,9 @@ class TestLogIn:
     def test_answers_alike_to_all_who_may_not(
         self, ada: Customer, register: Callable[..., Customer], anybody: APIClient
     ) -> None:
-        register(email="grace@example.com").client.post("/api/v1/accounts/me/deactivate")
+        register(email="grace@example.com").client.post(
+            "/api/v1/accounts/me/deactivate", {"current_password": PASSWORD}, format="json"
+        )
         refusals = [
             log_in(anybody, password="not the password"),
             log_in(anybody, email="unknown@example.com"),
@@ -149,7 +151,7 @@ class TestRefresh:
 
     def test_refuses_a_deactivated_account(self, ada: Customer, anybody: APIClient) -> None:
         token = log_in(anybody).json()["refresh_token"]
-        ada.client.post("/api/v1/accounts/me/deactivate")
+        ada.client.post("/api/v1/accounts/me/deactivate", {"current_password": PASSWORD}, format="json")
         assert refresh(anybody, token).status_code == 401
 
     @pytest.mark.parametrize("token", ["nonsense", "é", "-" * 64, "A" * 64, "A" * 63 + "=", "a.b.c"])

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.urls import path
 from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +24,17 @@ class ProfileChange(Body):
 
     email = EmailField(required=False)
     full_name = FullNameField(required=False)
+    current_password = PasswordField(required=False, help_text="Required with `email`.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "email" in attrs and "current_password" not in attrs:
+            required = serializers.ErrorDetail("A change of the email address needs the password.", code="required")
+            raise serializers.ValidationError({"current_password": [required]})
+        return attrs
+
+
+class Deactivation(Body):
+    current_password = PasswordField()
 
 
 class PasswordChange(Body):
@@ -41,10 +53,15 @@ class MeView(APIView):
 
     @extend_schema(operation_id="change_my_account", request=ProfileChange, responses=Account)
     def patch(self, request: Request) -> Response:
-        """Change the fields that are given. 409 `email_taken` where the address has another account."""
+        """Change the fields that are given. `email` needs `current_password`: 403 `wrong_password` where it is another.
+
+        409 `email_taken` where the address has another account.
+        """
         body = ProfileChange.read(request)
+        password = body.pop("current_password", None)
+        proof = _prove(_subject(request), password) if "email" in body else None
         with transaction.atomic(using="users"):
-            account = commands.change_profile(account_id=_subject(request), **body)
+            account = commands.change_profile(account_id=_subject(request), proof=proof, **body)
         return Response(Account(account).data)
 
 
@@ -57,11 +74,7 @@ class PasswordView(APIView):
         body = PasswordChange.read(request)
         profile = queries.profile_of(account_id=_subject(request))
         accept("new_password", body["new_password"], email=profile.email, full_name=profile.full_name)
-        try:
-            proof = queries.prove_by_id(account_id=profile.id, password=body["current_password"])
-        except errors.Unauthenticated as error:
-            # The token is good: a 401 would send the client to log in again.
-            raise errors.Forbidden("wrong_password", "The current password is wrong.") from error
+        proof = _prove(profile.id, body["current_password"])
         password_hash = passwords.hashed(body["new_password"])
         with transaction.atomic(using="users"):
             commands.change_password(proof=proof, password_hash=password_hash)
@@ -71,12 +84,27 @@ class PasswordView(APIView):
 class DeactivationView(APIView):
     permission_classes = (HasScope("profile:write"),)
 
-    @extend_schema(operation_id="deactivate_my_account", request=None, responses={204: None})
+    @extend_schema(operation_id="deactivate_my_account", request=Deactivation, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Close one's account for good. Doing it again changes nothing. Access tokens in use expire by themselves."""
+        """Close one's account for good. 403 `wrong_password` where the password is another.
+
+        403 `account_deactivated` where it is closed already. Access tokens in use stay good until they expire.
+        """
+        body = Deactivation.read(request)
+        proof = _prove(_subject(request), body["current_password"])
         with transaction.atomic(using="users"):
-            commands.deactivate_account(account_id=_subject(request))
+            commands.deactivate_account(account_id=_subject(request), proof=proof)
         return Response(status=204)
+
+
+def _prove(account_id: UUID, password: str) -> queries.Proof:
+    try:
+        return queries.prove_by_id(account_id=account_id, password=password)
+    except errors.Unauthenticated as error:
+        if error.code != "invalid_credentials":
+            raise
+        # The token is good: a 401 would send the client to log in again.
+        raise errors.Forbidden("wrong_password", "The current password is wrong.") from error
 
 
 def _subject(request: Request) -> UUID:
