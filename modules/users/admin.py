@@ -26,7 +26,7 @@ class AccountAdmin(ReadOnlyAdmin):
         done = 0
         accounts = list(queryset.order_by("id"))
         for account in accounts:
-            if commands.deactivate_account(account_id=account.id):
+            if commands.deactivate_account(account_id=account.id, proof=None):
                 self.log_change(request, account, "Deactivated.")
                 done += 1
         self.message_user(request, f"{done} deactivated; {len(accounts) - done} were already.", messages.SUCCESS)

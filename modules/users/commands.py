@@ -85,8 +85,11 @@ def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
     log.info("password changed", account_id=str(account.id))
 
 
-def deactivate_account(*, account_id: UUID, proof: Proof | None = None) -> bool:
-    """Close the account and revoke its log-ins. False, and nothing is told, where it is closed already."""
+def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
+    """Close the account and revoke its log-ins. False, and nothing is published, where it is closed already.
+
+    `proof` is None where an operator decides it. Conflict `password_changed` where the password was replaced since.
+    """
     account = Account.known(account_id, lock=True)
     if not account.is_active:
         return False
@@ -115,22 +118,23 @@ def log_in(*, proof: Proof) -> LogIn:
 
 
 def refresh(*, refresh_token: str) -> LogIn | None:
-    """Prolong a log-in: the token is spent and another takes its place.
+    """Prolong a log-in: the token is spent and its successor is returned, within a grace of seconds the same one again.
 
-    None where the token is unknown, expired or spent. A spent one that comes back was copied by somebody; nobody can
-    tell who is the owner, so the whole log-in is revoked. That is why this returns None and does not raise: the caller
-    has to commit before it refuses.
+    None where the token is unknown, expired or spent. A spent one that comes back later was copied, and the copy cannot
+    be told from the original, so the whole log-in is revoked (RFC 9700, 4.14.2). That is why this returns None and does
+    not raise: the caller has to commit before it refuses.
     """
     token = RefreshToken.parse(refresh_token)
     if token is None:
         return None
-    fresh = RefreshGrant.rotate(token, at=timezone.now())
-    if fresh is None:
+    now = timezone.now()
+    successor = RefreshGrant.rotate(token, at=now) or RefreshGrant.successor_of(token, at=now)
+    if successor is None:
         if RefreshGrant.revoke(token.grant_id):
             log.warning("log-in revoked: its refresh token was spent or expired", grant_id=str(token.grant_id))
         return None
     account_id = RefreshGrant.objects.values_list("account_id", flat=True).get(id=token.grant_id)
-    return LogIn(account_id=account_id, refresh_token=fresh.text)
+    return LogIn(account_id=account_id, refresh_token=successor.text)
 
 
 def _refute_outdated(proof: Proof | None, account: Account) -> None:

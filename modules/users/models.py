@@ -1,13 +1,14 @@
 """The aggregates: an account, and the log-ins that may be prolonged."""
 
-from datetime import datetime, timedelta
+import secrets
+from datetime import datetime
 from typing import Self
 from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Lower
+from django.db.models import F, Q
+from django.db.models.functions import Least, Lower
 
 from modules.users import emails
 from modules.users.refresh_tokens import RefreshToken
@@ -15,6 +16,7 @@ from pangaea import errors
 from pangaea.ids import uuid7
 
 FULL_NAME_LENGTH = 150
+SALT_BYTES = 32
 
 
 class Account(models.Model):
@@ -125,6 +127,9 @@ class Account(models.Model):
 class RefreshGrant(models.Model):
     """One log-in, and the refresh token of it that is good at this moment. To revoke it is to delete the row.
 
+    `previous_digest` and `salt` are those of the last rotation: a token that was spent a moment ago gets the successor
+    that it got before. Neither is of use to a reader of the table, who has no token.
+
     The id is random, not time-ordered, because it is known to nobody but the holder of one of the grant's tokens: who
     presents it with a secret that is not the current one holds a token that was used before.
     """
@@ -134,6 +139,9 @@ class RefreshGrant(models.Model):
     digest = models.CharField(max_length=64)
     opened_at = models.DateTimeField()
     expires_at = models.DateTimeField()
+    previous_digest = models.CharField(max_length=64, default="", db_default="")
+    salt = models.BinaryField(default=b"", db_default=b"")
+    rotated_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return f"log-in of {self.opened_at:%Y-%m-%d}"
@@ -146,7 +154,11 @@ class RefreshGrant(models.Model):
         cls.objects.filter(account=account, expires_at__lte=at).delete()
         token = RefreshToken.generate(grant_id=uuid4())
         cls.objects.create(
-            id=token.grant_id, account=account, digest=token.digest, opened_at=at, expires_at=at + _lifetime()
+            id=token.grant_id,
+            account=account,
+            digest=token.digest,
+            opened_at=at,
+            expires_at=at + min(settings.PANGAEA.refresh_token_lifetime, settings.PANGAEA.login_lifetime),
         )
         return token
 
@@ -154,13 +166,35 @@ class RefreshGrant(models.Model):
 
     @classmethod
     def rotate(cls, token: RefreshToken, *, at: datetime) -> RefreshToken | None:
-        """The next token in place of this one, good for a full lifetime; None where this one is spent or has expired.
+        """The successor of this token, good for a full lifetime; None where this one is spent or has expired.
 
-        Compares and sets in one statement: of two requests with one token, one gets None.
+        No successor outlives LOGIN_LIFETIME, from when the customer logged in. Compares and sets in one statement: of
+        two requests with one token, one gets None.
         """
-        fresh = RefreshToken.generate(grant_id=token.grant_id)
-        current = cls.objects.filter(id=token.grant_id, digest=token.digest, expires_at__gt=at)
-        return fresh if current.update(digest=fresh.digest, expires_at=at + _lifetime()) else None
+        salt = secrets.token_bytes(SALT_BYTES)
+        successor = token.successor(salt)
+        oldest = at - settings.PANGAEA.login_lifetime
+        current = cls.objects.filter(id=token.grant_id, digest=token.digest, expires_at__gt=at, opened_at__gt=oldest)
+        rotated = current.update(
+            digest=successor.digest,
+            previous_digest=token.digest,
+            salt=salt,
+            rotated_at=at,
+            expires_at=Least(
+                at + settings.PANGAEA.refresh_token_lifetime, F("opened_at") + settings.PANGAEA.login_lifetime
+            ),
+        )
+        return successor if rotated else None
+
+    @classmethod
+    def successor_of(cls, token: RefreshToken, *, at: datetime) -> RefreshToken | None:
+        """What a token got that was spent at most REFRESH_GRACE ago; None where its successor has been spent too."""
+        since = at - settings.PANGAEA.refresh_grace
+        grant = cls.objects.filter(
+            id=token.grant_id, previous_digest=token.digest, rotated_at__gt=since, expires_at__gt=at
+        ).first()
+        successor = token.successor(bytes(grant.salt)) if grant else None
+        return successor if grant and successor and successor.digest == grant.digest else None
 
     @classmethod
     def revoke(cls, grant_id: UUID) -> bool:
@@ -170,8 +204,3 @@ class RefreshGrant(models.Model):
     @classmethod
     def revoke_all(cls, *, account: Account) -> None:
         cls.objects.filter(account=account).delete()
-
-
-def _lifetime() -> timedelta:
-    lifetime: timedelta = settings.PANGAEA.refresh_token_lifetime
-    return lifetime

@@ -40,6 +40,11 @@ def profile_of(*, account_id: UUID) -> Profile:
     return Profile(id=account.id, email=account.email, full_name=account.full_name, registered_at=account.registered_at)
 
 
+def is_active(*, account_id: UUID) -> bool:
+    """Whether the account is not closed; Unauthenticated `unknown_account` where there is none."""
+    return Account.known(account_id).is_active
+
+
 def prove_by_email(*, email: str, password: str) -> Proof:
     """Check the credentials of a log-in; Unauthenticated `invalid_credentials` for every reason to refuse them."""
     return _prove(Account.objects.filter(email=emails.normalised(email)).first(), password)

@@ -1,6 +1,7 @@
 """The secret that lets a client prolong a log-in: opaque, random, usable once."""
 
 import hashlib
+import hmac
 import secrets
 from base64 import b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
@@ -35,6 +36,10 @@ class RefreshToken:
         if len(raw) != _ID_BYTES + _SECRET_BYTES:
             return None
         return cls(grant_id=UUID(bytes=raw[:_ID_BYTES]), secret=raw[_ID_BYTES:])
+
+    def successor(self, salt: bytes) -> Self:
+        """The token that is issued for this one: from both together, so that no one who has just the salt has it."""
+        return type(self)(grant_id=self.grant_id, secret=hmac.digest(self.secret, salt, "sha256"))
 
     @property
     def text(self) -> str:

@@ -3,12 +3,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
+from modules.users import commands, queries
 from modules.users.models import Account, RefreshGrant
 from modules.users.tests.conftest import PASSWORD, Customer
-from pangaea import testing
+from pangaea import errors, testing
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -181,13 +183,22 @@ class TestDeactivate:
         assert not RefreshGrant.objects.exists()
 
     def test_tells_it_once(self, ada: Customer) -> None:
-        for status in (204, 403):
+        for _ in range(2):
             response = ada.client.post(f"{ME}/deactivate", {"current_password": PASSWORD}, format="json")
-            assert response.status_code == status
+            assert response.status_code == 204
         assert events() == ["users.user_registered", "users.user_deactivated"]
         event = testing.published("users")[-1]
         assert event.key == event.payload["user_id"] == str(ada.id)
         assert event.payload.keys() == {"user_id", "deactivated_at"}
+
+    def test_is_refused_when_the_password_was_replaced_since(self, ada: Customer) -> None:
+        proof = queries.prove_by_id(account_id=ada.id, password=PASSWORD)
+        change = {"current_password": PASSWORD, "new_password": TestChangePassword.NEW}
+        assert ada.client.post(f"{ME}/password", change, format="json").status_code == 204
+        with pytest.raises(errors.Conflict), transaction.atomic(using="users"):
+            commands.deactivate_account(account_id=ada.id, proof=proof)
+        with pytest.raises(errors.Conflict), transaction.atomic(using="users"):
+            commands.change_profile(account_id=ada.id, proof=proof, email="countess@example.com")
 
     def test_spares_others(self, ada: Customer, register: Callable[..., Customer]) -> None:
         grace = register(email="grace@example.com")

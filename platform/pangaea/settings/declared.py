@@ -175,7 +175,15 @@ class Declared:
         timedelta(minutes=10),
         "Access tokens are not looked up, so this is how long a deactivated account keeps access.",
     )
-    refresh_token_lifetime: timedelta = setting(timedelta(days=30), "How long a login lasts without being used.")
+    refresh_token_lifetime: timedelta = setting(timedelta(days=30), "How long a log-in lasts without being used.")
+    refresh_grace: timedelta = setting(
+        timedelta(seconds=10),
+        "For how long a spent refresh token gives the same successor again: to a second tab, and after a lost answer. "
+        "Later it ends the log-in, for it may have been stolen (RFC 9700, 4.14.2).",
+    )
+    login_lifetime: timedelta = setting(
+        timedelta(days=90), "After how long a log-in ends, however often it is refreshed: then the password is needed."
+    )
 
     trust_domain: str = setting(
         "pangaea.local",

@@ -86,14 +86,15 @@ class DeactivationView(APIView):
 
     @extend_schema(operation_id="deactivate_my_account", request=Deactivation, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Close one's account for good. 403 `wrong_password` where the password is another.
+        """Close one's account for good; again, it changes nothing. 403 `wrong_password` where the password is another.
 
-        403 `account_deactivated` where it is closed already. Access tokens in use stay good until they expire.
+        Access tokens in use stay good until they expire.
         """
         body = Deactivation.read(request)
-        proof = _prove(_subject(request), body["current_password"])
-        with transaction.atomic(using="users"):
-            commands.deactivate_account(account_id=_subject(request), proof=proof)
+        if queries.is_active(account_id=_subject(request)):
+            proof = _prove(_subject(request), body["current_password"])
+            with transaction.atomic(using="users"):
+                commands.deactivate_account(account_id=_subject(request), proof=proof)
         return Response(status=204)
 
 
