@@ -156,6 +156,7 @@ class Split:
             # Browsers come over http too, on this machine alone.
             "SECURE_COOKIES": "false",
             "TRUST_FORWARDED_PROTO": "true",
+            "TRUSTED_PROXIES": "1",
             "LOG_FORMAT": "text",
             "CSRF_TRUSTED_ORIGINS": f"https://localhost:{self.ports.https},https://{HOST}:{self.ports.https}",
             "TLS_CERTIFICATE": str(self.certificates / f"{label}.crt"),

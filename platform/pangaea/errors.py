@@ -14,12 +14,14 @@ PangaeaError
     ├── Forbidden         this caller may not do this
     ├── NotFound          no such thing, as far as this caller may know
     ├── Conflict          well-formed, but the present state does not allow it
-    └── Invalid           well-formed, but can never be right
+    ├── Invalid           well-formed, but can never be right
+    └── Throttled         too often; the caller has to wait
 
 Nothing here knows HTTP. `pangaea.api.problems` maps the classes to status codes in one table.
 """
 
 import re
+from datetime import timedelta
 
 _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -108,3 +110,11 @@ class Conflict(DomainError):
 
 class Invalid(DomainError):
     """A well-formed request that no state would allow: an unknown product, a lifetime of minus one day."""
+
+
+class Throttled(DomainError):
+    """The caller has tried too often, and may try again after `retry_after`."""
+
+    def __init__(self, code: str, message: str, /, *, retry_after: timedelta, **details: object) -> None:
+        super().__init__(code, message, **details)
+        self.retry_after = retry_after

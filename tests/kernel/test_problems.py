@@ -4,6 +4,7 @@ import functools
 import json
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -41,6 +42,7 @@ RAISED: dict[str, Exception] = {
     "not_found": errors.NotFound("order_not_found", "No such order."),
     "conflict": errors.Conflict("out_of_stock", "Only 3 left.", sku="ABC-1", available=3, order=UUID(int=7)),
     "invalid": errors.Invalid("unknown_sku", "No such sku."),
+    "too_often": errors.Throttled("throttled", "Wait.", retry_after=timedelta(seconds=4.2)),
     "unavailable": errors.Unavailable("broker at amqp://10.0.0.7 does not answer"),
     "http404": Http404("secret path"),
     "denied": PermissionDenied("secret reason"),

@@ -12,6 +12,7 @@ A request that fails validation has `errors`, one entry a mistake: `pointer` int
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -42,6 +43,7 @@ STATUS_OF: Mapping[type[errors.DomainError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.Invalid: 422,
+    errors.Throttled: 429,
 }
 """The one place where a domain error meets HTTP."""
 
@@ -149,7 +151,10 @@ def problem_of(exc: Exception, request: HttpRequest | Request) -> Problem | None
 
 def _of_domain(exc: errors.DomainError) -> Problem:
     status = next((STATUS_OF[cls] for cls in type(exc).__mro__ if cls in STATUS_OF), 400)
-    return Problem(status=status, code=exc.code, detail=exc.message, members=exc.details)
+    headers = {}
+    if isinstance(exc, errors.Throttled):
+        headers["Retry-After"] = str(max(1, math.ceil(exc.retry_after.total_seconds())))
+    return Problem(status=status, code=exc.code, detail=exc.message, members=exc.details, headers=headers)
 
 
 def _of_drf(exc: drf_exceptions.APIException) -> Problem:

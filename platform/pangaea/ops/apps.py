@@ -13,7 +13,13 @@ class OpsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Keep the operators' permissions complete with every migration."""
+        """Set up the admin site before models are registered with it, and complete permissions with every migration."""
+        from django.contrib import admin
+        from django.contrib.admin import sites
+
         from pangaea.ops import permissions
+        from pangaea.ops.log_in import OperatorsSite
+
+        admin.site = sites.site = OperatorsSite()
 
         post_migrate.connect(permissions.complete, sender=self, dispatch_uid="pangaea.ops.permissions")

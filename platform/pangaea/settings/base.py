@@ -8,7 +8,8 @@ from pangaea.settings.declared import Declared
 from pangaea.settings.profiles import Configuration
 
 DJANGO_APPS = [
-    "unfold",
+    # Without its own site: that of the operators is `pangaea.ops.log_in`'s.
+    "unfold.apps.BasicAppConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -35,6 +36,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "CSRF_TRUSTED_ORIGINS": list(declared.csrf_trusted_origins),
         "INSTALLED_APPS": [
             "pangaea",
+            "pangaea.identity",
             "pangaea.ops",
             *(f"{declared.modules_package}.{label}" for label in configuration.labels),
             *DJANGO_APPS,

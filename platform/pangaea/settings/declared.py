@@ -77,6 +77,36 @@ class Declared:
         "Otherwise these answer 404, and operators find them below the admin. The gateway's routes are rendered to "
         "fit. The local profile turns it on.",
     )
+    trusted_proxies: int = setting(
+        0,
+        "How many proxies a request passes on its way here, each of which adds its client's address to "
+        "X-Forwarded-For: 1 behind the gateway alone. The client's address is read there, for LOG_IN_FAILURES; unset, "
+        "it is the connection's, which behind a proxy is one and the same for all.",
+    )
+
+    log_in_failures: int = setting(
+        5,
+        "Failed log-ins of one account from one network (IPv4 address, or /64) after which the next has to wait: one "
+        "second, then ever twice as long up to LOG_IN_PAUSE. More than people mistype in a row.",
+    )
+    log_in_failures_of_account: int = setting(
+        20,
+        "The same of one account from all networks together, except for those where its password was given within "
+        "30 days: their owner is not kept out by what others guess.",
+    )
+    log_in_failures_of_network: int = setting(
+        50,
+        "The same of one network, of all accounts together, with pauses up to LOG_IN_PAUSE_OF_NETWORK: an office "
+        "behind one address mistypes more than one person does.",
+    )
+    log_in_pause: timedelta = setting(
+        timedelta(minutes=15),
+        "The longest pause between two log-ins of an account that fails again and again, and the time in which one "
+        "failure is forgotten: leaves about 100 guesses a day, and lets the owner in again soon.",
+    )
+    log_in_pause_of_network: timedelta = setting(
+        timedelta(minutes=1), "The same for all log-ins of one network: it is shared by people who did nothing wrong."
+    )
 
     database_url: str = setting(
         "",

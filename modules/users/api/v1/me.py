@@ -15,6 +15,7 @@ from modules.users import commands, passwords, queries
 from modules.users.api.bodies import Body, EmailField, FullNameField, PasswordField
 from modules.users.api.v1.accounts import Account, accept
 from pangaea import errors
+from pangaea.identity import password_attempts
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
 
@@ -59,7 +60,7 @@ class MeView(APIView):
         """
         body = ProfileChange.read(request)
         password = body.pop("current_password", None)
-        proof = _prove(_subject(request), password) if "email" in body else None
+        proof = _prove(request, password) if "email" in body else None
         with transaction.atomic(using="users"):
             account = commands.change_profile(account_id=_subject(request), proof=proof, **body)
         return Response(Account(account).data)
@@ -74,7 +75,7 @@ class PasswordView(APIView):
         body = PasswordChange.read(request)
         profile = queries.profile_of(account_id=_subject(request))
         accept("new_password", body["new_password"], email=profile.email, full_name=profile.full_name)
-        proof = _prove(profile.id, body["current_password"])
+        proof = _prove(request, body["current_password"])
         password_hash = passwords.hashed(body["new_password"])
         with transaction.atomic(using="users"):
             commands.change_password(proof=proof, password_hash=password_hash)
@@ -92,20 +93,25 @@ class DeactivationView(APIView):
         """
         body = Deactivation.read(request)
         if queries.is_active(account_id=_subject(request)):
-            proof = _prove(_subject(request), body["current_password"])
+            proof = _prove(request, body["current_password"])
             with transaction.atomic(using="users"):
                 commands.deactivate_account(account_id=_subject(request), proof=proof)
         return Response(status=204)
 
 
-def _prove(account_id: UUID, password: str) -> queries.Proof:
+def _prove(request: Request, password: str) -> queries.Proof:
+    """Check the customer's password: 403 `wrong_password`. Failures are those of the log-in, counted with its own."""
+    profile = queries.profile_of(account_id=_subject(request))
     try:
-        return queries.prove_by_id(account_id=account_id, password=password)
+        with password_attempts.counted("customer", account=profile.email, request=request) as attempt:
+            proof = queries.prove_by_id(account_id=profile.id, password=password)
+            attempt.accept()
     except errors.Unauthenticated as error:
         if error.code != "invalid_credentials":
             raise
         # The token is good: a 401 would send the client to log in again.
         raise errors.Forbidden("wrong_password", "The current password is wrong.") from error
+    return proof
 
 
 def _subject(request: Request) -> UUID:

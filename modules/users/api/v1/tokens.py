@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from modules.users import commands, queries
 from modules.users.api.bodies import Body, EmailField, PasswordField, Text
 from pangaea import errors
-from pangaea.identity import tokens
+from pangaea.identity import password_attempts, tokens
 
 SCOPES = ("profile:read", "profile:write", "orders:read", "orders:write")
 """What every customer may do. A token is only ever for the customer's own things."""
@@ -47,7 +47,10 @@ class TokensView(APIView):
     @extend_schema(operation_id="log_in", request=Credentials, responses=Tokens)
     def post(self, request: Request) -> Response:
         """Log in. 401 `invalid_credentials` for a wrong password, an unknown address and a closed account alike."""
-        proof = queries.prove_by_email(**Credentials.read(request))
+        body = Credentials.read(request)
+        with password_attempts.counted("customer", account=body["email"], request=request) as attempt:
+            proof = queries.prove_by_email(**body)
+            attempt.accept()
         with transaction.atomic(using="users"):
             log_in = commands.log_in(proof=proof)
         return _answer(log_in)

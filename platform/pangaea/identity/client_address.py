@@ -1,0 +1,37 @@
+"""Where a request comes from, as far as that can be trusted."""
+
+import ipaddress
+
+from django.conf import settings
+from django.http import HttpRequest
+from rest_framework.request import Request
+
+IPV6_PREFIX = 64
+"""Bits of an IPv6 address that one customer of a provider has at least: all addresses below are as good as one."""
+
+
+def client_network(request: HttpRequest | Request) -> str | None:
+    """The client's IPv4 address, or the /64 network of its IPv6 address; None where the connection has neither.
+
+    Behind TRUSTED_PROXIES proxies it is what the first of them has seen. Each appends the address of its own client
+    to X-Forwarded-For, so that the entries before theirs are whatever the client wrote there.
+    """
+    peer = str(request.META.get("REMOTE_ADDR", ""))
+    proxies: int = settings.PANGAEA.trusted_proxies
+    if proxies:
+        entries = request.headers.get("X-Forwarded-For", "").split(",")
+        forwarded = entries[-proxies] if len(entries) >= proxies else ""
+        return _network(forwarded) or _network(peer)
+    return _network(peer)
+
+
+def _network(text: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address), IPV6_PREFIX), strict=False))

@@ -1,0 +1,87 @@
+"""How many password attempts failed, for whom and from where, and how long the next one has to wait."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import models
+
+FIRST_PAUSE = timedelta(seconds=1)
+"""The pause after the first failure that is not free; each further one doubles it."""
+_MOST_DOUBLINGS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many failures are free, and the longest pause after the others. One failure is forgotten per such pause.
+
+    So the rate at which attempts can go on for ever is one per `longest_pause`, however they are spread over time.
+    """
+
+    free: int
+    longest_pause: timedelta
+
+    def pause_after(self, failures: int) -> timedelta:
+        """How long the next attempt has to wait after that many failures."""
+        if failures <= self.free:
+            return timedelta(0)
+        doublings = min(failures - self.free - 1, _MOST_DOUBLINGS)
+        return min(FIRST_PAUSE * (1 << doublings), self.longest_pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """When a row let the next attempt in, before an attempt was counted and after it."""
+
+    before: datetime
+    after: datetime
+
+
+class FailureCount(models.Model):
+    """The failed attempts of one account, of one network, or of an account from a network.
+
+    A row says neither: its key is a keyed hash. It is deleted after `expires_at`.
+    """
+
+    key = models.CharField(max_length=64, unique=True)
+    retry_at = models.DateTimeField()
+    """No attempt before this moment."""
+    forgotten_at = models.DateTimeField()
+    """When the last failure will be forgotten: the number of failures is what is left until then."""
+    known_until = models.DateTimeField(null=True)
+    """Of an account from a network where its password was given: how long the network is known for that."""
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return self.key
+
+    # Mutators. They expect the row to be locked, and do not save.
+
+    def count(self, limit: Limit, *, now: datetime) -> Pause:
+        """Count a failure."""
+        before = self.retry_at
+        self.forgotten_at = max(self.forgotten_at, now) + limit.longest_pause
+        self.retry_at = now + limit.pause_after(self.failures(limit, now=now))
+        self.expires_at = max(self.expires_at, self.forgotten_at)
+        return Pause(before, self.retry_at)
+
+    def take_back(self, failures: int, limit: Limit, *, pause: Pause) -> None:
+        """Forget that many failures, and the pause that an attempt has set unless another one followed."""
+        self.forgotten_at -= failures * limit.longest_pause
+        if self.retry_at == pause.after:
+            self.retry_at = pause.before
+
+    def clear(self, *, now: datetime, known_until: datetime | None) -> None:
+        """Forget all failures, and remember until then that the password was given from here."""
+        self.retry_at = self.forgotten_at = now
+        self.known_until = known_until
+        self.expires_at = known_until or now
+
+    # Properties
+
+    def is_known(self, *, now: datetime) -> bool:
+        """Whether the password was given from here not long ago."""
+        return self.known_until is not None and self.known_until > now
+
+    def failures(self, limit: Limit, *, now: datetime) -> int:
+        """How many failures are not forgotten."""
+        return max(0, -((now - self.forgotten_at) // limit.longest_pause))

@@ -1,0 +1,220 @@
+"""Password attempts are counted before they are tried, and the more of them fail, the longer the next one waits.
+
+Three counts are kept in the alias `default`, which every process has: of the account from this network, of the account,
+of the network (IPv4 address, or /64). An account is the name as it was typed, so that one that does not exist is
+answered like any other. Whoever guesses, from however many addresses, gets the attempts that LOG_IN_PAUSE leaves; the
+owner, from a network where the password was given within KNOWN_FOR, is not held up by what others guess elsewhere.
+
+NIST SP 800-63B-4, 3.2.2; ADR 0025.
+"""
+
+import math
+import threading
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from rest_framework.request import Request
+
+from pangaea import errors
+from pangaea.api import transient
+from pangaea.identity.client_address import client_network
+from pangaea.identity.models import FailureCount, Limit, Pause
+
+log = structlog.get_logger()
+
+KNOWN_FOR = timedelta(days=30)
+"""How long a network is known after the password was given there: as long as a log-in lasts without being used."""
+DELETED_AT_ONCE = 10
+"""Rows without a meaning that each attempt deletes: more than it can add."""
+
+counts: Counter[tuple[str, str]] = Counter()
+"""The attempts of this process since its start that were not accepted: by purpose, and `failed` or `refused`."""
+_counting = threading.Lock()
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One password, of which nothing is known yet."""
+
+    is_accepted: bool = False
+
+    def accept(self) -> None:
+        """The password was right."""
+        self.is_accepted = True
+
+
+@contextmanager
+def counted(purpose: str, *, account: str, request: HttpRequest | Request) -> Iterator[Attempt]:
+    """Try a password in this block, and `accept()` the attempt when it is right; without that it has failed.
+
+    `purpose` names who has the accounts, `account` is the name as it was typed. Throttled, before the block, where the
+    next attempt has to wait. An attempt that something busy or away has kept from being tried does not count.
+
+    Use it outside a transaction: the count has to be there before the password is tried.
+    """
+    keys = _Keys.of(purpose, account, client_network(request))
+    try:
+        before = _count(keys)
+    except errors.Throttled as refusal:
+        _note("log-in refused", keys, "refused", retry_after=math.ceil(refusal.retry_after.total_seconds()))
+        raise
+    attempt, was_tried = Attempt(), True
+    try:
+        yield attempt
+    except Exception as error:
+        was_tried = not transient.is_transient(error)
+        raise
+    finally:
+        if attempt.is_accepted:
+            _forgive(keys, before)
+        elif was_tried:
+            _note("log-in failed", keys, "failed")
+        else:
+            _take_back(keys, before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The rows of one attempt."""
+
+    purpose: str
+    network: str | None
+    account: str
+    pair: str
+    address: str | None
+
+    @classmethod
+    def of(cls, purpose: str, account: str, network: str | None) -> "_Keys":
+        name = unicodedata.normalize("NFKC", account).strip().casefold()
+        return cls(
+            purpose=purpose,
+            network=network,
+            account=_key(purpose, "account", name),
+            pair=_key(purpose, "account from network", name, network or ""),
+            address=None if network is None else _key(purpose, "network", network),
+        )
+
+    def limits(self) -> Mapping[str, Limit]:
+        """The limit of each row."""
+        declared = settings.PANGAEA
+        found = {
+            self.pair: Limit(declared.log_in_failures, declared.log_in_pause),
+            self.account: Limit(declared.log_in_failures_of_account, declared.log_in_pause),
+        }
+        if self.address is not None:
+            found[self.address] = Limit(declared.log_in_failures_of_network, declared.log_in_pause_of_network)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What counting an attempt has left behind."""
+
+    pauses: Mapping[str, Pause]
+    """By row."""
+    failures_from_here: int
+    """Of the account from this network, this attempt included."""
+
+
+def _key(*parts: str) -> str:
+    text = "\0".join(parts).encode(errors="backslashreplace")
+    return salted_hmac("pangaea.identity.password_attempts", text, algorithm="sha256").hexdigest()
+
+
+def _count(keys: _Keys) -> _Counted:
+    """Count an attempt as failed. Throttled where it has to wait: then nothing is written."""
+    limits = keys.limits()
+    rows = FailureCount.objects.using(DEFAULT_DB_ALIAS)
+    # An attacker's refused attempts cost one query, and lock nothing.
+    _refuse(keys, {row.key: row for row in rows.filter(key__in=limits)}, now=timezone.now())
+    with transaction.atomic(using=DEFAULT_DB_ALIAS, durable=True):
+        found = _locked(limits)
+        now = timezone.now()
+        _refuse(keys, found, now=now)
+        pauses = {key: row.count(limits[key], now=now) for key, row in found.items()}
+        rows.bulk_update(found.values(), ["retry_at", "forgotten_at", "expires_at"])
+        _delete_expired(now)
+    return _Counted(
+        pauses=pauses,
+        failures_from_here=found[keys.pair].failures(limits[keys.pair], now=now),
+    )
+
+
+def _refuse(keys: _Keys, found: Mapping[str, FailureCount], *, now: datetime) -> None:
+    from_here = found.get(keys.pair)
+    is_known = from_here is not None and from_here.is_known(now=now)
+    waits = [row.retry_at - now for key, row in found.items() if not (is_known and key == keys.account)]
+    if (wait := max(waits, default=timedelta(0))) > timedelta(0):
+        raise errors.Throttled("throttled", "Too many attempts to log in. Wait, then try again.", retry_after=wait)
+
+
+def _locked(limits: Mapping[str, Limit]) -> dict[str, FailureCount]:
+    """The rows by key, made where they are missing, and locked in the order of their keys: no two wait crosswise."""
+    now = timezone.now()
+    rows = FailureCount.objects.using(DEFAULT_DB_ALIAS)
+    blank = [FailureCount(key=key, retry_at=now, forgotten_at=now, expires_at=now) for key in sorted(limits)]
+    # The update changes nothing: it locks a row that exists, also one that is about to be deleted.
+    rows.bulk_create(blank, update_conflicts=True, unique_fields=["key"], update_fields=["key"])
+    return {row.key: row for row in rows.filter(key__in=limits)}
+
+
+def _delete_expired(now: datetime) -> None:
+    rows = FailureCount.objects.using(DEFAULT_DB_ALIAS)
+    expired = rows.filter(expires_at__lt=now).order_by("expires_at").select_for_update(skip_locked=True)
+    if ids := list(expired.values_list("id", flat=True)[:DELETED_AT_ONCE]):
+        rows.filter(id__in=ids).delete()
+
+
+def _take_back(keys: _Keys, counted: _Counted) -> None:
+    """The attempt was none."""
+    limits = keys.limits()
+    with transaction.atomic(using=DEFAULT_DB_ALIAS, durable=True):
+        found = _existing(limits)
+        for key, row in found.items():
+            row.take_back(1, limits[key], pause=counted.pauses[key])
+        _save(found)
+
+
+def _forgive(keys: _Keys, counted: _Counted) -> None:
+    """The password was right: what failed for the account from here was its owner, elsewhere it was not.
+
+    Nothing but this attempt is taken from the network: others share it, and an attacker has an account too.
+    """
+    limits = keys.limits()
+    with transaction.atomic(using=DEFAULT_DB_ALIAS, durable=True):
+        now = timezone.now()
+        found = _existing(limits)
+        for key, row in found.items():
+            if key == keys.pair:
+                row.clear(now=now, known_until=None if keys.network is None else now + KNOWN_FOR)
+            else:
+                failures = counted.failures_from_here if key == keys.account else 1
+                row.take_back(failures, limits[key], pause=counted.pauses[key])
+        _save(found)
+
+
+def _existing(limits: Mapping[str, Limit]) -> dict[str, FailureCount]:
+    rows = FailureCount.objects.using(DEFAULT_DB_ALIAS).select_for_update().order_by("key")
+    return {row.key: row for row in rows.filter(key__in=limits)}
+
+
+def _save(rows: Mapping[str, FailureCount]) -> None:
+    fields = ["retry_at", "forgotten_at", "known_until", "expires_at"]
+    FailureCount.objects.using(DEFAULT_DB_ALIAS).bulk_update(rows.values(), fields)
+
+
+def _note(event: str, keys: _Keys, outcome: str, **facts: object) -> None:
+    """Count and log it. The account is the beginning of its hash: people type passwords where their name belongs."""
+    with _counting:
+        counts[keys.purpose, outcome] += 1
+    log.warning(event, purpose=keys.purpose, account=keys.account[:16], address=keys.network, **facts)
