@@ -12,6 +12,7 @@ from django.views import defaults
 
 from pangaea.api import problems
 from pangaea.api.problems import Problem, ProblemResponse
+from pangaea.errors import Unavailable
 
 _HTML = ("text/html", "text/plain")
 
@@ -42,7 +43,12 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """What a view outside DRF raises. None for what nobody foresaw, which Django logs."""
-        return None if serves_html(request) else problems.respond(exception, request)
+        if not serves_html(request):
+            return problems.respond(exception, request)
+        problem = problems.problem_of(exception, request) if isinstance(exception, Unavailable) else None
+        if problem is None:
+            return None
+        return HttpResponse(problem.detail, content_type="text/plain", status=problem.status, headers=problem.headers)
 
 
 def refuse(request: HttpRequest) -> Problem | None:

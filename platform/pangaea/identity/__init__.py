@@ -10,6 +10,7 @@ spiffe          the names by which services know each other
 mutual_tls      connections on which both sides show a certificate, read again when it changes
 callers         which services may call this one
 password_attempts  counted before they are tried, and slowed down
+password_hashing   few at a time
 models          what is counted of them
 client_address  where a request comes from, as far as that can be trusted
 certificates    a development authority, and certificates with those names

@@ -79,6 +79,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "AUTH_USER_MODEL": "ops.Operator",
         # Unfold's form does not say where to go on to when nobody asked for a page.
         "LOGIN_REDIRECT_URL": "admin:index",
+        "PASSWORD_HASHERS": ["pangaea.identity.password_hashing.BoundedPBKDF2"],
         "AUTH_PASSWORD_VALIDATORS": [
             {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
             {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},

@@ -108,6 +108,13 @@ class Declared:
         timedelta(minutes=1), "The same for all log-ins of one network: it is shared by people who did nothing wrong."
     )
 
+    password_hashes_at_once: int = setting(
+        2,
+        "Passwords that a web process hashes at once, each on a core of its own; as many wait for two seconds, further "
+        "ones are answered with 503. Together less than the process's threads (8 by default): the others serve "
+        "everything else.",
+    )
+
     database_url: str = setting(
         "",
         "postgres://user:password@host/name: gives every module a schema and a role in one database. Its roles guard "

@@ -1,0 +1,73 @@
+"""Password hashing takes a core for a good part of a second, so a process does only few at a time.
+
+Everything that hashes comes through here, for customers and operators: a log-in, also one to an account that does not
+exist, a registration, a new password.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import BasePasswordHasher, PBKDF2PasswordHasher
+
+from pangaea.errors import Unavailable
+
+LONGEST_WAIT = 2.0
+"""Seconds to wait for one's turn: several hashes, and less than a client waits for an answer."""
+
+
+class Turns:
+    """At most PASSWORD_HASHES_AT_ONCE threads at once, and as many that wait; the others must not pile up behind."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._waiting = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold a turn. Unavailable where too many wait already, or after LONGEST_WAIT."""
+        limit: int = settings.PANGAEA.password_hashes_at_once
+        with self._changed:
+            if self._running >= limit:
+                self._wait(limit)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify()
+
+    def _wait(self, limit: int) -> None:
+        if self._waiting >= limit:
+            raise Unavailable("Too many passwords are hashed at once.")
+        self._waiting += 1
+        try:
+            if not self._changed.wait_for(lambda: self._running < limit, timeout=LONGEST_WAIT):
+                raise Unavailable("Too many passwords are hashed at once.")
+        finally:
+            self._waiting -= 1
+
+
+_turns = Turns()
+
+if TYPE_CHECKING:
+    _Hasher = BasePasswordHasher
+else:
+    _Hasher = object
+
+
+class Bounded(_Hasher):
+    """Before one of Django's hashers, whose work is all in `encode`, among its bases: bounds it per process."""
+
+    def encode(self, *args: Any, **kwargs: Any) -> str:
+        """As the hasher's own. Raises Unavailable, which is answered with 503 and `Retry-After`."""
+        with _turns.one():
+            return super().encode(*args, **kwargs)
+
+
+class BoundedPBKDF2(Bounded, PBKDF2PasswordHasher):
+    """Django's default hasher; the hashes are the same."""
