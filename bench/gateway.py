@@ -37,7 +37,9 @@ def run() -> dict[str, Figures]:
         administrator = stack.enter_context(servers.administrator())
         broker = stack.enter_context(rabbitmq.virtual_host(os.environ.get("TEST_AMQP_URL", rabbitmq.DEFAULT_URL)))
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="pangaea-bench-")))
-        ports = Ports(free_port(), free_port(), free_port(), {label: free_port() for label in modules.discover()})
+        ports = Ports(
+            free_port(), free_port(), free_port(), free_port(), {label: free_port() for label in modules.discover()}
+        )
         split = stack.enter_context(
             held(
                 folder / "state",

@@ -53,7 +53,8 @@ def alone(state: Path) -> Iterator[None]:
         except OSError:
             sys.exit(
                 f"Another `make split` runs in {state}. Stop it, or give this one a folder and ports of its own: "
-                'make split ARGS="--state=.local/split2 --http=8180 --https=8543 --admin=9902 --web=8201"'
+                'make split ARGS="--state=.local/split2 --http=8180 --https=8543 --operators=8544 --admin=9902 '
+                '--web=8201"'
             )
         yield
 
@@ -129,7 +130,11 @@ def greet(split: Split) -> None:
     places = [
         ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
         ("", f"{plain}   (the same without TLS, on this machine alone)"),
-        ("Admin", f"{url}/admin/<module>/   ({', '.join(split.ports.web)}); the documents of its API are there"),
+        (
+            "Admin",
+            f"https://localhost:{split.ports.operators}/admin/<module>/   ({', '.join(split.ports.web)}), for operators "
+            "alone; the documents of its API are there",
+        ),
         ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
         ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
         ("", "streams, deadletters, config show …: the same way"),
@@ -170,14 +175,15 @@ def main() -> int:
     for name, default, what in (
         ("--http", 8080, "the gateway"),
         ("--https", 8443, "the same over TLS"),
+        ("--operators", 8444, "the modules' admins over TLS"),
         ("--admin", 9901, "Envoy's own pages"),
         ("--web", 8101, "the first service's; the others have the next ones"),
     ):
         parser.add_argument(name, type=_port, default=default, metavar="PORT", help=f"{what} (default: {default})")
     given = parser.parse_args()
     web = {label: given.web + number for number, label in enumerate(modules.discover())}
-    ports = Ports(given.http, given.https, given.admin, web)
-    wanted = (given.http, given.https, given.admin, *web.values())
+    ports = Ports(given.http, given.https, given.operators, given.admin, web)
+    wanted = (given.http, given.https, given.operators, given.admin, *web.values())
     if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
         parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
     # Until the process manager takes over, too, what was begun is taken back.
@@ -187,7 +193,7 @@ def main() -> int:
         if taken := [port for port in wanted if not _is_free(port)]:
             sys.exit(
                 f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: "
-                'make split ARGS="--http=8180 --https=8543 --admin=9902 --web=8201"'
+                'make split ARGS="--http=8180 --https=8543 --operators=8544 --admin=9902 --web=8201"'
             )
         broker_url = stack.enter_context(broker())
         administrator_url = stack.enter_context(database_server())

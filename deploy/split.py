@@ -50,6 +50,7 @@ class Ports:
 
     http: int
     https: int
+    operators: int
     gateway_admin: int
     web: Mapping[str, int]
 
@@ -99,6 +100,7 @@ class Split:
         manage(
             *("gateway", "render", "--topology=split", f"--output={self.state / 'envoy.yaml'}"),
             *(f"--listen={HOST}:{self.ports.http}", f"--listen-tls={HOST}:{self.ports.https}"),
+            f"--operators={HOST}:{self.ports.operators}",
             *(f"--admin={HOST}:{self.ports.gateway_admin}", f"--endpoints={self.endpoints}"),
             *(f"--certificates={self.certificates}", f"--limits={self.limits}"),
         )
@@ -158,7 +160,7 @@ class Split:
             "TRUST_FORWARDED_PROTO": "true",
             "TRUSTED_PROXIES": "1",
             "LOG_FORMAT": "text",
-            "CSRF_TRUSTED_ORIGINS": f"https://localhost:{self.ports.https},https://{HOST}:{self.ports.https}",
+            "CSRF_TRUSTED_ORIGINS": f"https://localhost:{self.ports.operators},https://{HOST}:{self.ports.operators}",
             "TLS_CERTIFICATE": str(self.certificates / f"{label}.crt"),
             "TLS_KEY": str(self.certificates / f"{label}.key"),
             "TLS_CA": str(self.certificates / "ca.crt"),

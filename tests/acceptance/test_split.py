@@ -104,7 +104,11 @@ class TestWhatItCannotUse:
 def ports(state: Path) -> list[str]:
     """Options for a run of its own. The services' ports follow each other, below those that connections begin from."""
     web = random.randrange(10_000, 30_000, 10)
-    return [f"--state={state}", f"--web={web}", *(f"--{name}={free_port()}" for name in ("http", "https", "admin"))]
+    return [
+        f"--state={state}",
+        f"--web={web}",
+        *(f"--{name}={free_port()}" for name in ("http", "https", "operators", "admin")),
+    ]
 
 
 def refusal(*command: str, **environment: str) -> str:

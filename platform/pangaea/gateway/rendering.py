@@ -113,21 +113,29 @@ class _Edge:
 
     def listeners(self) -> list[Any]:
         shared = {
-            "routes": [*(each for route in self.routes for each in self.routes_of(route)), self.nowhere()],
             "cors": self.part("cors", origins=[{"exact": each} for each in self.topology.origins]),
             "tokens": self.tokens(),
         }
-        places = {"edge": self.topology.listen, "edge_tls": self.topology.listen_tls}
+        with_tls = self.part("listener_tls") if self.topology.certificates is not None else None
+        public = self.topology.operators == self.topology.listen
+        clients = [route for route in self.routes if route.for_clients or public]
+        operators = [route for route in self.routes if route.for_operators]
+        places = {
+            "edge": (self.topology.listen, None, clients),
+            "edge_tls": (self.topology.listen_tls, with_tls, clients),
+            "operators": (None if public else self.topology.operators, with_tls, operators),
+        }
         return [
             self.part(
                 "listener",
                 name=name,
                 listen_host=place.host,
                 listen_port=place.port,
-                tls=self.part("listener_tls") if name == "edge_tls" else None,
+                tls=tls,
+                routes=[*(each for route in routes for each in self.routes_of(route)), self.nowhere()],
                 **shared,
             )
-            for name, place in places.items()
+            for name, (place, tls, routes) in places.items()
             if place
         ]
 

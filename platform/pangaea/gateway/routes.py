@@ -1,12 +1,17 @@
 """Which path belongs to which module."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pangaea.errors import Misconfigured
 from pangaea.modules import ModuleConfig, RateLimit
 
 KEYS_PATH = "/.well-known/jwks.json"
 """Where the keys that verify access tokens are published (RFC 8615); the module that declares it issues the tokens."""
+
+
+GUESSES = RateLimit(requests=60, per=timedelta(minutes=1))
+"""For the pages of the admin that take a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,10 @@ class EdgeRoute:
     module: str
     public: bool
     rate_limit: RateLimit
+    for_clients: bool = True
+    """Whether it is where clients come in, at the public listeners."""
+    for_operators: bool = False
+    """Whether it is where operators come in: all of the admin and nothing of the modules' own."""
 
 
 def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
@@ -29,16 +38,29 @@ def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
     found: dict[str, EdgeRoute] = {}
     for module in modules:
         declared = [EdgeRoute(each.path, module.label, each.public, each.rate_limit) for each in module.routes]
-        others = [
-            EdgeRoute(f"{path}/{module.label}", module.label, public=True, rate_limit=RateLimit())
-            for path in ("/admin", *(("/api/schema", "/api/docs") if documents else ()))
-        ]
-        for route in (*declared, *others):
+        for route in (*declared, *_of_every_module(module.label, documents=documents)):
             if (other := found.setdefault(route.path, route)).module != module.label:
                 raise Misconfigured(
                     f"The modules {other.module!r} and {module.label!r} both declare the route {route.path!r}."
                 )
     return sorted(found.values(), key=lambda route: (-route.path.count("/"), route.path))
+
+
+def _of_every_module(label: str, *, documents: bool) -> list[EdgeRoute]:
+    admin = f"/admin/{label}"
+    # The pages of the documents need the admin's files too.
+    shared = [f"{admin}/static", *((f"/api/schema/{label}", f"/api/docs/{label}") if documents else ())]
+    guarded = {admin: RateLimit(), f"{admin}/login": GUESSES, f"{admin}/password_change": GUESSES}
+    return [
+        *(
+            EdgeRoute(path, label, public=True, rate_limit=RateLimit(), for_clients=documents, for_operators=True)
+            for path in shared
+        ),
+        *(
+            EdgeRoute(path, label, public=True, rate_limit=limit, for_clients=False, for_operators=True)
+            for path, limit in guarded.items()
+        ),
+    ]
 
 
 def owners(modules: list[ModuleConfig], *, documents: bool) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pangaea.gateway.addresses import Address
 
 TOPOLOGIES = "topologies.toml"
 NEEDED = ("listen", "admin")
-TEXTS = (*NEEDED, "listen_tls", "host", "upstream", "endpoints", "certificates")
+TEXTS = (*NEEDED, "listen_tls", "operators", "host", "upstream", "endpoints", "certificates")
 KNOWN = (*TEXTS, "origins", "upstreams")
 
 
@@ -22,7 +22,9 @@ class Topology:
     A module without an own line in `upstreams` is looked for in the files of the folder `endpoints`; where there is no
     such folder it answers at `upstream`, in which `{module}` is its label with dashes, for host names have no
     underscores. With `certificates`, the folder that `manage.py certs` fills, the gateway proves who it is to the
-    services and lets each of them do the same; `listen_tls` is where it speaks TLS to clients. `host` is the name that
+    services and lets each of them do the same; `listen_tls` is where it speaks TLS to clients. `operators` is where it
+    serves the modules' admins, over TLS where there are certificates: without it nowhere, and with the address of
+    `listen` beside everything else. `host` is the name that
     the gateway's own requests to services carry. Pages from the `origins` may read answers (CORS).
     """
 
@@ -30,6 +32,7 @@ class Topology:
     listen: Address
     admin: Address
     listen_tls: Address | None = None
+    operators: Address | None = None
     host: str = ""
     upstream: str | None = None
     upstreams: Mapping[str, Address] = field(default_factory=dict)
@@ -63,7 +66,7 @@ class Topology:
             )
         addresses: dict[str, Any] = {
             key: Address.parse(texts.pop(key), what=f"`{key}` of the {where}")
-            for key in ("listen", "admin", "listen_tls")
+            for key in ("listen", "admin", "listen_tls", "operators")
             if key in texts
         }
         return cls(

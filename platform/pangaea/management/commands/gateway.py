@@ -32,6 +32,7 @@ class Command(BaseCommand):
         other = render.add_argument_group("another place for one topology; needs --output")
         other.add_argument("--listen", metavar="HOST:PORT", help="listen here instead")
         other.add_argument("--listen-tls", metavar="HOST:PORT", help="listen for TLS here instead")
+        other.add_argument("--operators", metavar="HOST:PORT", help="serve the modules' admins here instead")
         other.add_argument("--admin", metavar="HOST:PORT", help="serve Envoy's admin here instead")
         other.add_argument(
             "--upstream",
