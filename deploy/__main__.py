@@ -130,11 +130,8 @@ def greet(split: Split) -> None:
     places = [
         ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
         ("", f"{plain}   (the same without TLS, on this machine alone)"),
-        (
-            "Admin",
-            f"https://localhost:{split.ports.operators}/admin/<module>/   ({', '.join(split.ports.web)}), for operators "
-            "alone; the documents of its API are there",
-        ),
+        ("Operators", f"https://localhost:{split.ports.operators}/admin/<module>/   ({', '.join(split.ports.web)})"),
+        ("", "the documents of a module's API are there too"),
         ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
         ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
         ("", "streams, deadletters, config show …: the same way"),

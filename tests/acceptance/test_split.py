@@ -107,7 +107,7 @@ def ports(state: Path) -> list[str]:
     return [
         f"--state={state}",
         f"--web={web}",
-        *(f"--{name}={free_port()}" for name in ("http", "https", "operators", "admin")),
+        *(f"--{name}={free_port()}" for name in ("http", "operators", "https", "admin")),
     ]
 
 

@@ -112,6 +112,7 @@ urlpatterns = [
     path("api/v1/fails/<str:state>", Fails.as_view()),
     path("plain/<str:name>", plain),
     path("only-post", only_post),
+    path("admin/raises/<str:name>", plain),
     path("admin/", admin.site.urls),
 ]
 
@@ -213,6 +214,12 @@ class TestAnUnforeseenError:
         client.get(url)
         records = [record for record in logged.records if record.exc_info]
         assert [record.exc_info[0] for record in records if record.exc_info] == [RuntimeError]
+
+    def test_of_something_busy_is_said_in_the_admin_too(self, client: Client) -> None:
+        response = client.get("/admin/raises/unavailable")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+        assert response.headers["Content-Type"] == "text/plain"
+        assert b"10.0.0.7" not in response.content
 
     def test_keeps_html_for_people_in_the_admin(self, settings: Settings) -> None:
         settings.DEBUG = False

@@ -132,7 +132,7 @@ def _from_root(path: Path) -> str:
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
         name: gateway.Address.parse(options[name], what=f"--{name.replace('_', '-')}")
-        for name in ("listen", "listen_tls", "admin")
+        for name in ("listen", "listen_tls", "operators", "admin")
         if options[name]
     }
     found |= {name: options[name] for name in ("endpoints", "certificates", "limits") if options[name] is not None}
