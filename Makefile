@@ -13,7 +13,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command "make lock" pyproject.toml
 # What Django judges is the profile that goes to production, with safe settings and secrets that exist only for this one call.
 DEPLOYED = DJANGO_SETTINGS_MODULE=pangaea.settings.monolith ALLOWED_HOSTS=shop.example \
-	DATABASE_URL=postgres://pangaea:unused@db.example/pangaea BROKER_URL=amqp://pangaea:unused@mq.example// \
+	DATABASE_URL="postgres://pangaea:unused@db.example/pangaea?sslmode=verify-full&sslrootcert=system" \
+	BROKER_URL=amqps://pangaea:unused@mq.example// \
 	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	SIGNING_KEY="$$($(BIN)/python -c 'from joserfc.jwk import ECKey; print(ECKey.generate_key("P-256").as_pem(private=True).decode())')"
 

@@ -28,6 +28,7 @@ Internal, for the processes that carry the messages:
     broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
     broker_management   RabbitMQ's management API, for its administrator
     bus          the Celery app: its tasks, sending
+    broker_tls   verified TLS to the broker
     admission, redis_transport   which messages of the broker are let in; on Redis, first what has a message's form
     topology, redis_queues   the exchange, the modules' queues and bindings: declared, bounded, removed
     broker_queues   what waits in the modules' queues, and whether a worker consumes them

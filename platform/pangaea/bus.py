@@ -24,7 +24,7 @@ from kombu import pools
 from kombu.exceptions import OperationalError
 from kombu.serialization import register
 
-from pangaea import admission, modules, publisher_confirms, topology
+from pangaea import admission, broker_tls, modules, publisher_confirms, topology
 from pangaea.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
 from pangaea.errors import RefusedByBroker
 from pangaea.heartbeat import Pulse
@@ -86,6 +86,7 @@ def make_app(declared: Declared) -> Celery:
     app.conf.update(
         broker_url=declared.broker_url,
         broker_transport="pangaea.redis_transport:Transport" if declared.broker_url.startswith("redis") else None,
+        broker_use_ssl=broker_tls.options(declared),
         broker_transport_options=options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -16,6 +16,7 @@ SERVICE = GOOD | {
     "DATABASE_URL": "postgres://u:hunter2@h/d",
     "ORDERS_DATABASE_URL": "postgres://u:hunter2@own/d?sslpassword=hunter2",
     "BROKER_URL": "amqp://u:hunter2@one//;amqp://u:hunter@2@two//",
+    "UNVERIFIED_HOSTS": "own,one,two",
 }
 
 

@@ -31,11 +31,14 @@ MALFORMED = {
     "PANGAEA_MODULES": "billing",
     "PANGAEA_MODULES_PACKAGE": "no.such.package",
     "SECRET_KEY": "hunter2",
+    "SECRET_KEY_FALLBACKS": "hunter2",
+    "UNVERIFIED_HOSTS": "db.internal,*.internal",
     "ALLOWED_HOSTS": "https://shop.example/",
     "CSRF_TRUSTED_ORIGINS": "shop.example",
     "DATABASE_URL": "postgres://u:hunter2@h:port/d",
     "DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d",
     "BROKER_URL": "amqp://u:hunter2@h:port//",
+    "BROKER_CA": "/no/such/file",
     "BROKER_PREFIX": "a b",
     "BROKER_LOGINS": "shop",
     "ISSUER": "pangaea",
@@ -173,14 +176,14 @@ class TestPrecedence:
             Declared.read({"PANGAEA_MODULES": "orders", "ORDERS_RELAY_BATCH": "x"})
 
     def test_the_modules_own_database_goes_before_the_shared_one(self) -> None:
-        own, shared = "postgres://o:p@own/o", GOOD["DATABASE_URL"]
+        own, shared = "postgres://o:p@localhost/o", GOOD["DATABASE_URL"]
         alone = profiles.load("service", GOOD | {"PANGAEA_MODULES": "orders", "ORDERS_DATABASE_URL": own})
         assert alone.database_urls == {"default": own, "orders": own}
         several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_DATABASE_URL": own})
         assert several.database_urls == {"default": shared, "orders": own, "users": shared}
 
     def test_a_direct_url_goes_with_the_url_through_a_pooler(self) -> None:
-        own, direct, shared = "postgres://o:p@pooler/o", "postgres://o:p@own/o", "postgres://u:p@direct/d"
+        own, direct, shared = (f"postgres://u:p@127.0.0.1/{name}" for name in ("pooled", "direct", "shared"))
         settings = {"ORDERS_DATABASE_URL": own, "ORDERS_DIRECT_DATABASE_URL": direct}
         alone = profiles.load("service", GOOD | settings | {"PANGAEA_MODULES": "orders"})
         assert alone.direct_urls == {"default": direct, "orders": direct}
@@ -208,12 +211,12 @@ class TestABrokerWithoutLogins:
         return GOOD | {"PANGAEA_MODULES": modules.discover()[0]} | {name: str(path) for name, path in files.items()}
 
     def test_is_refused_where_services_know_each_other_by_certificates(self, identified: dict[str, str]) -> None:
-        (problem,) = problems(identified | {"BROKER_URL": "redis://mq.example/0"})
+        (problem,) = problems(identified | {"BROKER_URL": "rediss://mq.example/0"})
         assert "BROKER_WITHOUT_LOGINS=true" in problem
         assert problems(identified) == []
 
     def test_can_be_accepted(self, identified: dict[str, str]) -> None:
-        assert problems(identified | {"BROKER_URL": "redis://mq.example/0", "BROKER_WITHOUT_LOGINS": "true"}) == []
+        assert problems(identified | {"BROKER_URL": "rediss://mq.example/0", "BROKER_WITHOUT_LOGINS": "true"}) == []
 
 
 class TestEveryVariable:

@@ -32,6 +32,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
     return {
         "DEBUG": debug,
         "SECRET_KEY": declared.secret_key,
+        "SECRET_KEY_FALLBACKS": list(declared.secret_key_fallbacks),
         "ALLOWED_HOSTS": list(declared.allowed_hosts),
         "CSRF_TRUSTED_ORIGINS": list(declared.csrf_trusted_origins),
         "INSTALLED_APPS": [

@@ -53,6 +53,19 @@ class Declared:
     secret_key: str = setting(
         "", "Django's signing key for sessions of the admin: 50 random characters or more.", secret=True
     )
+    secret_key_fallbacks: tuple[str, ...] = setting(
+        (),
+        "Other signing keys, separated by commas: what they signed is accepted, and nothing new is signed by them. For "
+        "a rotation: the next SECRET_KEY before it signs, the former one after.",
+        secret=True,
+        form=forms.word,
+    )
+    unverified_hosts: tuple[str, ...] = setting(
+        (),
+        "Hosts of databases, brokers and the like that may be reached without verified TLS, separated by commas: where "
+        "something else protects the network between. All others need sslmode=verify-full, amqps, rediss or https.",
+        form=forms.exact_host,
+    )
     allowed_hosts: tuple[str, ...] = setting(
         (), "Host names this deployment answers to, separated by commas.", form=forms.host
     )
@@ -158,9 +171,16 @@ class Declared:
     )
     broker_url: str = setting(
         "",
-        "amqp://… or redis://…: the bus. It may lose, repeat and reorder; nothing is kept only there.",
+        "amqps://… or rediss://… (amqp, redis: without TLS): the bus. It may lose, repeat and reorder; nothing is kept "
+        "only there.",
         secret=True,
         form=forms.broker,
+    )
+    broker_ca: str = setting(
+        "",
+        "File with the authorities (PEM) that certificates of the broker (amqps, rediss) and of its management API "
+        "must come from. Unset: those that the system trusts.",
+        form=forms.file_to_read,
     )
     broker_prefix: str = setting(
         "",

@@ -17,6 +17,7 @@ Form = Callable[[str], str]
 
 _HOST = re.compile(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\]")
 _ORIGIN = re.compile(r"https?://(\*\.)?[A-Za-z0-9._\[\]-]+(:\d+)?", re.IGNORECASE)
+_TLS_PARAMETER = re.compile(r"[?&](ssl_[a-z_]+|verify|ssl)(?==)", re.IGNORECASE)
 _PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 
 
@@ -53,6 +54,12 @@ def url(*schemes: str, example: str, part: str = "hostname") -> Form:
 def host(text: str) -> str:
     """A host name or address without scheme, port and path, as ALLOWED_HOSTS has them."""
     return "" if _HOST.fullmatch(text) else f"has {text!r}: give host names alone, like shop.example or .shop.example."
+
+
+def exact_host(text: str) -> str:
+    """One host's name or address, without a wildcard."""
+    well = _HOST.fullmatch(text) and not text.startswith((".", "*"))
+    return "" if well else f"has {text!r}: give each host by its name or address, like db.internal."
 
 
 def origin(text: str) -> str:
@@ -106,8 +113,18 @@ def broker(text: str) -> str:
     """One URL of a broker, or several of one cluster with semicolons between; or a bus inside this process."""
     if text.startswith(("memory://", "filesystem://", "unix://")):
         return ""
-    one = url("amqp", "amqps", "redis", "rediss", example="amqp://user:password@host:5672//")
-    return next((found for part in text.split(";") if (found := one(part))), "")
+    parts = text.split(";")
+    one = url("amqp", "amqps", "redis", "rediss", example="amqps://user:password@host:5671//")
+    if wrong := next((found for part in parts if (found := one(part))), ""):
+        return wrong
+    if any(scheme != scheme.lower() for scheme in (part.partition("://")[0] for part in parts)):
+        return "has a scheme in capitals: set it in small letters, like amqps://."
+    if len({part.partition("://")[0] for part in parts}) > 1:
+        return "has URLs of several schemes: set those of one cluster, all of one scheme."
+    # kombu would take each as an argument of its own: of some connections fail, of others the certificate is ignored.
+    if weakening := _TLS_PARAMETER.search(text):
+        return f"has {weakening[1]} in its query: set it without. Certificates are verified, against BROKER_CA if set."
+    return "has a query: set it without; other variables say the rest." if any(map(_has_query, parts)) else ""
 
 
 DATABASE_EXAMPLE = "postgres://user:password@host:5432/name"
@@ -151,6 +168,10 @@ def redacted(text: str) -> str:
     """The text with the passwords in its URLs, and what looks like a secret in their queries, replaced by `***`."""
     text = re.sub(r"(://[^:/@;?]*:)[^;]*@", r"\1***@", text)
     return re.sub(r"([?&][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;]*", r"\1***", text, flags=re.IGNORECASE)
+
+
+def _has_query(text: str) -> bool:
+    return bool(urlsplit(text).query)
 
 
 def _split(text: str) -> SplitResult | None:

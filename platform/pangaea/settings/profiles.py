@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pangaea import modules
+from pangaea.settings import transport
 from pangaea.settings.declared import Declared, contradictions
 from pangaea.settings.environment import Environment, Unreadable, variable_of
 from pangaea.settings.forms import database, redacted
@@ -108,6 +109,7 @@ def examine_profile(name: str, environ: Mapping[str, str]) -> Configuration:
     problems += [*wrong, *missing, *useless]
     if profile.deployed:
         problems += _unsafe(reading.values)
+        problems += _unverified(environ, reading, own, direct)
     return Configuration(
         profile=profile,
         reading=reading,
@@ -222,12 +224,34 @@ def _direct_urls(
     return {"default": lone, **urls}, shown, problems
 
 
+def _unverified(
+    environ: Mapping[str, str], reading: Reading, own: Mapping[str, str], direct: Mapping[str, str]
+) -> list[str]:
+    """URLs of other hosts without verified TLS. What is malformed is named elsewhere."""
+    accepted = reading.values.get("unverified_hosts", ())
+    urls = {name.upper(): url for name, url in reading.values.items() if name.endswith("_url")}
+    if list(own) == list(reading.labels) and len(own) == 1:
+        # Of a service with a database of its own nothing reaches the shared one.
+        urls = {name: url for name, url in urls.items() if name not in {DATABASE_URL, DIRECT_DATABASE_URL}}
+    for variable_name, found in ((DATABASE_URL, own), (DIRECT_DATABASE_URL, direct)):
+        urls |= {variable_of(label, variable_name): found[label] for label in own if not database(found[label])}
+    return [
+        problem
+        for name, url in urls.items()
+        for problem in transport.problems(name, url, accepted=accepted, environ=environ)
+    ]
+
+
 def _unsafe(values: Mapping[str, Any]) -> list[str]:
     """What a deployment that strangers reach must not have. What is malformed or missing is named elsewhere."""
     wrong = []
-    key = values.get("secret_key", "")
-    if key and (len(key) < 50 or len(set(key)) < 5):  # noqa: PLR2004 - Django's own measure, W009
-        wrong.append("SECRET_KEY is short or repetitive: set 50 random characters or more.")
+    keys = {
+        "SECRET_KEY": [values.get("secret_key", "")],
+        "SECRET_KEY_FALLBACKS": values.get("secret_key_fallbacks", ()),
+    }
+    for name, found in keys.items():
+        if any(key and (len(key) < 50 or len(set(key)) < 5) for key in found):  # noqa: PLR2004 - Django's own, W009
+            wrong.append(f"{name} is short or repetitive: set 50 random characters or more.")
     if "*" in values.get("allowed_hosts", ()):
         wrong.append("ALLOWED_HOSTS is '*', which lets anybody forge links: name the hosts.")
     broker = values.get("broker_url", "")

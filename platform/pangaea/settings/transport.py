@@ -1,0 +1,78 @@
+"""Which URLs of servers on other hosts lead there without verified TLS.
+
+Verified: the server's certificate comes from a known authority and has the host's name (RFC 9525). A host of this
+machine (the loopback's, a Unix socket) needs none, and one that UNVERIFIED_HOSTS names is accepted as it is.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from environ import Env
+
+SCHEMES = {"amqp": "amqps", "redis": "rediss", "http": "https"}
+"""Schemes without TLS, and the ones to use instead."""
+POSTGRESQL = {"postgres", "postgresql", "pgsql", "psql"}
+VERIFIED = "verify-full"
+SYSTEM = "system"
+"""libpq's `sslrootcert` for the authorities that the system trusts."""
+
+
+def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mapping[str, str]) -> list[str]:
+    """What is wrong with a well-formed URL, or with the several of a broker's cluster, one sentence per server.
+
+    `environ` has libpq's own variables (PGSSLMODE …), which hold where a URL leaves something out. Nothing of a URL is
+    quoted but its hosts, `sslmode` and `sslrootcert`.
+    """
+    names = {_normalised(each) for each in accepted}
+    unverified: dict[str, str] = {}
+    if urlsplit(url).scheme in POSTGRESQL:
+        hosts, remedy = _postgresql(url, environ)
+        unverified = dict.fromkeys(hosts, remedy) if remedy else {}
+    else:
+        for address in map(urlsplit, url.split(";")):
+            if better := SCHEMES.get(address.scheme):
+                unverified[address.hostname or ""] = f"use {better}://"
+    return [
+        f"{variable} reaches {host} without verified TLS: {remedy}, or accept the host by name, where something else "
+        f"protects the network between: UNVERIFIED_HOSTS={host}."
+        for host, remedy in unverified.items()
+        if not _is_local(host) and _normalised(host) not in names
+    ]
+
+
+def _postgresql(url: str, environ: Mapping[str, str]) -> tuple[list[str], str]:
+    """The hosts that libpq would try, and what to set so that it verifies them; empty where it does."""
+    entry = Env.db_url_config(url)
+    options = entry.get("OPTIONS", {})
+
+    def parameter(name: str) -> str:
+        return str(options.get(name) or environ.get(f"PG{name.upper()}") or "")
+
+    # libpq connects to `hostaddr`, and a service of its file may name another host.
+    listed = f"{entry['HOST'] or parameter('host')},{parameter('hostaddr')},{parameter('service')}"
+    hosts = [unquote(each) for each in listed.split(",") if each]
+    mode, authorities = parameter("sslmode"), parameter("sslrootcert")
+    query = f"sslmode={VERIFIED}&sslrootcert=FILE (or {SYSTEM})"
+    if mode != VERIFIED:
+        return hosts, f"sslmode is {mode or 'not set'}, give the URL ?{query}"
+    if not authorities:
+        return hosts, f"sslrootcert is not set, give the URL ?{query}"
+    if authorities != SYSTEM and not (Path(authorities).is_file() and os.access(authorities, os.R_OK)):
+        return hosts, f"its sslrootcert, {authorities}, cannot be read, give the URL ?{query}"
+    return hosts, ""
+
+
+def _normalised(host: str) -> str:
+    return host.strip("[]").rstrip(".").lower()
+
+
+def _is_local(host: str) -> bool:
+    if not host or host.startswith(("/", "@")) or _normalised(host) == "localhost":
+        return True
+    try:
+        return ip_address(_normalised(host)).is_loopback
+    except ValueError:
+        return False
