@@ -23,8 +23,11 @@ SCRIPTS = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
 class Node:
     """A node that any account may start. It may be stopped and started again: its data stays."""
 
-    def __init__(self, folder: Path, *, management: bool = False) -> None:
-        """Raises Unavailable where RabbitMQ is not installed."""
+    def __init__(self, folder: Path, *, management: bool = False, certificate: Path | None = None) -> None:
+        """With a `certificate`, whose key and `ca.crt` are beside it, it speaks TLS too, at ports of its own.
+
+        Raises Unavailable where RabbitMQ is not installed.
+        """
         self._script = _program("rabbitmq-server")
         self._epmd = _program("epmd")
         self._folder = folder
@@ -37,6 +40,19 @@ class Node:
             "log.console.level": "warning",
             "max_message_size": "16777216",  # RabbitMQ 4's; 3 takes eight times as much
         }
+        self.secured_url = self.secured_management = None
+        if certificate is not None:
+            amqps, https = free_port(), free_port()
+            files = {"certfile": certificate, "keyfile": certificate.with_suffix(".key")}
+            # At every address of the loopback: the certificate has not all of them.
+            settings["listeners.ssl.1"] = f"0.0.0.0:{amqps}"
+            settings |= {f"ssl_options.{name}": str(path) for name, path in files.items()}
+            settings["ssl_options.cacertfile"] = str(certificate.with_name("ca.crt"))
+            self.secured_url = f"amqps://guest:guest@{HOST}:{amqps}//"
+            if management:
+                settings |= {"management.ssl.ip": "0.0.0.0", "management.ssl.port": str(https)}  # noqa: S104 - as above
+                settings |= {f"management.ssl.{name}": str(path) for name, path in files.items()}
+                self.secured_management = f"https://guest:guest@{HOST}:{https}"
         if management:
             settings |= {"management.tcp.ip": HOST, "management.tcp.port": f"{port + rabbitmq.MANAGEMENT_OFFSET}"}
         (folder / "plugins").write_text("[rabbitmq_management].\n" if management else "[].\n")
@@ -122,9 +138,9 @@ class Node:
 
 
 @contextmanager
-def held(folder: Path, *, management: bool = False) -> Iterator[Node]:
+def held(folder: Path, *, management: bool = False, certificate: Path | None = None) -> Iterator[Node]:
     """Hold a running node. Raises Unavailable where RabbitMQ is not installed."""
-    node = Node(folder, management=management)
+    node = Node(folder, management=management, certificate=certificate)
     try:
         node.start()
         yield node
@@ -133,10 +149,10 @@ def held(folder: Path, *, management: bool = False) -> Iterator[Node]:
 
 
 @contextmanager
-def for_a_test(folder: Path, *, management: bool = False) -> Iterator[Node]:
+def for_a_test(folder: Path, *, management: bool = False, certificate: Path | None = None) -> Iterator[Node]:
     """The same in a fixture: where RabbitMQ is not installed, the test is skipped, in CI failed."""
     try:
-        with held(folder, management=management) as node:
+        with held(folder, management=management, certificate=certificate) as node:
             yield node
     except Unavailable as reason:
         unavailable("RabbitMQ's programs", str(reason), remedy="install them (Debian: apt-get install rabbitmq-server)")

@@ -5,9 +5,9 @@ It needs no account on the server's machine, where rabbitmqctl wants root's or t
 
 import base64
 import json
+import ssl
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from ssl import SSLCertVerificationError
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -27,8 +27,11 @@ class Management:
     Neither a proxy nor a redirect is followed: the password is for the address that was given.
     """
 
-    def __init__(self, url: str) -> None:
-        """Raises Misconfigured where `url` is not of the form http(s)://USER:PASSWORD@HOST:PORT."""
+    def __init__(self, url: str, *, authorities: str = "") -> None:
+        """`authorities` is a PEM file with those for https; without, they are the system's.
+
+        Raises Misconfigured where `url` is not of the form http(s)://USER:PASSWORD@HOST:PORT.
+        """
         try:
             address = urlsplit(url)
             port = address.port
@@ -42,7 +45,8 @@ class Management:
         self.user = unquote(address.username)
         self._where = address.netloc.rpartition("@")[2]
         self._prefix = f"{address.path.rstrip('/')}/api"
-        self._connection: type[HTTPConnection] = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        self._authorities = authorities or None
+        self._is_secured = address.scheme == "https"
         self._host, self._port = address.hostname, port
         secret = base64.b64encode(f"{self.user}:{unquote(address.password)}".encode()).decode()
         self._headers = {"Authorization": f"Basic {secret}", "Accept": "application/json"}
@@ -58,8 +62,8 @@ class Management:
         except (OSError, HTTPException, UnicodeError) as error:
             # An answer that is not HTTP is quoted in its error, which is no text then.
             reason = (str(error) if isinstance(error, OSError) else "") or type(error).__name__
-            if isinstance(error, SSLCertVerificationError):
-                reason += "; SSL_CERT_FILE names an authority of your own"
+            if isinstance(error, ssl.SSLCertVerificationError):
+                reason += "; BROKER_CA names a file with authorities of your own"
             raise Misconfigured(
                 f"RabbitMQ's management API does not answer at {self._where} ({reason}). "
                 f"Is it enabled ({ENABLE}), and is this its port (15672, where AMQP's is 5672)?"
@@ -82,7 +86,10 @@ class Management:
         raise Misconfigured(f"RabbitMQ at {self._where} refused {asked} ({status}): {refusal}")
 
     def _ask(self, method: str, path: str, document: str | None, seconds: float) -> tuple[int, bytes]:
-        connection = self._connection(self._host, self._port, timeout=seconds)
+        connection = HTTPConnection(self._host, self._port, timeout=seconds)
+        if self._is_secured:
+            context = ssl.create_default_context(cafile=self._authorities)
+            connection = HTTPSConnection(self._host, self._port, timeout=seconds, context=context)
         try:
             body = None if document is None else document.encode()
             headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}

@@ -131,14 +131,15 @@ def control() -> str:
     )
 
 
-def apply(document: str, *, administrator: str | None = None) -> None:
+def apply(document: str, *, administrator: str | None = None, authorities: str = "") -> None:
     """Import definitions, and return when they hold. Raises Misconfigured when they are refused.
 
-    By the management API at the URL `administrator`; without one by rabbitmqctl, into the server of this machine. What
-    is there and not in them stays. Applied again, they change the passwords.
+    By the management API at the URL `administrator`, with a file of `authorities` for https; without one by
+    rabbitmqctl, into the server of this machine. What is there and not in them stays. Applied again, they change the
+    passwords.
     """
     if administrator is not None:
-        Management(administrator).call("POST", "definitions", document=document)
+        Management(administrator, authorities=authorities).call("POST", "definitions", document=document)
         return
     done = subprocess.run(  # noqa: S603 - an administrator's program, and what it reads was made here
         [control(), "--quiet", "import_definitions"],

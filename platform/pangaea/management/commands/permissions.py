@@ -3,6 +3,7 @@
 import json
 import os
 from argparse import ArgumentParser
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea import broker_management, broker_rights, database_rights, databases, errors, modules
+from pangaea.settings import transport
 from pangaea.settings.environment import Environment, Unreadable
 
 ADMINISTRATOR = "ADMINISTRATOR_URL"
@@ -68,7 +70,7 @@ class Command(BaseCommand):
         if options["action"] == "render":
             self._write(text, options["output"])
         else:
-            broker_rights.apply(text, administrator=_administrator())
+            broker_rights.apply(text, administrator=_administrator(), authorities=declared.broker_ca)
             self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
 
     def _postgres(self, options: dict[str, Any]) -> None:
@@ -90,7 +92,13 @@ class Command(BaseCommand):
 
 
 def _administrator() -> str | None:
+    """The URL, if one is given. Raises CommandError where it reaches another host without verified TLS."""
     try:
-        return Environment(os.environ).text(ADMINISTRATOR) or None
+        url = Environment(os.environ).text(ADMINISTRATOR)
     except Unreadable as error:
         raise CommandError(str(error)) from error
+    accepted = settings.PANGAEA.unverified_hosts
+    with suppress(ValueError):  # malformed: what is to use it says so
+        if wrong := transport.problems(ADMINISTRATOR, url, accepted=accepted, environ=os.environ):
+            raise CommandError(" ".join(wrong))
+    return url or None

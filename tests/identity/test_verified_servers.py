@@ -1,0 +1,217 @@
+"""A server is who its URL says, by a known authority, or nothing is said to it: broker, database, management API."""
+
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from celery import Celery
+from django.conf import settings as django_settings
+from django.db import DEFAULT_DB_ALIAS
+from django.db import OperationalError as DatabaseUnavailable
+from django.db.utils import ConnectionHandler
+from kombu.exceptions import OperationalError
+from pytest_django import Settings
+
+from pangaea import bus, databases, health, topology
+from pangaea.broker_management import Management
+from pangaea.errors import Misconfigured
+from pangaea.settings.declared import Declared
+from pangaea.testing import free_port, wait_until
+from pangaea.testing.availability import unavailable
+from tests import rabbit_node, tls_front
+
+ADDRESS = "127.0.0.1"
+NAME_MISMATCH = "certificate is not valid for"
+UNKNOWN_AUTHORITY = "certificate verify failed"
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For a server at this address, one called localhost, and one elsewhere."""
+    return tls_front.certificates(
+        tmp_path_factory.mktemp("servers"), address=(ADDRESS,), named=("localhost",), elsewhere=("mq.example",)
+    )
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another authority, with a server at this address."""
+    return tls_front.certificates(tmp_path_factory.mktemp("strangers"), address=(ADDRESS,))
+
+
+def broker(url: str, authorities: Path | None) -> Celery:
+    """The bus of a deployment with that BROKER_URL, and that folder's authority as BROKER_CA."""
+    return bus.make_app(declared(url, authorities))
+
+
+def declared(url: str, authorities: Path | None) -> Declared:
+    ca = str(authorities / "ca.crt") if authorities else ""
+    return replace(django_settings.PANGAEA, broker_url=url, broker_ca=ca, broker_prefix=f"t{secrets.token_hex(4)}.")
+
+
+def secured(url: str, port: int, *, host: str = ADDRESS) -> str:
+    """The URL with TLS, at another port."""
+    address = urlsplit(url)
+    user = address.netloc.rpartition("@")[0]
+    return f"{address.scheme}s://{user}{'@' if user else ''}{host}:{port}{address.path}"
+
+
+@pytest.fixture(params=["rabbitmq", "redis"])
+def plain_url(request: pytest.FixtureRequest) -> str:
+    """A broker of this run without TLS."""
+    url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
+    return url
+
+
+class TestABrokerBehindTLS:
+    def test_is_reached_under_its_name(
+        self, plain_url: str, certificates: Path, settings: Settings, request: pytest.FixtureRequest
+    ) -> None:
+        with tls_front.before(plain_url, 5672, certificate=certificates / "address.crt") as port:
+            settings.PANGAEA = declared(secured(plain_url, port), certificates)
+            app = bus.make_app(settings.PANGAEA)
+            request.addfinalizer(app.pool.force_close_all)
+            health.ask_broker(app)
+            topology.declare(app)
+            bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")])
+
+    def test_is_refused_under_another_name(self, plain_url: str, certificates: Path) -> None:
+        with tls_front.before(plain_url, 5672, certificate=certificates / "elsewhere.crt") as port:
+            app = broker(secured(plain_url, port), certificates)
+            with pytest.raises(OperationalError, match=NAME_MISMATCH):
+                health.ask_broker(app)
+            with pytest.raises(OperationalError, match=NAME_MISMATCH):
+                bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")])
+
+    def test_is_refused_with_another_authority(self, plain_url: str, certificates: Path, stranger: Path) -> None:
+        with tls_front.before(plain_url, 5672, certificate=stranger / "address.crt") as port:
+            for authorities in (certificates, None):
+                with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
+                    health.ask_broker(broker(secured(plain_url, port), authorities))
+
+    def test_has_its_own_name_at_each_host_of_a_cluster(self, plain_url: str, certificates: Path) -> None:
+        with tls_front.before(plain_url, 5672, certificate=certificates / "address.crt") as port:
+            first, second = (secured(plain_url, each, host=host) for each, host in ((1, "localhost"), (port, ADDRESS)))
+            health.ask_broker(broker(f"{first};{second}", certificates))
+
+    def test_may_be_called_localhost(self, plain_url: str, certificates: Path) -> None:
+        with tls_front.before(plain_url, 5672, certificate=certificates / "named.crt") as port:
+            app = broker(secured(plain_url, port, host="localhost"), certificates)
+            with app.connection_for_write() as connection:
+                connection.connect()
+                connection.collect()
+                connection.connect()
+
+
+@pytest.fixture(scope="module")
+def secured_node(certificates: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[rabbit_node.Node]:
+    with rabbit_node.for_a_test(
+        tmp_path_factory.mktemp("secured"), management=True, certificate=certificates / "address.crt"
+    ) as node:
+        yield node
+
+
+@pytest.mark.full
+class TestARabbitMQNodeWithTLS:
+    def test_is_reached_under_its_name_alone(
+        self, secured_node: rabbit_node.Node, certificates: Path, stranger: Path
+    ) -> None:
+        assert secured_node.secured_url
+        health.ask_broker(broker(secured_node.secured_url, certificates))
+        with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
+            health.ask_broker(broker(secured_node.secured_url, stranger))
+        # It listens at every address of this machine's loopback, and its certificate has one.
+        with pytest.raises(OperationalError, match=NAME_MISMATCH):
+            health.ask_broker(broker(secured_node.secured_url.replace(ADDRESS, "127.0.0.2"), certificates))
+
+    def test_that_falls_silent_holds_no_sender(self, secured_node: rabbit_node.Node, certificates: Path) -> None:
+        assert secured_node.secured_url
+        app = broker(secured_node.secured_url, certificates)
+        try:
+            bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
+            with secured_node.frozen(), pytest.raises(OperationalError):
+                bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
+        finally:
+            app.pool.force_close_all()
+
+    def test_has_a_management_api_that_is_verified(
+        self, secured_node: rabbit_node.Node, certificates: Path, stranger: Path
+    ) -> None:
+        assert secured_node.secured_management
+        ca = str(certificates / "ca.crt")
+        assert Management(secured_node.secured_management, authorities=ca).call("GET", "whoami")["name"] == "guest"
+        with pytest.raises(Misconfigured, match=UNKNOWN_AUTHORITY):
+            Management(secured_node.secured_management, authorities=str(stranger / "ca.crt")).call("GET", "whoami")
+        other = secured_node.secured_management.replace(ADDRESS, "127.0.0.2")
+        with pytest.raises(Misconfigured, match=NAME_MISMATCH):
+            Management(other, authorities=ca).call("GET", "whoami")
+
+
+@pytest.fixture(scope="module")
+def secured_redis_port(certificates: Path) -> Iterator[int]:
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        unavailable("a Redis server with TLS", "none is installed", remedy="Debian: apt-get install redis-server")
+    port = free_port()
+    files = {"cert": "address.crt", "key": "address.key", "ca-cert": "ca.crt"}
+    options = [word for name, file in files.items() for word in (f"--tls-{name}-file", str(certificates / file))]
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [program, "--port", "0", "--tls-port", str(port), "--tls-auth-clients", "no", "--save", "", *options],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
+        )
+        try:
+            wait_until(lambda: process.poll() is not None or _listens(port), what="Redis to listen")
+            yield port
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+@pytest.mark.full
+class TestARedisServerWithTLS:
+    def test_is_reached_under_its_name_alone(self, secured_redis_port: int, certificates: Path, stranger: Path) -> None:
+        health.ask_broker(broker(f"rediss://{ADDRESS}:{secured_redis_port}/0", certificates))
+        with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
+            health.ask_broker(broker(f"rediss://{ADDRESS}:{secured_redis_port}/0", stranger))
+        with pytest.raises(OperationalError, match=NAME_MISMATCH):
+            health.ask_broker(broker(f"rediss://127.0.0.2:{secured_redis_port}/0", certificates))
+
+
+class TestAPostgreSQLServerBehindTLS:
+    """Whose connections begin with TLS (sslnegotiation=direct): a server without any is behind it."""
+
+    def test_is_reached_under_its_name_alone(self, postgres_url: str, certificates: Path, stranger: Path) -> None:
+        def is_encrypted(host: str, authorities: Path, port: int) -> bool:
+            address = urlsplit(postgres_url)
+            user = address.netloc.rpartition("@")[0]
+            query = f"sslmode=verify-full&sslrootcert={authorities}/ca.crt&sslnegotiation=direct"
+            url = f"postgres://{user}@{host}:{port}{address.path}?{query}"
+            with closing(
+                ConnectionHandler(databases.configure({DEFAULT_DB_ALIAS: url}))[DEFAULT_DB_ALIAS]
+            ) as connection:
+                connection.ensure_connection()
+                return bool(connection.connection.pgconn.ssl_in_use)
+
+        with tls_front.before(postgres_url, 5432, certificate=certificates / "address.crt") as port:
+            assert is_encrypted(ADDRESS, certificates, port)
+            with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+                is_encrypted(ADDRESS, stranger, port)
+            with pytest.raises(DatabaseUnavailable, match="does not match host name"):
+                is_encrypted("localhost", certificates, port)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((ADDRESS, port)) == 0
