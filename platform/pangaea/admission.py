@@ -45,14 +45,24 @@ class Arrival:
     """Who has sent it; None where the broker does not say."""
 
 
+SECOND = "-2"
+"""What the second of two logins in turn ends with: `orders-2` is `orders`. No module's name can end so."""
+
+
+def first_of(login: str) -> str:
+    """The first of the two logins in turn of which this is one."""
+    return login.removesuffix(SECOND)
+
+
 class Senders:
-    """Which modules a RabbitMQ login speaks for."""
+    """Which modules a RabbitMQ login speaks for. Its second login in turn speaks for the same."""
 
     def __init__(self, own: str, prefix: str, declared: Iterable[str]) -> None:
         """`own` is this process's login, `prefix` stands before a module's own, `declared` has `login=module`."""
-        self._own = own
+        self._own = first_of(own)
         self._prefix = prefix
-        self._declared = frozenset(declared)
+        pairs = (each.rpartition("=") for each in declared)
+        self._declared = frozenset((first_of(login), module) for login, _, module in pairs)
 
     def may_send(self, login: str, module: str) -> bool:
         """Whether a message of that login may be of that module.
@@ -60,7 +70,8 @@ class Senders:
         A module's own login speaks for it, a declared one for what is declared. This process's own speaks for every
         module: who has it can write into this process's queues anyway.
         """
-        return login in {self._own, f"{self._prefix}{module}"} or f"{login}={module}" in self._declared
+        first = first_of(login)
+        return first in {self._own, f"{self._prefix}{module}"} or (first, module) in self._declared
 
 
 def admit(arrival: Arrival, queue: str, senders: Senders | None) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""What each module may do at RabbitMQ, from the modules' declarations: one user a module.
+"""What each module may do at RabbitMQ, from the modules' declarations: one user per module.
+
+While its password is changed a module has two, `orders` and `orders-2`, which may do the same.
 
 A module makes, binds and reads its own queues, writes its own streams, and binds to what it subscribes to and to what
 is addressed to it. It may not make or delete the exchange, which everybody shares: that is part of the definitions.
@@ -16,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from pangaea import broker_management, modules, topology
+from pangaea.admission import SECOND
 from pangaea.broker_management import Management
 from pangaea.errors import Misconfigured
 from pangaea.messages import EVERYBODY, PARTITIONS
@@ -26,6 +29,8 @@ ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 """Where rabbitmqctl lies; few accounts have these folders on their PATH."""
 CONTROL_SECONDS = 60
 COMPLAINT_LINES = 10
+SECOND_PASSWORD = "_2"  # noqa: S105 - the end of a variable's name
+"""Ends the variable with the password of a module's second login."""
 
 
 def user_of(declared: Declared, label: str) -> str:
@@ -38,10 +43,13 @@ def password_variable(label: str) -> str:
     return variable_of(label, "BROKER_PASSWORD")
 
 
-def passwords_in(environ: Mapping[str, str], labels: Iterable[str]) -> dict[str, str]:
-    """`<MODULE>_BROKER_PASSWORD` of each module that has one, or the content of the file that `…_FILE` names."""
+def passwords_in(environ: Mapping[str, str], labels: Iterable[str], *, suffix: str = "") -> dict[str, str]:
+    """`<MODULE>_BROKER_PASSWORD` of each module that has one, or the content of the file that `…_FILE` names.
+
+    With the suffix SECOND_PASSWORD those of the second logins in turn.
+    """
     environment = Environment(environ)
-    found = {label: environment.text(password_variable(label)) for label in labels}
+    found = {label: environment.text(password_variable(label) + suffix) for label in labels}
     return {label: password for label, password in found.items() if password}
 
 
@@ -54,15 +62,28 @@ def virtual_host_of(declared: Declared) -> str:
 
 
 def definitions(
-    declared: Declared, labels: Iterable[str], *, virtual_host: str, passwords: Mapping[str, str]
+    declared: Declared,
+    labels: Iterable[str],
+    *,
+    virtual_host: str,
+    passwords: Mapping[str, str],
+    seconds: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """RabbitMQ's definitions: what `rabbitmqctl import_definitions` and the management API's /definitions take.
 
-    They hold passwords as salted hashes. A module without a password gets an empty hash: nobody can log in with it.
+    `passwords` are those of the modules' first logins by label, `seconds` of their second ones, which have the same
+    rights. They are there as salted hashes. A login without a password is left out, so that it stays as it is; of a
+    module that has none at all the first one gets an empty hash, with which nobody can log in.
     """
-    labels = list(labels)
     exchange = topology.exchange(declared).name
-    users = {label: user_of(declared, label) for label in labels}
+    seconds = seconds or {}
+    logins: list[tuple[str, str, str]] = []
+    for label in labels:
+        first = user_of(declared, label)
+        if label in passwords or label not in seconds:
+            logins.append((first, label, passwords.get(label, "")))
+        if label in seconds:
+            logins.append((first + SECOND, label, seconds[label]))
     return {
         "vhosts": [{"name": virtual_host}],
         "exchanges": [
@@ -78,20 +99,20 @@ def definitions(
         ],
         "users": [
             {
-                "name": users[label],
-                "password_hash": hashed(passwords[label]) if label in passwords else "",
+                "name": login,
+                "password_hash": hashed(password) if password else "",
                 "hashing_algorithm": "rabbit_password_hashing_sha256",
                 "tags": "",
                 "limits": {},
             }
-            for label in labels
+            for login, _, password in logins
         ],
         "permissions": [
-            {"user": users[label], "vhost": virtual_host, **permissions(declared, label)} for label in labels
+            {"user": login, "vhost": virtual_host, **permissions(declared, label)} for login, label, _ in logins
         ],
         "topic_permissions": [
-            {"user": users[label], "vhost": virtual_host, "exchange": exchange, **topic_permissions(label)}
-            for label in labels
+            {"user": login, "vhost": virtual_host, "exchange": exchange, **topic_permissions(label)}
+            for login, label, _ in logins
         ],
     }
 

@@ -179,7 +179,7 @@ class TestAnAddressWithTls:
         with web_server(answer, tls) as address:
             said = refusal(f"https://guest:{QUOTED}@{address}", "--vhost=/")
             assert "CERTIFICATE_VERIFY_FAILED" in said
-            assert "SSL_CERT_FILE" in said
+            assert "BROKER_CA" in said
             assert not heard
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
             apply(f"https://guest:{QUOTED}@{address}", "--vhost=/")
@@ -224,6 +224,29 @@ class TestPermissionsAppliedByTheManagementApi:
             connect(as_user(declared.broker_url, user, passwords["orders"]))
 
     @pytest.mark.usefixtures("passwords")
+    def test_of_a_second_login_leave_the_first_as_it_is(
+        self,
+        managed_rabbit: Node,
+        server: str,
+        passwords: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+        settings: Settings,
+    ) -> None:
+        declared = settings.PANGAEA
+        first = broker_rights.user_of(declared, "orders")
+        apply(server)
+        monkeypatch.delenv(broker_rights.password_variable("orders"))
+        monkeypatch.setenv("ORDERS_BROKER_PASSWORD_2", "the second")
+        apply(server)
+        try:
+            connect(as_user(declared.broker_url, first, passwords["orders"])).close()
+            connect(as_user(declared.broker_url, f"{first}-2", "the second")).close()
+            rights = definitions(managed_rabbit)["topic_permissions"]
+            of = {each["user"]: {**each, "user": ""} for each in rights}
+            assert of[first] == of[f"{first}-2"]
+        finally:
+            manage(managed_rabbit).call("DELETE", "users", f"{first}-2")
+
     def test_are_refused_to_a_wrong_password(self, managed_rabbit: Node, server: str) -> None:
         before = definitions(managed_rabbit)
         said = refusal(server.replace("guest:guest", f"guest:{QUOTED}"))
@@ -332,3 +355,20 @@ def account(node: Node, tags: str) -> Iterator[str]:
         yield name
     finally:
         manage(node).call("DELETE", "users", name)
+
+
+@pytest.mark.usefixtures("passwords")
+class TestAnAdministratorOnAnotherHost:
+    def test_needs_tls(self, settings: Settings) -> None:
+        said = refusal(f"http://guest:{QUOTED}@mq.internal:15672", "--vhost=/")
+        assert "ADMINISTRATOR_URL reaches mq.internal without verified TLS: use https://" in said
+        assert QUOTED not in said
+
+    def test_of_a_database_needs_verified_tls(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ADMINISTRATOR_URL", f"postgresql://me:{QUOTED}@db.internal/postgres?sslmode=require")
+        with pytest.raises(CommandError, match="sslmode is require, give the URL"):
+            call_command("permissions", "apply", "--postgres")
+
+    def test_may_be_accepted(self, settings: Settings) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, unverified_hosts=("mq.invalid",))
+        assert "does not answer at mq.invalid" in refusal(f"http://guest:{QUOTED}@mq.invalid:15672", "--vhost=/")

@@ -11,12 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from celery import Celery
 from django.conf import settings as django_settings
 from django.db import DEFAULT_DB_ALIAS
-from django.db import OperationalError as DatabaseUnavailable
-from django.db.utils import ConnectionHandler
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
@@ -132,9 +131,13 @@ class TestARabbitMQNodeWithTLS:
         with pytest.raises(OperationalError, match=NAME_MISMATCH):
             health.ask_broker(broker(secured_node.secured_url.replace(ADDRESS, "127.0.0.2"), certificates))
 
-    def test_that_falls_silent_holds_no_sender(self, secured_node: rabbit_node.Node, certificates: Path) -> None:
+    def test_that_falls_silent_holds_no_sender(
+        self, secured_node: rabbit_node.Node, certificates: Path, settings: Settings
+    ) -> None:
         assert secured_node.secured_url
-        app = broker(secured_node.secured_url, certificates)
+        settings.PANGAEA = declared(secured_node.secured_url, certificates)
+        app = bus.make_app(settings.PANGAEA)
+        topology.declare(app)
         try:
             bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
             with secured_node.frozen(), pytest.raises(OperationalError):
@@ -198,17 +201,16 @@ class TestAPostgreSQLServerBehindTLS:
             user = address.netloc.rpartition("@")[0]
             query = f"sslmode=verify-full&sslrootcert={authorities}/ca.crt&sslnegotiation=direct"
             url = f"postgres://{user}@{host}:{port}{address.path}?{query}"
-            with closing(
-                ConnectionHandler(databases.configure({DEFAULT_DB_ALIAS: url}))[DEFAULT_DB_ALIAS]
-            ) as connection:
-                connection.ensure_connection()
-                return bool(connection.connection.pgconn.ssl_in_use)
+            options = databases.configure({DEFAULT_DB_ALIAS: url})[DEFAULT_DB_ALIAS]["OPTIONS"]
+            verified = {name: value for name, value in options.items() if name.startswith("ssl")}
+            with closing(psycopg.connect(url.partition("?")[0], **verified)) as connection:
+                return bool(connection.pgconn.ssl_in_use)
 
         with tls_front.before(postgres_url, 5432, certificate=certificates / "address.crt") as port:
             assert is_encrypted(ADDRESS, certificates, port)
-            with pytest.raises(DatabaseUnavailable, match="certificate verify failed"):
+            with pytest.raises(psycopg.OperationalError, match="certificate verify failed"):
                 is_encrypted(ADDRESS, stranger, port)
-            with pytest.raises(DatabaseUnavailable, match="does not match host name"):
+            with pytest.raises(psycopg.OperationalError, match="does not match host name"):
                 is_encrypted("localhost", certificates, port)
 
 

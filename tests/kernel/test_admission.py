@@ -107,3 +107,17 @@ class TestRefused:
             ("broker message refused", "reason 0"),
             ("broker message refused", "reason 1"),
         ]
+
+
+class TestTwoLoginsInTurn:
+    @pytest.mark.parametrize("own", ["orders", "orders-2"])
+    @pytest.mark.parametrize(
+        ("login", "module"), [("users", "users"), ("users-2", "users"), ("shop-2", "users"), ("orders-2", "web_bff")]
+    )
+    def test_speak_for_the_same_modules(self, own: str, login: str, module: str) -> None:
+        assert Senders(own=own, prefix="", declared=["shop=users"]).may_send(login, module)
+        assert Senders(own=own, prefix="", declared=["shop-2=users"]).may_send(login, module)
+
+    @pytest.mark.parametrize("login", ["users-3", "users-2-2", "users2", "web_bff-2", "shop-2"])
+    def test_are_two_and_speak_for_no_other_module(self, login: str) -> None:
+        assert not Senders(own="orders", prefix="", declared=["shop=web_bff"]).may_send(login, "users")

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -61,11 +62,14 @@ class Command(BaseCommand):
         declared = settings.PANGAEA
         labels = modules.labels()
         passwords = broker_rights.passwords_in(os.environ, labels)
-        missing = broker_rights.missing_passwords(passwords)
+        seconds = broker_rights.passwords_in(os.environ, labels, suffix=broker_rights.SECOND_PASSWORD)
+        missing = broker_rights.missing_passwords({**passwords, **seconds})
         if missing and options["action"] == "apply":
             raise CommandError(f"Without a password nobody can log in: set {', '.join(missing)} (or …_FILE).")
         virtual_host = options["vhost"] or broker_rights.virtual_host_of(declared)
-        found = broker_rights.definitions(declared, labels, virtual_host=virtual_host, passwords=passwords)
+        found = broker_rights.definitions(
+            declared, labels, virtual_host=virtual_host, passwords=passwords, seconds=seconds
+        )
         text = json.dumps(found, indent=2) + "\n"
         if options["action"] == "render":
             self._write(text, options["output"])
@@ -99,6 +103,7 @@ def _administrator() -> str | None:
         raise CommandError(str(error)) from error
     accepted = settings.PANGAEA.unverified_hosts
     with suppress(ValueError):  # malformed: what is to use it says so
+        _ = urlsplit(url).port
         if wrong := transport.problems(ADMINISTRATOR, url, accepted=accepted, environ=os.environ):
             raise CommandError(" ".join(wrong))
     return url or None
