@@ -49,7 +49,7 @@ class TestTwoLoginsInTurn:
                 wait_until(lambda: land.written() >= enough, what="the stream to go on", seconds=HEALING_SECONDS)
 
             relay, worker = land.relay(), land.worker("ledger")
-            land.wait_state("relay", "relay source", "leading")
+            land.wait_state("relay", "source", "leading")
             writer = land.writer(count=TICKS, rate=RATE)
             wait_for_more()
             land.relay("-next", BROKER_URL=second)

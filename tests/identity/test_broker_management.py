@@ -223,7 +223,6 @@ class TestPermissionsAppliedByTheManagementApi:
         with pytest.raises(amqp.AccessRefused):
             connect(as_user(declared.broker_url, user, passwords["orders"]))
 
-    @pytest.mark.usefixtures("passwords")
     def test_of_a_second_login_leave_the_first_as_it_is(
         self,
         managed_rabbit: Node,
@@ -247,6 +246,7 @@ class TestPermissionsAppliedByTheManagementApi:
         finally:
             manage(managed_rabbit).call("DELETE", "users", f"{first}-2")
 
+    @pytest.mark.usefixtures("passwords")
     def test_are_refused_to_a_wrong_password(self, managed_rabbit: Node, server: str) -> None:
         before = definitions(managed_rabbit)
         said = refusal(server.replace("guest:guest", f"guest:{QUOTED}"))
