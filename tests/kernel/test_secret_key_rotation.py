@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from django.contrib.messages import constants
-from django.contrib.messages.storage.base import Message
 from django.contrib.messages.storage.cookie import CookieStorage
 from django.contrib.sessions.backends.db import SessionStore
 from django.core import signing
+from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
 from pytest_django import Settings
@@ -81,12 +81,14 @@ class TestWhatIsSigned:
     def test_by_one_version_is_accepted_by_the_other(self, signs_with: Deployment, by: str, read_by: str) -> None:
         signs_with(by)
         value, session = signing.dumps({"page": 2}, salt="cursor"), SessionStore().encode({"a": 1})
-        cookie = CookieStorage(RequestFactory().get("/"))._encode([Message(constants.INFO, "saved")])
+        storage, answer = CookieStorage(RequestFactory().get("/")), HttpResponse()
+        storage.add(constants.INFO, "saved")
+        storage.update(answer)
         signs_with(read_by)
         assert signing.loads(value, salt="cursor") == {"page": 2}
         assert SessionStore().decode(session) == {"a": 1}
         request = RequestFactory().get("/")
-        request.COOKIES["messages"] = cookie
+        request.COOKIES["messages"] = answer.cookies["messages"].value
         assert [str(each) for each in CookieStorage(request)] == ["saved"]
 
     def test_is_signed_by_what_knows_the_fallbacks(self) -> None:
