@@ -3,8 +3,9 @@
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +20,7 @@ from pangaea import databases
 from pangaea.testing import wait_until
 from pangaea.testing.databases import drop_roles
 from tests.acceptance.shop import Customer, Shop
+from tests.acceptance.test_split_admin import OPERATOR, log_in
 from tests.acceptance.topologies import MODULES, ProcessSet, monolith_environment
 from tests.processes import Process, Workspace, workspace
 
@@ -222,9 +224,13 @@ class TestADatabaseInUse:
 
 @dataclass
 class Load:
-    """Visitors that register, order and cancel, one after the other, at any of the addresses that are in service."""
+    """Visitors that register, order and cancel, one after the other, at any of the addresses that are in service.
+
+    Beside each of them an operator opens a page, logged in as `operator` has become before.
+    """
 
     urls: list[str]
+    operator: httpx.Client
     done: int = 0
     failures: list[str] = field(default_factory=list)
 
@@ -232,6 +238,7 @@ class Load:
         while not stop.wait(0.05):
             try:
                 url = self.urls[self.done % len(self.urls)]
+                assert self.operator.get(f"{url}/admin/orders/order/").status_code == HTTPStatus.OK
                 with Shop(url) as shop, Customer.register(shop, full_name="A visitor") as visitor:
                     order = visitor.place((in_stock(shop), 1))["id"]
                     visitor.post(f"/api/v1/orders/{order}/cancel").raise_for_status()
@@ -258,12 +265,14 @@ def under(load: Load) -> Iterator[None]:
 
 @pytest.mark.full
 class TestAMonolithWithALoginOfEachModule:
-    def test_works_and_changes_its_logins_without_a_refused_request(
+    def test_works_and_changes_its_logins_and_key_without_a_refused_request(
         self, postgres_url: str, amqp_url: str, tmp_path: Path
     ) -> None:
         with installation(postgres_url, amqp_url, tmp_path) as shop_system:
             # A process that is to end serves on for this long: the visit that has begun there ends well.
             shop_system.environment["SHUTDOWN_DELAY"] = "4"
+            keys = secrets.token_urlsafe(50), shop_system.environment["SECRET_KEY"]
+            shop_system.environment["SECRET_KEY_FALLBACKS"] = keys[0]
             space, former = shop_system.workspace, dict(shop_system.environment)
             for _ in range(2):
                 shop_system.apply()
@@ -275,9 +284,15 @@ class TestAMonolithWithALoginOfEachModule:
                 assert ada.page(ada.place((in_stock(shop), 1))["id"])["status"] == "placed"
 
             shop_system.replace_logins("_b")
+            shop_system.environment |= dict(zip(("SECRET_KEY", "SECRET_KEY_FALLBACKS"), keys, strict=True))
             shop_system.apply()
-            load = Load(list(urls))
-            with under(load):
+            create = ("createsuperuser", "--noinput", "--username=chief", "--email=chief@example.com")
+            space.manage(*create, environment={**former, **OPERATOR})
+            with ExitStack() as stack:
+                operator = stack.enter_context(httpx.Client(base_url=urls[0], trust_env=False, timeout=30))
+                assert log_in(operator, "/admin/login/").status_code == HTTPStatus.FOUND
+                load = Load(list(urls), operator)
+                stack.enter_context(under(load))
                 for at, (url, process) in enumerate(old_web.items()):
                     load.wait_for(2)
                     load.urls.remove(url)
@@ -294,7 +309,7 @@ class TestAMonolithWithALoginOfEachModule:
                 wait_until(shop_system.withdrawn, what="the former logins to be withdrawn", seconds=60)
                 load.wait_for(4)
             assert load.failures == []
-            print(f"{load.done} visits while the logins changed")  # noqa: T201 - a figure for the reader
+            print(f"{load.done} visits while logins and key changed")  # noqa: T201 - a figure for the reader
 
             for alias in ("default", *MODULES):
                 url = former["DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"]
