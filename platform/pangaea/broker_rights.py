@@ -73,7 +73,7 @@ def definitions(
 
     `passwords` are those of the modules' first logins by label, `seconds` of their second ones, which have the same
     rights. They are there as salted hashes. A login without a password is left out, so that it stays as it is; of a
-    module that has none at all the first one gets an empty hash, with which nobody can log in.
+    module that has none at all the first one gets an empty hash, with which no one can log in.
     """
     exchange = topology.exchange(declared).name
     seconds = seconds or {}

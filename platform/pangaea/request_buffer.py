@@ -78,7 +78,7 @@ class RequestBuffer:
         size = length if length is not None and self.is_framed else 0
         self.expects_continue = False
         if size and _CONTINUE.search(head):
-            # The client hears that from who waits for the body, not from the parser, which has it all.
+            # The worker sends it, where it waits for the body; the parser would send it once more.
             shorter = _CONTINUE.sub(b"", head)
             self._bytes[: len(head)] = shorter
             end -= len(head) - len(shorter)

@@ -2,7 +2,7 @@
 
 Three counts are kept in the alias `default`, which every process has: of the account from this network, of the account,
 of the network (IPv4 address, or /64). An account is the name as it was typed, so that one that does not exist is
-answered like any other. Whoever guesses, from however many addresses, gets the attempts that LOG_IN_PAUSE leaves; the
+answered like any other. Guesses, from however many addresses, get the attempts that LOG_IN_PAUSE leaves; the
 owner, from a network where the password was given within KNOWN_FOR, is not held up by what others guess elsewhere.
 
 NIST SP 800-63B-4, 3.2.2; ADR 0025.

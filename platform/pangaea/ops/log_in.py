@@ -49,7 +49,7 @@ class LogInForm(_LogInForm):
 
 
 class PasswordChangeForm(_PasswordChangeForm):
-    """The same for the current password: a session that somebody took over must not serve to guess it."""
+    """The same for the current password: a session that was taken over must not serve to guess it."""
 
     problem: Problem | None = None
 
