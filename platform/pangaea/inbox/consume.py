@@ -114,7 +114,7 @@ def apply(subscription: Subscription, batch: Batch, places: list[Place], tries: 
     GivenUp where it is not to be parked.
     """
     alias = subscription.module
-    tries = tries or Tries.begin(alias, waits_for_migrations=not subscription.is_shadow)
+    tries = tries or Tries.begin(alias, is_of_shadow=subscription.is_shadow)
     if subscription.one_by_one and len(places) > 1:
         for place, alone in _one_by_one(batch, places):
             if request := apply(subscription, alone, [place], tries):

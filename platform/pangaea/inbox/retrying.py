@@ -40,15 +40,16 @@ class Tries:
     alias: str
     began: float
     until: float
-    waits_for_migrations: bool = True
-    """Not for a shadow: where its tables are missing it has been removed, and the live batches must not wait."""
+    is_of_shadow: bool = False
+    """Then neither migrations nor a database that is away are waited for: where its tables, or on SQLite its file, are
+    missing it has been removed, and the live batches must not wait. What it misses is a gap."""
     logged: bool = False
 
     @classmethod
-    def begin(cls, alias: str, *, waits_for_migrations: bool = True) -> "Tries":
+    def begin(cls, alias: str, *, is_of_shadow: bool = False) -> "Tries":
         """The time runs from here on: TRANSIENT_RETRY."""
         now = monotonic()
-        return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), waits_for_migrations)
+        return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), is_of_shadow)
 
     def check(self) -> None:
         """Raise GivenUp where the batch has been at work for longer than a batch may."""
@@ -72,7 +73,9 @@ class Tries:
                 in_time = monotonic() + pause <= self.until
                 if not in_time:  # what is left is too short for a pause, and is no time for another part either
                     self.until = self.began
-                waits = kind is Kind.OUTDATED and self.waits_for_migrations
+                if self.is_of_shadow and kind is Kind.UNAVAILABLE:
+                    raise
+                waits = kind is Kind.OUTDATED and not self.is_of_shadow
                 if waits and (fault := migration_state.mismatch(self.alias)):
                     if not in_time:
                         raise GivenUp(f"{fault} ({error})") from error
