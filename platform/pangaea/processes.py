@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from queue import SimpleQueue
 from time import monotonic, sleep
@@ -34,9 +34,16 @@ LAST_STEPS = 1.0
 class Relays(AbstractContextManager["Relays"]):
     """A relay thread for each module, and their upkeep, running between entry and exit."""
 
-    def __init__(self, labels: Sequence[str], *, heartbeat_file: str = "", health_port: int = 0) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        *,
+        stop: threading.Event | None = None,
+        heartbeat_file: str = "",
+        health_port: int = 0,
+    ) -> None:
         self._labels = labels
-        self._stop = threading.Event()
+        self._stop = stop or threading.Event()
         self._upkeep = Upkeep("relay", heartbeat_file=heartbeat_file, health_port=health_port)
         self._threads = [
             threading.Thread(
@@ -145,22 +152,23 @@ def wait_for_migrations(labels: Sequence[str], heartbeat: Heartbeat, stop: threa
         stop.wait(MIGRATIONS_POLL)
 
 
-def run_relays(labels: Sequence[str]) -> None:
-    """Relay these modules until SIGTERM or SIGINT."""
+def run_relays(labels: Sequence[str], stop: threading.Event) -> None:
+    """Relay these modules until `stop` is set."""
     own = settings.PANGAEA
     databases.limit_waits()
-    relays = Relays(labels, heartbeat_file=own.heartbeat_file, health_port=own.health_port)
-    _when_told(relays.stop)
-    with relays:
+    with Relays(labels, stop=stop, heartbeat_file=own.heartbeat_file, health_port=own.health_port) as relays:
         log.info("relay started", modules=list(labels))
         relays.wait()
     log.info("relay stopped", modules=list(labels))
 
 
 def run_worker(queues: Sequence[str]) -> None:
-    """Consume these queues until SIGTERM or SIGINT, one batch at a time. Raises SystemExit when it ends otherwise."""
-    stop = threading.Event()
+    """Consume these queues, one batch at a time, until the app's `leaving` is set by SIGTERM or SIGINT.
+
+    Raises SystemExit when it ends otherwise.
+    """
     app = bus.app()
+    stop = app.leaving
     own = settings.PANGAEA
     databases.limit_waits()
     upkeep = Upkeep(
@@ -172,7 +180,6 @@ def run_worker(queues: Sequence[str]) -> None:
     worker_process_init.connect(upkeep.probes.abandon, weak=False)
     in_flight.share()
     worker_process_init.connect(_inherit, weak=False)
-    _when_told(stop.set)
     declare_when_possible(stop)
     wait_for_migrations(_modules_of(queues), upkeep.heartbeat, stop)
 
@@ -180,13 +187,13 @@ def run_worker(queues: Sequence[str]) -> None:
         # Not before the pool's process is forked: it would inherit a thread's locks without the thread.
         upkeep.start()
         # In place of Celery's own handlers.
-        _when_told(app.leaving.set)
-        if stop.is_set():
-            app.leaving.set()
+        set_on_signal(stop)
 
     if stop.is_set():
+        upkeep.stop()
+        log.info("worker stopped", queues=list(queues))
         return
-    threading.Thread(target=_limit_patience, args=[app.leaving], name="patience", daemon=True).start()
+    threading.Thread(target=_limit_patience, args=[stop], name="patience", daemon=True).start()
     worker_ready.connect(begin, weak=False)
     app.set_default()
     log.info("worker started", queues=list(queues))
@@ -206,7 +213,7 @@ def run_worker(queues: Sequence[str]) -> None:
     worker.start()
     upkeep.stop()
     # Until the worker is ready, Celery's own handlers have the signals.
-    if not (app.leaving.is_set() or stop.is_set() or queue_worker.is_told_to_stop()):
+    if not (stop.is_set() or queue_worker.is_told_to_stop()):
         log.error("worker ended without a signal", queues=list(queues))
         raise SystemExit(os.EX_SOFTWARE)
     log.info("worker stopped", queues=list(queues))
@@ -216,8 +223,8 @@ def _inherit(**_signal: Any) -> None:
     in_flight.inherit()
 
 
-def _when_told(action: Callable[[], None]) -> None:
-    """Call this on SIGTERM and SIGINT, as often as they come, to the end of the process.
+def set_on_signal(event: threading.Event) -> None:
+    """Set the event on SIGTERM and SIGINT from here on. A command calls it before it waits for anything.
 
     In a thread: a handler that takes a lock which the interrupted code, or the handler before it, holds never ends.
     """
@@ -225,7 +232,7 @@ def _when_told(action: Callable[[], None]) -> None:
 
     def obey() -> None:
         while told.get():
-            action()
+            event.set()
 
     def hear(number: int, _frame: Any) -> None:
         health.begin_shutdown()

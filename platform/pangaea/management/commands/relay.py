@@ -1,6 +1,8 @@
 """`manage.py relay`: carry the outboxes to the bus."""
 
+import threading
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -25,9 +27,13 @@ class Command(BaseCommand):
             labels = processes.known(options["module"])
         except LookupError as error:
             raise CommandError(str(error)) from error
-        if found := [fault for label in labels for fault in _faults(label)]:
+        stop = threading.Event()
+        processes.set_on_signal(stop)
+        # Each database that does not answer is waited for.
+        asked = takewhile(lambda _: not stop.is_set(), labels)
+        if found := [fault for label in asked for fault in _faults(label)]:
             raise CommandError(" ".join([*found, triggers.REMEDY]))
-        processes.run_relays(labels)
+        processes.run_relays(labels, stop)
 
 
 def _faults(label: str) -> list[str]:

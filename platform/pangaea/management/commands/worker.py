@@ -1,10 +1,11 @@
 """`manage.py worker`: consume the installed modules' queues."""
 
+from itertools import takewhile
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pangaea import processes
+from pangaea import bus, processes
 from pangaea.inbox import resuming
 
 
@@ -28,5 +29,8 @@ class Command(BaseCommand):
         if unknown:
             message = f"No such queue: {', '.join(sorted(unknown))}. There are: {', '.join(names)}."
             raise CommandError(message)
-        resuming.name_undeclared(processes.known(options["module"]))
+        stop = bus.app().leaving
+        processes.set_on_signal(stop)
+        # Each database that does not answer is waited for.
+        resuming.name_undeclared(takewhile(lambda _: not stop.is_set(), processes.known(options["module"])))
         processes.run_worker(options["queue"] or names)
