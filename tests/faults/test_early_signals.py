@@ -96,10 +96,12 @@ class TestSigtermBeforeAProcessIsReady:
 
         wait_until(answers, what="the web process to answer", seconds=START_SECONDS)
         assert terminate(process) == 0, process.tail
+        assert "Handling signal: term" in process.tail
         assert "Traceback" not in process.tail
 
     def test_ends_a_web_process_that_has_just_begun(self, space: Workspace, mute: int) -> None:
         process = start(space, "web", "--bind", f"127.0.0.1:{free_port()}", database=mute, broker=mute)
         process.wait_logged("Booting worker")
         assert terminate(process) == 0, process.tail
+        assert "Handling signal: term" in process.tail
         assert "Traceback" not in process.tail

@@ -1,6 +1,8 @@
 """Relays and workers answer probes over HTTP: real processes on real servers."""
 
+import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 from tests.processes import Process
 
 pytestmark = pytest.mark.full
+
+ASKING = 200
+THREADS_AT_MOST = 20
 
 
 def probe(port: int, path: str) -> tuple[int, Any]:
@@ -75,3 +80,21 @@ class TestTheProbesOfAProcessWithoutAnApi:
         second = land.relay("-second", HEALTH_PORT=str(port))
         assert second.popen.wait(timeout=HEALING_SECONDS) != 0
         assert "HEALTH_PORT" in second.tail
+
+
+class TestReadinessThatTakesSeconds:
+    def test_is_checked_once_for_all_who_ask_and_delays_no_liveness(self, land: Landscape) -> None:
+        with ExitStack() as stack:
+            # Accepts, and never answers.
+            broker = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))
+            url = f"amqp://guest:guest@127.0.0.1:{broker.getsockname()[1]}//"
+            process, port = start(land, "worker", BROKER_URL=url)
+            wait_probe(process, port, "/livez", 200)
+            asking = [stack.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(ASKING)]
+            for each in asking:
+                each.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert probe(port, "/livez")[0] == 200
+            threads = len(list(Path(f"/proc/{process.popen.pid}/task").iterdir()))
+            assert threads <= THREADS_AT_MOST
+            asking[-1].settimeout(HEALING_SECONDS)
+            assert asking[-1].recv(100).startswith(b"HTTP/1.0 503")
