@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from pangaea.modules import RateLimit
-from tests.gateway.edge import Edge, Service, declare, envoy, public, services
+from tests.gateway.edge import Edge, Service, declare, envoy, public
 
 ORIGIN = "https://shop.example"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -104,12 +104,6 @@ class TestTraceContext:
 
         assert shop.seen[-1].headers["traceparent"] == TRACE
         assert shop.seen[-1].headers["tracestate"] == "vendor=1"
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Service]:
-    with services("shop") as running:
-        yield running["shop"]
 
 
 @pytest.fixture(scope="module")

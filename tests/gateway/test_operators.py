@@ -6,15 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.gateway.edge import Edge, Service, declare, envoy, public, services
+from tests.gateway.edge import Edge, Service, declare, envoy, public
 
 PER_MINUTE = 60
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Service]:
-    with services("shop") as running:
-        yield running["shop"]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway.edge import HOST, Edge, Service, declare, envoy, public, services
+from tests.gateway.edge import HOST, Edge, Service, declare, envoy, public
 
 SMUGGLED = b"GET /shop/smuggled HTTP/1.1\r\nHost: shop\r\n\r\n"
 
@@ -117,12 +117,6 @@ def send(edge: Edge, request: bytes) -> bytes:
         while part := connection.recv(65536):
             received += part
         return received
-
-
-@pytest.fixture(scope="module")
-def shop() -> Iterator[Service]:
-    with services("shop") as running:
-        yield running["shop"]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import structlog
 from django.core.management import CommandError
 from django.db import DatabaseError, connections
 from django.db.models import F
@@ -182,8 +183,10 @@ class TestAShadow:
             except DatabaseError as error:
                 outcomes.append(str(error))
 
-        created = self.create(apply_in_former)
+        with structlog.testing.capture_logs() as logs:
+            created = self.create(apply_in_former)
         assert "does not exist" in outcomes[0] or "unable to open" in outcomes[0]
+        assert "transient database error" not in {line["event"] for line in logs}, "live batches would wait with it"
         with created.entered():
             assert set(Cursor.objects.using(LISTENER).values_list("position", flat=True)) == {0}
 

@@ -3,6 +3,8 @@
 `docs/settings.md` and `.env.example` are generated from this file. A secret may be given as a file:
 `SECRET_KEY_FILE=/run/secrets/key`. A process with one module reads `ORDERS_RELAY_BATCH` before `RELAY_BATCH`. Besides
 these, `<MODULE>_DATABASE_URL` gives one module a database of its own.
+
+It is long because it is one list: what there is to set is read here, and nowhere else.
 """
 
 from collections.abc import Mapping
