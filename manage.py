@@ -23,8 +23,8 @@ def main() -> None:
     try:
         from django.core.management import execute_from_command_line
 
+        from pangaea.configuration.reading import Refused
         from pangaea.errors import Misconfigured
-        from pangaea.settings.reading import Refused
     except ImportError as error:
         message = "Django is not installed for this Python. `make run` sets everything up in .venv; or activate yours."
         raise SystemExit(message) from error

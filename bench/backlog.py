@@ -8,7 +8,8 @@ import msgspec
 import psycopg
 
 from pangaea.ids import uuid7
-from pangaea.messages import EVERYBODY, Envelope
+from pangaea.messages import EVERYBODY
+from pangaea.wire import Envelope
 from tests.landscape.source.messages import Ticked
 
 KEYS = 1000

@@ -14,7 +14,8 @@ from tempfile import TemporaryDirectory
 from bench import servers
 from deploy.split import HOST, Ports, held
 from pangaea import modules
-from pangaea.testing import free_port, rabbitmq
+from pangaea.servers import rabbitmq
+from pangaea.testing import free_port
 from tests.processes import workspace
 
 PATH, CLIENTS, SECONDS, ROUNDS = "/api/v1/products", 4, 5.0, 3

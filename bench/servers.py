@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 import psycopg
 
-from pangaea.testing import postgres
+from pangaea.servers import postgresql
 
 volatile = False
 """Whether the server that a run starts may lose what it committed (`--volatile`)."""
@@ -19,7 +19,7 @@ def administrator() -> Iterator[str]:
     """Hold a server; gives its administrator's URL: TEST_POSTGRES_URL, else a server of this run's own."""
     global measured  # noqa: PLW0603 - the tables' titles name it
     url = os.environ.get("TEST_POSTGRES_URL")
-    server = nullcontext(url) if url else postgres.server(**({} if volatile else postgres.DURABLE))
+    server = nullcontext(url) if url else postgresql.server(**({} if volatile else postgresql.DURABLE))
     with server as administrator_url:
         measured = _described(administrator_url, "TEST_POSTGRES_URL" if url else "a server of this run")
         yield administrator_url

@@ -13,7 +13,8 @@ import psycopg
 from joserfc.jwk import ECKey
 
 from bench import servers
-from pangaea.testing import rabbitmq, wait_until
+from pangaea.servers import rabbitmq
+from pangaea.testing import wait_until
 from pangaea.testing.databases import scratch_database
 from tests.processes import MANAGE, Process, Workspace, workspace
 

@@ -25,8 +25,9 @@ import psycopg
 from deploy.split import HOST, ROOT, Ports, Program, Split, held
 from pangaea import modules
 from pangaea.management.welcome import welcome
-from pangaea.testing import postgres, rabbitmq, wait_until
-from pangaea.testing.availability import Unavailable
+from pangaea.servers import postgresql, rabbitmq
+from pangaea.servers.availability import Unavailable
+from pangaea.testing import wait_until
 
 STATE = ROOT / ".local" / "split"
 POSTGRES_URL_FORM = "postgres://user:password@host:5432/postgres"
@@ -64,7 +65,7 @@ def database_server() -> Iterator[str]:
     """An administrator's URL: POSTGRES_URL, or a server with temporary data; SystemExit where the former is no use."""
     given = os.environ.get("POSTGRES_URL")
     if not given:
-        with postgres.server() as url:
+        with postgresql.server() as url:
             yield url
         return
     if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:

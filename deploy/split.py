@@ -24,8 +24,8 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from pangaea import modules, replaced_files
-from pangaea.testing import rabbitmq
+from pangaea import modules, reloading
+from pangaea.servers import rabbitmq
 from pangaea.testing.databases import drop_roles
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,7 +111,7 @@ class Split:
         for label in self.ports.web:
             manage("seed_demo", environment=self.environment(label))
             lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment(label).items()]
-            replaced_files.replace(self.environment_file(label), "".join(lines).encode(), mode=0o600)
+            reloading.replace(self.environment_file(label), "".join(lines).encode(), mode=0o600)
 
     def forget_secrets(self) -> None:
         """Remove the files with the services' settings."""

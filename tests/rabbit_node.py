@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pangaea.broker_management import Management
+from pangaea.broker.management_api import Management
 from pangaea.errors import Misconfigured
-from pangaea.testing import free_port, rabbitmq, wait_until
-from pangaea.testing.availability import Unavailable, unavailable
+from pangaea.servers import rabbitmq
+from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.testing import free_port, wait_until
 
 HOST = "127.0.0.1"
 START_SECONDS, STOP_SECONDS = 90.0, 60.0

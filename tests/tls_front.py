@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from pangaea.identity.certificates import Subject, issue
+from pangaea.credentials.certificates import Subject, issue
 
 CHUNK = 65_536
 SHUTDOWN_SECONDS = 0.1

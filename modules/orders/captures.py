@@ -5,7 +5,7 @@ The stock is left out: a level is out of date when it arrives.
 
 from modules.orders.messages import ProductChanged
 from modules.orders.models import Product
-from pangaea.outbox.change_capture import Capture, money
+from pangaea.change_capture import Capture, money
 
 products = Capture(
     Product,

@@ -15,7 +15,7 @@ class KernelConfig(AppConfig):
     def ready(self) -> None:
         """Load the checks, which run with every management command that talks to the system, and tend the triggers."""
         from pangaea import checks  # noqa: F401 - the app registry must be ready first
-        from pangaea.outbox.change_capture import triggers
+        from pangaea.change_capture import triggers
 
         register(triggers.check, triggers.TAG)
         pre_migrate.connect(triggers.before_migrate, sender=self)

@@ -15,11 +15,11 @@ from django.core.checks import Error, register
 from django.utils.module_loading import import_string
 
 from pangaea import modules
+from pangaea.change_capture import Capture
 from pangaea.inbox.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import Command, Event, Message, check_wire_name, module_of
 from pangaea.modules import ModuleConfig
-from pangaea.outbox.change_capture import Capture
 
 Language = dict[str, type[Message]]
 """Message classes by wire name."""

@@ -1,6 +1,7 @@
 """What a bounded context declares, and which ones are installed in this process."""
 
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -120,6 +121,11 @@ def named(label: str) -> ModuleConfig:
             return config
     message = f"There is no module {label!r} in this process. Installed: {', '.join(labels()) or 'none'}."
     raise LookupError(message)
+
+
+def selected(chosen: Sequence[str]) -> list[str]:
+    """These modules if all are installed, or every installed one when none is named. Raises LookupError."""
+    return [named(label).label for label in chosen] or labels()
 
 
 def owner_of(cls: type) -> ModuleConfig | None:

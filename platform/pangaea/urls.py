@@ -1,6 +1,6 @@
 """The addresses of this process: those of its modules, the documents of its API, the admin.
 
-The probes are not here: `pangaea.health.ProbeMiddleware` answers them before anything else.
+The probes are not here: `pangaea.health.probes.ProbeMiddleware` answers them before anything else.
 """
 
 from typing import Any

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 
-from pangaea import databases
+from pangaea.databases import entries
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.monolith")
 
 _django = get_wsgi_application()
-databases.limit_waits()
+entries.limit_waits()
 
 LONGEST_CONTENT_TYPE = 256
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey
 
-from pangaea.testing import postgres
+from pangaea.servers import postgresql
 from pangaea.testing.databases import scratch_database
 from tests.acceptance.shop import Customer, Shop
 from tests.acceptance.topologies import MODULES, ProcessSet, monolith_environment, services
@@ -82,7 +82,7 @@ def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[
 
 def move(schema: str, *, source: str, target: str) -> None:
     """Copy a schema with all it holds into another database."""
-    dump: list[str | Path] = [postgres.client("pg_dump"), "--no-owner", "--no-acl", f"--schema={schema}", source]
+    dump: list[str | Path] = [postgresql.client("pg_dump"), "--no-owner", "--no-acl", f"--schema={schema}", source]
     text = subprocess.run(dump, check=True, capture_output=True).stdout
-    restore: list[str | Path] = [postgres.client("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", target]
+    restore: list[str | Path] = [postgresql.client("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", target]
     subprocess.run(restore, check=True, capture_output=True, input=text)

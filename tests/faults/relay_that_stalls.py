@@ -16,16 +16,16 @@ STALLED = "sent, and not settled"
 def main(module: str) -> None:
     """Relay one module until the first batch with a message has gone out; then wait to be killed."""
     django.setup()
-    from pangaea import bus, topology
+    from pangaea.broker import celery_app, sending, topology
     from pangaea.outbox.batches import Outgoing
     from pangaea.outbox.models import Stream
     from pangaea.outbox.relay import Relay
 
-    app = bus.app()
+    app = celery_app.app()
     topology.declare(app)
 
     def carry(batches: Sequence[Outgoing]) -> None:
-        bus.send_batches(app, batches)
+        sending.send_batches(app, batches)
         sent = dict(Stream.objects.using(module).values_list("pk", "sent"))
         if any(batch.last > sent[batch.stream] for batch in batches):
             print(STALLED, flush=True)  # noqa: T201 - the test waits for this line

@@ -17,9 +17,9 @@ import pytest
 import redis
 from kombu.connection import Connection
 
-from pangaea import admission
-from pangaea.messages import PARTITIONS, Batch, CatchUp, Report
+from pangaea.broker import admission
 from pangaea.testing import wait_until
+from pangaea.wire import PARTITIONS, Batch, CatchUp, Report
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 
 pytestmark = pytest.mark.full

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from kombu.connection import Connection
 
-from pangaea.testing import rabbitmq, wait_until
+from pangaea.servers import rabbitmq
+from pangaea.testing import wait_until
 from tests import rabbit_node
 from tests.faults.landscape import Landscape, landscape
 

@@ -12,9 +12,10 @@ import pytest
 import redis
 from kombu.connection import Connection
 
-from pangaea import topology
-from pangaea.settings.declared import Declared
-from pangaea.testing import rabbitmq, wait_until
+from pangaea.broker import topology
+from pangaea.configuration.declared import Declared
+from pangaea.servers import rabbitmq
+from pangaea.testing import wait_until
 from tests.faults import proxy
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 from tests.processes import MANAGE

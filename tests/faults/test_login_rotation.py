@@ -8,8 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from pangaea.broker_management import Management
-from pangaea.testing import rabbitmq, wait_until
+from pangaea.broker.management_api import Management
+from pangaea.servers import rabbitmq
+from pangaea.testing import wait_until
 from tests.faults.landscape import HEALING_SECONDS, landscape
 from tests.rabbit_node import Node
 

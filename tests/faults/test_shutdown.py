@@ -17,10 +17,10 @@ import redis
 from joserfc.jwk import ECKey
 from kombu.connection import Connection
 
-from pangaea import admission
-from pangaea.messages import Batch
+from pangaea.broker import admission
 from pangaea.testing import wait_until
 from pangaea.testing.databases import scratch_database
+from pangaea.wire import Batch
 from tests.acceptance.topologies import ProcessSet, monolith_environment
 from tests.faults import proxy
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape

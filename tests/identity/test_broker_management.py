@@ -20,11 +20,13 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from pytest_django import Settings
 
-from pangaea import broker_rights, modules
-from pangaea.broker_management import Management
+from pangaea import modules
+from pangaea.broker import permissions
+from pangaea.broker.management_api import Management
 from pangaea.errors import Misconfigured
-from pangaea.testing import free_port, rabbitmq
-from pangaea.testing.availability import Unavailable
+from pangaea.servers import rabbitmq
+from pangaea.servers.availability import Unavailable
+from pangaea.testing import free_port
 from tests.identity.test_broker_rights import connect, declared_for
 from tests.rabbit_node import Node
 
@@ -69,10 +71,10 @@ def refusal(administrator: str, *arguments: str) -> str:
 def passwords(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """A password in the environment for each module's user; and rabbitmqctl cannot be found."""
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(broker_rights, "ADMINISTRATION", ())
+    monkeypatch.setattr(permissions, "ADMINISTRATION", ())
     found = {label: secrets.token_hex(16) for label in modules.labels()}
     for label, password in found.items():
-        monkeypatch.setenv(broker_rights.password_variable(label), password)
+        monkeypatch.setenv(permissions.password_variable(label), password)
     return found
 
 
@@ -195,7 +197,7 @@ class TestPermissionsAppliedByTheManagementApi:
         with rabbitmq.virtual_host(managed_rabbit.url) as url:
             settings.PANGAEA = declared_for(url, prefix)
             yield rabbitmq.management_url(managed_rabbit.url)
-        for user in (broker_rights.user_of(settings.PANGAEA, label) for label in modules.labels()):
+        for user in (permissions.user_of(settings.PANGAEA, label) for label in modules.labels()):
             if user in users(managed_rabbit):
                 manage(managed_rabbit).call("DELETE", "users", user)
 
@@ -205,7 +207,7 @@ class TestPermissionsAppliedByTheManagementApi:
         assert "RabbitMQ has a user for each of" in apply(server)
         declared = settings.PANGAEA
         for label, password in passwords.items():
-            user = broker_rights.user_of(declared, label)
+            user = permissions.user_of(declared, label)
             with connect(as_user(declared.broker_url, user, password)) as connection:
                 connection.channel().queue_declare(f"{user}.inbox.0of1", durable=True)
                 with pytest.raises(amqp.AccessRefused):
@@ -218,7 +220,7 @@ class TestPermissionsAppliedByTheManagementApi:
         monkeypatch.setenv("ORDERS_BROKER_PASSWORD", "another")
         apply(server)
         declared = settings.PANGAEA
-        user = broker_rights.user_of(declared, "orders")
+        user = permissions.user_of(declared, "orders")
         connect(as_user(declared.broker_url, user, "another")).close()
         with pytest.raises(amqp.AccessRefused):
             connect(as_user(declared.broker_url, user, passwords["orders"]))
@@ -232,9 +234,9 @@ class TestPermissionsAppliedByTheManagementApi:
         settings: Settings,
     ) -> None:
         declared = settings.PANGAEA
-        first = broker_rights.user_of(declared, "orders")
+        first = permissions.user_of(declared, "orders")
         apply(server)
-        monkeypatch.delenv(broker_rights.password_variable("orders"))
+        monkeypatch.delenv(permissions.password_variable("orders"))
         monkeypatch.setenv("ORDERS_BROKER_PASSWORD_2", "the second")
         apply(server)
         try:
@@ -273,7 +275,7 @@ class TestPermissionsAppliedByTheManagementApi:
 
     def test_that_rabbitmq_cannot_read_are_refused_in_its_words(self, server: str) -> None:
         with pytest.raises(Misconfigured, match=r"refused POST /api/definitions \(400\): tags_not_present"):
-            broker_rights.apply(json.dumps({"users": [{"name": "x"}]}), administrator=server)
+            permissions.apply(json.dumps({"users": [{"name": "x"}]}), administrator=server)
 
 
 @pytest.mark.full

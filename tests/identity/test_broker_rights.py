@@ -24,13 +24,15 @@ from django.core.management.base import CommandError
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
-from pangaea import admission, broker_rights, bus, modules, topology
+from pangaea import modules
+from pangaea.broker import admission, celery_app, permissions, sending, topology
+from pangaea.configuration.declared import Declared
 from pangaea.errors import Misconfigured
 from pangaea.inbox import consume
-from pangaea.messages import PARTITIONS, Batch
-from pangaea.settings.declared import Declared
-from pangaea.testing import rabbitmq, wait_until
-from pangaea.testing.availability import Unavailable, unavailable
+from pangaea.servers import rabbitmq
+from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.testing import wait_until
+from pangaea.wire import PARTITIONS, Batch
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def as_orders(rights: Rights, settings: Settings) -> Iterator[Any]:
     """The connection of orders' user, after every module has declared what it needs with its own user."""
     for label, url in rights.urls.items():
         settings.PANGAEA = declared_for(url, rights.prefix)
-        celery = bus.make_app(settings.PANGAEA)
+        celery = celery_app.make_app(settings.PANGAEA)
         celery.conf.task_queues = topology.queues(settings.PANGAEA, [label], virtual=False)
         topology.declare(celery)
     with connect(rights.urls["orders"]) as connection:
@@ -172,7 +174,7 @@ class TestTheExchange:
             administrator.channel().exchange_delete(rights.exchange)
             try:
                 with pytest.raises(ConnectionError, match="permissions render"):
-                    topology.declare(bus.make_app(settings.PANGAEA))
+                    topology.declare(celery_app.make_app(settings.PANGAEA))
             finally:
                 administrator.channel().exchange_declare(rights.exchange, "topic", durable=True, auto_delete=False)
 
@@ -218,9 +220,9 @@ class TestTheDefinitions:
 
     def test_are_left_to_an_administrator_where_rabbitmqctl_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", "/nowhere")
-        monkeypatch.setattr(broker_rights, "ADMINISTRATION", ())
+        monkeypatch.setattr(permissions, "ADMINISTRATION", ())
         with pytest.raises(Misconfigured, match="management API"):
-            broker_rights.apply("{}")
+            permissions.apply("{}")
 
 
 class Reader:
@@ -229,7 +231,7 @@ class Reader:
     def __init__(self, rights: Rights, settings: Settings) -> None:
         settings.PANGAEA = declared_for(rights.urls["orders"], rights.prefix)
         self.admitted: list[tuple[str, bytes]] = []
-        self.celery = bus.make_app(settings.PANGAEA)
+        self.celery = celery_app.make_app(settings.PANGAEA)
         queues = topology.queues(settings.PANGAEA, ["orders"], virtual=False)
         self._connection = self.celery.connection_for_read()
         channel: Any = self._connection.default_channel
@@ -335,8 +337,8 @@ class TestAModuleThatPosesAsAnother:
 
     def test_is_not_what_users_itself_sends(self, reader: Reader, rights: Rights, settings: Settings) -> None:
         settings.PANGAEA = declared_for(rights.urls["users"], rights.prefix)
-        users = bus.make_app(settings.PANGAEA)
-        bus.send(users, admission.DELIVER, [("users.all.7", b"{}")])
+        users = celery_app.make_app(settings.PANGAEA)
+        sending.send(users, admission.DELIVER, [("users.all.7", b"{}")])
         users.close()
         reader.wait_for(1)
         assert reader.admitted == [("users.all.7", b"{}")]

@@ -16,8 +16,8 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from pangaea import modules
+from pangaea.credentials import certificates, spiffe
 from pangaea.errors import Misconfigured
-from pangaea.identity import certificates, spiffe
 
 DOMAIN = "pangaea.local"
 NOON = datetime(2030, 5, 1, 12, tzinfo=UTC)

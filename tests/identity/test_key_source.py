@@ -11,8 +11,8 @@ from joserfc.jwk import ECKey
 from pytest_django import Settings
 
 from pangaea import errors
+from pangaea.credentials.mutual_tls import Files, PeerHandler
 from pangaea.identity import remote_keys
-from pangaea.identity.mutual_tls import Files, PeerHandler
 from pangaea.identity.remote_keys import RemoteKeys
 from pangaea.testing import access_token
 from tests.identity.service import Service, make_certificates, running

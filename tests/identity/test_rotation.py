@@ -12,7 +12,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from pangaea.identity.mutual_tls import Files, renewing, server_context
+from pangaea.credentials.mutual_tls import Files, renewing, server_context
 from pangaea.testing import wait_until
 from tests.identity.service import HOST, Service, context, make_certificates, running
 from tests.identity.test_callers import KEY

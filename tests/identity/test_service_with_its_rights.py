@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 
-from pangaea.testing import rabbitmq, wait_until
-from pangaea.testing.availability import Unavailable, unavailable
+from pangaea.servers import rabbitmq
+from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.testing import wait_until
 from pangaea.testing.databases import scratch_database
 from tests.processes import MANAGE, Process, Workspace, workspace
 

@@ -19,12 +19,14 @@ from django.db import DEFAULT_DB_ALIAS
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
-from pangaea import bus, databases, health, topology
-from pangaea.broker_management import Management
+from pangaea.broker import celery_app, sending, topology
+from pangaea.broker.management_api import Management
+from pangaea.configuration.declared import Declared
+from pangaea.databases import entries
 from pangaea.errors import Misconfigured
-from pangaea.settings.declared import Declared
+from pangaea.health import readiness
+from pangaea.servers.availability import unavailable
 from pangaea.testing import free_port, wait_until
-from pangaea.testing.availability import unavailable
 from tests import rabbit_node, tls_front
 
 ADDRESS = "127.0.0.1"
@@ -48,7 +50,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def broker(url: str, authorities: Path | None) -> Celery:
     """The bus of a deployment with that BROKER_URL, and that folder's authority as BROKER_CA."""
-    return bus.make_app(declared(url, authorities))
+    return celery_app.make_app(declared(url, authorities))
 
 
 def declared(url: str, authorities: Path | None) -> Declared:
@@ -76,30 +78,30 @@ class TestABrokerBehindTLS:
     ) -> None:
         with tls_front.before(plain_url, 5672, certificate=certificates / "address.crt") as port:
             settings.PANGAEA = declared(secured(plain_url, port), certificates)
-            app = bus.make_app(settings.PANGAEA)
+            app = celery_app.make_app(settings.PANGAEA)
             request.addfinalizer(app.pool.force_close_all)
-            health.ask_broker(app)
+            readiness.ask_broker(app)
             topology.declare(app)
-            bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")])
+            sending.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")])
 
     def test_is_refused_under_another_name(self, plain_url: str, certificates: Path) -> None:
         with tls_front.before(plain_url, 5672, certificate=certificates / "elsewhere.crt") as port:
             app = broker(secured(plain_url, port), certificates)
             with pytest.raises(OperationalError, match=NAME_MISMATCH):
-                health.ask_broker(app)
+                readiness.ask_broker(app)
             with pytest.raises(OperationalError, match=NAME_MISMATCH):
-                bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")])
+                sending.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")])
 
     def test_is_refused_with_another_authority(self, plain_url: str, certificates: Path, stranger: Path) -> None:
         with tls_front.before(plain_url, 5672, certificate=stranger / "address.crt") as port:
             for authorities in (certificates, None):
                 with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
-                    health.ask_broker(broker(secured(plain_url, port), authorities))
+                    readiness.ask_broker(broker(secured(plain_url, port), authorities))
 
     def test_has_its_own_name_at_each_host_of_a_cluster(self, plain_url: str, certificates: Path) -> None:
         with tls_front.before(plain_url, 5672, certificate=certificates / "address.crt") as port:
             first, second = (secured(plain_url, each, host=host) for each, host in ((1, "localhost"), (port, ADDRESS)))
-            health.ask_broker(broker(f"{first};{second}", certificates))
+            readiness.ask_broker(broker(f"{first};{second}", certificates))
 
     def test_may_be_called_localhost(self, plain_url: str, certificates: Path) -> None:
         with tls_front.before(plain_url, 5672, certificate=certificates / "named.crt") as port:
@@ -124,24 +126,24 @@ class TestARabbitMQNodeWithTLS:
         self, secured_node: rabbit_node.Node, certificates: Path, stranger: Path
     ) -> None:
         assert secured_node.secured_url
-        health.ask_broker(broker(secured_node.secured_url, certificates))
+        readiness.ask_broker(broker(secured_node.secured_url, certificates))
         with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
-            health.ask_broker(broker(secured_node.secured_url, stranger))
+            readiness.ask_broker(broker(secured_node.secured_url, stranger))
         # It listens at every address of this machine's loopback, and its certificate has one.
         with pytest.raises(OperationalError, match=NAME_MISMATCH):
-            health.ask_broker(broker(secured_node.secured_url.replace(ADDRESS, "127.0.0.2"), certificates))
+            readiness.ask_broker(broker(secured_node.secured_url.replace(ADDRESS, "127.0.0.2"), certificates))
 
     def test_that_falls_silent_holds_no_sender(
         self, secured_node: rabbit_node.Node, certificates: Path, settings: Settings
     ) -> None:
         assert secured_node.secured_url
         settings.PANGAEA = declared(secured_node.secured_url, certificates)
-        app = bus.make_app(settings.PANGAEA)
+        app = celery_app.make_app(settings.PANGAEA)
         topology.declare(app)
         try:
-            bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
+            sending.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
             with secured_node.frozen(), pytest.raises(OperationalError):
-                bus.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
+                sending.send(app, "pangaea.deliver", [("nothing.all.0", b"{}")], seconds=2)
         finally:
             app.pool.force_close_all()
 
@@ -185,11 +187,11 @@ def secured_redis_port(certificates: Path) -> Iterator[int]:
 @pytest.mark.full
 class TestARedisServerWithTLS:
     def test_is_reached_under_its_name_alone(self, secured_redis_port: int, certificates: Path, stranger: Path) -> None:
-        health.ask_broker(broker(f"rediss://{ADDRESS}:{secured_redis_port}/0", certificates))
+        readiness.ask_broker(broker(f"rediss://{ADDRESS}:{secured_redis_port}/0", certificates))
         with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
-            health.ask_broker(broker(f"rediss://{ADDRESS}:{secured_redis_port}/0", stranger))
+            readiness.ask_broker(broker(f"rediss://{ADDRESS}:{secured_redis_port}/0", stranger))
         with pytest.raises(OperationalError, match=NAME_MISMATCH):
-            health.ask_broker(broker(f"rediss://127.0.0.2:{secured_redis_port}/0", certificates))
+            readiness.ask_broker(broker(f"rediss://127.0.0.2:{secured_redis_port}/0", certificates))
 
 
 class TestAPostgreSQLServerBehindTLS:
@@ -201,7 +203,7 @@ class TestAPostgreSQLServerBehindTLS:
             user = address.netloc.rpartition("@")[0]
             query = f"sslmode=verify-full&sslrootcert={authorities}/ca.crt&sslnegotiation=direct"
             url = f"postgres://{user}@{host}:{port}{address.path}?{query}"
-            options = databases.configure({DEFAULT_DB_ALIAS: url})[DEFAULT_DB_ALIAS]["OPTIONS"]
+            options = entries.configure({DEFAULT_DB_ALIAS: url})[DEFAULT_DB_ALIAS]["OPTIONS"]
             verified = {name: value for name, value in options.items() if name.startswith("ssl")}
             with closing(psycopg.connect(url.partition("?")[0], **verified)) as connection:
                 return bool(connection.pgconn.ssl_in_use)

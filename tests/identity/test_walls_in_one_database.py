@@ -16,7 +16,7 @@ from django.db import connections
 from joserfc.jwk import ECKey
 from psycopg import sql
 
-from pangaea import databases
+from pangaea.databases import aliases, direct
 from pangaea.testing import wait_until
 from pangaea.testing.databases import drop_roles
 from tests.acceptance.shop import Customer, Shop
@@ -43,7 +43,7 @@ class Installation:
         return self.environment["DATABASE_URL" if alias == "default" else f"{alias.upper()}_DATABASE_URL"]
 
     def role(self, alias: str) -> str:
-        return f"{self.name}_{databases.schema_of(alias)}"
+        return f"{self.name}_{aliases.schema_of(alias)}"
 
     def login(self, alias: str) -> str:
         return str(urlsplit(self.url(alias)).username)
@@ -165,7 +165,7 @@ class TestTheRolesOfOneLogin:
     def test_guard_against_mistakes_alone(self) -> None:
         """What docs/services.md says of a shared DATABASE_URL: SQL of an attacker crosses from module to module."""
         role = f"{connections['users'].settings_dict['NAME']}_users"
-        with databases.connect_directly("orders") as connection:
+        with direct.connect("orders") as connection:
             with pytest.raises(REFUSED):
                 connection.execute("SELECT count(*) FROM users.pangaea_outbox")
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))

@@ -11,8 +11,8 @@ import msgspec
 from django.apps.registry import Apps
 from django.db import connections, models
 
+from pangaea.change_capture import Capture, enum, money, triggers
 from pangaea.messages import Event, Money, Operation
-from pangaea.outbox.change_capture import Capture, enum, money, triggers
 
 SOURCE = "orders"
 

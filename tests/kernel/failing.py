@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.db import connections
 
-from pangaea import databases
+from pangaea.databases import direct
 from tests.kernel.pipeline import LISTENER
 
 DEADLOCK, READ_ONLY, FULL, TIME_OUT, NO_COLUMN = "40P01", "25006", "53100", "57014", "42703"
@@ -44,7 +44,7 @@ def read_only(alias: str) -> Iterator[None]:
     name = connections[alias].settings_dict["NAME"]
 
     def change(statement: str) -> None:
-        with databases.connect_directly(alias, as_role=False) as connection:
+        with direct.connect(alias, as_role=False) as connection:
             connection.execute("SET default_transaction_read_only = off")
             connection.execute(statement.format(name))
         connections.close_all()

@@ -10,10 +10,11 @@ from pangaea import outbox
 from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
 from pangaea.inbox.subscriptions import Projection, Subscription
-from pangaea.messages import CatchUp, Event, Received
+from pangaea.messages import Event, Received
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.relay import Relay
+from pangaea.wire import CatchUp
 
 SOURCE, LISTENER = "orders", "web_bff"
 

@@ -19,11 +19,12 @@ from pangaea.errors import MalformedMessage
 from pangaea.inbox import consume, dead_letters
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
-from pangaea.messages import CatchUp, Received
+from pangaea.messages import Received
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.outbox.relay import Relay, partition_of
+from pangaea.wire import CatchUp
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick
 from tests.kernel.unreadable import deep
 from tests.kernel.writers import Writers

@@ -19,11 +19,12 @@ from pangaea.ids import uuid7
 from pangaea.inbox import consume, homes, shadows
 from pangaea.inbox.models import Cursor
 from pangaea.management.commands import rebuild, reconcile
-from pangaea.messages import CatchUp, Money
+from pangaea.messages import Money
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import OutboxMessage, Stream
 from pangaea.outbox.relay import Relay
+from pangaea.wire import CatchUp
 
 SOURCE, LISTENER = "orders", "web_bff"
 ORDERS = "web_bff.orders"

@@ -6,9 +6,10 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from pangaea import messages
+from pangaea import messages, wire
 from pangaea.ids import uuid7
-from pangaea.messages import Batch, Command, Envelope, Event, Money
+from pangaea.messages import Command, Event, Money
+from pangaea.wire import Batch, Envelope
 
 NOON = datetime(2030, 1, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -144,7 +145,7 @@ class TestABatch:
         assert [(entry.id, entry.key) for entry in read.entries or ()] == [
             (UUID(int=number), "a") for number in range(len(bodies))
         ]
-        assert read.partitions == messages.PARTITIONS
+        assert read.partitions == wire.PARTITIONS
 
     def test_without_messages_announces_the_position_before_its_first(self) -> None:
         assert Batch.unpack(self.packed()).last == 4

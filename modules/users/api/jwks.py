@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from pangaea.identity import keys
+from pangaea.identity import token_keys
 
 CACHE_SECONDS = 300
 """A key has to be published this long before it signs, or verifiers refuse its first tokens."""
@@ -20,7 +20,7 @@ class KeysView(APIView):
     @extend_schema(operation_id="read_keys", responses={200: {"type": "object"}})
     def get(self, request: Request) -> Response:
         """The public half of every key whose signatures are believed."""
-        return Response(keys.public_jwks(), headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"})
+        return Response(token_keys.public_jwks(), headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"})
 
 
 urlpatterns = [path("", KeysView.as_view())]

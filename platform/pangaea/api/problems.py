@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+import structlog
 from django.core import exceptions as django_exceptions
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
@@ -29,9 +30,12 @@ from rest_framework.serializers import as_serializer_error
 from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
-from pangaea import errors, telemetry
-from pangaea.api import transient
+from pangaea import errors
+from pangaea.databases.errors import is_transient
 from pangaea.identity.authentication import REALM
+from pangaea.telemetry import correlation
+
+log = structlog.get_logger()
 
 CONTENT_TYPE = "application/problem+json"
 MOST_MISTAKES = 100
@@ -108,7 +112,7 @@ class ProblemResponse(HttpResponse):
             "detail": problem.detail,
             **({"instance": quote(path, safe="/:@!$&'()*+,;=~")} if path else {}),
             "code": problem.code,
-            "correlation_id": telemetry.correlation_id(),
+            "correlation_id": correlation.current(),
             **problem.members,
         }
         # Escaped to ASCII: what a client sent comes back in some details, and not all of it can be encoded.
@@ -128,7 +132,8 @@ def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse |
     if problem is None:
         return None
     if problem is _UNAVAILABLE:
-        transient.log_refusal(exc)
+        # One line without a traceback: what failed is not here.
+        log.warning("request refused: a dependency does not answer", error=f"{type(exc).__name__}: {exc}")
     return ProblemResponse(problem, path=request.path)
 
 
@@ -146,7 +151,7 @@ def problem_of(exc: Exception, request: HttpRequest | Request) -> Problem | None
             return problem
     if isinstance(exc, drf_exceptions.APIException):
         return _of_drf(exc)
-    return _UNAVAILABLE if transient.is_transient(exc) else None
+    return _UNAVAILABLE if is_transient(exc) else None
 
 
 def _of_domain(exc: errors.DomainError) -> Problem:

@@ -14,7 +14,7 @@ import yaml
 
 from pangaea.errors import Misconfigured
 from pangaea.gateway.addresses import Address
-from pangaea.replaced_files import locked, replace
+from pangaea.reloading import locked, replace
 
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 

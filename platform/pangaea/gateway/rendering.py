@@ -8,12 +8,12 @@ from typing import Any
 
 import yaml
 
+from pangaea.configuration.declared import Declared
+from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
 from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
-from pangaea.identity import spiffe
 from pangaea.modules import ModuleConfig, RateLimit
-from pangaea.settings.declared import Declared
 
 TEMPLATE = "envoy.template.yaml"
 SECRETS = ("edge", "gateway", "authority")

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from joserfc.jwk import ECKey
 
+from pangaea.credentials import keys
 from pangaea.errors import Misconfigured
-from pangaea.identity import keys, tokens
+from pangaea.identity import tokens
 from pangaea.identity.remote_keys import FRESH_FOR
-from pangaea.replaced_files import locked, replace
+from pangaea.reloading import locked, replace
 
 
 @dataclass(frozen=True, slots=True)

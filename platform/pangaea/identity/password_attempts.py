@@ -26,7 +26,7 @@ from django.utils.crypto import salted_hmac
 from rest_framework.request import Request
 
 from pangaea import errors
-from pangaea.api import transient
+from pangaea.databases.errors import is_transient
 from pangaea.identity.client_address import client_network
 from pangaea.identity.models import FailureCount, Limit, Pause
 
@@ -72,7 +72,7 @@ def counted(purpose: str, *, account: str, request: HttpRequest | Request) -> It
     try:
         yield attempt
     except Exception as error:
-        was_tried = not transient.is_transient(error)
+        was_tried = not is_transient(error)
         raise
     finally:
         if attempt.is_accepted:

@@ -12,8 +12,9 @@ from joserfc import jwt
 from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import ECKey, GuestProtocol
 
+from pangaea.credentials import keys
 from pangaea.errors import Unauthenticated
-from pangaea.identity import keys
+from pangaea.identity import token_keys
 from pangaea.identity.principal import Principal
 from pangaea.ids import uuid7
 
@@ -34,7 +35,7 @@ def issue(
 
     Raises Misconfigured in a process that holds no signing key.
     """
-    key = keys.signing_key()
+    key = token_keys.signing_key()
     issued_at = now or datetime.now(UTC)
     expires_at = issued_at + (settings.PANGAEA.access_token_lifetime if lifetime is None else lifetime)
     claims = {
@@ -86,7 +87,7 @@ def _registry() -> jwt.JWTClaimsRegistry:
 
 def _key_of(token: GuestProtocol) -> ECKey:
     kid = token.headers().get("kid")
-    key = keys.find(kid) if isinstance(kid, str) else None
+    key = token_keys.find(kid) if isinstance(kid, str) else None
     if key is None:
         raise _invalid("its key is not known")
     return key

@@ -13,10 +13,10 @@ from uuid import uuid4
 
 from django.db import connections
 
-from pangaea import engines
+from pangaea.databases import engines
 from pangaea.inbox.models import Attempt as Row
 from pangaea.inbox.subscriptions import Subscription
-from pangaea.messages import Batch
+from pangaea.wire import Batch
 
 AHEAD = 1000
 """Messages after a batch that need no other writing, if they come one batch after another."""

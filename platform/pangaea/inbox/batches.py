@@ -9,7 +9,8 @@ import msgspec
 from msgspec.structs import replace
 
 from pangaea.errors import MalformedMessage
-from pangaea.messages import EVERYBODY, KEY_LENGTH, PARTITIONS, UNDECODABLE, Batch, Entry, Envelope, module_of
+from pangaea.messages import EVERYBODY, KEY_LENGTH, module_of
+from pangaea.wire import PARTITIONS, UNDECODABLE, Batch, Entry, Envelope
 
 NAME_LENGTH = 127
 

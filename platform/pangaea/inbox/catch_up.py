@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from pangaea.inbox.models import Cursor
-from pangaea.messages import Batch, CatchUp
+from pangaea.wire import Batch, CatchUp
 
 log = structlog.get_logger()
 

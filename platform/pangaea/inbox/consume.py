@@ -8,8 +8,9 @@ from django.conf import settings
 from django.db import DatabaseError, connections, transaction
 from msgspec.structs import replace
 
-from pangaea import database_errors, modules
-from pangaea.database_errors import Kind
+from pangaea import modules
+from pangaea.databases import errors
+from pangaea.databases.errors import Kind
 from pangaea.errors import HungMessage, LethalMessage, MalformedMessage
 from pangaea.inbox import attempts, catch_up, dead_letters, held, in_flight, resuming, shadows
 from pangaea.inbox.batches import Place, decode
@@ -19,7 +20,8 @@ from pangaea.inbox.handling import handle
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.retrying import GivenUp, Tries
 from pangaea.inbox.subscriptions import Projection, Subscription
-from pangaea.messages import EVERYBODY, Batch, CatchUp
+from pangaea.messages import EVERYBODY
+from pangaea.wire import Batch, CatchUp
 
 log = structlog.get_logger()
 
@@ -73,7 +75,7 @@ def _give_up(subscription: Subscription, batch: Batch, error: Exception) -> bool
 
     False where it cannot: the others of the module have the same one, and a gap as well.
     """
-    kind = database_errors.kind_of(error, subscription.module)
+    kind = errors.kind_of(error, subscription.module)
     is_expected = kind is not None or isinstance(error, GivenUp)
     report = log.warning if is_expected else log.error
     report("batch given up", subscription=subscription.name, error=describe(error), exc_info=not is_expected)
@@ -155,7 +157,7 @@ def _apply_parts(
     So one culprit among 1000 costs some twenty transactions, and the messages beside it hardly wait. Where failing
     takes long, halves that fail before the culprit is alone would cost the most: then each message comes alone at once.
     """
-    if len(places) <= 1 or database_errors.kind_of(failure, subscription.module) in database_errors.PASSING:
+    if len(places) <= 1 or errors.kind_of(failure, subscription.module) in errors.PASSING:
         for place, alone in _one_by_one(batch, places):
             tries.check()
             _apply_one(subscription, alone, place, tries)

@@ -3,7 +3,7 @@
 from enum import Enum, auto
 from uuid import UUID
 
-from pangaea.messages import Batch
+from pangaea.wire import Batch
 
 
 class Verdict(Enum):

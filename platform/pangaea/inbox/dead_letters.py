@@ -15,8 +15,8 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from pangaea import database_errors, migration_state
-from pangaea.database_errors import Kind
+from pangaea.databases import errors, migration_state
+from pangaea.databases.errors import Kind
 from pangaea.errors import Invalid, LethalMessage
 from pangaea.inbox.batches import Place, read_envelope
 from pangaea.inbox.handling import handle
@@ -108,7 +108,7 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, if
 
 def is_outage(error: Exception, subscription: Subscription) -> bool:
     """Whether an attempt failed for a reason that is no message's: it does not count, and others would fail too."""
-    kind = database_errors.kind_of(error, subscription.module)
+    kind = errors.kind_of(error, subscription.module)
     if kind is Kind.OUTDATED:
         return bool(migration_state.mismatch(subscription.module))
     return kind is Kind.UNAVAILABLE

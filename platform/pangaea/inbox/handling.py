@@ -6,12 +6,14 @@ from typing import Any
 
 import msgspec
 
-from pangaea import modules, telemetry
+from pangaea import modules
 from pangaea.errors import MalformedMessage
 from pangaea.inbox import in_flight
 from pangaea.inbox.subscriptions import Handler, Subscription
-from pangaea.messages import EVERYBODY, UNDECODABLE, Envelope, Received
+from pangaea.messages import EVERYBODY, Received
 from pangaea.outbox.publish import projecting
+from pangaea.telemetry import correlation
+from pangaea.wire import UNDECODABLE, Envelope
 
 Placed = tuple[int, Envelope]
 """A message and its position."""
@@ -29,14 +31,14 @@ def handle(subscription: Subscription, placed: Iterable[Placed], *, audience: st
             if handler.many:
                 # A batch handler works for many requests at once; its log lines have the first one's id.
                 with (
-                    telemetry.correlation(run[0].correlation_id),
+                    correlation.scope(run[0].correlation_id),
                     in_flight.running(subscription.name, run[0].id, run[-1].id),
                 ):
                     handler.call(run)
             else:
                 for message in run:
                     with (
-                        telemetry.correlation(message.correlation_id),
+                        correlation.scope(message.correlation_id),
                         in_flight.running(subscription.name, message.id, message.id),
                     ):
                         handler.call(message)

@@ -2,11 +2,11 @@
 
 from django.db import connections
 
-from pangaea import engines
+from pangaea.databases import engines
+from pangaea.databases.rows import columns, instances
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Subscription
-from pangaea.messages import Batch
-from pangaea.rows import columns, instances
+from pangaea.wire import Batch
 
 _SELECT = """
 SELECT {} FROM pangaea_cursor WHERE subscription = %s AND source = %s AND audience = %s AND partition = %s

@@ -15,7 +15,7 @@ from uuid import uuid4
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
-from pangaea import databases, sessions
+from pangaea.databases import aliases, direct, entries, sessions
 from pangaea.errors import Misconfigured
 from pangaea.inbox.models import Cursor
 
@@ -66,12 +66,12 @@ class PostgreSQL(Home):
 
     def settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
         settings = deepcopy(connection.settings_dict)
-        schema = databases.shadow_schema_of(connection.alias)
-        settings["OPTIONS"]["options"] = databases.startup_options(settings["PANGAEA"], schema)
+        schema = aliases.shadow_schema_of(connection.alias)
+        settings["OPTIONS"]["options"] = entries.startup_options(settings["PANGAEA"], schema)
         return settings
 
     def make(self, connection: BaseDatabaseWrapper, subscription: str) -> str:
-        schema = databases.shadow_schema_of(connection.alias)
+        schema = aliases.shadow_schema_of(connection.alias)
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema])
             if not cursor.fetchone():
@@ -83,7 +83,7 @@ class PostgreSQL(Home):
         """Nothing to do: workers see the tables once the transaction that made and filled them has committed."""
 
     def look(self, connection: BaseDatabaseWrapper) -> tuple[str, str] | None:
-        cursors = f'"{databases.shadow_schema_of(connection.alias)}".{Cursor._meta.db_table}'
+        cursors = f'"{aliases.shadow_schema_of(connection.alias)}".{Cursor._meta.db_table}'
         with connection.cursor() as cursor:
             cursor.execute("SELECT to_regclass(%s)::oid::text", [cursors])
             (token,) = cursor.fetchone()
@@ -94,18 +94,18 @@ class PostgreSQL(Home):
         return (row[0], token) if row else None
 
     def clear(self, connection: BaseDatabaseWrapper) -> None:
-        schema = databases.shadow_schema_of(connection.alias)
-        with closing(databases.connect_directly(connection.alias)) as direct:
-            tables = direct.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
+        schema = aliases.shadow_schema_of(connection.alias)
+        with closing(direct.connect(connection.alias)) as session:
+            tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
             if tables:
                 names = sql.SQL(", ").join(sql.Identifier(schema, table) for (table,) in tables)
-                direct.execute(sql.SQL("DROP TABLE {} CASCADE").format(names))
+                session.execute(sql.SQL("DROP TABLE {} CASCADE").format(names))
 
     def reachable_from(self, connection: BaseDatabaseWrapper, token: str) -> AbstractContextManager[str]:
-        return nullcontext(f'"{databases.shadow_schema_of(connection.alias)}".')
+        return nullcontext(f'"{aliases.shadow_schema_of(connection.alias)}".')
 
     def alone(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[bool]:
-        return sessions.alone(connection.alias, f"{databases.schema_of(connection.alias)}/rebuild")
+        return sessions.alone(connection.alias, f"{aliases.schema_of(connection.alias)}/rebuild")
 
 
 class SQLite(Home):

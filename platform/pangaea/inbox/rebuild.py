@@ -28,7 +28,8 @@ from pangaea.inbox.models import Attempt, Cursor
 from pangaea.inbox.rows import Count
 from pangaea.inbox.shadows import Shadow
 from pangaea.inbox.subscriptions import Projection, Subscription
-from pangaea.messages import EVERYBODY, PARTITIONS, CatchUp
+from pangaea.messages import EVERYBODY
+from pangaea.wire import PARTITIONS, CatchUp
 
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from pangaea import modules
 from pangaea.inbox.models import Cursor
-from pangaea.messages import Report
+from pangaea.wire import Report
 
 
 def of(module: str) -> list[Report]:

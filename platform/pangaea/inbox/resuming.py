@@ -18,7 +18,7 @@ from pangaea.errors import Invalid, NotFound, PangaeaError
 from pangaea.inbox import catch_up
 from pangaea.inbox.models import Attempt, Cursor, DeadLetter, DiscardedLetter, Resumption
 from pangaea.inbox.subscriptions import Projection, Subscription
-from pangaea.messages import CatchUp
+from pangaea.wire import CatchUp
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""Work on a module's database, done again while its errors pass: the classes are those of `pangaea.database_errors`.
+"""Work on a module's database, done again while its errors pass: the classes are those of `pangaea.databases.errors`.
 
 In place and with the broker's message held, since a message that is requeued comes later than those behind it.
 """
@@ -14,8 +14,8 @@ import structlog
 from django.conf import settings
 from django.db import connections
 
-from pangaea import database_errors, migration_state
-from pangaea.database_errors import Kind
+from pangaea.databases import errors, migration_state
+from pangaea.databases.errors import Kind
 from pangaea.errors import PangaeaError
 
 log = structlog.get_logger()
@@ -67,7 +67,7 @@ class Tries:
             try:
                 return work()
             except Exception as error:
-                kind = database_errors.kind_of(error, self.alias)
+                kind = errors.kind_of(error, self.alias)
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
                 in_time = monotonic() + pause <= self.until
@@ -79,7 +79,7 @@ class Tries:
                 if waits and (fault := migration_state.mismatch(self.alias)):
                     if not in_time:
                         raise GivenUp(f"{fault} ({error})") from error
-                elif kind not in database_errors.PASSING or not in_time or costly == 0:
+                elif kind not in errors.PASSING or not in_time or costly == 0:
                     raise
                 self._log(kind, error)
                 if not connections[self.alias].in_atomic_block:

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.utils import load_backend
 
-from pangaea import databases
+from pangaea.databases import aliases
 from pangaea.inbox import homes
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Projection
@@ -145,9 +145,7 @@ def create(projection: Projection, models: Sequence[type[Model]], cursors: Seque
     clear(module)
     home, name = homes.of(connections[module]), projection.shadow.name
     shadow = Shadow(module, name, home.make(connections[module], name))
-    inbox = [
-        each for each in apps.get_app_config(databases.KERNEL).get_models() if each.__module__ == Cursor.__module__
-    ]
+    inbox = [each for each in apps.get_app_config(aliases.KERNEL).get_models() if each.__module__ == Cursor.__module__]
     # One transaction: a worker that knows the former shadow may be connected to the same schema.
     with shadow.entered() as connection, connection.schema_editor() as editor:
         for model in (*inbox, *models):

@@ -10,14 +10,16 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
-from pangaea import broker_queues, bus, modules, topology
+from pangaea import modules
+from pangaea.broker import celery_app, queue_status, sending, topology
 from pangaea.errors import Misconfigured, Misuse
 from pangaea.inbox import rebuild
 from pangaea.inbox.rebuild import LOST, Refused, Replay, Send
 from pangaea.inbox.subscriptions import Projection
 from pangaea.management.progress import Bar
-from pangaea.messages import CatchUp, module_of
+from pangaea.messages import module_of
 from pangaea.outbox import replay
+from pangaea.wire import CatchUp
 
 T = TypeVar("T")
 
@@ -121,9 +123,9 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
             if request.source in modules.labels():
                 replay.ask(request.source, request)
         return
-    app = bus.app()
+    app = celery_app.app()
     topology.declare(app)
-    bus.send_requests(app, requests)
+    sending.send_requests(app, requests)
 
 
 def _silence(name: str, patience: float) -> str:
@@ -135,7 +137,7 @@ def _workers(module: str) -> str:
     """What the broker knows of the module's workers, and what to do about it."""
     advice = f"Is a worker of {module} running, and a relay of each module that it reads?"
     try:
-        found = broker_queues.read(bus.app(), [module])
+        found = queue_status.read(celery_app.app(), [module])
     except (OperationalError, OSError) as error:
         return f"The broker does not answer ({_line(error)}). {advice}"
     if idle := [queue.name for queue in found if queue.consumers == 0]:

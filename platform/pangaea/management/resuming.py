@@ -13,7 +13,8 @@ from pangaea import modules
 from pangaea.errors import DomainError
 from pangaea.inbox import resuming
 from pangaea.management.replaying import ask_producers
-from pangaea.messages import CatchUp, module_of
+from pangaea.messages import module_of
+from pangaea.wire import CatchUp
 
 log = structlog.get_logger()
 Send = Callable[[Sequence[CatchUp]], None]

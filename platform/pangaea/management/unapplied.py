@@ -2,7 +2,7 @@
 
 from django.core.management.base import BaseCommand
 
-from pangaea import databases, migration_state
+from pangaea.databases import aliases, migration_state
 
 
 class WarnsOfEveryAlias(BaseCommand):
@@ -10,7 +10,7 @@ class WarnsOfEveryAlias(BaseCommand):
 
     def check_migrations(self) -> None:
         """Warn, and go on."""
-        if waiting := [alias for alias in databases.aliases() if migration_state.unapplied(alias)]:
+        if waiting := [alias for alias in aliases.installed() if migration_state.unapplied(alias)]:
             self.stdout.write(
                 self.style.NOTICE(f"\nUnapplied migrations for {', '.join(waiting)}. Run 'python manage.py migrate'.\n")
             )

@@ -11,11 +11,12 @@ from django.urls import URLPattern, path, reverse
 
 from pangaea import modules
 from pangaea.errors import NotFound
+from pangaea.health import concerns, stream_status
+from pangaea.health.stream_status import ModuleStatus
 from pangaea.inbox import resuming
 from pangaea.inbox.subscriptions import Subscription
-from pangaea.ops import concerns, streams, tables
+from pangaea.ops import tables
 from pangaea.ops.admin import ReadOnlyAdmin
-from pangaea.ops.streams import ModuleStatus
 from pangaea.outbox.models import Stream
 
 LIST, RESUME = "pangaea_stream_changelist", "pangaea_stream_resume"
@@ -38,7 +39,7 @@ class StreamAdmin(ReadOnlyAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        statuses = streams.read_all(modules.installed())
+        statuses = stream_status.read_all(modules.installed())
         context = {
             **self.admin_site.each_context(request),
             **(extra_context or {}),

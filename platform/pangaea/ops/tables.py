@@ -7,9 +7,9 @@ from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.timesince import timesince
 
+from pangaea.health.stream_status import CursorStatus, ModuleStatus, StreamStatus, SubscriptionStatus
 from pangaea.inbox.models import Cursor
 from pangaea.messages import EVERYBODY
-from pangaea.ops.streams import CursorStatus, ModuleStatus, StreamStatus, SubscriptionStatus
 
 Table = dict[str, Any]
 

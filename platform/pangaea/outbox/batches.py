@@ -8,9 +8,9 @@ import structlog
 from django.conf import settings
 from django.db import connections
 
-from pangaea import engines
-from pangaea.messages import Batch
+from pangaea.databases import engines
 from pangaea.outbox.models import Stream
+from pangaea.wire import Batch
 
 log = structlog.get_logger()
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from django.db import models
 from django.db.models import Q
 
-from pangaea.messages import KEY_LENGTH, PARTITIONS
+from pangaea.messages import KEY_LENGTH
 from pangaea.outbox.limits import BODY_NOT_TOO_LONG, KEY_NOT_EMPTY
+from pangaea.wire import PARTITIONS
 
 
 class OutboxMessage(models.Model):

@@ -12,10 +12,13 @@ from uuid import UUID
 import msgspec
 from django.db import connections
 
-from pangaea import engines, messages, modules, telemetry
+from pangaea import messages, modules
+from pangaea.databases import engines
 from pangaea.errors import Misuse
 from pangaea.ids import uuid7
-from pangaea.messages import KEY_LENGTH, LARGEST, Command, Envelope, Event
+from pangaea.messages import KEY_LENGTH, LARGEST, Command, Event
+from pangaea.telemetry import correlation
+from pangaea.wire import Envelope
 
 DEEPEST = 64
 """Levels of objects and arrays in a message's fields: as many as the strictest of common parsers takes by default
@@ -49,7 +52,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
         subject=key,
         time=datetime.now(UTC),
         schemaversion=message.version,
-        correlationid=telemetry.correlation_id(),
+        correlationid=correlation.current(),
         data=msgspec.Raw(_encoded(message)),
     )
     body = msgspec.json.encode(envelope)

@@ -18,19 +18,20 @@ from django.conf import settings
 from django.db import connections
 from django.db.utils import DatabaseError, InterfaceError
 
-from pangaea import engines
+from pangaea.databases import engines
+from pangaea.databases.relay_sessions import RelaySession
+from pangaea.databases.rows import columns, instances
+from pangaea.databases.sessions import Holder
 from pangaea.errors import RefusedByBroker
-from pangaea.heartbeat import Pulse, State
-from pangaea.messages import EVERYBODY, PARTITIONS
+from pangaea.messages import EVERYBODY
 from pangaea.outbox import replay, retention
 from pangaea.outbox.batches import Outgoing, read_live
 from pangaea.outbox.models import CatchUpRequest, Stream
 from pangaea.outbox.refusals import Refusals
 from pangaea.outbox.requested_snapshots import RequestedSnapshots
 from pangaea.outbox.standby import Standby
-from pangaea.relay_sessions import RelaySession
-from pangaea.rows import columns, instances
-from pangaea.sessions import Holder
+from pangaea.telemetry.heartbeat import Pulse, State
+from pangaea.wire import PARTITIONS
 
 log = structlog.get_logger()
 

@@ -14,11 +14,12 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from pangaea import engines
-from pangaea.messages import EVERYBODY, PARTITIONS, UNDECODABLE, CatchUp, module_of
+from pangaea.databases import engines
+from pangaea.messages import EVERYBODY, module_of
 from pangaea.outbox import requested_snapshots, subscribers
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
+from pangaea.wire import PARTITIONS, UNDECODABLE, CatchUp
 
 log = structlog.get_logger()
 

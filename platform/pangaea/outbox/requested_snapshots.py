@@ -15,11 +15,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from pangaea import modules
+from pangaea.change_capture.declaration import Capture
+from pangaea.change_capture.snapshot import Progress, snapshot
 from pangaea.errors import Misuse
-from pangaea.messages import EVERYBODY, CatchUp
-from pangaea.outbox.change_capture.declaration import Capture
-from pangaea.outbox.change_capture.snapshot import Progress, snapshot
+from pangaea.messages import EVERYBODY
 from pangaea.outbox.models import Snapshot, Stream
+from pangaea.wire import CatchUp
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connections
 
-from pangaea import engines
+from pangaea.databases import engines
 
 LOOK = """
 SELECT EXISTS (SELECT 1 FROM pangaea_outbox WHERE position IS NULL)

@@ -7,8 +7,9 @@ import structlog
 from django.db import models
 from django.utils import timezone
 
-from pangaea.messages import EVERYBODY, UNDECODABLE, Report, module_of
+from pangaea.messages import EVERYBODY, module_of
 from pangaea.outbox.models import Stream, Subscriber
+from pangaea.wire import UNDECODABLE, Report
 
 log = structlog.get_logger()
 

@@ -2,11 +2,12 @@
 
 import os
 
-from pangaea.settings import base, profiles
-from pangaea.settings.declared import Declared
+from pangaea.configuration import profiles
+from pangaea.configuration.declared import Declared
+from pangaea.settings import django
 
 _configuration = profiles.load("local", os.environ)
 PANGAEA: Declared = _configuration.declared
 PANGAEA_IN_PROCESS: bool = True
 PANGAEA_ADMIN: str = _configuration.admin_path
-globals().update(base.compose(_configuration, debug=True))
+globals().update(django.compose(_configuration, debug=True))

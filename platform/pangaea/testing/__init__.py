@@ -14,10 +14,10 @@ What a module author calls in a test:
 Importing this package needs no Django settings and imports no model.
 """
 
+from pangaea.servers.waiting import free_port, wait_until
 from pangaea.testing.identity import ALL_SCOPES, access_token, client_for
 from pangaea.testing.messaging import Published, deliver, published
 from pangaea.testing.plugin import pytest_addoption, pytest_configure, pytest_terminal_summary
-from pangaea.testing.waiting import free_port, wait_until
 
 __all__ = [
     "ALL_SCOPES",

@@ -14,7 +14,7 @@ from django.db import connections
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
-from pangaea import databases
+from pangaea.databases import aliases, entries, provisioning
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +25,12 @@ def django_db_setup(
     with django_db_blocker.unblock():
         if request.config.getoption("--engine") == "sqlite":
             folder = tmp_path_factory.mktemp("databases")
-            _build({alias: f"sqlite:///{folder / alias}.sqlite3" for alias in databases.aliases()})
+            _build({alias: f"sqlite:///{folder / alias}.sqlite3" for alias in aliases.installed()})
             yield
             _close()
             return
         with scratch_database(request.getfixturevalue("postgres_url")) as url:
-            _build(dict.fromkeys(databases.aliases(), url), shared_url=url)
+            _build(dict.fromkeys(aliases.installed(), url), shared_url=url)
             yield
             _close()
 
@@ -75,8 +75,8 @@ def drop_roles(administrator: "psycopg.Connection[Any]", prefix: str) -> None:
 
 def _build(urls: Mapping[str, str], *, shared_url: str = "") -> None:
     """Point Django's aliases at these URLs and migrate them."""
-    entries = connections.configure_settings(databases.configure(urls, shared_url=shared_url))
-    for alias, entry in entries.items():
+    databases = connections.configure_settings(entries.configure(urls, shared_url=shared_url))
+    for alias, entry in databases.items():
         # A crowd of threads that connect at once on a busy machine is no host that drops packets.
         if "connect_timeout" in entry["OPTIONS"]:
             entry["OPTIONS"]["connect_timeout"] = 30
@@ -84,7 +84,7 @@ def _build(urls: Mapping[str, str], *, shared_url: str = "") -> None:
         del connections[alias]
         connections.settings[alias].clear()
         connections.settings[alias].update(entry)
-    databases.provision()
+    provisioning.provision()
     call_command("migrate", interactive=False, verbosity=0, stdout=io.StringIO())
 
 

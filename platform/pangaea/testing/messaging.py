@@ -10,7 +10,8 @@ import msgspec
 
 from pangaea import messages, modules
 from pangaea.ids import uuid7
-from pangaea.messages import EVERYBODY, Batch, Command, Envelope, Event
+from pangaea.messages import EVERYBODY, Command, Event
+from pangaea.wire import Batch, Envelope
 
 if TYPE_CHECKING:
     from pangaea.inbox.subscriptions import Subscription

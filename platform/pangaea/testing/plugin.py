@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from pangaea.servers.availability import skipped_servers
 from pangaea.testing import databases, servers
-from pangaea.testing.availability import skipped_servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

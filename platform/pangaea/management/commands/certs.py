@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import errors, modules
-from pangaea.identity import certificates
+from pangaea.credentials import certificates
 
 
 class Command(BaseCommand):

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from pangaea.settings import profiles
+from pangaea.configuration import profiles
 
 PACKAGE = "pangaea.settings"
 

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea import errors, gateway, modules
+from pangaea.configuration.declared import Declared
 from pangaea.gateway import validation
-from pangaea.settings.declared import Declared
 
 
 class Command(BaseCommand):

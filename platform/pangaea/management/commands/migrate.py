@@ -9,8 +9,8 @@ from django.core.management.commands import migrate
 from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
-from pangaea import databases
-from pangaea.outbox.change_capture import triggers
+from pangaea.change_capture import triggers
+from pangaea.databases import aliases, provisioning
 
 
 class Command(migrate.Command):
@@ -25,7 +25,7 @@ class Command(migrate.Command):
         """Check the chosen database, or all; not the triggers, which this command is there to make."""
         chosen = options["database"]
         return super().get_check_kwargs(options) | {
-            "databases": [chosen] if chosen else databases.aliases(),
+            "databases": [chosen] if chosen else aliases.installed(),
             "tags": sorted(registry.tags_available() - {triggers.TAG}),
         }
 
@@ -33,28 +33,26 @@ class Command(migrate.Command):
         """Migrate alias by alias."""
         chosen, app = options.pop("database"), options.pop("app_label")
         options["skip_checks"] = True
-        aliases = [
-            alias
-            for alias in ([chosen] if chosen else databases.aliases())
-            if not app or app in databases.apps_of(alias)
+        wanted = [
+            alias for alias in ([chosen] if chosen else aliases.installed()) if not app or app in aliases.apps_of(alias)
         ]
-        if not aliases:
+        if not wanted:
             raise CommandError(_nowhere(app, chosen))
         if options["check_unapplied"] or options["plan"]:
-            self._report_unprovisioned(aliases, fail=options["check_unapplied"])
+            self._report_unprovisioned(wanted, fail=options["check_unapplied"])
         else:
-            databases.provision(aliases)
-        for alias in aliases:
+            provisioning.provision(wanted)
+        for alias in wanted:
             for label in [app] if app else _migrated_apps(alias):
                 if options["verbosity"]:
                     self.stdout.write(self.style.MIGRATE_HEADING(f"{alias}: {label}"))
                 super().handle(*args, **options, database=alias, app_label=label)
 
-    def _report_unprovisioned(self, aliases: list[str], *, fail: bool) -> None:
+    def _report_unprovisioned(self, wanted: list[str], *, fail: bool) -> None:
         """Say what must be made before there is anything to look at, and leave it at that."""
-        lacking = databases.unprovisioned(aliases)
+        lacking = provisioning.unprovisioned(wanted)
         for alias, statements in lacking.items():
-            aliases.remove(alias)
+            wanted.remove(alias)
             self.stdout.write(self.style.MIGRATE_HEADING(f"{alias}: everything, after"))
             self.stdout.writelines(f"  {statement};" for statement in statements)
         if lacking and fail:
@@ -63,11 +61,11 @@ class Command(migrate.Command):
 
 def _migrated_apps(alias: str) -> list[str]:
     migrated = MigrationLoader(connections[alias], ignore_no_migrations=True).migrated_apps
-    return [label for label in databases.apps_of(alias) if label in migrated]
+    return [label for label in aliases.apps_of(alias) if label in migrated]
 
 
 def _nowhere(app: str, chosen: str | None) -> str:
-    homes = [alias for alias in databases.aliases() if app in databases.apps_of(alias)]
+    homes = [alias for alias in aliases.installed() if app in aliases.apps_of(alias)]
     if not homes:
         return f"No installed app with label {app!r}."
     return f"The tables of {app!r} are not behind {chosen!r} but behind {', '.join(homes)}."

@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from pangaea import broker_management, broker_rights, database_rights, databases, errors, modules
-from pangaea.settings import transport
-from pangaea.settings.environment import Environment, Unreadable
+from pangaea import errors, modules
+from pangaea.broker import management_api, permissions
+from pangaea.configuration import transport
+from pangaea.configuration.environment import Environment, Unreadable
+from pangaea.databases import aliases, grants
 
 ADMINISTRATOR = "ADMINISTRATOR_URL"
 """The variable with an administrator's URL. Not an option: every account of a machine can read the arguments."""
@@ -33,7 +35,7 @@ class Command(BaseCommand):
             "apply",
             help="give them to the servers, for development",
             description=f"{ADMINISTRATOR} is an administrator's URL: with --postgres of one who may make roles and "
-            f"databases, postgresql://…; with --rabbitmq of the management API, {broker_management.FORM} (without it: "
+            f"databases, postgresql://…; with --rabbitmq of the management API, {management_api.FORM} (without it: "
             f"rabbitmqctl, which needs root). {ADMINISTRATOR}_FILE names a file that holds it.",
         )
         for action in (render, apply):
@@ -61,30 +63,30 @@ class Command(BaseCommand):
     def _rabbitmq(self, options: dict[str, Any]) -> None:
         declared = settings.PANGAEA
         labels = modules.labels()
-        passwords = broker_rights.passwords_in(os.environ, labels)
-        seconds = broker_rights.passwords_in(os.environ, labels, suffix=broker_rights.SECOND_PASSWORD)
-        missing = broker_rights.missing_passwords({**passwords, **seconds})
+        passwords = permissions.passwords_in(os.environ, labels)
+        seconds = permissions.passwords_in(os.environ, labels, suffix=permissions.SECOND_PASSWORD)
+        missing = permissions.missing_passwords({**passwords, **seconds})
         if missing and options["action"] == "apply":
             raise CommandError(f"Without a password nobody can log in: set {', '.join(missing)} (or …_FILE).")
-        virtual_host = options["vhost"] or broker_rights.virtual_host_of(declared)
-        found = broker_rights.definitions(
+        virtual_host = options["vhost"] or permissions.virtual_host_of(declared)
+        found = permissions.definitions(
             declared, labels, virtual_host=virtual_host, passwords=passwords, seconds=seconds
         )
         text = json.dumps(found, indent=2) + "\n"
         if options["action"] == "render":
             self._write(text, options["output"])
         else:
-            broker_rights.apply(text, administrator=_administrator(), authorities=declared.broker_ca)
+            permissions.apply(text, administrator=_administrator(), authorities=declared.broker_ca)
             self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
 
     def _postgres(self, options: dict[str, Any]) -> None:
         if options["action"] == "render":
-            self._write(database_rights.render(withdraw=options["withdraw_other_logins"]), options["output"])
+            self._write(grants.render(withdraw=options["withdraw_other_logins"]), options["output"])
         elif (administrator := _administrator()) is None:
             raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
-            database_rights.apply(administrator, withdraw=options["withdraw_other_logins"])
-            self.stdout.write(f"PostgreSQL has a place for each of {', '.join(databases.aliases())}.")
+            grants.apply(administrator, withdraw=options["withdraw_other_logins"])
+            self.stdout.write(f"PostgreSQL has a place for each of {', '.join(aliases.installed())}.")
 
     def _write(self, text: str, output: Path | None) -> None:
         if output is None:

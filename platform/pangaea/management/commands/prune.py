@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pangaea import processes
+from pangaea import modules
 from pangaea.outbox import retention, subscribers
 
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Prune until nothing is left to do."""
         try:
-            labels = processes.known(options["module"])
+            labels = modules.selected(options["module"])
         except LookupError as error:
             raise CommandError(str(error)) from error
         for subscription in options["forget"]:

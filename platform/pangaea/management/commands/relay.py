@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.utils import DatabaseError
 
-from pangaea import processes
-from pangaea.outbox.change_capture import triggers
+from pangaea import modules
+from pangaea.change_capture import triggers
+from pangaea.processes import relay, signals
 
 
 class Command(BaseCommand):
@@ -24,16 +25,16 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the relays."""
         try:
-            labels = processes.known(options["module"])
+            labels = modules.selected(options["module"])
         except LookupError as error:
             raise CommandError(str(error)) from error
         stop = threading.Event()
-        processes.set_on_signal(stop)
+        signals.set_on_signal(stop)
         # Each database that does not answer is waited for.
         asked = takewhile(lambda _: not stop.is_set(), labels)
         if found := [fault for label in asked for fault in _faults(label)]:
             raise CommandError(" ".join([*found, triggers.REMEDY]))
-        processes.run_relays(labels, stop)
+        relay.run_relays(labels, stop)
 
 
 def _faults(label: str) -> list[str]:

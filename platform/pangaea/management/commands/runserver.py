@@ -7,11 +7,13 @@ from django.conf import settings
 from django.contrib.staticfiles.management.commands import runserver
 from django.core.management.base import CommandError
 
-from pangaea import databases, migration_state, modules, processes
+from pangaea import modules
+from pangaea.change_capture import triggers
+from pangaea.databases import aliases, migration_state
 from pangaea.inbox import resuming
 from pangaea.management.unapplied import WarnsOfEveryAlias
 from pangaea.management.welcome import welcome_to_local
-from pangaea.outbox.change_capture import triggers
+from pangaea.processes import relay, worker
 
 
 class Command(WarnsOfEveryAlias, runserver.Command):
@@ -22,7 +24,7 @@ class Command(WarnsOfEveryAlias, runserver.Command):
     def check_migrations(self) -> None:
         """Warn of unapplied migrations; refuse to start where captured tables lack their triggers."""
         super().check_migrations()
-        migrated = (alias for alias in databases.aliases() if not migration_state.unapplied(alias))
+        migrated = (alias for alias in aliases.installed() if not migration_state.unapplied(alias))
         if found := [fault for alias in migrated for fault in triggers.faults(alias)]:
             raise CommandError(" ".join([*found, triggers.REMEDY]))
 
@@ -42,6 +44,6 @@ class Command(WarnsOfEveryAlias, runserver.Command):
         with ExitStack() as stack:
             if settings.PANGAEA_IN_PROCESS:
                 resuming.name_undeclared(modules.labels())
-                stack.enter_context(processes.InProcessWorker())
-                stack.enter_context(processes.Relays(modules.labels()))
+                stack.enter_context(worker.InProcessWorker())
+                stack.enter_context(relay.Relays(modules.labels()))
             super().inner_run(*args, **options)

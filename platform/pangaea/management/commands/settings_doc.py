@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import modules
-from pangaea.settings.declared import Declared
-from pangaea.settings.profiles import text_of
-from pangaea.settings.reading import variable
+from pangaea.configuration.declared import Declared
+from pangaea.configuration.profiles import text_of
+from pangaea.configuration.reading import variable
 
 INTRODUCTION = """# Settings
 

@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import showmigrations
 
-from pangaea import databases
+from pangaea.databases import aliases
 
 
 class Command(showmigrations.Command):
@@ -23,8 +23,8 @@ class Command(showmigrations.Command):
         unknown = sorted(set(wanted) - set(apps.app_configs))
         if unknown:
             raise CommandError(f"No installed app with label {', '.join(map(repr, unknown))}.")
-        for alias in [chosen] if chosen else databases.aliases():
-            labels = [label for label in databases.apps_of(alias) if not wanted or label in wanted]
+        for alias in [chosen] if chosen else aliases.installed():
+            labels = [label for label in aliases.apps_of(alias) if not wanted or label in wanted]
             if labels:
                 self.stdout.write(self.style.MIGRATE_HEADING(f"[{alias}]"))
                 super().handle(*args, **options, database=alias, app_label=labels)

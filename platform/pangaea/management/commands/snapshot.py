@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import modules
+from pangaea.change_capture import snapshot
+from pangaea.change_capture.declaration import Capture
 from pangaea.errors import Misuse
-from pangaea.outbox.change_capture import snapshot
-from pangaea.outbox.change_capture.declaration import Capture
 
 
 class Command(BaseCommand):

@@ -7,12 +7,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from pangaea import modules, processes
-from pangaea.broker_queues import QueueStatus
+from pangaea import modules
+from pangaea.broker.queue_status import QueueStatus
+from pangaea.health import concerns, stream_status
+from pangaea.health.stream_status import ModuleStatus, SubscriptionStatus
 from pangaea.management import resuming
 from pangaea.management.replaying import ask_producers
-from pangaea.ops import concerns, streams
-from pangaea.ops.streams import ModuleStatus, SubscriptionStatus
 
 SAYS = ("says to", "head", "sent", "floor", "kept", "waiting", "oldest unsent")
 HEARS = ("hears", "cursor", "lag", "parked", "dead", "state")
@@ -66,10 +66,10 @@ class Command(BaseCommand):
             resuming.forget(self.stdout, options)
             return
         try:
-            labels = processes.known(options["module"])
+            labels = modules.selected(options["module"])
         except LookupError as error:
             raise CommandError(str(error)) from error
-        statuses = streams.read_all([modules.named(label) for label in labels])
+        statuses = stream_status.read_all([modules.named(label) for label in labels])
         if options["json"]:
             self.stdout.write(json.dumps([_as_dict(status) for status in statuses], default=str, indent=2))
         else:

@@ -5,8 +5,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pangaea import errors, web_server
+from pangaea import errors
 from pangaea.gateway import Address
+from pangaea.processes.web import server
 
 
 class Command(BaseCommand):
@@ -31,9 +32,9 @@ class Command(BaseCommand):
             raise CommandError(f"--{small[0]} is {options[small[0]]}; it must be 1 or more.")
         try:
             Address.parse(options["bind"], what="--bind")
-            configuration = web_server.options(
+            configuration = server.options(
                 settings.PANGAEA, bind=options["bind"], workers=options["workers"], threads=options["threads"]
             )
         except errors.Misconfigured as error:
             raise CommandError(str(error)) from error
-        web_server.WebServer(configuration).run()
+        server.WebServer(configuration).run()

@@ -5,8 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from pangaea import bus, processes
+from pangaea import modules
+from pangaea.broker import celery_app
 from pangaea.inbox import resuming
+from pangaea.processes import signals, worker
 
 
 class Command(BaseCommand):
@@ -22,15 +24,15 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the worker."""
         try:
-            names = processes.queue_names(processes.known(options["module"]))
+            names = worker.queue_names(modules.selected(options["module"]))
         except LookupError as error:
             raise CommandError(str(error)) from error
         unknown = set(options["queue"]) - set(names)
         if unknown:
             message = f"No such queue: {', '.join(sorted(unknown))}. There are: {', '.join(names)}."
             raise CommandError(message)
-        stop = bus.app().leaving
-        processes.set_on_signal(stop)
+        stop = celery_app.app().leaving
+        signals.set_on_signal(stop)
         # Each database that does not answer is waited for.
-        resuming.name_undeclared(takewhile(lambda _: not stop.is_set(), processes.known(options["module"])))
-        processes.run_worker(options["queue"] or names)
+        resuming.name_undeclared(takewhile(lambda _: not stop.is_set(), modules.selected(options["module"])))
+        worker.run_worker(options["queue"] or names)

@@ -1,0 +1,86 @@
+"""Which services may call this one, by the SPIFFE id in the certificate of their connection (ACCEPTED_CALLERS).
+
+That a certificate comes from our authority was checked in the handshake; any module has one of those.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import structlog
+from django.conf import settings
+from django.core.exceptions import MiddlewareNotUsed
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from pangaea import modules
+from pangaea.api.problems import Problem, ProblemResponse
+from pangaea.configuration.declared import Declared
+from pangaea.credentials import spiffe
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedCallers:
+    """Who may call this process, and what. `for_modules` are the paths that every module of the domain may read."""
+
+    trust_domain: str
+    identities: frozenset[str]
+    for_modules: frozenset[str]
+
+    @classmethod
+    def of(cls, declared: Declared) -> "AcceptedCallers":
+        """Those of the configuration and of the installed modules' routes."""
+        return cls(
+            trust_domain=declared.trust_domain,
+            identities=frozenset(spiffe.identities(declared.trust_domain, declared.accepted_callers)),
+            for_modules=frozenset(
+                route.path for module in modules.installed() for route in module.routes if route.for_modules
+            ),
+        )
+
+    def may_connect(self, caller: str | None) -> bool:
+        """Whether there is anything here for this SPIFFE id."""
+        return caller is not None and (
+            caller in self.identities or (bool(self.for_modules) and spiffe.is_module_of(self.trust_domain, caller))
+        )
+
+    def may_call(self, caller: str | None, path: str) -> bool:
+        """Whether this SPIFFE id may send a request for this path."""
+        return self.may_connect(caller) and (caller in self.identities or path in self.for_modules)
+
+    @staticmethod
+    def refusal(caller: str | None) -> Problem:
+        """What the others are answered."""
+        return Problem(
+            status=HTTPStatus.FORBIDDEN,
+            code="caller_not_accepted",
+            detail=f"This service does not accept calls from {caller or 'a caller without a SPIFFE id'}.",
+        )
+
+
+class CallerMiddleware:
+    """Refuses all others, probes included, with `caller_not_accepted`. Absent where TLS is off.
+
+    Headers play no part: who calls is what the connection's certificate says, and a connection without one is refused.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        if not settings.PANGAEA.tls_certificate:
+            raise MiddlewareNotUsed
+        self._get_response = get_response
+        self._callers = AcceptedCallers.of(settings.PANGAEA)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        caller = caller_of(request)
+        if self._callers.may_call(caller, request.path_info):
+            return self._get_response(request)
+        log.warning("caller not accepted", caller=caller, path=request.path_info)
+        return ProblemResponse(self._callers.refusal(caller), path=request.path)
+
+
+def caller_of(request: HttpRequest) -> str | None:
+    """The SPIFFE id of the service at the other end of the request's connection; None for one that shows none."""
+    # The web process's connection (pangaea.processes.web.client_connections); no header can come under this name.
+    return getattr(request.META.get("gunicorn.socket"), "identity", None)

@@ -1,0 +1,144 @@
+"""The bus: a Celery app on one topic exchange, with queues that belong to modules.
+
+A batch is one Celery message with the routing key `<module>.<audience>.<partition>`; a request to catch up has
+`<requester>.<module asked>.<partition>`. So the first word is always the sender, and a broker can restrict who writes
+it. A queue of a module is bound to `<source>.all.*` of every module it listens to, and to `*.<itself>.*` for what is
+meant for it alone. No result backend, no Celery retry, no countdown: cursors and dead letters are the retry machinery.
+"""
+
+import threading
+from functools import cache
+from typing import Any
+
+import structlog
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+from django.conf import settings
+from django.db import connections
+from kombu.serialization import register
+
+from pangaea import modules
+from pangaea.broker import admission, tls, topology
+from pangaea.broker.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
+from pangaea.broker.sending import BROKER_PATIENCE, send_requests
+from pangaea.configuration.declared import Declared
+from pangaea.inbox import consume
+from pangaea.outbox import replay, subscribers
+from pangaea.telemetry.heartbeat import Pulse
+
+log = structlog.get_logger()
+BROKER_TIMEOUT = 4
+"""Seconds for a connection to the broker to come about."""
+BROKER_HEARTBEAT = 10
+"""Seconds between signs of life on a worker's connection. Who hears none for some two of them gives the connection up;
+RabbitMQ does so too, and until then no other worker gets what is in the queue."""
+
+
+# The body of a Celery message is (args, kwargs, embed). Ours is one argument that is already JSON: it passes through as
+# bytes, so neither the relay nor Celery parses a payload on the way.
+register(
+    "pangaea",
+    lambda payload: payload[0][0],
+    lambda body: ([bytes(body)], {}, {}),
+    content_type=CONTENT_TYPE,
+    content_encoding="binary",
+)
+
+
+def make_app(declared: Declared) -> Celery:
+    """A Celery app on `declared.broker_url`; the module's queues are those of the installed modules."""
+    app = Celery("pangaea", amqp="pangaea.broker.consumer:BusAMQP", fixups=[], set_as_current=False)
+    app.pulse = Pulse("queues")
+    app.leaving = threading.Event()
+    app.queue_differences = topology.QueueDifferences()
+    app.refused = admission.Refused()
+    app.requests_resume = 0.0
+    virtual = not declared.broker_url.startswith("amqp")
+    # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
+    options: dict[str, Any] = {"max_retries": 0}
+    if not virtual:
+        options |= {"read_timeout": BROKER_PATIENCE, "write_timeout": BROKER_PATIENCE}
+    if declared.broker_url.startswith("redis"):
+        options |= {
+            "socket_timeout": BROKER_PATIENCE,
+            "socket_keepalive": True,
+            "health_check_interval": BROKER_HEARTBEAT,
+            "refused": app.refused,
+            "exchange": topology.exchange(declared).name,
+        }
+    if declared.broker_url.startswith("memory"):
+        options["polling_interval"] = 0.01
+    app.conf.update(
+        broker_url=declared.broker_url,
+        broker_transport="pangaea.broker.redis_transport:Transport"
+        if declared.broker_url.startswith("redis")
+        else None,
+        broker_use_ssl=tls.options(declared),
+        broker_transport_options=options,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=BROKER_TIMEOUT,
+        broker_heartbeat=BROKER_HEARTBEAT,
+        # A queue that is deleted while a worker declares or consumes it is an error of a channel: it connects again.
+        broker_channel_error_retry=True,
+        accept_content=["pangaea"],
+        task_serializer="pangaea",
+        task_queues=topology.queues(declared, modules.labels(), virtual=virtual),
+        task_create_missing_queues=False,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_ignore_result=True,
+        task_protocol=2,
+        worker_prefetch_multiplier=4,
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_consumer="pangaea.broker.consumer:BusConsumer",
+        # A lost connection requeues what was unacknowledged; finishing the batch at hand is harmless: its cursor moved.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    app.steps["worker"].add("pangaea.broker.retry_timer:RetryTimer")
+
+    @app.task(name=DELIVER, bind=True, shared=False)
+    def deliver(task: Any, body: bytes) -> None:
+        requests = consume.receive(topology.module_of_queue(task.request.x_queue), body, sender=_sender_of(task))
+        if requests:
+            send_requests(app, requests)
+
+    @app.task(name=CATCH_UP, bind=True, shared=False)
+    def catch_up(task: Any, body: bytes) -> None:
+        module = topology.module_of_queue(task.request.x_queue)
+        connections[module].close_if_unusable_or_obsolete()
+        replay.receive(module, body, sender=_sender_of(task))
+
+    @app.task(name=REPORT, bind=True, shared=False)
+    def report(task: Any, body: bytes) -> None:
+        module = topology.module_of_queue(task.request.x_queue)
+        connections[module].close_if_unusable_or_obsolete()
+        subscribers.receive(module, body, sender=_sender_of(task))
+
+    return app
+
+
+@cache
+def app() -> Celery:
+    """This process's Celery app."""
+    return make_app(settings.PANGAEA)
+
+
+def _sender_of(task: Any) -> str:
+    """Who wrote the routing key: on RabbitMQ only the module that it begins with has the right to."""
+    routing_key: str = task.request.delivery_info["routing_key"]
+    return routing_key.partition(".")[0]
+
+
+@setup_logging.connect(weak=False)
+def _keep_logging(**_: Any) -> None:
+    """Being connected is enough: Celery leaves logging as Django configured it."""
+
+
+@worker_process_init.connect(weak=False)
+def _after_fork(**_: Any) -> None:
+    """A database connection must not be shared with the parent process."""
+    connections.close_all()

@@ -1,0 +1,193 @@
+"""What each module may do at RabbitMQ, from the modules' declarations: one user per module.
+
+While its password is changed a module has two, `orders` and `orders-2`, which may do the same.
+
+A module makes, binds and reads its own queues, writes its own streams, and binds to what it subscribes to and to what
+is addressed to it. It may not make or delete the exchange, which everybody shares: that is part of the definitions.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pangaea import modules
+from pangaea.broker import management_api, topology
+from pangaea.broker.admission import SECOND
+from pangaea.broker.management_api import Management
+from pangaea.configuration.declared import Declared
+from pangaea.configuration.environment import Environment, variable_of
+from pangaea.errors import Misconfigured
+from pangaea.messages import EVERYBODY
+from pangaea.wire import PARTITIONS
+
+ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+"""Where rabbitmqctl lies; few accounts have these folders on their PATH."""
+CONTROL_SECONDS = 60
+COMPLAINT_LINES = 10
+SECOND_PASSWORD = "_2"  # noqa: S105 - the end of a variable's name
+"""Ends the variable with the password of a module's second login."""
+
+
+def user_of(declared: Declared, label: str) -> str:
+    """The RabbitMQ user of a module. Users belong to the whole server: installations that share it differ by prefix."""
+    return f"{declared.broker_prefix}{label}"
+
+
+def password_variable(label: str) -> str:
+    """The environment variable that holds the password of a module's user."""
+    return variable_of(label, "BROKER_PASSWORD")
+
+
+def passwords_in(environ: Mapping[str, str], labels: Iterable[str], *, suffix: str = "") -> dict[str, str]:
+    """`<MODULE>_BROKER_PASSWORD` of each module that has one, or the content of the file that `…_FILE` names.
+
+    With the suffix SECOND_PASSWORD those of the second logins in turn.
+    """
+    environment = Environment(environ)
+    found = {label: environment.text(password_variable(label) + suffix) for label in labels}
+    return {label: password for label, password in found.items() if password}
+
+
+def virtual_host_of(declared: Declared) -> str:
+    """The virtual host that BROKER_URL names. Raises Misconfigured where the broker is not RabbitMQ."""
+    url = urlsplit(declared.broker_url.partition(";")[0])
+    if url.scheme not in {"amqp", "amqps"}:
+        raise Misconfigured("Users and permissions are RabbitMQ's: set BROKER_URL to amqp://…, or name --vhost.")
+    return unquote(url.path.removeprefix("/")) or "/"
+
+
+def definitions(
+    declared: Declared,
+    labels: Iterable[str],
+    *,
+    virtual_host: str,
+    passwords: Mapping[str, str],
+    seconds: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """RabbitMQ's definitions: what `rabbitmqctl import_definitions` and the management API's /definitions take.
+
+    `passwords` are those of the modules' first logins by label, `seconds` of their second ones, which have the same
+    rights. They are there as salted hashes. A login without a password is left out, so that it stays as it is; of a
+    module that has none at all the first one gets an empty hash, with which no one can log in.
+    """
+    exchange = topology.exchange(declared).name
+    seconds = seconds or {}
+    logins: list[tuple[str, str, str]] = []
+    for label in labels:
+        first = user_of(declared, label)
+        if label in passwords or label not in seconds:
+            logins.append((first, label, passwords.get(label, "")))
+        if label in seconds:
+            logins.append((first + SECOND, label, seconds[label]))
+    return {
+        "vhosts": [{"name": virtual_host}],
+        "exchanges": [
+            {
+                "name": exchange,
+                "vhost": virtual_host,
+                "type": "topic",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {},
+            }
+        ],
+        "users": [
+            {
+                "name": login,
+                "password_hash": hashed(password) if password else "",
+                "hashing_algorithm": "rabbit_password_hashing_sha256",
+                "tags": "",
+                "limits": {},
+            }
+            for login, _, password in logins
+        ],
+        "permissions": [
+            {"user": login, "vhost": virtual_host, **permissions(declared, label)} for login, label, _ in logins
+        ],
+        "topic_permissions": [
+            {"user": login, "vhost": virtual_host, "exchange": exchange, **topic_permissions(label)}
+            for login, label, _ in logins
+        ],
+    }
+
+
+def permissions(declared: Declared, label: str) -> dict[str, str]:
+    """Regular expressions for the names of what a module may configure, write and read."""
+    # Without the count they are those of the version before, which runs beside this one during a deployment.
+    queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+(of[0-9]+)?"
+    shared = re.escape(topology.exchange(declared).name)
+    # To bind a queue is to write to it and to read from the exchange.
+    return {"configure": f"^{queues}$", "write": f"^({queues}|{shared})$", "read": f"^({queues}|{shared})$"}
+
+
+def topic_permissions(label: str) -> dict[str, str]:
+    """Regular expressions for the routing keys that a module may send with and bind to."""
+    sources = sorted(topology.sources_of(label))
+    heads = [rf"\*\.{re.escape(label)}"]
+    if sources:
+        heads.insert(0, rf"({'|'.join(map(re.escape, sources))})\.{EVERYBODY}")
+    return {"write": rf"^{re.escape(label)}\.", "read": rf"^({'|'.join(heads)})\.(\*|[0-{PARTITIONS - 1}])$"}
+
+
+def hashed(password: str) -> str:
+    """RabbitMQ's form of a password: salt and SHA-256, in base 64."""
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def control() -> str:
+    """The path of rabbitmqctl. Raises Misconfigured where there is none."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *ADMINISTRATION])
+    if found := shutil.which("rabbitmqctl", path=path):
+        return found
+    raise Misconfigured(
+        f"There is no rabbitmqctl here. Name the management API (ADMINISTRATOR_URL={management_api.FORM}), or "
+        "render the definitions with `manage.py permissions render --rabbitmq` and let an administrator import them."
+    )
+
+
+def apply(document: str, *, administrator: str | None = None, authorities: str = "") -> None:
+    """Import definitions, and return when they hold. Raises Misconfigured when they are refused.
+
+    By the management API at the URL `administrator`, with a file of `authorities` for https; without one by
+    rabbitmqctl, into the server of this machine. What is there and not in them stays. Applied again, they change the
+    passwords.
+    """
+    if administrator is not None:
+        Management(administrator, authorities=authorities).call("POST", "definitions", document=document)
+        return
+    done = subprocess.run(  # noqa: S603 - an administrator's program, and what it reads was made here
+        [control(), "--quiet", "import_definitions"],
+        check=False,
+        input=document,
+        capture_output=True,
+        text=True,
+        timeout=CONTROL_SECONDS,
+    )
+    if done.returncode:
+        raise Misconfigured(
+            "rabbitmqctl refused the definitions. It needs root or the server's own account; without, name the "
+            f"management API: ADMINISTRATOR_URL={management_api.FORM}\n{complaint(done)}"
+        )
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The end of what rabbitmqctl said when it failed."""
+    lines = [*done.stderr.splitlines(), *done.stdout.splitlines()]
+    # Debian's says this after pages of other things, to the other channel.
+    refused = [line for line in lines if line.startswith("Only root")]
+    said = refused or [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-COMPLAINT_LINES:]
+    return "\n".join(said) or f"exit status {done.returncode}"
+
+
+def missing_passwords(passwords: Mapping[str, str]) -> list[str]:
+    """The variables that are not set although an installed module needs them."""
+    return [password_variable(label) for label in modules.labels() if label not in passwords]

@@ -1,0 +1,44 @@
+"""TLS to the broker: the chain and the host's name are verified, on every connection and for each host of a cluster.
+
+By default kombu verifies no name over `amqps`, and nothing over `rediss`.
+"""
+
+import ssl
+from typing import Any
+
+import kombu.transport
+from kombu.transport import pyamqp
+
+from pangaea.configuration.declared import Declared
+
+
+class Transport(pyamqp.SSLTransport):
+    """RabbitMQ over TLS. The certificate has to name the host of the URL that is in use."""
+
+    def establish_connection(self) -> Any:
+        """Raises ssl.SSLCertVerificationError, an OSError, for a server that is not the one of the URL."""
+        client: Any = self.client
+        hostname = client.hostname or "localhost"
+        given = client.ssl if isinstance(client.ssl, dict) else {}
+        # For each connection: with several hosts kombu would look for the first one's name at all of them.
+        client.ssl = {**given, "server_hostname": hostname}
+        client.ssl["context"] = {"cafile": None, **given.get("context", {}), "check_hostname": True}
+        try:
+            return super().establish_connection()  # type: ignore[no-untyped-call]
+        finally:
+            # kombu puts the address where `localhost` was, and the next attempt would look for that.
+            client.hostname = hostname
+
+
+# By its scheme: a cluster's next host is found by the scheme of its URL alone.
+kombu.transport.TRANSPORT_ALIASES["amqps"] = f"{__name__}:Transport"
+
+
+def options(declared: Declared) -> dict[str, Any] | None:
+    """Celery's `broker_use_ssl` for BROKER_URL; None where that is without TLS."""
+    authorities = declared.broker_ca or None
+    if declared.broker_url.startswith("amqps://"):
+        return {"context": {"cafile": authorities}}
+    if declared.broker_url.startswith("rediss://"):
+        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, "ssl_ca_certs": authorities}
+    return None

@@ -1,0 +1,218 @@
+"""The exchange, the queues that belong to modules, and their bindings: their names, and how they are declared.
+
+A queue is called `<prefix><module>.inbox.<n>of<count>`. With another number of queues a module has other queues, and
+those of both settings exist side by side while processes of both run: while a change is rolled out, or back. What no
+process asks for any more is deleted after QUEUE_EXPIRY: on RabbitMQ by the server, which deletes a queue that had no
+consumer for that time; on Redis by any process that declares, see `redis_queues`.
+
+What is in a queue is worth nothing, because a gap is asked for again. So a queue with other arguments, or one that
+delivers what its module does not subscribe to, is deleted and declared again. A process does so when it first looks;
+later only when the difference lasts for QUEUE_EXPIRY, or two processes with different settings would delete each
+other's queue again and again while a change is rolled out.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+import amqp
+import structlog
+from celery import Celery
+from django.conf import settings
+from kombu import Exchange, Queue, binding
+
+from pangaea import modules
+from pangaea.broker import redis_queues
+from pangaea.configuration.declared import Declared
+from pangaea.messages import EVERYBODY
+from pangaea.wire import PARTITIONS
+
+log = structlog.get_logger()
+
+DELIVERY_LIMIT = 20
+"""Deliveries of one message after which RabbitMQ drops it: a worker has parked what is in it long before, and what
+nothing else stops must not go round for ever. It is a gap then. RabbitMQ 4 has this limit by default."""
+
+DECLARE_TIMEOUT = 10
+"""Seconds for the broker to answer each question of a process that declares: to delete a quorum queue that does not
+answer, RabbitMQ takes five."""
+
+
+class SharedExchange(Exchange):
+    """On RabbitMQ it is declared only where it is missing: a module's own user has no right to, nor to delete it."""
+
+    def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
+        """Raises ConnectionError, after which all who declare try again, where it is missing and may not be made."""
+        channel = channel or self.channel
+        if not isinstance(channel.connection, amqp.Connection):
+            return super().declare(nowait=nowait, passive=passive, channel=channel)
+        # An error closes the channel on which it happens.
+        with suppress(amqp.NotFound), channel.connection.channel() as trial:
+            return super().declare(passive=True, channel=trial)
+        try:
+            with channel.connection.channel() as trial:
+                return super().declare(channel=trial)
+        except amqp.AccessRefused as error:
+            raise ConnectionResetError(
+                f"The exchange {self.name!r} is missing, and this user may not make it: import the definitions that "
+                "`manage.py permissions render --rabbitmq` writes."
+            ) from error
+
+
+def exchange(declared: Declared) -> Exchange:
+    """The one exchange that everything passes."""
+    return SharedExchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
+
+
+def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[Queue]:
+    """The queues of these modules, with their bindings."""
+    arguments: dict[str, Any] = {}
+    if not virtual:
+        arguments = {
+            "x-queue-type": "quorum",
+            "x-single-active-consumer": True,
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-max-length": declared.queue_length,
+            "x-max-length-bytes": declared.queue_bytes,
+            "x-overflow": "drop-head",
+            "x-expires": round(declared.queue_expiry.total_seconds() * 1000),
+        }
+    through, count = exchange(declared), declared.queues_per_module
+    return [
+        Queue(
+            f"{declared.broker_prefix}{label}.inbox.{number}of{count}",
+            bindings=[binding(through, routing_key=key) for key in _routing_keys(label, number, count)],
+            durable=True,
+            queue_arguments=arguments,
+        )
+        for label in labels
+        for number in range(count)
+    ]
+
+
+def _routing_keys(label: str, number: int, count: int) -> list[str]:
+    partitions = ["*"] if count == 1 else [str(each) for each in range(PARTITIONS) if each % count == number]
+    heads = [f"{source}.{EVERYBODY}" for source in sorted(sources_of(label))]
+    return [f"{head}.{partition}" for head in [*heads, f"*.{label}"] for partition in partitions]
+
+
+def sources_of(label: str) -> set[str]:
+    """The modules whose events an installed module listens to."""
+    return {source for each in modules.named(label).load_subscriptions() for source in each.sources}
+
+
+def module_of_queue(queue: str) -> str:
+    """The module to which a queue of that name belongs."""
+    return queue.removeprefix(settings.PANGAEA.broker_prefix).partition(".inbox.")[0]
+
+
+def asks_for(queue: str, routing_key: str) -> bool:
+    """Whether the module of that queue subscribes to what arrived in it under that routing key."""
+    label = module_of_queue(queue)
+    sender, audience, _ = f"{routing_key}..".split(".", 2)
+    return audience == label or (audience == EVERYBODY and sender in sources_of(label))
+
+
+def declare(celery: Celery) -> None:
+    """Declare the exchange and the installed modules' queues and bindings. Before this, what is sent reaches no module.
+
+    Done again and again: an operator may delete a queue, and a broker may come back empty. On a connection of its own:
+    a connection to Redis does not look again for what it declared. Raises kombu's OperationalError or OSError when the
+    broker does not answer.
+    """
+    with celery.connection_for_write(transport_options=limited(celery, DECLARE_TIMEOUT)) as connection:
+        declare_on(celery, connection.default_channel, list(celery.amqp.queues.values()))
+        if connection.transport.driver_type == "redis":
+            redis_queues.tidy(connection.default_channel, settings.PANGAEA, celery.amqp.queues.values())
+
+
+def limited(celery: Celery, seconds: float) -> dict[str, Any]:
+    """The transport's options for a connection on which no answer takes longer than this."""
+    names = ("socket_timeout", "socket_connect_timeout")
+    if celery.conf.broker_url.startswith("amqp"):
+        names = ("read_timeout", "write_timeout")
+    return {**celery.conf.broker_transport_options, **dict.fromkeys(names, seconds)}
+
+
+def declare_on(celery: Celery, channel: Any, wanted: Iterable[Queue]) -> None:
+    """Declare these queues, their bindings and the exchange on a connection that is open."""
+    exchange(settings.PANGAEA)(channel).declare()
+    if not isinstance(channel.connection, amqp.Connection):
+        for queue in wanted:
+            queue(channel).declare()
+        return
+    for queue in wanted:
+        celery.queue_differences.resolve(channel.connection, queue)
+
+
+class QueueDifferences:
+    """Which of RabbitMQ's queues are not what this process's settings ask for, and since when. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._looked: set[str] = set()
+        self._arguments: dict[str, float] = {}
+        self._bindings: dict[str, float] = {}
+        self._unanswered: set[str] = set()
+        self._asked: set[tuple[str, str]] = set()
+
+    def unanswered(self, queue: str) -> None:
+        """Note that a queue does not answer: the next that declares it deletes it first."""
+        self._unanswered.add(queue)
+
+    def received(self, queue: str, routing_key: str) -> None:
+        """Note a message that a binding of former settings may have brought: a client cannot list bindings."""
+        stream = queue, routing_key.rpartition(".")[0]
+        if stream in self._asked:
+            return
+        if asks_for(queue, routing_key):
+            self._asked.add(stream)
+        else:
+            self._bindings.setdefault(queue, monotonic())
+
+    def resolve(self, connection: amqp.Connection, queue: Queue) -> None:
+        """Declare a queue with its bindings. One that differs is deleted first, if that is due."""
+        if queue.name in self._unanswered:
+            self._replace(connection, queue, "it did not answer")
+            return
+        if _has_lasted(self._bindings.get(queue.name)):
+            self._replace(connection, queue, "it delivered what its module does not subscribe to")
+            return
+        try:
+            _declare(connection, queue)
+        except amqp.PreconditionFailed as error:
+            since = self._arguments.setdefault(queue.name, monotonic())
+            if queue.name not in self._looked or _has_lasted(since):
+                self._replace(connection, queue, error.reply_text)
+            else:
+                # A process with other settings declared it: usable as it is, and bound to what this process needs.
+                _declare(connection, queue, passive=True)
+        else:
+            self._arguments.pop(queue.name, None)
+        self._looked.add(queue.name)
+
+    def _replace(self, connection: amqp.Connection, queue: Queue, reason: str) -> None:
+        log.warning("queue deleted and declared again", queue=queue.name, reason=reason)
+        # Before it is deleted, which may take seconds: another thread that declares leaves it to this one.
+        self._unanswered.discard(queue.name)
+        self._bindings.pop(queue.name, None)
+        self._arguments.pop(queue.name, None)
+        self._looked.add(queue.name)
+        with connection.channel() as trial:
+            trial.queue_delete(queue.name)
+        # Another process may have declared it at that moment: then with its arguments, and its turn is over.
+        with suppress(amqp.PreconditionFailed):
+            _declare(connection, queue)
+
+
+def _has_lasted(since: float | None) -> bool:
+    return since is not None and monotonic() - since >= settings.PANGAEA.queue_expiry.total_seconds()
+
+
+def _declare(connection: amqp.Connection, queue: Queue, *, passive: bool = False) -> None:
+    # An error closes the channel on which it happens.
+    with connection.channel() as trial:
+        declared = queue(trial)
+        declared.queue_declare(passive=passive)
+        for each in queue.bindings:
+            each.bind(declared, channel=trial)

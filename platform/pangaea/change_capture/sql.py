@@ -1,0 +1,135 @@
+"""SQL that both engines share: a row as JSON and a message around it, concatenated, so that both give one text."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from pangaea.change_capture.declaration import Amount, Capture, Column, Converter, Kind, Words
+from pangaea.messages import EVERYBODY
+
+PREFIX = "pangaea_capture_"
+"""What the names of all triggers and functions of captures begin with."""
+
+NULL = "'null'"
+
+
+class Dialect(ABC):
+    """How one engine says it. Expressions are SQL text; `row` is the name that a row has in the statement."""
+
+    outbox: str
+
+    @abstractmethod
+    def triggers(self, capture: Capture) -> dict[str, str]:
+        """The statements that create the triggers, and what they need, by the triggers' names."""
+
+    @abstractmethod
+    def expected(self, capture: Capture) -> dict[str, str]:
+        """What `installed` gives for these triggers when they are as declared."""
+
+    @abstractmethod
+    def installed(self, connection: BaseDatabaseWrapper) -> dict[str, str]:
+        """The definitions of the triggers of all captures in the database, by name."""
+
+    @abstractmethod
+    def remove(self, connection: BaseDatabaseWrapper) -> None:
+        """Remove the triggers of all captures."""
+
+    @abstractmethod
+    def snapshot(self, capture: Capture) -> str:
+        """The statement that publishes rows: of those with these primary keys (a parameter) the ones with these keys.
+
+        Other writers of these keys are locked out.
+        """
+
+    @abstractmethod
+    def parameters(self, capture: Capture, identities: list[Any], keys: list[str], /) -> list[Any]:
+        """The parameters of `snapshot`."""
+
+    @abstractmethod
+    def value(self, kind: Kind, column: str, places: int) -> str:
+        """A value that is not null as JSON text."""
+
+    @abstractmethod
+    def key_text(self, kind: Kind, column: str) -> str:
+        """A value as the text that `str()` gives in Python."""
+
+    # What both share
+
+    def key(self, capture: Capture, row: str) -> str:
+        """The message's key."""
+        return self.key_text(capture.key.kind, at(row, capture.key))
+
+    def image(self, capture: Capture, row: str) -> str:
+        """A row as the JSON text of `before` or `after`."""
+        parts, before = [], "{"
+        for name, converter in capture.fields.items():
+            parts += [literal(f'{before}"{name}":'), self._member(capture, converter, row)]
+            before = ","
+        return " || ".join([*parts, "'}'"])
+
+    def body(self, capture: Capture, *, id_: str, time: str, correlation_id: str) -> str:
+        """The whole envelope, as `publish` writes it, from the columns key, op, before and after."""
+        kind = capture.yields
+        parts = [
+            *(literal('{"specversion":"1.0","id":"'), id_),
+            *(literal(f'","source":"{capture.module}","type":"{kind.wire_name}","subject":'), self._text("key")),
+            *(literal(',"time":"'), time),
+            *(literal(f'","datacontenttype":"application/json","schemaversion":{kind.version}'),),
+            *(literal(',"correlationid":'), self._text(correlation_id)),
+            *(literal(',"data":{"op":"'), "op", literal('","before":'), "before", literal(',"after":'), "after"),
+        ]
+        return " || ".join([*parts, literal("}}")])
+
+    def columns_of_the_outbox(self) -> str:
+        """The columns that a captured message fills."""
+        return "(message_id, audience, key, name, body, created_at)"
+
+    def constants(self, capture: Capture) -> tuple[str, str]:
+        """Audience and name."""
+        return literal(EVERYBODY), literal(capture.yields.wire_name)
+
+    def _member(self, capture: Capture, converter: Converter, row: str) -> str:
+        match converter:
+            case Amount(amount, currency):
+                first, second = capture.column(amount), capture.column(currency)
+                members = [literal('{"amount":'), self._nullable(first, row)]
+                members += [literal(',"currency":'), self._nullable(second, row), literal("}")]
+                text = " || ".join(members)
+                return f"CASE WHEN {at(row, first)} IS NULL THEN {NULL} ELSE {text} END" if first.null else text
+            case Words(name, words):
+                column = capture.column(name)
+                text = self._text(self._word(column, words, row))
+                return f"coalesce({text}, {NULL})" if column.null else text
+            case _:
+                return self._nullable(capture.column(converter.column), row)
+
+    def _text(self, expression: str) -> str:
+        return self.value(Kind.TEXT, expression, 0)
+
+    def _nullable(self, column: Column, row: str) -> str:
+        text = self.value(column.kind, at(row, column), column.places)
+        return f"coalesce({text}, {NULL})" if column.null else text
+
+    def _word(self, column: Column, words: Mapping[str | int, str], row: str) -> str:
+        cases = " ".join(
+            f"WHEN {literal(stored) if isinstance(stored, str) else stored} THEN {literal(word)}"
+            for stored, word in words.items()
+        )
+        return f"CASE {at(row, column)} {cases} ELSE CAST({at(row, column)} AS text) END"
+
+
+def at(row: str, column: Column | str) -> str:
+    """A column of a row."""
+    return f"{row}.{quoted(column if isinstance(column, str) else column.name)}"
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string."""
+    return "'" + text.replace("'", "''") + "'"

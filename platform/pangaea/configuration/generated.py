@@ -1,0 +1,31 @@
+"""Keys that the local profile makes for itself, once, readable by their owner alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.core.management.utils import get_random_secret_key
+from joserfc.jwk import ECKey
+
+from pangaea.reloading import locked, replace
+
+
+def generated_secrets(folder: Path) -> dict[str, Any]:
+    """`secret_key` and `signing_key`, kept in `folder` so that restarts do not log anybody out."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return {
+        "secret_key": _keep(folder / "secret_key", get_random_secret_key),
+        "signing_key": _keep(
+            folder / "signing_key.pem", lambda: ECKey.generate_key("P-256").as_pem(private=True).decode()
+        ),
+    }
+
+
+def _keep(path: Path, make: Callable[[], str]) -> str:
+    if not path.exists():
+        # Another process may do the same at this moment: the first key stays. Neither a hard link nor a file opened
+        # exclusively would do: file systems in containers may refuse the one, and the other appears empty at first.
+        with locked(path.parent):
+            if not path.exists():
+                replace(path, make().encode(), mode=0o600)
+    return path.read_text()

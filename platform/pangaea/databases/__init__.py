@@ -1,0 +1,1 @@
+"""One alias per module, over PostgreSQL or SQLite."""

@@ -1,0 +1,31 @@
+"""One alias per module: its name, its schemas, the apps whose tables are behind it."""
+
+from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS
+
+from pangaea import modules
+
+KERNEL = "pangaea"
+
+
+def schema_of(alias: str) -> str:
+    """The PostgreSQL schema of an alias."""
+    return "ops" if alias == DEFAULT_DB_ALIAS else alias
+
+
+def shadow_schema_of(alias: str) -> str:
+    """The PostgreSQL schema in which a module's projections are built anew; empty at other times."""
+    return f"{schema_of(alias)}_shadow"
+
+
+def installed() -> list[str]:
+    """`default`, then one alias per installed module."""
+    return [DEFAULT_DB_ALIAS, *modules.labels()]
+
+
+def apps_of(alias: str) -> list[str]:
+    """Labels of the apps whose tables live behind that alias."""
+    if alias != DEFAULT_DB_ALIAS:
+        return [KERNEL, alias]
+    elsewhere = {KERNEL, *modules.labels()}
+    return [config.label for config in apps.get_app_configs() if config.label not in elsewhere]

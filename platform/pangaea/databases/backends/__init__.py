@@ -1,0 +1,1 @@
+"""Django's database backends, as far as they have to be others here."""

@@ -1,0 +1,37 @@
+"""Connections of psycopg outside Django's handling, past a pooler where a direct URL is set."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from django.db import connections
+
+DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
+"""libpq's name of what a direct URL replaces, and Django's."""
+
+
+def address(alias: str) -> tuple[str, ...]:
+    """Which database `connect` reaches, and as whom."""
+    entry = connections[alias].settings_dict
+    return tuple(str((entry["PANGAEA"]["direct"] or entry)[name]) for name in ("HOST", "PORT", "NAME", "USER"))
+
+
+def connect(
+    alias: str, *, as_role: bool = True, autocommit: bool = True, parameters: Mapping[str, int] | None = None
+) -> "psycopg.Connection[Any]":
+    """A psycopg connection of one's own to an alias's database, outside Django's handling; the caller closes it.
+
+    It leads past a pooler where a direct URL is set. `parameters` are libpq's, beside those of the alias.
+    """
+    params: dict[str, Any] = connections[alias].get_connection_params()
+    if direct := connections[alias].settings_dict["PANGAEA"]["direct"]:
+        own = {name: direct[key] for name, key in DIRECT_PARAMETERS.items() if direct[key]}
+        params = {name: params[name] for name in params if name not in DIRECT_PARAMETERS} | own
+        params.update(direct.get("OPTIONS", {}))
+    if not as_role:
+        params.pop("options", None)
+    for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "isolation_level"):
+        params.pop(django_only, None)
+    params.pop("assume_role", None)
+    params.update(parameters or {})
+    return psycopg.connect(**params, autocommit=autocommit)

@@ -1,0 +1,158 @@
+"""What an error of a database means: one table of classes, for messages and for HTTP.
+
+An error says "not now" only if it comes from a connection of the kernel's own aliases: each is marked where Django
+wraps it, with the alias and with whether there was a connection. A handler that reaches another server, and finds it
+away, raises an error of the same class without the mark: that is its message's failure.
+"""
+
+import mmap
+import sqlite3
+import struct
+from collections.abc import Iterator
+from enum import Enum
+from functools import cached_property
+from time import monotonic
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import psycopg
+from django.db.utils import DatabaseErrorWrapper, Error
+
+from pangaea.errors import Unavailable
+
+
+class Kind(Enum):
+    """Why a transaction failed, where its statements are not to blame."""
+
+    UNAVAILABLE = "the database is away, about to end, read-only or full"
+    BROKEN = "the connection broke in use, and the server did not say why"
+    CONFLICT = "another transaction was in the way"
+    TIMED_OUT = "a statement took longer than it may"
+    OUTDATED = "a table, a column or a function is missing: other migrations than this code's, or a mistake"
+
+
+POSTGRESQL = {
+    "08": Kind.UNAVAILABLE,  # connection exceptions
+    "57P01": Kind.UNAVAILABLE,  # admin_shutdown
+    "57P02": Kind.UNAVAILABLE,  # crash_shutdown
+    "57P03": Kind.UNAVAILABLE,  # cannot_connect_now
+    "57P05": Kind.UNAVAILABLE,  # idle_session_timeout
+    "25006": Kind.UNAVAILABLE,  # read_only_sql_transaction: a primary that was failed over says so
+    "53": Kind.UNAVAILABLE,  # insufficient resources: disk, memory, connections
+    "40001": Kind.CONFLICT,  # serialization_failure
+    "40P01": Kind.CONFLICT,  # deadlock_detected
+    "55P03": Kind.CONFLICT,  # lock_not_available
+    "57014": Kind.TIMED_OUT,  # query_canceled
+    "42703": Kind.OUTDATED,  # undefined_column
+    "42P01": Kind.OUTDATED,  # undefined_table
+    "42883": Kind.OUTDATED,  # undefined_function: the kernel's are made by migrations too
+}
+"""SQLSTATEs, or the classes they begin with (PostgreSQL, appendix A). All else is the statement's own fault."""
+
+SQLITE = {
+    sqlite3.SQLITE_BUSY: Kind.CONFLICT,
+    sqlite3.SQLITE_LOCKED: Kind.CONFLICT,
+    sqlite3.SQLITE_FULL: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_READONLY: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_IOERR: Kind.UNAVAILABLE,
+    sqlite3.SQLITE_CANTOPEN: Kind.UNAVAILABLE,
+}
+"""Primary result codes (https://sqlite.org/rescode.html)."""
+SQLITE_OUTDATED = ("no such table", "no such column", "has no column named", "no such function")
+
+DISK_FULL = "53100"
+REFUSAL_REMEMBERED = 10.0
+"""Seconds for which a process is not ready after its database was full: only writing shows whether it still is."""
+
+PASSING = frozenset({Kind.UNAVAILABLE, Kind.BROKEN, Kind.CONFLICT, Kind.TIMED_OUT})
+"""Kinds after which the same transaction may succeed."""
+
+
+_MARK = "_pangaea_mark"
+
+
+class _Mark(NamedTuple):
+    alias: str
+    was_connected: bool
+
+
+class _Marking(DatabaseErrorWrapper):
+    """Django's wrapper of a connection's errors, which writes into each whose it is."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, psycopg.Error | sqlite3.Error):
+            if _is_full(error):
+                _last_refusal[:] = _REFUSAL.pack(monotonic(), self.wrapper.alias.encode())  # type: ignore[attr-defined] # as below
+            mark = _Mark(self.wrapper.alias, self.wrapper.connection is not None)  # type: ignore[attr-defined] # django-stubs omit it
+            setattr(error, _MARK, mark)
+        super().__exit__(kind, error, trace)
+
+
+# A worker's main process answers for what happens in its child: memory that both share, if this was imported before.
+_REFUSAL = struct.Struct("d64p")
+_last_refusal = mmap.mmap(-1, _REFUSAL.size)
+
+
+def was_full(alias: str) -> bool:
+    """Whether that alias's database has lately had no room for what this process, or its child, wrote."""
+    at, name = _REFUSAL.unpack(_last_refusal)
+    return bool(name.decode() == alias and monotonic() - at < REFUSAL_REMEMBERED)
+
+
+def forget_refusals() -> None:
+    """Trust every database to have room again."""
+    _last_refusal[:] = bytes(_REFUSAL.size)
+
+
+def _is_full(error: psycopg.Error | sqlite3.Error) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_FULL
+    return error.sqlstate == DISK_FULL
+
+
+class MarksErrors:
+    """For a backend's DatabaseWrapper: `kind_of` knows its errors."""
+
+    @cached_property
+    def wrap_database_errors(self) -> DatabaseErrorWrapper:
+        """The context in which the driver is called."""
+        return _Marking(self)
+
+
+def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
+    """The class of an error that comes from that alias's connection, or from any alias's; None for all others.
+
+    Looks through what the error was raised from: a handler may put a deadlock into words of its own.
+    """
+    for cause in _causes(error):
+        found: _Mark | None = getattr(cause, _MARK, None)
+        if found and alias in {None, found.alias}:
+            return _kind(cause, found)
+    return None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the error says that a dependency is busy or away, and nothing about the request or our code."""
+    return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)
+
+
+def _kind(error: Any, found: _Mark) -> Kind | None:
+    if isinstance(error, sqlite3.Error):
+        if str(error).startswith(SQLITE_OUTDATED) or SQLITE_OUTDATED[2] in str(error):
+            return Kind.OUTDATED
+        return SQLITE.get(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF)
+    if error.sqlstate is None:
+        lost = isinstance(error, psycopg.OperationalError) or "connection is" in str(error)
+        return (Kind.BROKEN if found.was_connected else Kind.UNAVAILABLE) if lost else None
+    return POSTGRESQL.get(error.sqlstate) or POSTGRESQL.get(error.sqlstate[:2])
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        seen.append(cause)
+        yield cause
+        cause = cause.__cause__

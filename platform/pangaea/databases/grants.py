@@ -1,0 +1,277 @@
+"""The logins, roles, databases and grants that the aliases of this process need in PostgreSQL, for an administrator.
+
+A module's schemas belong to a role that cannot log in (`<database>_<module>`). A login with a URL of its own becomes
+that role, and that one alone, when it connects; so a second login can take turns with it, and neither owns anything.
+The login of a shared DATABASE_URL is a member of the role of each alias there.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import psycopg
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg import conninfo, sql
+
+from pangaea.databases import aliases, entries, provisioning
+from pangaea.databases.provisioning import Right
+from pangaea.errors import Misconfigured
+
+HEADER = """\
+-- Each module's place in PostgreSQL, rendered by `manage.py permissions render --postgres` from the installed modules
+-- and their database URLs. For an administrator: psql --set ON_ERROR_STOP=1 --file THIS_FILE. It may run again.
+-- The roles that log in have no password yet: \\password NAME
+"""
+
+NEVER = sql.SQL("SELECT false").format()
+"""For a statement that is repeated every time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A query whose rows are statements, to be executed."""
+
+    query: sql.Composed
+
+
+Step = Right | Listing
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who logs in, with which password, for which aliases. `role` owns the schemas of those with a URL of their own."""
+
+    name: str
+    password: str
+    aliases: list[str] = field(default_factory=list)
+    role: str = ""
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The role that owns the schemas of each alias."""
+        return {alias: _shared_role(alias) or self.role for alias in self.aliases}
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database, and who logs in there."""
+
+    name: str
+    logins: list[Login]
+
+    def foundation(self, secrets: dict[str, str] | None = None) -> Iterator[Step]:
+        """The logins, their roles and the database; `secrets` are their passwords, as PostgreSQL stores them."""
+        for login in self.logins:
+            yield from _login(login, (secrets or {}).get(login.name, ""))
+        yield from self._database()
+        name = sql.Identifier(self.name)
+        # TEMPORARY goes too: nothing here makes temporary tables.
+        yield Right(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name), NEVER)
+        for login in self.logins:
+            who = sql.Identifier(login.name)
+            yield Right(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, who), NEVER)
+            if login.role:
+                become = sql.SQL("ALTER ROLE {} IN DATABASE {} SET role = {}")
+                yield Right(become.format(who, name, sql.Literal(login.role)), NEVER)
+
+    def inside(self) -> Iterator[Step]:
+        """What is done in the database itself."""
+        yield Right(sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC").format(), NEVER)
+        for login in self.logins:
+            if login.role:
+                # A login that connects without such a role owns what it makes.
+                who, role = sql.Identifier(login.name), sql.Identifier(login.role)
+                owns = sql.SQL(
+                    "SELECT NOT EXISTS (SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner"
+                    " WHERE rolname = {})"
+                ).format(sql.Literal(login.name))
+                reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(who, role)
+                yield Right(reassign, owns, repeatable=False)
+            for alias, owner in login.owners.items():
+                yield from provisioning.rights_of(alias, owner=owner, login=login.name)
+
+    def withdrawals(self) -> Iterator[Step]:
+        """Take the roles from all logins but these: their predecessors, and the shared one of a former monolith.
+
+        Fails while one of them is connected. None may connect to the database any more; those of a module, made by
+        this file alone, may not log in either.
+        """
+        wanted = _literals(login.name for login in self.logins)
+        for login in self.logins:
+            for role in sorted(set(login.owners.values())):
+                of_others = _OTHERS.format(role=sql.Literal(role), login=sql.Literal(login.name))
+                body = _STILL_CONNECTED.format(of_others=of_others, role=sql.Literal(role)).as_string()
+                yield Right(sql.SQL("DO {}").format(sql.Literal(body)), NEVER)
+                yield Listing(
+                    sql.SQL(
+                        "SELECT format('REVOKE CONNECT ON DATABASE %I FROM %I', {}::text, rolname) FROM ({}) AS others"
+                        " WHERE rolname NOT IN ({})"
+                    ).format(sql.Literal(self.name), of_others, wanted)
+                )
+                yield Listing(
+                    sql.SQL("SELECT format('REVOKE %I FROM %I', {}, rolname) FROM ({}) AS others").format(
+                        sql.Literal(role), of_others
+                    )
+                )
+                if login.role:
+                    retired = sql.SQL(
+                        "SELECT format('ALTER ROLE %I NOLOGIN', rolname) FROM pg_db_role_setting"
+                        " JOIN pg_database AS d ON d.oid = setdatabase JOIN pg_roles AS r ON r.oid = setrole"
+                        " WHERE datname = {name} AND {setting} = ANY (setconfig) AND rolname NOT IN ({wanted})"
+                    )
+                    setting = sql.Literal(f"role={login.role}")
+                    yield Listing(retired.format(name=sql.Literal(self.name), setting=setting, wanted=wanted))
+
+    def _database(self) -> Iterator[Right]:
+        name = sql.Identifier(self.name)
+        there = sql.SQL("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})").format(sql.Literal(self.name))
+        if len(self.logins) == 1:
+            (login,) = self.logins
+            owner = sql.Identifier(login.role or login.name)
+            create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
+            yield Right(create, there, repeatable=False)
+            return
+        # An owner could make schemas, let others in and drop it with all modules, so it is none of them.
+        yield Right(sql.SQL("CREATE DATABASE {}").format(name), there, repeatable=False)
+        roles = {role for login in self.logins for role in (login.name, *login.owners.values())}
+        is_others = sql.SQL(
+            "SELECT pg_get_userbyid(datdba) NOT IN ({}) OR pg_get_userbyid(datdba) = current_user"
+            " FROM pg_database WHERE datname = {}"
+        ).format(_literals(roles), sql.Literal(self.name))
+        yield Right(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(name), is_others)
+
+
+_OTHERS = sql.SQL(
+    "SELECT m.rolname FROM pg_auth_members AS a JOIN pg_roles AS r ON r.oid = a.roleid"
+    " JOIN pg_roles AS m ON m.oid = a.member WHERE r.rolname = {role} AND m.rolname NOT IN ({login}, current_user)"
+    " AND NOT m.rolsuper AND NOT a.admin_option"
+)
+"""Members of a role that are neither that login nor an administrator."""
+
+_STILL_CONNECTED = sql.SQL(
+    "DECLARE others text; BEGIN"
+    " SELECT string_agg(format('%s (%s)', usename, sessions), ', ') INTO others FROM (SELECT usename, count(*)"
+    " AS sessions FROM pg_stat_activity WHERE datname IS NOT NULL AND usename IN ({of_others}) GROUP BY 1) AS them;"
+    " IF others IS NOT NULL THEN RAISE EXCEPTION"
+    " 'Other logins of % are still connected: %. Restart their processes with the login of the URL first.',"
+    " {role}, others; END IF; END"
+)
+
+
+def wanted() -> list[Database]:
+    """What the installed modules' URLs ask for. Raises Misconfigured where one is not PostgreSQL's."""
+    found: dict[str, dict[str, Login]] = {}
+    for alias in aliases.installed():
+        entry = connections[alias].settings_dict
+        if entry["ENGINE"] != entries.POSTGRESQL:
+            raise Misconfigured(f"The database of {alias!r} is not PostgreSQL: set DATABASE_URL to postgres://…")
+        address = entry["PANGAEA"]["direct"] or entry
+        name, login = str(address["NAME"]), str(address["USER"])
+        if not login:
+            raise Misconfigured(f"The database URL of {alias!r} does not say who logs in: postgres://USER:…")
+        logins = found.setdefault(name, {})
+        logins.setdefault(login, Login(login, str(address["PASSWORD"]))).aliases.append(alias)
+    return [Database(name, [_with_role(name, login) for login in logins.values()]) for name, logins in found.items()]
+
+
+def render(*, withdraw: bool = False) -> str:
+    """All of it as a script for psql, without passwords. Raises Misconfigured for another engine."""
+    lines = [HEADER]
+    for database in wanted():
+        lines += [_for_psql(each) for each in database.foundation()]
+        # psql reads a quoted name as SQL does.
+        lines.append(f"\\connect {sql.Identifier(database.name).as_string()}")
+        lines += [_for_psql(each) for each in database.inside()]
+        if withdraw:
+            lines += [_for_psql(each) for each in database.withdrawals()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def apply(administrator_url: str, *, withdraw: bool = False) -> None:
+    """Make what is missing, and give each login its URL's password. Raises Misconfigured when the server refuses.
+
+    `administrator_url` is of one server, which holds all the databases. `withdraw` takes the modules' roles from all
+    other logins, and fails while one of those is connected.
+    """
+    try:
+        conninfo.conninfo_to_dict(administrator_url)
+    except psycopg.ProgrammingError:
+        # libpq quotes what it cannot read, password and all.
+        raise Misconfigured(
+            "The administrator's URL is not PostgreSQL's: postgresql://USER:PASSWORD@HOST/postgres"
+        ) from None
+    try:
+        for database in wanted():
+            with psycopg.connect(administrator_url, autocommit=True) as connection:
+                secrets = {
+                    login.name: connection.pgconn.encrypt_password(
+                        login.password.encode(), login.name.encode(), b"scram-sha-256"
+                    ).decode()
+                    for login in database.logins
+                    if login.password
+                }
+                _execute(connection, database.foundation(secrets))
+            inside = conninfo.make_conninfo(administrator_url, dbname=database.name)
+            with psycopg.connect(inside, autocommit=True) as connection:
+                _execute(connection, database.inside())
+                if withdraw:
+                    _execute(connection, database.withdrawals())
+    except psycopg.Error as error:
+        raise Misconfigured(f"PostgreSQL refused: {error}") from error
+
+
+def _shared_role(alias: str) -> str:
+    return str(connections[alias].settings_dict["PANGAEA"]["role"])
+
+
+def _with_role(database: str, login: Login) -> Login:
+    """The login with a role named after its first module, if one of its aliases has a URL of its own."""
+    own = sorted((alias for alias in login.aliases if not _shared_role(alias)), key=_order)
+    role = f"{database}_{aliases.schema_of(own[0])}" if own else ""
+    return Login(login.name, login.password, login.aliases, role)
+
+
+def _order(alias: str) -> tuple[bool, str]:
+    return alias == DEFAULT_DB_ALIAS, alias
+
+
+def _login(login: Login, secret: str) -> Iterator[Right]:
+    who = sql.Identifier(login.name)
+    yield Right(sql.SQL("CREATE ROLE {} LOGIN").format(who), _is_role(login.name), repeatable=False)
+    # A login that may make roles may also become any of them (PostgreSQL before 16).
+    limit = settings.PANGAEA.database_login_connections * len(login.aliases)
+    limited = sql.SQL("ALTER ROLE {} LOGIN NOCREATEROLE NOCREATEDB CONNECTION LIMIT {}").format(who, sql.Literal(limit))
+    yield Right(limited, sql.SQL("SELECT {} = current_user").format(sql.Literal(login.name)))
+    if secret:
+        yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(who, sql.Literal(secret)), NEVER)
+    if login.role:
+        role = sql.Identifier(login.role)
+        yield Right(sql.SQL("CREATE ROLE {} NOLOGIN").format(role), _is_role(login.role), repeatable=False)
+        yield Right(sql.SQL("GRANT {} TO {}").format(role, who), provisioning.is_member(login.name, login.role))
+
+
+def _is_role(name: str) -> sql.Composed:
+    return sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(name))
+
+
+def _literals(texts: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Literal(each) for each in sorted(texts))
+
+
+def _execute(connection: "psycopg.Connection[tuple[object, ...]]", steps: Iterator[Step]) -> None:
+    for step in steps:
+        if isinstance(step, Listing):
+            for (statement,) in connection.execute(step.query).fetchall():
+                connection.execute(sql.SQL(str(statement)))  # quoted by the server's format()
+        elif connection.execute(step.done).fetchone() != (True,):
+            connection.execute(step.statement)
+
+
+def _for_psql(step: Step) -> str:
+    if isinstance(step, Listing):
+        return f"{step.query.as_string()} \\gexec"
+    statement = step.statement.as_string()
+    if step.repeatable:
+        return f"{statement};"
+    return f"SELECT {sql.Literal(statement).as_string()} WHERE NOT ({step.done.as_string()}) \\gexec"

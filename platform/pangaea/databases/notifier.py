@@ -1,0 +1,157 @@
+"""Wakes relays after a commit: a thread and a connection per process and PostgreSQL database that send NOTIFY.
+
+In the publishing transaction itself, NOTIFY holds one lock of the whole server until the commit is flushed, so that
+commits wait for each other. A wake-up may be lost, when the process dies or the database is away: the relay's poll
+finds what it was about. Nothing here waits for the database but that thread.
+"""
+
+import atexit
+import os
+import threading
+from collections.abc import Hashable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+import psycopg
+import structlog
+
+from pangaea.databases import direct, sessions
+from pangaea.databases.relay_sessions import channel_of
+
+log = structlog.get_logger()
+
+PAUSE_FACTOR = 4
+"""How many times as long as a NOTIFY took the next one waits: what commits meanwhile shares it. A sender is busy for a
+fifth of the time at most, and a server that answers late is asked less often."""
+LONGEST_PAUSE = 0.02
+"""Seconds that the next one waits at most."""
+RETRY_PAUSE = 1.0
+"""Seconds without NOTIFY after one that failed."""
+ANSWER_TIMEOUT = 5.0
+"""Seconds after which a server that does not answer is left for another connection."""
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a process which ends gives its last NOTIFY."""
+
+NOTIFY = "SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel"
+
+
+class Notifier:
+    """Sends the wake-ups of one process to the relays on one database. Thread-safe."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._guard = threading.Lock()
+        self._channels: set[str] = set()
+        self._woken = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._connection: psycopg.Connection[Any] | None = None
+        self._asked_at: float | None = None
+        self._fails = False
+
+    def wake(self, channel: str) -> None:
+        """Have that channel notified soon; returns at once."""
+        with self._guard:
+            self._channels.add(channel)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="notifier", daemon=True)
+                self._thread.start()
+        self._woken.set()
+        asked_at, connection = self._asked_at, self._connection
+        if asked_at is not None and connection is not None and monotonic() - asked_at > ANSWER_TIMEOUT:
+            sessions.cut(connection)
+
+    def close(self) -> None:
+        """Send what waits, and end."""
+        self._closing.set()
+        self._woken.set()
+        if self._thread is not None:
+            self._thread.join(timeout=CLOSE_TIMEOUT)
+
+    def abandon(self) -> None:
+        """In a forked process: let go of the parent's connection without ending it."""
+        if self._connection is not None:
+            with suppress(OSError, psycopg.Error):
+                os.close(self._connection.fileno())
+
+    def _run(self) -> None:
+        while not (self._closing.is_set() and not self._channels):
+            self._woken.wait()
+            self._woken.clear()
+            with self._guard:
+                channels, self._channels = self._channels, set()
+            began = monotonic()
+            is_sent = not channels or self._notify(sorted(channels))
+            took = monotonic() - began
+            self._closing.wait(min(took * PAUSE_FACTOR, LONGEST_PAUSE) if is_sent else RETRY_PAUSE)
+        self._disconnect()
+
+    def _notify(self, channels: list[str]) -> bool:
+        while True:
+            is_new = self._connection is None
+            try:
+                self._send(channels)
+            except Exception as error:  # noqa: BLE001 - whatever it is, this thread is needed when it is over
+                self._disconnect()
+                if not is_new:  # the server may have been restarted since
+                    continue
+                if not self._fails:
+                    log.warning("relays are not woken", database=self._alias, error=str(error))
+                self._fails = True
+                return False
+            self._fails = False
+            return True
+
+    def _send(self, channels: list[str]) -> None:
+        if self._connection is None:
+            self._connection = direct.connect(self._alias, as_role=False, parameters=sessions.KEEPALIVE)
+        self._asked_at = monotonic()
+        try:
+            self._connection.execute(NOTIFY, [channels])
+        finally:
+            self._asked_at = None
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+_notifiers: dict[Hashable, Notifier] = {}
+_guard = threading.Lock()
+_inherited: list[Notifier] = []
+"""Of the parent process: psycopg warns of a connection that is deleted while it is open."""
+
+
+def wake(alias: str) -> None:
+    """Wake the relay of that module, wherever it runs, soon after this returns."""
+    address = direct.address(alias)
+    notifier = _notifiers.get(address)
+    if notifier is None:
+        with _guard:
+            notifier = _notifiers.setdefault(address, Notifier(alias))
+    notifier.wake(channel_of(alias))
+
+
+def close() -> None:
+    """Send what waits, and end all connections."""
+    with _guard:
+        notifiers = list(_notifiers.values())
+        _notifiers.clear()
+    for each in notifiers:
+        each.close()
+
+
+def _start_over() -> None:
+    """In a forked process there is no thread, and the parent goes on using its connection."""
+    global _guard  # noqa: PLW0603 - the parent's may be locked for good
+    _guard = threading.Lock()
+    for each in _notifiers.values():
+        each.abandon()
+        _inherited.append(each)
+    _notifiers.clear()
+
+
+os.register_at_fork(after_in_child=_start_over)
+atexit.register(close)

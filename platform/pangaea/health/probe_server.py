@@ -1,0 +1,291 @@
+"""/livez, /readyz and /startupz for relays and workers, which answer no other HTTP: HEALTH_PORT.
+
+/livez      every part of the process moves, whether it reaches its broker or not: a restart helps against nothing else
+/readyz     what the web process asks too, and every part does its work or another one does it: 200, or 503
+/startupz   like readyz until that succeeds for the first time, then 200 for good
+
+Two threads, whatever clients do. One has every connection and waits for none; each has a deadline, and when there are
+too many the oldest is closed. The other checks what may take seconds, once for all the probes that wait for it, so that
+/livez never does.
+"""
+
+import json
+import selectors
+import socket
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from io import BytesIO
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connections
+
+from pangaea.errors import Misconfigured
+from pangaea.health import readiness
+from pangaea.telemetry.heartbeat import Heartbeat
+
+log = structlog.get_logger()
+
+REQUEST_TIMEOUT = 5.0
+"""Seconds from the connection to the end of the request's head."""
+ANSWER_TIMEOUT = 30.0
+"""Seconds from there to the answer: longer than the checks' own limits together."""
+CONNECTIONS = 64
+"""Open at once. For one more the oldest that has not asked yet is closed, or else the oldest."""
+MAX_HEAD = 8 << 10
+"""Bytes of a request's head. A body is not read."""
+BACKLOG = 1024
+"""Connections that the system may hold for the next look."""
+SWEEP_INTERVAL = 1.0
+"""Seconds between two looks at the deadlines, when nothing arrives."""
+CLOSE_TIMEOUT = 1.0
+"""Seconds in which the thread of the connections ends: it waits for nothing."""
+
+Answer = tuple[HTTPStatus, Mapping[str, Any]]
+
+
+class Client:
+    """A connection. `path` is empty until the head of its request has arrived."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)  # noqa: FBT003 - the library's signature
+        self.sock = sock
+        self.head = bytearray()
+        self.path = ""
+        self.deadline = monotonic() + REQUEST_TIMEOUT
+
+
+class ProbeServer:
+    """Answers probes for the process of `heartbeat`, between `start` and `stop`; with port 0 it does nothing."""
+
+    def __init__(self, heartbeat: Heartbeat, port: int) -> None:
+        self._heartbeat = heartbeat
+        self._port = port
+        self._listener: socket.socket | None = None
+        self._selector: selectors.BaseSelector
+        self._wake_receiver: socket.socket
+        self._wake_sender: socket.socket
+        # In the order of their arrival.
+        self._clients: dict[Client, None] = {}
+        self._asked: SimpleQueue[Client | None] = SimpleQueue()
+        self._checked: SimpleQueue[tuple[Client, Answer | None]] = SimpleQueue()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name="probes", daemon=True)
+
+    def start(self) -> None:
+        """Begin. Raises Misconfigured when the port is taken."""
+        if not self._port:
+            return
+        host = settings.PANGAEA.health_host
+        try:
+            self._listener = socket.create_server((host, self._port), backlog=BACKLOG)
+        except OSError as error:
+            raise Misconfigured(
+                f"This process cannot listen at HEALTH_HOST {host} and HEALTH_PORT {self._port} ({error.strerror}): "
+                "set an address of this machine, and a port that no other process has."
+            ) from error
+        self._selector = selectors.DefaultSelector()
+        self._wake_receiver, self._wake_sender = socket.socketpair()
+        for each in (self._listener, self._wake_receiver, self._wake_sender):
+            each.setblocking(False)  # noqa: FBT003 - the library's signature
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._take_answers)
+        self._thread.start()
+        threading.Thread(target=self._check, name="readiness", daemon=True).start()
+        log.info("probes", host=host, port=self._port)
+
+    def stop(self) -> None:
+        """End. A check that is under way ends with the process."""
+        if self._listener is None:
+            return
+        self._stopping = True
+        self._asked.put(None)
+        self._wake()
+        self._thread.join(timeout=CLOSE_TIMEOUT)
+
+    def abandon(self, **_signal: Any) -> None:
+        """In a forked child: let go of the port and its connections, which the parent serves."""
+        if self._listener is None:
+            return
+        for each in (self._listener, *(client.sock for client in self._clients)):
+            with suppress(OSError):
+                each.close()
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            for key, _ in self._selector.select(SWEEP_INTERVAL):
+                key.data()
+            now = monotonic()
+            for client in [each for each in self._clients if each.deadline <= now]:
+                self._close(client)
+        for client in list(self._clients):
+            self._close(client)
+        self._selector.close()
+        for each in (self._listener, self._wake_receiver, self._wake_sender):
+            if each is not None:
+                each.close()
+
+    def _accept(self) -> None:
+        if self._listener is None:
+            return
+        if len(self._clients) >= CONNECTIONS:
+            self._displace_oldest()
+        try:
+            sock, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError:
+            # Perhaps the process has no file left for it.
+            self._displace_oldest()
+            return
+        client = Client(sock)
+        self._clients[client] = None
+        self._selector.register(sock, selectors.EVENT_READ, partial(self._receive, client))
+        # What has arrived with it is not displaced by the next one.
+        self._receive(client)
+
+    def _displace_oldest(self) -> None:
+        oldest = next((each for each in self._clients if not each.path), next(iter(self._clients), None))
+        if oldest is not None:
+            self._close(oldest)
+
+    def _receive(self, client: Client) -> None:
+        if client not in self._clients:
+            # Displaced in this round of the loop.
+            return
+        try:
+            received = client.sock.recv(MAX_HEAD)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        client.head += received
+        if not received or len(client.head) > MAX_HEAD:
+            self._close(client)
+        elif b"\n\r\n" in client.head or b"\n\n" in client.head:
+            self._begin_answer(client)
+
+    def _begin_answer(self, client: Client) -> None:
+        self._selector.unregister(client.sock)
+        client.path = _path(client.head)
+        if client.path == "/readyz" or (client.path == "/startupz" and not readiness.state.has_been_ready):
+            client.deadline = monotonic() + ANSWER_TIMEOUT
+            self._asked.put(client)
+        else:
+            self._send(client, answer(client.path, self._heartbeat))
+
+    def _check(self) -> None:
+        while (client := self._asked.get()) is not None:
+            waiting = [client]
+            while not self._asked.empty():
+                if (client := self._asked.get()) is None:
+                    return
+                waiting.append(client)
+            answers = {path: self._answer(path) for path in {each.path for each in waiting}}
+            for each in waiting:
+                self._checked.put((each, answers[each.path]))
+            self._wake()
+
+    def _answer(self, path: str) -> Answer | None:
+        try:
+            return answer(path, self._heartbeat)
+        except Exception:
+            # Whatever it is, this thread is needed for the next probe.
+            log.exception("probe failed", path=path)
+            return None
+
+    def _wake(self) -> None:
+        # When it is full, the loop has not looked yet; when it is closed, the process ends.
+        with suppress(OSError):
+            self._wake_sender.send(b"\0")
+
+    def _take_answers(self) -> None:
+        with suppress(BlockingIOError):
+            self._wake_receiver.recv(4096)
+        while not self._checked.empty():
+            client, found = self._checked.get()
+            if client not in self._clients:
+                continue
+            if found is None:
+                self._close(client)
+            else:
+                self._send(client, found)
+
+    def _send(self, client: Client, found: Answer) -> None:
+        # The system takes all of it at once: it is the only one of its connection, and shorter than any buffer.
+        with suppress(OSError):
+            client.sock.send(ProbeRequest(client.head, found).response)
+        self._close(client)
+
+    def _close(self, client: Client) -> None:
+        del self._clients[client]
+        with suppress(KeyError):
+            self._selector.unregister(client.sock)
+        with suppress(OSError):
+            # A forked child may have it too.
+            client.sock.shutdown(socket.SHUT_WR)
+        client.sock.close()
+
+
+def answer(path: str, heartbeat: Heartbeat) -> Answer:
+    """The status and the document for a probe; 404 for anything else."""
+    parts = {pulse.part: pulse.state.value for pulse in heartbeat.pulses}
+    if path == "/livez":
+        alive = all(pulse.moves for pulse in heartbeat.pulses)
+        return _status(alive), {"status": "alive" if alive else "hanging", "parts": parts}
+    if path == "/startupz" and readiness.state.has_been_ready:
+        return HTTPStatus.OK, {"status": "started"}
+    if path not in {"/readyz", "/startupz"}:
+        return HTTPStatus.NOT_FOUND, {"status": "not found", "probes": ["/livez", "/readyz", "/startupz"]}
+    at_work = all(pulse.state.ready for pulse in heartbeat.pulses)
+    try:
+        well, checks = readiness.state.check(verifies_tokens=False, needs_broker=True, at_work=at_work)
+    finally:
+        # The next probe may come much later.
+        connections.close_all()
+    return _status(well), {"status": "ready" if well else "not ready", "checks": {**checks, "parts": parts}}
+
+
+def _status(well: bool) -> HTTPStatus:  # noqa: FBT001 - there is nothing else it could be
+    return HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _path(head: bytes | bytearray) -> str:
+    """Of a request; "?" when its first line has none."""
+    words = head.split(b"\n", 1)[0].split()
+    return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else "?"
+
+
+class ProbeRequest(BaseHTTPRequestHandler):
+    """The library's reading of a head that has arrived, and its refusals; `response` is what to send."""
+
+    def __init__(self, head: bytes | bytearray, found: Answer) -> None:
+        self._found = found
+        self.rfile = BytesIO(head)
+        self.wfile = sent = BytesIO()
+        self.client_address = ("", 0)
+        self.handle_one_request()
+        self.response = sent.getvalue()
+
+    def do_GET(self) -> None:
+        status, document = self._found
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_HEAD = do_GET  # noqa: N815 - the library's name
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Probes come every second; what changes is in the log already."""

@@ -1,0 +1,222 @@
+"""Whether this process may be sent requests.
+
+Its databases answer, their migrations are applied, its broker has its queues, it has keys to verify tokens with, there
+is room where it writes, and it is not about to end.
+
+What waits for a person, a dead letter or a subscription that has stopped, is not asked for: another instance could do
+nothing about it. `manage.py streams --check` names it.
+
+Relays and workers are not ready while the broker does not answer. A web process that has once seen its queues there
+goes on without: what it publishes waits in the outbox.
+"""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+from celery import Celery
+from django.conf import settings
+from django.db import connections
+
+from pangaea.broker import celery_app, topology
+from pangaea.change_capture import triggers
+from pangaea.databases import aliases, engines, entries, errors, migration_state
+from pangaea.identity import token_keys
+
+log = structlog.get_logger()
+OK, PENDING, FAILING, UNKNOWN, STOPPING = "ok", "pending", "failing", "unknown", "stopping"
+MEBIBYTE = 1 << 20
+BROKER_TIMEOUT = 2.0
+"""Seconds to wait for the broker: less than a probe waits for us."""
+BROKER_REMEMBERED = 1.0
+"""Seconds for which the broker's state is believed, so that probes do not open connections as fast as they come."""
+Checks = Mapping[str, str | Mapping[str, str]]
+
+
+class Health:
+    """What this process found out about itself. Thread-safe: each answer replaces the last one as a whole."""
+
+    def __init__(
+        self, *, celery: Callable[[], Celery] = celery_app.app, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._celery = celery
+        self._clock = clock
+        self._broker: tuple[float, str] | None = None
+        self._migrated: frozenset[str] = frozenset()
+        self._declared = False
+        self._stopping = False
+        self._was: tuple[bool, bool] | None = None
+        self._lock = threading.Lock()
+        self.has_been_ready = False
+
+    def stop(self) -> None:
+        """From here on this process is not ready, whatever else is well. May be called in a signal's handler."""
+        self._stopping = True
+
+    def check(
+        self, *, verifies_tokens: bool = True, needs_broker: bool = False, at_work: bool = True
+    ) -> tuple[bool, Checks]:
+        """Whether all is well that this process needs, and the state of each part in one word.
+
+        Reasons go to the log, on a change. `at_work` is what the process knows of itself.
+        """
+        if self._stopping:
+            return False, {"process": STOPPING}
+        reasons: dict[str, str] = {}
+        database = {alias: self._database(alias, reasons) for alias in aliases.installed()}
+        migrations = {alias: self._migrations(alias, database[alias], reasons) for alias in aliases.installed()}
+        broker = self._broker_state(reasons)
+        checks: dict[str, str | Mapping[str, str]] = {
+            "database": database,
+            "migrations": migrations,
+            "broker": broker,
+            "topology": self._topology(broker, reasons),
+            "disk": self._disk(reasons),
+        }
+        if verifies_tokens:
+            checks["keys"] = self._keys(reasons)
+        wanting = {name for name, state in checks.items() if not _is_ok(state)}
+        ready = at_work and (not wanting or (wanting == {"broker"} and not needs_broker))
+        self._log_change(ready=ready, whole=not wanting, reasons=reasons)
+        return ready, checks
+
+    def _database(self, alias: str, reasons: dict[str, str]) -> str:
+        try:
+            refusal = "it is read-only" if _is_read_only(alias) else ""
+        except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot serve
+            reasons[f"database {alias}"] = f"{type(error).__name__}: {error}"
+            return FAILING
+        if not refusal and errors.was_full(alias):
+            refusal = "it was full a moment ago"
+        if refusal:
+            reasons[f"database {alias}"] = refusal
+        return FAILING if refusal else OK
+
+    def _migrations(self, alias: str, database: str, reasons: dict[str, str]) -> str:
+        if alias in self._migrated:
+            return OK
+        if database != OK:
+            return UNKNOWN
+        try:
+            waiting = migration_state.unapplied(alias) or triggers.faults(alias)
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons[f"migrations {alias}"] = f"{type(error).__name__}: {error}"
+            return FAILING
+        if waiting:
+            reasons[f"migrations {alias}"] = f"not applied: {', '.join(waiting)}"
+            return PENDING
+        # Nobody takes migrations back below a running process, and looking costs tens of milliseconds.
+        with self._lock:
+            self._migrated |= {alias}
+        return OK
+
+    def _broker_state(self, reasons: dict[str, str]) -> str:
+        remembered = self._broker
+        if remembered is not None and self._clock() - remembered[0] < BROKER_REMEMBERED:
+            return remembered[1]
+        try:
+            ask_broker(self._celery())
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons["broker"] = f"{type(error).__name__}: {error}"
+            state = FAILING
+        else:
+            state = OK
+        self._broker = (self._clock(), state)
+        return state
+
+    def _topology(self, broker: str, reasons: dict[str, str]) -> str:
+        if self._declared:
+            # Relay and worker declare it again and again; this process only had to know that it can be.
+            return OK
+        if broker != OK:
+            return UNKNOWN
+        try:
+            topology.declare(self._celery())
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons["topology"] = f"{type(error).__name__}: {error}"
+            return FAILING
+        self._declared = True
+        return OK
+
+    def _disk(self, reasons: dict[str, str]) -> str:
+        at_least = settings.PANGAEA.disk_free_at_least
+        for folder in sorted(_written_to()):
+            try:
+                free = shutil.disk_usage(folder).free // MEBIBYTE
+            except OSError as error:
+                reasons["disk"] = f"{folder}: {error.strerror}"
+                return FAILING
+            if free < at_least:
+                reasons["disk"] = f"{folder} has {free} MiB left; DISK_FREE_AT_LEAST is {at_least}"
+                return FAILING
+        return OK
+
+    def _keys(self, reasons: dict[str, str]) -> str:
+        try:
+            if token_keys.available():
+                return OK
+            reasons["keys"] = f"{settings.PANGAEA.jwks_url} gives no keys"
+        except Exception as error:  # noqa: BLE001 - as above
+            reasons["keys"] = f"{type(error).__name__}: {error}"
+        return FAILING
+
+    def _log_change(self, *, ready: bool, whole: bool, reasons: Mapping[str, str]) -> None:
+        with self._lock:
+            now = ready, ready and whole
+            changed = now != self._was
+            self._was = now
+            self.has_been_ready |= ready
+        said = {name.replace(" ", "_"): reason for name, reason in reasons.items()}
+        if changed and ready and whole:
+            log.info("ready")
+        elif changed and ready:
+            log.warning("ready without its broker", **said)
+        elif changed:
+            log.warning("not ready", **said)
+
+
+def _is_read_only(alias: str) -> bool:
+    connection, engine = connections[alias], engines.of(alias)
+    if not engine.is_read_only(connection):
+        return False
+    if not connection.in_atomic_block:
+        # One that was opened while the database was read-only may stay so.
+        connection.close()
+    return engine.is_read_only(connection)
+
+
+def _is_ok(state: str | Mapping[str, str]) -> bool:
+    return state == OK if isinstance(state, str) else set(state.values()) == {OK}
+
+
+def ask_broker(celery: Celery) -> None:
+    """Connect to the broker and disconnect. Raises when it does not answer in time."""
+    limits = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT}  # Redis knows these alone
+    options = {**celery.conf.broker_transport_options, **limits}
+    with celery.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=BROKER_TIMEOUT)
+
+
+def _written_to() -> set[Path]:
+    """The folders in which this process writes: temporary files, its heartbeat, SQLite's files."""
+    folders = {Path(tempfile.gettempdir())}
+    if heartbeat := settings.PANGAEA.heartbeat_file:
+        folders.add(Path(heartbeat).parent)
+    for alias in aliases.installed():
+        configuration = connections[alias].settings_dict
+        if configuration["ENGINE"] == entries.SQLITE and Path(configuration["NAME"]).is_absolute():
+            folders.add(Path(configuration["NAME"]).parent)
+    return folders
+
+
+state = Health()
+"""What this process found out about itself."""
+
+
+def begin_shutdown() -> None:
+    """Make /readyz answer 503, so that nobody sends more. What comes all the same is served."""
+    state.stop()

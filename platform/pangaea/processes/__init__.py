@@ -1,0 +1,1 @@
+"""Web, relay and worker: how each runs, and how it ends."""

@@ -1,0 +1,149 @@
+"""A client's connection as the web process holds it: no read and no write of it waits, whatever the client does.
+
+gunicorn takes `ClientSocket` for a socket. What it reads is what has arrived already; what it writes, and the client
+does not take yet, is kept for the main thread to send.
+"""
+
+import errno
+import selectors
+import ssl
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+from gunicorn.http import get_parser
+from gunicorn.workers.gthread import TConn
+
+from pangaea.credentials.mutual_tls import PeerSocket
+from pangaea.processes.web.request_buffer import RequestBuffer
+
+READ_AT_ONCE: Final = 64 << 10
+"""Bytes; then it is another client's turn."""
+SENT_AT_ONCE: Final = 256 << 10
+
+T = TypeVar("T")
+
+
+class WouldBlock(Exception):
+    """There is nothing to do until the socket is ready for `event`, one of the selectors' module."""
+
+    def __init__(self, event: int) -> None:
+        super().__init__()
+        self.event = event
+
+
+class ClientSocket:
+    """The socket's interface as far as gunicorn uses it."""
+
+    def __init__(self, raw: Any, buffer: RequestBuffer) -> None:
+        self._raw = raw
+        self.buffer = buffer
+        self.unsent = bytearray()
+
+    @property
+    def identity(self) -> str | None:
+        """The SPIFFE id in the client's certificate; None without one."""
+        return self._raw.identity if isinstance(self._raw, PeerSocket) else None
+
+    def fileno(self) -> int:
+        """For a selector."""
+        number: int = self._raw.fileno()
+        return number
+
+    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the interface of sockets
+        """It never blocks."""
+
+    settimeout = setblocking
+
+    def gettimeout(self) -> float:
+        """As of a socket that does not block."""
+        return 0.0
+
+    def recv(self, size: int) -> bytes:
+        """What has arrived; empty as at the end of a connection when there is no more of it."""
+        return self.buffer.take(size)
+
+    def send(self, data: bytes) -> int:
+        """As `sendall`."""
+        self.sendall(data)
+        return len(data)
+
+    def sendall(self, data: bytes) -> None:
+        """Give the client what it takes at once, and keep the rest. Raises OSError for a client that has left."""
+        waits_already = bool(self.unsent)
+        self.unsent += data
+        if not waits_already:
+            self.flush()
+
+    def flush(self) -> bool:
+        """Send what is kept as far as the client takes it; whether that was all. Raises OSError."""
+        while self.unsent:
+            piece = bytes(self.unsent[:SENT_AT_ONCE])
+            try:
+                sent = _at_once(lambda: self._raw.send(piece))  # noqa: B023 - called at once
+            except WouldBlock:
+                return False
+            del self.unsent[:sent]
+        return True
+
+    def receive(self) -> bytes:
+        """What has arrived, at most READ_AT_ONCE; empty when the client sends no more. Raises WouldBlock, OSError."""
+        received: bytes = _at_once(lambda: self._raw.recv(READ_AT_ONCE))
+        return received
+
+    def shake_hands(self) -> None:
+        """Take the next step of TLS, if any is left. Raises WouldBlock, OSError."""
+        if isinstance(self._raw, ssl.SSLSocket):
+            _at_once(self._raw.do_handshake)
+
+    def shutdown(self, how: int) -> None:
+        """As a socket."""
+        self._raw.shutdown(how)
+
+    def close(self) -> None:
+        """As a socket."""
+        self._raw.close()
+
+
+def _at_once(step: Callable[[], T]) -> T:
+    try:
+        return step()
+    except (BlockingIOError, ssl.SSLWantReadError):
+        raise WouldBlock(selectors.EVENT_READ) from None
+    except ssl.SSLWantWriteError:
+        raise WouldBlock(selectors.EVENT_WRITE) from None
+    except ssl.SSLError as error:
+        # As without TLS: gunicorn knows how a connection ends, and would answer anything else with a status.
+        raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
+
+
+class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's connection over such a socket, which it owns. `deadline` is by `time.monotonic()`."""
+
+    def __init__(
+        self, cfg: Any, raw: Any, client: Any, server: Any, *, tls: ssl.SSLContext | None, max_body: int
+    ) -> None:
+        super().__init__(cfg, raw, client, server)
+        if tls:
+            raw = tls.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+        self.buffer = RequestBuffer(max_body)
+        self.sock = ClientSocket(raw, self.buffer)
+        self.parser = get_parser(cfg, self.sock, client)
+        # Nothing is left for gunicorn's thread to begin with.
+        self.initialized = True
+        self.is_secured = tls is None
+        self.is_kept = False
+        self.deadline = 0.0
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory for it."""
+        return len(self.buffer) + len(self.sock.unsent)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether the next request has begun to arrive."""
+        return bool(len(self.buffer) or self.parser.unreader.buf.getvalue())
+
+    def begin_next(self) -> None:
+        """Make the bytes that the last request left the beginning of the next one."""
+        self.buffer.begin_next(self.parser.unreader.take_buffered())

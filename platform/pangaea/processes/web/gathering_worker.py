@@ -1,0 +1,282 @@
+"""gunicorn's worker, in which no client holds a thread: one that is silent or slow costs a few kilobytes, for seconds.
+
+The main thread completes handshakes and gathers requests until they have arrived whole; a thread gets one that it can
+answer without waiting for the client, and leaves what the client does not take at once to the main thread again. Every
+step has an absolute deadline. A caller that is not accepted is refused when the handshake ends, before its request is
+read.
+"""
+
+import errno
+import selectors
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from gunicorn.sock import ssl_context
+from gunicorn.workers.gthread import ThreadWorker
+
+from pangaea.api.callers import AcceptedCallers
+from pangaea.api.problems import Problem
+from pangaea.processes.web import refused_requests
+from pangaea.processes.web.client_connections import ClientConnection, WouldBlock
+
+log = structlog.get_logger()
+
+HANDSHAKE_TIMEOUT = 5.0
+"""Seconds from the first packet to the end of TLS's handshake."""
+HEAD_TIMEOUT = 10.0
+"""Seconds for the head of a request, from the first packet, or from the first byte on a connection that was kept."""
+BODY_TIMEOUT = 30.0
+"""Seconds for the body, from the end of the head. The gateway gives its own clients as long."""
+SEND_TIMEOUT = 30.0
+"""Seconds in which a client takes the answer."""
+LINGER = 2.0
+"""Seconds in which a client that was answered for the last time may close its end (RFC 9112, 9.6)."""
+WAITING_AT_MOST = 512
+"""Connections that are waited for. For one more the oldest is closed: what is silent does not keep others out."""
+CONNECTIONS = 800
+"""Those that are waited for, are being answered, or are kept: less than the 1,024 files a process may usually open."""
+HELD_AT_MOST = 64 << 20
+"""Bytes of requests and answers that wait for clients. Of more than that the largest is dropped."""
+RECOUNT_AFTER = 1 << 20
+SWEEP_INTERVAL = 0.25
+_NONE_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+Step = Callable[[ClientConnection], None]
+
+
+class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """Everything here runs in the main thread, but for `handle_error`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # In the order of their arrival, each with what is to be done when its socket is ready.
+        self._waited_for: dict[ClientConnection, Step] = {}
+        self._uncounted = 0
+        self._displaced = 0
+        self._next_sweep = 0.0
+        self._callers = AcceptedCallers.of(settings.PANGAEA)
+
+    # What arrives
+
+    def accept(self, listener: socket.socket) -> bool:
+        """Take one connection out of the queue; whether there was one. If too many wait, the oldest makes room."""
+        try:
+            raw, address = listener.accept()
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                self._displace_oldest()
+            elif error.errno not in _NONE_THERE:
+                raise
+            return False
+        if len(self._waited_for) >= WAITING_AT_MOST:
+            self._displace_oldest()
+        tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
+        try:
+            conn = ClientConnection(
+                self.cfg, raw, address, listener.getsockname(), tls=tls, max_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+            )
+        except OSError:
+            # The client has left before its handshake began.
+            raw.close()
+            return True
+        self.nr_conns += 1
+        conn.deadline = time.monotonic() + (HEAD_TIMEOUT if tls is None else HANDSHAKE_TIMEOUT)
+        self._secure(conn)
+        return True
+
+    def enqueue_req(self, conn: ClientConnection) -> None:
+        """Gather the next request of a connection that was kept, which begins."""
+        conn.begin_next()
+        conn.deadline = time.monotonic() + HEAD_TIMEOUT
+        self._gather(conn)
+
+    def _secure(self, conn: ClientConnection) -> None:
+        if not conn.is_secured:
+            try:
+                conn.sock.shake_hands()
+            except WouldBlock as wanted:
+                self._wait(conn, wanted.event, self._secure)
+                return
+            except OSError as error:
+                # What merely hangs up, as some probes do, is not worth a line.
+                if isinstance(error.__cause__, ssl.SSLError) and not isinstance(error.__cause__, ssl.SSLEOFError):
+                    log.warning("handshake failed", client=conn.client[0], error=str(error))
+                self._drop(conn)
+                return
+            conn.is_secured = True
+            conn.deadline += HEAD_TIMEOUT - HANDSHAKE_TIMEOUT
+            if not self._callers.may_connect(conn.sock.identity):
+                self._refuse(conn, self._callers.refusal(conn.sock.identity))
+                return
+        self._gather(conn)
+
+    def _gather(self, conn: ClientConnection) -> None:
+        """Receive until the request is whole, nothing more is there, or the client has left."""
+        buffer = conn.buffer
+        while not buffer.is_ready:
+            had_head = buffer.has_head
+            try:
+                received = conn.sock.receive()
+                buffer.add(received)
+                if buffer.expects_continue and not buffer.is_ready:
+                    buffer.expects_continue = False
+                    conn.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except WouldBlock as wanted:
+                self._wait(conn, wanted.event, self._gather)
+                return
+            except OSError:
+                received = b""
+            if not received:
+                self._drop(conn)
+                return
+            self._uncounted += len(received)
+            if buffer.is_too_long:
+                self._refuse(conn, refused_requests.TOO_LONG)
+                return
+            if buffer.has_head and not had_head:
+                conn.deadline = time.monotonic() + BODY_TIMEOUT
+        self._forget(conn)
+        super().enqueue_req(conn)
+
+    # What leaves
+
+    def finish_request(self, conn: ClientConnection, future: Any) -> None:
+        """Send what is left of the answer; then keep the connection, or end it."""
+        if future.cancelled() or future.exception():
+            self._drop(conn)
+            return
+        conn.is_kept = bool(future.result()) and conn.buffer.is_framed and not conn.buffer.ran_out
+        conn.deadline = time.monotonic() + SEND_TIMEOUT
+        self._uncounted += len(conn.sock.unsent)
+        self._send(conn)
+
+    def _send(self, conn: ClientConnection) -> None:
+        try:
+            sent = conn.sock.flush()
+        except OSError:
+            self._drop(conn)
+            return
+        if not sent:
+            self._wait(conn, selectors.EVENT_WRITE, self._send)
+        elif not conn.is_kept:
+            self._linger(conn)
+        elif conn.has_more:
+            self.enqueue_req(conn)
+        else:
+            self._keep(conn)
+
+    def _keep(self, conn: ClientConnection) -> None:
+        """Wait for the next request, as gunicorn does."""
+        self._forget(conn)
+        conn.set_timeout()
+        if not self.alive:
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER)
+        self.keepalived_conns.append(conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
+        """Answer what gunicorn's parser refuses, or the application did not catch, with a problem document."""
+        problem = refused_requests.problem_of(exc)
+        if problem is None:
+            self.log.error("Error handling request %s", getattr(req, "path", "(unread)"), exc_info=exc)
+        client.sendall(refused_requests.answer(problem or refused_requests.INTERNAL, client=addr[0], error=exc))
+
+    def _refuse(self, conn: ClientConnection, problem: Problem) -> None:
+        try:
+            conn.sock.sendall(refused_requests.answer(problem, client=conn.client[0]))
+        except OSError:
+            self._drop(conn)
+        else:
+            self._linger(conn)
+
+    def _linger(self, conn: ClientConnection) -> None:
+        """Say that no more comes, and wait for the client to close: a reset could overtake the answer."""
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.deadline = time.monotonic() + LINGER
+        self._wait(conn, selectors.EVENT_READ, self._discard)
+
+    def _discard(self, conn: ClientConnection) -> None:
+        try:
+            received = conn.sock.receive()
+        except WouldBlock:
+            return
+        except OSError:
+            received = b""
+        if not received:
+            self._drop(conn)
+
+    # Who is waited for
+
+    def murder_pending(self) -> None:
+        """End what has not come in time, and what holds too much memory. gunicorn asks for it in every round."""
+        now = time.monotonic()
+        if self._uncounted > RECOUNT_AFTER:
+            self._uncounted = 0
+            self._relieve()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_INTERVAL
+        if self._displaced:
+            log.warning("connections displaced", number=self._displaced, reason="too many clients are waited for")
+            self._displaced = 0
+        for conn, step in list(self._waited_for.items()):
+            if conn.deadline > now:
+                continue
+            if step == self._gather and len(conn.buffer):
+                self._refuse(conn, refused_requests.TOO_SLOW)
+            else:
+                self._drop(conn)
+
+    def _relieve(self) -> None:
+        held = sum(conn.held for conn in self._waited_for)
+        for conn in sorted(self._waited_for, key=lambda each: each.held, reverse=True):
+            if held <= HELD_AT_MOST:
+                break
+            held -= conn.held
+            log.warning(
+                "connection dropped", client=conn.client[0], held=conn.held, reason="too much waits for clients"
+            )
+            self._drop(conn)
+
+    def _displace_oldest(self) -> None:
+        oldest = next(iter(self._waited_for), None)
+        if oldest is not None:
+            self._displaced += 1
+            self._drop(oldest)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """When the process stops: clients that have sent nothing yet get as long as those of kept connections."""
+        super()._cap_keepalive(deadline)
+        for conn in self._waited_for:
+            if not len(conn.buffer):
+                conn.deadline = min(conn.deadline, deadline)
+
+    def _wait(self, conn: ClientConnection, event: int, step: Step) -> None:
+        def proceed(_socket: object) -> None:
+            step(conn)
+
+        if conn in self._waited_for:
+            self.poller.modify(conn.sock, event, proceed)
+        else:
+            self.poller.register(conn.sock, event, proceed)
+        self._waited_for[conn] = step
+
+    def _forget(self, conn: ClientConnection) -> None:
+        if self._waited_for.pop(conn, None):
+            self.poller.unregister(conn.sock)
+
+    def _drop(self, conn: ClientConnection) -> None:
+        self._forget(conn)
+        self.nr_conns -= 1
+        conn.close()

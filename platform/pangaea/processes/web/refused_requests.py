@@ -1,0 +1,81 @@
+"""Answers to requests that never reach Django: what cannot be parsed, came too late or may not call."""
+
+from http import HTTPStatus
+
+import structlog
+from gunicorn.http import errors
+
+from pangaea.api import content_security
+from pangaea.api.problems import Problem, ProblemResponse
+from pangaea.telemetry import correlation
+
+log = structlog.get_logger()
+
+TOO_LONG = Problem(
+    status=HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+    code="header_too_large",
+    detail="The header fields of the request are too long or too many.",
+)
+TOO_SLOW = Problem(
+    status=HTTPStatus.REQUEST_TIMEOUT, code="request_timeout", detail="The request did not arrive in time."
+)
+INTERNAL = Problem(
+    status=HTTPStatus.INTERNAL_SERVER_ERROR,
+    code="internal_error",
+    detail="This is our mistake. Tell us the correlation id and we can find what happened.",
+)
+_OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
+    (
+        errors.LimitRequestLine,
+        Problem(status=HTTPStatus.REQUEST_URI_TOO_LONG, code="url_too_long", detail="The address is too long."),
+    ),
+    (errors.LimitRequestHeaders, TOO_LONG),
+    (
+        errors.UnsupportedTransferCoding,
+        Problem(
+            status=HTTPStatus.NOT_IMPLEMENTED,
+            code="unknown_transfer_coding",
+            detail="Send the body with a Content-Length and without another transfer coding.",
+        ),
+    ),
+    (
+        errors.ExpectationFailed,
+        Problem(
+            status=HTTPStatus.EXPECTATION_FAILED,
+            code="unknown_expectation",
+            detail="Of all expectations only 100-continue is met here.",
+        ),
+    ),
+    (
+        errors.ParseException,
+        Problem(
+            status=HTTPStatus.BAD_REQUEST,
+            code="malformed_request",
+            detail="This is not a request of HTTP/1.1 as RFC 9112 defines it.",
+        ),
+    ),
+)
+"""What gunicorn's parser raises. The first that fits counts."""
+
+
+def problem_of(error: Exception) -> Problem | None:
+    """What the client did wrong; None where it was not the client."""
+    return next((problem for kind, problem in _OF_PARSER if isinstance(error, kind)), None)
+
+
+def answer(problem: Problem, *, client: str, error: Exception | None = None) -> bytes:
+    """The response as it goes over the connection, which ends with it. Logged, as no access line is written for it."""
+    with correlation.scope(None) as id_:
+        response = ProblemResponse(problem, path="")
+        log.warning(
+            "request refused",
+            client=client,
+            code=problem.code,
+            status=problem.status,
+            error=type(error).__name__ if error else None,
+        )
+    response.headers[content_security.HEADER] = content_security.POLICY
+    headers = {**response.headers, correlation.HEADER: id_, "Connection": "close"}
+    status = HTTPStatus(problem.status)
+    lines = [f"HTTP/1.1 {status} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.content

@@ -1,0 +1,160 @@
+"""The worker: a process that consumes the queues of its modules, or a thread of it inside runserver."""
+
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from time import sleep
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from billiard import active_children  # type: ignore[import-untyped] # Celery's pools, without types
+from celery.signals import worker_process_init, worker_ready
+from django.conf import settings
+from django.db import connections
+
+from pangaea.broker import celery_app, consumer, topology
+from pangaea.databases import entries, migration_state
+from pangaea.inbox import in_flight
+from pangaea.processes.declaring import declare_when_possible
+from pangaea.processes.maintenance import Upkeep
+from pangaea.processes.signals import LAST_STEPS, grace, set_on_signal
+from pangaea.telemetry.heartbeat import Heartbeat, State
+
+log = structlog.get_logger()
+MIGRATIONS_POLL = 1.0
+"""Seconds between two looks whether a missing migration was applied."""
+
+
+class InProcessWorker(AbstractContextManager["InProcessWorker"]):
+    """A Celery worker in a thread of this process, for the local profile: a breakpoint in a handler stops here.
+
+    So nothing ends a handler that does not return, whatever JOB_TIME_LIMIT is.
+    """
+
+    def __init__(self) -> None:
+        app = celery_app.app()
+        # Celery's task tracing looks the app up globally.
+        app.set_default()
+        self._worker: Any = app.WorkController(
+            pool="solo", without_gossip=True, without_mingle=True, without_heartbeat=True, loglevel="WARNING"
+        )
+        self._thread = threading.Thread(target=self._worker.start, name="worker", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._worker.stop()
+        self._thread.join(timeout=1)
+
+
+def wait_for_migrations(labels: Sequence[str], heartbeat: Heartbeat, stop: threading.Event) -> None:
+    """Return when none of these modules' databases is known to lack a migration: what needs it would only fail.
+
+    Meanwhile the process is alive, and not ready. A database that does not answer is not waited for, as another may.
+    """
+    waited = False
+    while not stop.is_set():
+        missing = [text for label in labels if (text := migration_state.missing(label))]
+        # The pool's process is forked later: it would share these connections.
+        connections.close_all()
+        if not missing:
+            if waited:
+                log.info("migrations applied", modules=list(labels))
+            return
+        if not waited:
+            log.warning("worker waits for migrations", missing=missing)
+        waited = True
+        for pulse in heartbeat.pulses:
+            pulse.beat(State.STARTING)
+        heartbeat.write()
+        stop.wait(MIGRATIONS_POLL)
+
+
+def run_worker(queues: Sequence[str]) -> None:
+    """Consume these queues, one batch at a time, until the app's `leaving` is set by SIGTERM or SIGINT.
+
+    Raises SystemExit when it ends otherwise.
+    """
+    app = celery_app.app()
+    stop = app.leaving
+    own = settings.PANGAEA
+    entries.limit_waits()
+    upkeep = Upkeep(
+        "worker", heartbeat_file=own.heartbeat_file, health_port=own.health_port, listeners=_modules_of(queues)
+    )
+    upkeep.heartbeat.add(app.pulse)
+    # Before the broker answers: a worker that waits for it is alive.
+    upkeep.probes.start()
+    worker_process_init.connect(upkeep.probes.abandon, weak=False)
+    in_flight.share()
+    worker_process_init.connect(_inherit, weak=False)
+    declare_when_possible(stop)
+    wait_for_migrations(_modules_of(queues), upkeep.heartbeat, stop)
+
+    def begin(**_: Any) -> None:
+        # Not before the pool's process is forked: it would inherit a thread's locks without the thread.
+        upkeep.start()
+        # In place of Celery's own handlers.
+        set_on_signal(stop)
+
+    if stop.is_set():
+        upkeep.stop()
+        log.info("worker stopped", queues=list(queues))
+        return
+    threading.Thread(target=_limit_patience, args=[stop], name="patience", daemon=True).start()
+    worker_ready.connect(begin, weak=False)
+    app.set_default()
+    log.info("worker started", queues=list(queues))
+    # One batch at a time keeps a queue's order; prefork because the solo pool stalls for seconds with a small prefetch.
+    worker: Any = app.Worker(
+        pool="prefork",
+        concurrency=1,
+        queues=list(queues),
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        # "fast" hands a batch over early; the parent would wait for its process when it loses the broker (ADR 0012).
+        optimization="fair",
+        loglevel="WARNING",
+        quiet=True,
+    )
+    worker.start()
+    upkeep.stop()
+    # Until the worker is ready, Celery's own handlers have the signals.
+    if not (stop.is_set() or consumer.is_told_to_stop()):
+        log.error("worker ended without a signal", queues=list(queues))
+        raise SystemExit(os.EX_SOFTWARE)
+    log.info("worker stopped", queues=list(queues))
+
+
+def _inherit(**_signal: Any) -> None:
+    in_flight.inherit()
+
+
+def _limit_patience(leaving: threading.Event) -> None:
+    """Give the batches at hand their time, then end them: they are rolled back, and the broker has kept them."""
+    leaving.wait()
+    sleep(grace())
+    log.warning("worker ends in the middle of a batch")
+    consumer.end_worker()
+    # The pool starts another process for the next batch until it hears that it is to end too.
+    while children := active_children():
+        for child in children:
+            os.kill(child.pid, signal.SIGKILL)
+        sleep(LAST_STEPS / 4)
+
+
+def _modules_of(queues: Sequence[str]) -> list[str]:
+    return sorted({topology.module_of_queue(name) for name in queues})
+
+
+def queue_names(labels: Sequence[str]) -> list[str]:
+    """The queues of these modules."""
+    return [name for name in celery_app.app().amqp.queues if topology.module_of_queue(name) in labels]

@@ -1,0 +1,1 @@
+"""PostgreSQL, RabbitMQ and Valkey, started or prepared for development, tests and measurements."""

@@ -1,0 +1,230 @@
+"""A virtual host of its own on a RabbitMQ server that is already there: queues have fixed names, runs must not meet."""
+
+import json
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from kombu.connection import Connection
+
+from pangaea.broker.management_api import ENABLE, Management
+from pangaea.errors import Misconfigured
+from pangaea.servers.availability import Unavailable
+
+if TYPE_CHECKING:
+    from pangaea.configuration.declared import Declared
+
+DEFAULT_URL = "amqp://guest:guest@127.0.0.1:5672//"
+DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
+MANAGEMENT_OFFSET = 10_000
+LOCAL = {"127.0.0.1", "localhost", "::1"}
+CONNECTION: Any = Connection  # kombu has no types
+ANSWER_SECONDS = 5.0
+CONTROL_SECONDS = 60.0
+REMEDY = (
+    "install one (Debian: apt-get install rabbitmq-server, and rabbitmq-plugins enable rabbitmq_management, which "
+    "spares root; Docker: docker run -p 5672:5672 -p 15672:15672 rabbitmq:4-management)"
+)
+
+
+@contextmanager
+def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
+    """Hold a user with just its rights for every installed module, in the virtual host at `url`; gives their URLs.
+
+    `declared` has a `broker_prefix` of the test's own, so that the users' names are free. They are removed afterwards.
+    Raises Unavailable where nobody here may make users.
+    """
+    from pangaea import modules
+    from pangaea.broker import permissions
+
+    address = urlsplit(url)
+    passwords = {label: secrets.token_hex(16) for label in modules.labels()}
+    names = {label: permissions.user_of(declared, label) for label in passwords}
+    administration = _administration(url)
+    administration.define(
+        permissions.definitions(
+            declared, passwords, virtual_host=unquote(address.path.removeprefix("/")), passwords=passwords
+        )
+    )
+    location = address.netloc.rpartition("@")[2]
+    try:
+        yield {
+            label: f"{address.scheme}://{quote(name)}:{passwords[label]}@{location}{address.path}"
+            for label, name in names.items()
+        }
+    finally:
+        # Each of them, whatever becomes of another.
+        with ExitStack() as removals:
+            for name in reversed(names.values()):
+                removals.callback(administration.remove_user, name)
+
+
+@contextmanager
+def virtual_host(server_url: str) -> Iterator[str]:
+    """Hold an empty virtual host on the server at `server_url`; gives its URL and removes it afterwards.
+
+    A URL that names a virtual host other than `/` is used as it is: somebody made that one for the tests. Otherwise one
+    is made by the management API (see `management_url`), or by `rabbitmqctl` where this account may. Raises Unavailable
+    when nothing answers, or when neither works.
+    """
+    check(server_url)
+    address = urlsplit(server_url)
+    if unquote(address.path).strip("/"):
+        yield server_url
+        return
+    name = f"pangaea-test-{secrets.token_hex(4)}"
+    url = urlunsplit((address.scheme, address.netloc, f"/{name}", address.query, ""))
+    administration = _administration(server_url)
+    try:
+        administration.make(name)
+        check(url)
+    except BaseException:
+        # Interrupted or refused half way: what was made goes, and the first error counts.
+        with suppress(Unavailable):
+            administration.remove(name)
+        raise
+    try:
+        yield url
+    finally:
+        administration.remove(name)
+
+
+def wipe(url: str) -> None:
+    """Remove a virtual host with all it holds, and make it anew: what a broker is after it lost its disk."""
+    name = unquote(urlsplit(url).path).strip("/")
+    administration = _administration(url)
+    administration.remove(name)
+    administration.make(name)
+
+
+def check(url: str) -> None:
+    """Raise Unavailable when no broker accepts this URL."""
+    address = urlsplit(url)
+    if address.scheme not in {"amqp", "amqps"} or not address.hostname:
+        raise Unavailable("its URL is malformed; it is one like amqp://user:password@host:5672//")
+    connection: Any = CONNECTION(url, connect_timeout=ANSWER_SECONDS)
+    try:
+        connection.connect()
+    # Refusing the account or the virtual host is an error of a channel.
+    except (*connection.connection_errors, *connection.channel_errors) as error:
+        where = f"{address.hostname}:{address.port or DEFAULT_PORT}"
+        raise Unavailable(f"nothing usable answers at {where} ({error})") from error
+    finally:
+        connection.release()
+
+
+def management_url(server_url: str) -> str:
+    """Where the management API of the AMQP server at `server_url` is by RabbitMQ's convention, with the same account.
+
+    5672 has 15672, 5671 (TLS) has 15671, and what is published on 5673 belongs beside 15673.
+    """
+    address = urlsplit(server_url)
+    tls = address.scheme == "amqps"
+    host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname or "127.0.0.1"
+    port = (address.port or (DEFAULT_TLS_PORT if tls else DEFAULT_PORT)) + MANAGEMENT_OFFSET
+    account = f"{address.username or 'guest'}:{address.password or 'guest'}"
+    return f"http{'s' * tls}://{account}@{host}:{port}"
+
+
+class _Administration(Protocol):
+    def make(self, name: str) -> None: ...
+
+    def remove(self, name: str) -> None: ...
+
+    def define(self, definitions: dict[str, Any]) -> None: ...
+
+    def remove_user(self, name: str) -> None: ...
+
+
+def _administration(server_url: str) -> _Administration:
+    from pangaea.broker import permissions
+
+    address = urlsplit(server_url)
+    try:
+        return _Api(management_url(server_url))
+    except Misconfigured as error:
+        reason = error
+    # rabbitmqctl speaks to this machine's own server, and another port is another server's.
+    if address.hostname in LOCAL and address.port in {None, DEFAULT_PORT, DEFAULT_TLS_PORT}:
+        with suppress(Misconfigured):
+            return _Control(program=permissions.control(), user=unquote(address.username or "guest"))
+    raise Unavailable(
+        f"the server at {address.hostname} answers, but this account cannot make virtual hosts there: {reason}"
+    )
+
+
+class _Api:
+    """The management plug-in's HTTP API."""
+
+    def __init__(self, url: str) -> None:
+        """Raises Misconfigured where it does not answer, or not to an administrator."""
+        self._url = url
+        self._management = Management(url)
+        who = self._management.call("GET", "whoami", seconds=ANSWER_SECONDS)
+        if not isinstance(who, dict) or "administrator" not in who.get("tags", ()):
+            raise Misconfigured(f"{self._management.user} is no administrator there.")
+
+    def make(self, name: str) -> None:
+        self._call("PUT", "vhosts", name)
+        rights = {"configure": ".*", "write": ".*", "read": ".*"}
+        self._call("PUT", "permissions", name, self._management.user, document=json.dumps(rights))
+
+    def remove(self, name: str) -> None:
+        self._call("DELETE", "vhosts", name)
+
+    def define(self, definitions: dict[str, Any]) -> None:
+        _apply(definitions, administrator=self._url)
+
+    def remove_user(self, name: str) -> None:
+        self._call("DELETE", "users", name)
+
+    def _call(self, method: str, *path: str, document: str | None = None) -> None:
+        try:
+            self._management.call(method, *path, document=document)
+        except Misconfigured as error:
+            raise Unavailable(str(error)) from error
+
+
+class _Control:
+    """`rabbitmqctl` on the server's own machine, which needs the account of the server or root."""
+
+    def __init__(self, *, program: str, user: str) -> None:
+        self._program = program
+        self._user = user
+
+    def make(self, name: str) -> None:
+        self._call("add_vhost", name)
+        self._call("set_permissions", "-p", name, self._user, ".*", ".*", ".*")
+
+    def remove(self, name: str) -> None:
+        self._call("delete_vhost", name)
+
+    def define(self, definitions: dict[str, Any]) -> None:
+        _apply(definitions)
+
+    def remove_user(self, name: str) -> None:
+        self._call("delete_user", name)
+
+    def _call(self, *arguments: str) -> None:
+        from pangaea.broker import permissions
+
+        done = subprocess.run(  # noqa: S603 - an administrator's program, with a name made here
+            [self._program, *arguments], check=False, capture_output=True, text=True, timeout=CONTROL_SECONDS
+        )
+        if done.returncode:
+            last = permissions.complaint(done).splitlines()[-1]
+            raise Unavailable(
+                f"rabbitmqctl {arguments[0]} failed ({last}); without root this needs the management API: {ENABLE}"
+            )
+
+
+def _apply(definitions: dict[str, Any], *, administrator: str | None = None) -> None:
+    from pangaea.broker import permissions
+
+    try:
+        permissions.apply(json.dumps(definitions), administrator=administrator)
+    except Misconfigured as error:
+        raise Unavailable(str(error)) from error

@@ -1,0 +1,123 @@
+"""Django's settings, composed from what the environment declares. The profiles differ only in what they pass here."""
+
+from typing import Any
+
+from pangaea.configuration.declared import Declared
+from pangaea.configuration.profiles import Configuration
+from pangaea.databases import entries
+from pangaea.settings import http, operators
+
+DJANGO_APPS = [
+    # Without its own site: that of the operators is `pangaea.ops.log_in`'s.
+    "unfold.apps.BasicAppConfig",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+
+def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
+    """Django's settings for one process.
+
+    Besides these a profile sets PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver carries the
+    messages too, and PANGAEA_ADMIN: the path of the admin.
+    """
+    declared = configuration.declared
+    return {
+        "DEBUG": debug,
+        "SECRET_KEY": declared.secret_key,
+        "SECRET_KEY_FALLBACKS": list(declared.secret_key_fallbacks),
+        "ALLOWED_HOSTS": list(declared.allowed_hosts),
+        "CSRF_TRUSTED_ORIGINS": list(declared.csrf_trusted_origins),
+        "INSTALLED_APPS": [
+            "pangaea",
+            "pangaea.identity",
+            "pangaea.ops",
+            *(f"{declared.modules_package}.{label}" for label in configuration.labels),
+            *DJANGO_APPS,
+        ],
+        "MIDDLEWARE": [
+            *http.MIDDLEWARE_HEAD,
+            "django.middleware.security.SecurityMiddleware",
+            "whitenoise.middleware.WhiteNoiseMiddleware",
+            "django.contrib.sessions.middleware.SessionMiddleware",
+            "django.middleware.common.CommonMiddleware",
+            "django.middleware.csrf.CsrfViewMiddleware",
+            "django.contrib.auth.middleware.AuthenticationMiddleware",
+            "django.contrib.messages.middleware.MessageMiddleware",
+            "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        ],
+        "ROOT_URLCONF": "pangaea.urls",
+        "WSGI_APPLICATION": "pangaea.wsgi.application",
+        "TEMPLATES": [
+            {
+                "BACKEND": "django.template.backends.django.DjangoTemplates",
+                "APP_DIRS": True,
+                "OPTIONS": {
+                    "context_processors": [
+                        "django.template.context_processors.request",
+                        "django.contrib.auth.context_processors.auth",
+                        "django.contrib.messages.context_processors.messages",
+                    ],
+                },
+            },
+        ],
+        "DATABASES": entries.configure(
+            configuration.database_urls,
+            shared_url=declared.database_url,
+            direct_urls=configuration.direct_urls,
+            connection_age=declared.database_connection_age,
+            answer_timeout=declared.database_answer_timeout,
+        ),
+        "DATABASE_ROUTERS": ["pangaea.databases.router.Router"],
+        "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
+        "AUTH_USER_MODEL": "ops.Operator",
+        # Unfold's form does not say where to go on to when nobody asked for a page.
+        "LOGIN_REDIRECT_URL": "admin:index",
+        "PASSWORD_HASHERS": ["pangaea.identity.password_hashing.BoundedPBKDF2"],
+        "AUTH_PASSWORD_VALIDATORS": [
+            {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+            {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+            {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+            {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+        ],
+        "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
+        "LANGUAGE_CODE": "en-us",
+        "TIME_ZONE": "UTC",
+        "USE_I18N": True,
+        "USE_TZ": True,
+        "SILENCED_SYSTEM_CHECKS": http.SILENCED_SYSTEM_CHECKS,
+        # Of several services behind one gateway each has its own files and its own log-in.
+        "STATIC_URL": f"/{configuration.admin_path}static/" if configuration.profile.shares_host else "/static/",
+        "SESSION_COOKIE_PATH": f"/{configuration.admin_path}" if configuration.profile.shares_host else "/",
+        "CSRF_COOKIE_PATH": f"/{configuration.admin_path}" if configuration.profile.shares_host else "/",
+        # Every worker serves the admin's files from where they are installed: no collectstatic step to forget.
+        "WHITENOISE_USE_FINDERS": True,
+        "SESSION_COOKIE_SECURE": declared.secure_cookies,
+        "SESSION_COOKIE_AGE": round(declared.admin_idle_timeout.total_seconds()),
+        # From the last request on, and not from the log-in. Only the admin's requests have a session.
+        "SESSION_SAVE_EVERY_REQUEST": True,
+        "CSRF_COOKIE_SECURE": declared.secure_cookies,
+        "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https") if declared.trust_forwarded_proto else None,
+        "SECURE_REFERRER_POLICY": "same-origin",
+        "REST_FRAMEWORK": http.REST_FRAMEWORK,
+        "SPECTACULAR_SETTINGS": http.SPECTACULAR_SETTINGS,
+        "UNFOLD": operators.unfold(
+            configuration.labels,
+            shares_host=configuration.profile.shares_host,
+            documents_public=declared.api_documents_public,
+        ),
+        "LOGGING_CONFIG": http.LOGGING_CONFIG,
+        "LOGGING": http.logging_config(declared.log_level, json=declared.log_format == "json"),
+    }
+
+
+def deployed(declared: Declared) -> dict[str, Any]:
+    """What a deployment that strangers reach adds."""
+    return {"SESSION_COOKIE_HTTPONLY": True, "SECURE_HSTS_SECONDS": 0 if not declared.secure_cookies else 31_536_000}

@@ -1,0 +1,77 @@
+"""Django's settings for the edge: DRF, API documents, the first middlewares, logging."""
+
+from typing import Any
+
+MIDDLEWARE_HEAD = [
+    # Outermost, so that every other line of the log and every error knows the request.
+    "pangaea.telemetry.correlation.RequestMiddleware",
+    # Around everything that answers.
+    "pangaea.api.content_security.ContentSecurityMiddleware",
+    # Before anything answers, probes too.
+    "pangaea.api.callers.CallerMiddleware",
+    # Before anything that reads the host or redirects to https: a probe comes by IP address and without TLS.
+    "pangaea.health.probes.ProbeMiddleware",
+    # Around the rest, so that no error leaves an API path as HTML.
+    "pangaea.api.fallback.ProblemMiddleware",
+]
+
+LOGGING_CONFIG = "pangaea.telemetry.logs.configure"
+
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # whether every subdomain speaks TLS is for the owner of the domain to say, not for one service
+    "security.W008",  # TLS ends at the gateway: redirecting is its work, probes and services come without
+    "security.W021",  # preloading a domain into browsers is the owner's decision too
+    "urls.W002",  # a module's patterns begin with a slash, because a route's path ends without one
+]
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["pangaea.identity.authentication.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["pangaea.api.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_METADATA_CLASS": "pangaea.api.metadata.AllowedMethods",
+    "DEFAULT_PAGINATION_CLASS": "pangaea.api.pagination.CursorPage",
+    "DEFAULT_SCHEMA_CLASS": "pangaea.api.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "pangaea.api.problems.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    # There is one format, and the address names the thing, not its form.
+    "URL_FORMAT_OVERRIDE": None,
+    "FORMAT_SUFFIX_KWARG": None,
+}
+
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Pangaea",
+    "VERSION": "1",
+    "OAS_VERSION": "3.0.3",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        # Not spectacular's own: it names enums by field over all modules: one more `status` renames the others'.
+        "pangaea.api.schema.leave_enums_in_place",
+        "pangaea.api.schema.add_problem_responses",
+    ],
+}
+
+
+def logging_config(level: str, *, json: bool) -> dict[str, Any]:
+    """A dictConfig: everything to standard error, through structlog; JSON lines, or colours for people."""
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"structured": {"()": "pangaea.telemetry.logs.formatter", "json": json}},
+        "filters": {"traceback": {"()": "pangaea.telemetry.logs.OnlyWithTraceback"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Django repeats every 4xx and 5xx; the access line has them. Only an unhandled error's traceback is news.
+            "django.request": {"filters": ["traceback"]},
+            "django.server": {"level": "ERROR"},
+            # Two lines a batch that say nothing; its warnings matter.
+            "celery": {"level": "WARNING"},
+            # At DEBUG it prints every query with its parameters, which are customers' data.
+            "django.db.backends": {"level": "INFO"},
+        },
+    }

@@ -1,0 +1,1 @@
+"""Logs, the correlation id, and the state that relays and workers report."""

@@ -1,0 +1,146 @@
+"""What crosses the broker: envelopes, batches, requests to catch up, reports.
+
+On the wire a message is a CloudEvents 1.0 JSON object (https://cloudevents.io): `type` is the wire name, `subject` the
+key, `data` the fields. The broker's unit is a batch: consecutive messages of one stream, and the id of the message
+before the first. All is decoded into the types below, so that nothing of another shape reaches a table.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import msgspec
+from msgspec.structs import replace
+
+from pangaea.messages import NAME
+
+PARTITIONS = 8
+UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding raises: what comes may be no JSON, no UTF-8, or nested too deeply."""
+
+# What crosses the broker is decoded into these, so that nothing of another shape reaches a table.
+ModuleName = Annotated[str, msgspec.Meta(pattern=rf"\A{NAME}\Z", max_length=63)]
+SubscriptionName = Annotated[str, msgspec.Meta(pattern=rf"\A{NAME}\.{NAME}(~shadow)?\Z", max_length=127)]
+Partition = Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS)]
+Position = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Question = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The CloudEvents object on the wire. `schemaversion` and `correlationid` are extension attributes."""
+
+    specversion: str = "1.0"
+    id: UUID
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str = "application/json"
+    schemaversion: int
+    correlationid: str
+    data: msgspec.Raw
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """What a batch says of one of its messages, whatever the message's own bytes are: id, key, length in bytes."""
+
+    id: UUID
+    key: str
+    length: int
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive messages of one stream; without any it is an announcement of the last position sent.
+
+    `messages` are bytes that nothing has looked at, with an entry for each: so one that is no JSON, or nested too
+    deeply to be skipped, does not spoil the others. A producer of the version before has no `entries`. No field may
+    follow `messages`.
+
+    `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
+    `head` is the stream's last position. Messages up to `floor` are deleted; the last one's id is `floor_id`. All rows
+    that the producer captures were published after the first position of `snapshot`, and up to the second.
+
+    An answer to a request names the subscription that sent it (`to`), the position it starts from (`asked`) and its
+    number (`question`, None for a request without one).
+    """
+
+    source: ModuleName
+    audience: ModuleName
+    partition: Partition
+    partitions: int = PARTITIONS
+    first: Position
+    before: UUID | None
+    head: Position
+    floor: Position = 0
+    floor_id: UUID | None = None
+    snapshot: tuple[Position, Position] | None = None
+    to: SubscriptionName | None = None
+    asked: Position | None = None
+    question: Question | None = None
+    entries: list[Entry] | None = None
+    messages: list[msgspec.Raw] = msgspec.field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """The position of the last message; of the one before `first` in an announcement."""
+        return self.first + len(self.messages) - 1
+
+    def pack(self, messages: Iterable[tuple[UUID, str, bytes]] = ()) -> bytes:
+        """The batch with these messages, each its id, key and bytes, as it crosses the broker.
+
+        It is one JSON object if each message is JSON, which is how the version before reads it.
+        """
+        rows = list(messages)
+        header = replace(self, entries=[Entry(*row[:2], len(row[2])) for row in rows], messages=[])
+        return msgspec.json.encode(header).removesuffix(b"]}") + b",".join([row[2] for row in rows]) + b"]}"
+
+    @classmethod
+    def unpack(cls, body: bytes) -> "Batch":
+        """The batch that `pack` wrote. Raises msgspec.DecodeError where its own fields or its lengths are wrong.
+
+        Without entries the messages are searched for their ends, which raises RecursionError or UnicodeDecodeError too.
+        """
+        # No string of the header contains this: a quotation mark in one has a backslash before it.
+        start = body.find(_MESSAGES)
+        header = _BATCH.decode(body[:start] + b"}" if start >= 0 else body)
+        if header.entries is None:
+            return _BATCH.decode(body)
+        start += len(_MESSAGES)
+        raws: list[msgspec.Raw] = []
+        for entry in header.entries:
+            end = start + max(entry.length, 0)
+            raws.append(msgspec.Raw(body[start:end]))
+            start = end + 1  # the comma
+        if body[start - 1 if raws else start :] != b"]}":
+            raise msgspec.DecodeError("The lengths of the messages do not add up to the batch.")
+        return replace(header, messages=raws)
+
+
+_BATCH = msgspec.json.Decoder(Batch)
+_MESSAGES = b',"messages":['
+
+
+class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription's request: all of this stream from my cursor on. `message_id` is the id at that position.
+
+    `question` is the request's number, which its answers carry; only they decide whether the stream is diverged.
+    `snapshot_after`: the subscription began at the floor, at that position, and needs a snapshot that begins after it.
+    """
+
+    subscription: SubscriptionName
+    source: ModuleName
+    audience: ModuleName
+    partition: Partition
+    position: Position
+    message_id: UUID | None
+    question: Question | None = None
+    snapshot_after: Position | None = None
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a subscription has come in the streams of one module: (audience, partition, position) each."""
+
+    subscription: SubscriptionName
+    source: ModuleName
+    cursors: Annotated[list[tuple[ModuleName, Partition, Position]], msgspec.Meta(max_length=2 * PARTITIONS)]

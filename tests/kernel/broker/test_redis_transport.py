@@ -1,0 +1,116 @@
+"""Which entries of a queue's list on Redis kombu gets to see, and which of those it took it may put back."""
+
+import json
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pangaea.broker import admission, redis_transport
+from pangaea.errors import RefusedMessage
+
+EXCHANGE, TAG = "streams", "a tag of the consumer's"
+NAMES = ["body", "content-type", "content-encoding", "headers", "properties", "task", "id", "delivery_info", "exchange"]
+anything: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda each: st.lists(each, max_size=3) | st.dictionaries(st.sampled_from(NAMES), each, max_size=4),
+)
+
+
+def entry(**changes: Any) -> dict[str, Any]:
+    return {
+        "body": "e30=",
+        "content-type": admission.CONTENT_TYPE,
+        "content-encoding": admission.CONTENT_ENCODING,
+        "headers": {"task": admission.DELIVER, "id": str(uuid4()), "timelimit": [1]},
+        "properties": {
+            "delivery_info": {"exchange": EXCHANGE, "routing_key": "users.all.7"},
+            "body_encoding": "base64",
+            "delivery_tag": "the sender's",
+            "priority": "x",
+        },
+    } | changes
+
+
+def read(value: Any) -> dict[str, Any]:
+    return redis_transport.read(json.dumps(value).encode(), EXCHANGE, TAG)
+
+
+class TestRead:
+    def test_gives_what_was_checked_alone(self) -> None:
+        sound = entry()
+        assert read(sound | {"more": [1]}) == {
+            **sound,
+            "headers": {name: sound["headers"][name] for name in ("task", "id")},
+            "properties": {
+                "delivery_info": {"exchange": EXCHANGE, "routing_key": "users.all.7"},
+                "body_encoding": "base64",
+                "delivery_tag": TAG,
+                "priority": 0,
+            },
+        }
+
+    @pytest.mark.parametrize("name", ["compression", "x-death"])
+    def test_leaves_to_admission_what_it_refuses(self, name: str) -> None:
+        assert name in read(entry(headers={"task": "x", "id": "y", name: {"a": [1]}}))["headers"]
+
+    @pytest.mark.parametrize("raw", [b"", b"x", b"{}", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"a":' * 100_000])
+    def test_refuses_what_is_no_message(self, raw: bytes) -> None:
+        with pytest.raises(RefusedMessage):
+            redis_transport.read(raw, EXCHANGE, TAG)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"body": "e30"},
+            {"body": None},
+            {"headers": None},
+            {"headers": {"task": ["pangaea.deliver"], "id": "x"}},
+            {"content-type": 5},
+            {"properties": {}},
+            {"properties": {"delivery_info": {"exchange": "other", "routing_key": "a"}, "body_encoding": "base64"}},
+            {"properties": {"delivery_info": {"exchange": EXCHANGE, "routing_key": 5}, "body_encoding": "base64"}},
+            {"properties": {"delivery_info": {"exchange": EXCHANGE, "routing_key": "a"}, "body_encoding": "x"}},
+            {
+                "properties": {
+                    "delivery_info": {"exchange": EXCHANGE, "routing_key": "a" * 256},
+                    "body_encoding": "base64",
+                }
+            },
+        ],
+        ids=str,
+    )
+    def test_refuses_a_message_of_another_form(self, changes: dict[str, Any]) -> None:
+        with pytest.raises(RefusedMessage):
+            read(entry(**changes))
+
+    def test_parses_nothing_longer_than_the_longest_message(self) -> None:
+        with pytest.raises(RefusedMessage, match="too long"):
+            read(entry(more="x" * redis_transport.LONGEST_ENTRY))
+
+    @given(raw=st.binary() | st.builds(lambda value: json.dumps(value).encode(), anything))
+    def test_refuses_or_takes_whatever_comes(self, raw: bytes) -> None:
+        try:
+            message = redis_transport.read(raw, EXCHANGE, TAG)
+        except RefusedMessage:
+            return
+        assert message["properties"]["delivery_tag"] == TAG
+
+
+class TestReadKept:
+    def test_leaves_a_message_of_another_application_unchanged(self) -> None:
+        other = entry(headers={"task": "theirs", "argsrepr": "()"}, more={"__type__": "bytes", "__value__": "a"})
+        kept = [other, "celery", "celery"]
+        assert list(redis_transport.read_kept(json.dumps(kept).encode())) == kept
+
+    @given(raw=st.binary() | st.builds(lambda *values: json.dumps(values).encode(), anything, anything, anything))
+    def test_refuses_or_takes_whatever_comes(self, raw: bytes) -> None:
+        try:
+            payload, exchange, routing_key = redis_transport.read_kept(raw)
+        except RefusedMessage:
+            return
+        assert isinstance(payload["headers"], dict)
+        assert isinstance(exchange, str)
+        assert routing_key

@@ -1,0 +1,344 @@
+"""Configuration is read once, whole, and refused with every mistake named."""
+
+import os
+import subprocess
+import sys
+from dataclasses import Field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from joserfc.jwk import ECKey
+
+from pangaea import modules
+from pangaea.configuration import profiles
+from pangaea.configuration.declared import Declared
+from pangaea.configuration.reading import variable
+from pangaea.databases import entries
+
+ROOT = Path(__file__).resolve().parents[3]
+GOOD = {
+    "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "ALLOWED_HOSTS": "shop.example",
+    "DATABASE_URL": "postgres://u:p@127.0.0.1:1/d",
+    "BROKER_URL": "amqp://127.0.0.1:1//",
+    "JWKS_URL": "https://users.example/.well-known/jwks.json",
+}
+
+
+MALFORMED = {
+    "PANGAEA_MODULES": "billing",
+    "PANGAEA_MODULES_PACKAGE": "no.such.package",
+    "SECRET_KEY": "hunter2",
+    "SECRET_KEY_FALLBACKS": "hunter2",
+    "UNVERIFIED_HOSTS": "db.internal,*.internal",
+    "ALLOWED_HOSTS": "https://shop.example/",
+    "CSRF_TRUSTED_ORIGINS": "shop.example",
+    "DATABASE_URL": "postgres://u:hunter2@h:port/d",
+    "DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d",
+    "BROKER_URL": "amqp://u:hunter2@h:port//",
+    "BROKER_CA": "/no/such/file",
+    "BROKER_PREFIX": "a b",
+    "BROKER_LOGINS": "shop",
+    "ISSUER": "pangaea",
+    "AUDIENCE": "two words",
+    "SIGNING_KEY": "-----BEGIN PRIVATE KEY-----hunter2",
+    "SIGNING_KEY_FILE": "/no/such/file",
+    "JWKS_URL": "users.example/jwks.json",
+    "JWKS_IDENTITY": "two words",
+    "TRUST_DOMAIN": "Upper.Case",
+    "TLS_CERTIFICATE": "/no/such/file",
+    "TLS_KEY": "/no/such/file",
+    "TLS_CA": "/no/such/file",
+    "ACCEPTED_CALLERS": "gateway,two words",
+    "LOG_LEVEL": "LOUD",
+    "LOG_FORMAT": "xml",
+    "HEALTH_HOST": "http://127.0.0.1",
+    "PANGAEA_HEARTBEAT_FILE": "/no/such/folder/beat",
+}
+"""Of every variable that is a text, one that cannot be; a number, a duration and a switch need no example."""
+ANYTHING_GOES = {"LOCAL_STATE_DIR"}  # a path that is made; only the local profile reads it
+
+
+def malformed(each: "Field[Any]") -> str:
+    name = variable(each)
+    if isinstance(each.default, (str, tuple)):
+        assert name in MALFORMED, f"say in MALFORMED what {name} cannot be, and give the setting a form"
+        return MALFORMED[name]
+    return "hunter2"
+
+
+CHECKED = [each for each in fields(Declared) if variable(each) not in ANYTHING_GOES]
+
+
+def problems(environ: dict[str, str], profile: str = "service") -> list[str]:
+    """What the profile says about that environment when it is to start."""
+    try:
+        profiles.load(profile, environ)
+    except ImproperlyConfigured as error:
+        return str(error).split("\n  - ")[1:]
+    return []
+
+
+def start(profile: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Load a profile in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", "from django.conf import settings; settings.DEBUG"],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}",
+            "DJANGO_SETTINGS_MODULE": f"pangaea.settings.{profile}",
+            **environ,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+class TestDeclared:
+    def test_has_a_default_for_everything(self) -> None:
+        assert Declared.read({}).relay_batch == 250
+
+    def test_reads_numbers_durations_lists_and_booleans(self) -> None:
+        declared = Declared.read(
+            {"RELAY_BATCH": "7", "RELAY_POLL": "0.5", "ALLOWED_HOSTS": " a, b ,", "SECURE_COOKIES": "no"}
+        )
+        assert declared.relay_batch == 7
+        assert declared.relay_poll == timedelta(milliseconds=500)
+        assert declared.allowed_hosts == ("a", "b")
+        assert not declared.secure_cookies
+
+    def test_takes_a_secret_from_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text("from a file\n")
+        assert Declared.read({"SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key.strip() == "from a file"
+
+    def test_names_a_secret_file_that_is_missing(self, tmp_path: Path) -> None:
+        with pytest.raises(ImproperlyConfigured, match="SECRET_KEY"):
+            Declared.read({"SECRET_KEY_FILE": str(tmp_path / "absent")})
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("RELAY_BATCH", "0"),
+            ("RELAY_BATCH", ""),
+            ("RELAY_BATCH", "1e3"),
+            ("RELAY_POLL", "-1"),
+            ("RELAY_POLL", "nan"),
+            ("RELAY_POLL", "10s"),
+            ("QUEUES_PER_MODULE", "9"),
+            ("DEAD_LETTER_PAUSE", "7200"),
+            ("AUDIENCE", ""),
+        ],
+    )
+    def test_refuses_what_only_looks_right(self, name: str, value: str) -> None:
+        with pytest.raises(ImproperlyConfigured, match=name):
+            Declared.read({name: value})
+
+    def test_takes_a_text_as_it_is(self) -> None:
+        assert Declared.read({"SECRET_KEY": "$ecret"}).secret_key == "$ecret"
+
+    def test_reads_its_own_defaults_back(self) -> None:
+        shown = {variable(each): profiles.text_of(each.default) for each in fields(Declared)}
+        assert Declared.read({name: text for name, text in shown.items() if text}) == Declared()
+
+    def test_names_all_mistakes_at_once(self) -> None:
+        with pytest.raises(ImproperlyConfigured) as caught:
+            Declared.read({"RELAY_BATCH": "x", "RELAY_POLL": "y"}, required=("secret_key",))
+        assert all(name in str(caught.value) for name in ("RELAY_BATCH", "RELAY_POLL", "SECRET_KEY"))
+
+
+class TestPrecedence:
+    def test_a_lone_module_has_variables_of_its_own(self) -> None:
+        environ = {"RELAY_BATCH": "7", "RELAY_POLL": "9", "ORDERS_RELAY_BATCH": "8"}
+        alone = Declared.read({**environ, "PANGAEA_MODULES": "orders"})
+        assert (alone.relay_batch, alone.relay_poll, alone.relay_pass) == (8, timedelta(seconds=9), 2000)
+        assert Declared.read({**environ, "PANGAEA_MODULES": "users"}).relay_batch == 7
+        assert Declared.read({**environ, "PANGAEA_MODULES": "orders,users"}).relay_batch == 7
+
+    def test_the_modules_own_goes_before_a_general_file(self, tmp_path: Path) -> None:
+        (tmp_path / "general").write_text("7\n")
+        (tmp_path / "own").write_text("8\n")
+        general = {"PANGAEA_MODULES": "orders", "RELAY_BATCH_FILE": str(tmp_path / "general")}
+        assert Declared.read(general).relay_batch == 7
+        assert Declared.read(general | {"ORDERS_RELAY_BATCH": "9"}).relay_batch == 9
+        assert Declared.read(general | {"ORDERS_RELAY_BATCH_FILE": str(tmp_path / "own")}).relay_batch == 8
+
+    def test_a_value_and_a_file_for_it_are_a_contradiction(self, tmp_path: Path) -> None:
+        (tmp_path / "batch").write_text("7")
+        with pytest.raises(ImproperlyConfigured, match="RELAY_BATCH and RELAY_BATCH_FILE are both set"):
+            Declared.read({"RELAY_BATCH": "7", "RELAY_BATCH_FILE": str(tmp_path / "batch")})
+
+    def test_a_mistake_is_named_with_the_variable_that_holds_it(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="- ORDERS_RELAY_BATCH is 'x'"):
+            Declared.read({"PANGAEA_MODULES": "orders", "ORDERS_RELAY_BATCH": "x"})
+
+    def test_the_modules_own_database_goes_before_the_shared_one(self) -> None:
+        own, shared = "postgres://o:p@localhost/o", GOOD["DATABASE_URL"]
+        alone = profiles.load("service", GOOD | {"PANGAEA_MODULES": "orders", "ORDERS_DATABASE_URL": own})
+        assert alone.database_urls == {"default": own, "orders": own}
+        several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_DATABASE_URL": own})
+        assert several.database_urls == {"default": shared, "orders": own, "users": shared}
+
+    def test_a_direct_url_goes_with_the_url_through_a_pooler(self) -> None:
+        own, direct, shared = (f"postgres://u:p@127.0.0.1/{name}" for name in ("pooled", "direct", "shared"))
+        settings = {"ORDERS_DATABASE_URL": own, "ORDERS_DIRECT_DATABASE_URL": direct}
+        alone = profiles.load("service", GOOD | settings | {"PANGAEA_MODULES": "orders"})
+        assert alone.direct_urls == {"default": direct, "orders": direct}
+        settings |= {"DIRECT_DATABASE_URL": shared, "PANGAEA_MODULES": "orders,users"}
+        several = profiles.load("monolith", GOOD | settings)
+        assert several.direct_urls == {"default": shared, "orders": direct, "users": shared}
+        with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is set, and ORDERS_DATABASE_URL is"):
+            profiles.load("monolith", GOOD | settings | {"ORDERS_DATABASE_URL": ""})
+        with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is malformed") as refusal:
+            profiles.load("monolith", GOOD | settings | {"ORDERS_DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d"})
+        assert "hunter2" not in str(refusal.value)
+
+    def test_says_what_has_no_effect(self) -> None:
+        several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})
+        assert [remark.partition(" ")[0] for remark in several.remarks] == ["ORDERS_RELAY_BATCH"]
+
+
+class TestABrokerWithoutLogins:
+    @pytest.fixture
+    def identified(self, tmp_path: Path) -> dict[str, str]:
+        """A module's service that others know by its certificate."""
+        files = {name: tmp_path / name for name in ("TLS_CERTIFICATE", "TLS_KEY", "TLS_CA")}
+        for path in files.values():
+            path.touch()
+        return GOOD | {"PANGAEA_MODULES": modules.discover()[0]} | {name: str(path) for name, path in files.items()}
+
+    def test_is_refused_where_services_know_each_other_by_certificates(self, identified: dict[str, str]) -> None:
+        (problem,) = problems(identified | {"BROKER_URL": "rediss://mq.example/0"})
+        assert "BROKER_WITHOUT_LOGINS=true" in problem
+        assert problems(identified) == []
+
+    def test_can_be_accepted(self, identified: dict[str, str]) -> None:
+        assert problems(identified | {"BROKER_URL": "rediss://mq.example/0", "BROKER_WITHOUT_LOGINS": "true"}) == []
+
+
+class TestEveryVariable:
+    SERVICE = GOOD | {"PANGAEA_MODULES": modules.discover()[0]}
+
+    @pytest.mark.parametrize("each", CHECKED, ids=variable)
+    def test_malformed_is_named_with_what_to_set(self, each: "Field[Any]") -> None:
+        problem, *others = problems(self.SERVICE | {variable(each): malformed(each)})
+        assert others == [] or others[0].endswith("TLS_CERTIFICATE, TLS_KEY and TLS_CA go together.")
+        assert problem.startswith(variable(each))
+        assert any(word in problem for word in ("set ", "use ", "Write ", "give ", "name ", "be ", "are: ")), problem
+        assert "hunter2" not in problem or not each.metadata["secret"]
+
+    @pytest.mark.parametrize("name", ["PANGAEA_MODULES", *sorted(GOOD)])
+    def test_missing_is_named_with_what_it_is_for(self, name: str) -> None:
+        (problem,) = problems({key: value for key, value in self.SERVICE.items() if key != name})
+        assert name in problem
+        assert "is not set" in problem
+
+    @pytest.mark.parametrize("each", CHECKED, ids=variable)
+    def test_whose_file_is_missing_is_named(self, each: "Field[Any]", tmp_path: Path) -> None:
+        name = variable(each)
+        environ = {key: value for key, value in self.SERVICE.items() if key != name}
+        assert [
+            problem
+            for problem in problems(environ | {f"{name}_FILE": str(tmp_path / "absent")})
+            if f"{name}_FILE" in problem
+        ]
+
+    def test_of_all_that_are_wrong_none_is_left_out(self) -> None:
+        # A value and the file that holds it exclude each other, which is another mistake.
+        own = [each for each in CHECKED if not each.metadata["general"] and each.name != "signing_key_file"]
+        said = problems({variable(each): malformed(each) for each in own})
+        for each in own:
+            assert [problem for problem in said if problem.startswith(variable(each))], variable(each)
+        assert [problem for problem in said if problem.startswith("PANGAEA_MODULES is not set")]
+        assert [problem for problem in said if problem.startswith("DATABASE_URL is not set")]
+
+    def test_right_refuses_nothing(self) -> None:
+        assert problems(self.SERVICE) == []
+
+    def test_wrong_ends_a_real_start_with_the_whole_list(self) -> None:
+        refused = start("service", self.SERVICE | {"RELAY_POLL": "soon", "LOG_LEVEL": "LOUD", "SECRET_KEY": "short"})
+        assert refused.returncode != 0
+        assert all(f"  - {name} " in refused.stderr for name in ("RELAY_POLL", "LOG_LEVEL", "SECRET_KEY"))
+
+
+class TestProfiles:
+    @pytest.mark.parametrize("profile", ["monolith", "service"])
+    def test_a_deployment_refuses_to_start_on_nothing(self, profile: str) -> None:
+        refused = start(profile, {})
+        assert refused.returncode != 0
+        assert all(name in refused.stderr for name in ("SECRET_KEY", "ALLOWED_HOSTS", "BROKER_URL"))
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("SECRET_KEY", "x" * 60),
+            ("ALLOWED_HOSTS", "*"),
+            ("BROKER_URL", "memory://"),
+            ("DATABASE_URL", "mysql://u@h/d"),
+        ],
+    )
+    def test_a_deployment_refuses_what_is_unsafe(self, name: str, value: str) -> None:
+        (problem,) = problems(GOOD | {name: value}, "monolith")
+        assert problem.startswith(name)
+
+    def test_local_names_a_folder_that_cannot_keep_its_files(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        (problem,) = problems({"LOCAL_STATE_DIR": str(tmp_path / "file")}, "local")
+        assert problem.startswith("LOCAL_STATE_DIR")
+
+    def test_a_signing_key_may_stand_in_for_the_address_of_one(self) -> None:
+        without = {key: value for key, value in GOOD.items() if key != "JWKS_URL"}
+        assert (
+            problems(without | {"SIGNING_KEY": ECKey.generate_key("P-256").as_pem(private=True).decode()}, "monolith")
+            == []
+        )
+
+    def test_a_deployment_starts_on_a_whole_configuration(self) -> None:
+        started = start("monolith", GOOD)
+        assert started.returncode == 0, started.stderr
+
+    def test_an_unknown_module_is_refused_by_name(self) -> None:
+        refused = start("service", GOOD | {"PANGAEA_MODULES": "billing"})
+        assert "billing" in refused.stderr
+
+    def test_a_secret_never_stands_in_the_message(self) -> None:
+        refused = start("monolith", GOOD | {"SECRET_KEY": "hunter2", "DATABASE_URL": "postgres://u:hunter2@h:port/d"})
+        assert refused.returncode != 0
+        assert "hunter2" not in refused.stderr.rpartition("ImproperlyConfigured")[2]
+
+
+class TestDatabaseUrls:
+    def test_a_shared_url_gives_each_alias_its_schema_and_role(self) -> None:
+        url = "postgres://u:p@h/shop"
+        entry = entries.configure({"default": url, "orders": url}, shared_url=url)["orders"]
+        assert "-c search_path=orders " in entry["OPTIONS"]["options"]
+        assert entry["OPTIONS"]["options"].endswith(" -c role=shop_orders")
+
+    def test_a_url_of_its_own_logs_in_as_itself(self) -> None:
+        entry = entries.configure({"orders": "postgres://orders:p@h/o?sslmode=require&keepalives_idle=7"})["orders"]
+        assert "role=" not in entry["OPTIONS"]["options"]
+        assert entry["OPTIONS"]["sslmode"] == "require"
+        assert int(entry["OPTIONS"]["keepalives_idle"]) == 7
+
+    def test_both_ends_give_the_other_up_after_the_same_time(self) -> None:
+        limit = timedelta(seconds=12)
+        options = entries.configure({"orders": "postgres://orders:p@h/o"}, answer_timeout=limit)["orders"]["OPTIONS"]
+        assert options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"] == 12
+        assert options["tcp_user_timeout"] == 12_000
+        assert "-c tcp_user_timeout=12000" in options["options"]
+        assert "-c tcp_keepalives_idle=6" in options["options"]
+
+    def test_behind_a_pooler_nothing_is_left_in_a_session(self) -> None:
+        url = "postgres://u:p@pooler/alias"
+        direct = "postgres://u:p@h/shop"
+        entry = entries.configure({"orders": url}, shared_url=url, direct_urls={"orders": direct})["orders"]
+        assert entry["DISABLE_SERVER_SIDE_CURSORS"] is True
+        assert entry["PANGAEA"]["role"] == "shop_orders"
+
+    def test_another_engine_is_refused(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match="orders"):
+            entries.configure({"orders": "mysql://u:p@h/d"})

@@ -1,0 +1,268 @@
+"""Django's everyday commands need no --database, and the kernel's own say what is wrong by name."""
+
+import io
+import json
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command, load_command_class
+from django.core.management.base import OutputWrapper
+from django.core.management.color import no_style
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
+from psycopg import sql
+from pytest_django import Settings
+
+from pangaea import modules
+from pangaea.databases import aliases
+from pangaea.management.commands import seed_demo, settings_doc
+from pangaea.outbox.models import Stream
+from pangaea.testing.databases import scratch_database
+from tests.processes import workspace
+
+MODULE = "users"
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+def output_of(command: str, *arguments: str, **options: object) -> str:
+    """What a command prints."""
+    stream = io.StringIO()
+    call_command(command, *arguments, stdout=stream, no_color=True, **options)
+    return stream.getvalue()
+
+
+def forget_last_migration(alias: str, label: str) -> str:
+    """Make the database behind an alias believe that it lacks the app's last migration; its name."""
+    recorder = MigrationRecorder(connections[alias])
+    name = max(name for app, name in recorder.applied_migrations() if app == label)
+    recorder.record_unapplied(label, name)
+    return name
+
+
+class TestMigrate:
+    def test_with_check_is_content_when_every_alias_is_up_to_date(self) -> None:
+        output_of("migrate", "--check")
+
+    def test_with_check_fails_when_any_alias_is_behind(self) -> None:
+        forget_last_migration(modules.labels()[-1], "pangaea")
+        with pytest.raises(SystemExit) as ended:
+            output_of("migrate", "--check")
+        assert ended.value.code == 1
+
+    def test_with_plan_says_what_it_would_do_to_which_alias(self) -> None:
+        alias = modules.labels()[-1]
+        name = forget_last_migration(alias, "pangaea")
+        planned = output_of("migrate", "--plan", "pangaea").split(f"{alias}: pangaea")
+        assert f"pangaea.{name}" not in planned[0]
+        assert f"pangaea.{name}" in planned[1]
+
+    def test_with_an_apps_label_touches_the_aliases_that_hold_it(self) -> None:
+        told = output_of("migrate", "pangaea")
+        headings = [line for line in told.splitlines() if line.endswith(": pangaea") and not line.startswith(" ")]
+        assert headings == [f"{label}: pangaea" for label in modules.labels()]
+        assert "default: auth" in output_of("migrate", "auth")
+
+    def test_of_no_app_is_refused(self) -> None:
+        with pytest.raises(CommandError, match=r"No installed app with label 'nonsense'\."):
+            output_of("migrate", "nonsense")
+
+    def test_of_an_app_that_lives_elsewhere_is_refused_and_says_where(self) -> None:
+        label = modules.labels()[0]
+        with pytest.raises(CommandError, match=f"not behind 'default' but behind {label}"):
+            output_of("migrate", label, "--database=default")
+
+    def test_is_silent_when_told_so(self) -> None:
+        assert output_of("migrate", verbosity=0) == ""
+
+
+class TestMigrateOnAnEmptyDatabase:
+    """From outside, as it is deployed: one module, PostgreSQL."""
+
+    @pytest.mark.full
+    def test_makes_all_there_is_and_goes_back_and_forth(self, postgres_url: str, tmp_path: Path) -> None:
+        with scratch_database(postgres_url) as url, workspace(tmp_path) as space:
+            deployed = environment(url)
+            with pytest.raises(AssertionError, match="ended with 1"):
+                space.manage("migrate", "--check", environment=deployed)
+            assert "CREATE SCHEMA" in space.manage("migrate", "--plan", environment=deployed)
+            assert tables(url, MODULE) == set(), "looking changes nothing"
+
+            space.manage("migrate", environment=deployed)
+            space.manage("migrate", "--check", environment=deployed)
+            made = tables(url, MODULE)
+            assert {f"{MODULE}_account", "pangaea_outbox", "django_migrations"} <= made
+            assert not made & tables(url, "ops") - {"django_migrations"}
+
+            space.manage("migrate", MODULE, "zero", environment=deployed)
+            assert tables(url, MODULE) == {name for name in made if not name.startswith(f"{MODULE}_")}
+            space.manage("migrate", MODULE, environment=deployed)
+            assert tables(url, MODULE) == made
+
+    def test_without_the_right_to_it_gives_the_sql(self, postgres_url: str, tmp_path: Path) -> None:
+        with scratch_database(postgres_url) as url, workspace(tmp_path) as space:
+            address = urlsplit(url)
+            poor = f"{address.path.strip('/')}_poor"
+            with psycopg.connect(url, autocommit=True) as owner:
+                owner.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'poor'").format(sql.Identifier(poor)))
+            location = address.netloc.rpartition("@")[2]
+            deployed = environment(urlunsplit(address._replace(netloc=f"{poor}:poor@{location}")))
+
+            with pytest.raises(AssertionError, match="Let an administrator run") as refusal:
+                space.manage("migrate", environment=deployed)
+            statements = str(refusal.value).rpartition("Let an administrator run:\n")[2]
+            administrators = urlunsplit(urlsplit(postgres_url)._replace(path=address.path))
+            with psycopg.connect(administrators, autocommit=True) as administrator:
+                administrator.execute(statements.encode())
+            space.manage("migrate", environment=deployed)
+            assert "pangaea_outbox" in tables(url, MODULE, user=postgres_url)
+
+
+def environment(database_url: str) -> dict[str, str]:
+    """The settings of a deployment of one module; no other process of it runs."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "pangaea.settings.monolith",
+        "PANGAEA_MODULES": MODULE,
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "ALLOWED_HOSTS": "127.0.0.1",
+        "BROKER_URL": "amqp://127.0.0.1:1//",
+        "JWKS_URL": "https://users.example/.well-known/jwks.json",
+    }
+
+
+def tables(database_url: str, schema: str, *, user: str | None = None) -> set[str]:
+    """The tables of a schema, as the database's owner or `user` sees them."""
+    address = urlsplit(user or database_url)._replace(path=urlsplit(database_url).path)
+    with psycopg.connect(urlunsplit(address)) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
+    return {name for (name,) in rows}
+
+
+class TestShowmigrations:
+    def test_lists_every_alias_with_its_own_apps(self) -> None:
+        shown = output_of("showmigrations")
+        places = [shown.index(f"[{alias}]") for alias in aliases.installed()]
+        assert places == sorted(places)
+        assert shown.count("\npangaea\n") == len(modules.labels())
+        assert shown.count("\nauth\n") == 1
+        assert "[ ]" not in shown
+
+    def test_lists_one_app_where_it_lives(self) -> None:
+        label = modules.labels()[0]
+        shown = output_of("showmigrations", label)
+        assert f"[{label}]" in shown
+        assert "[default]" not in shown
+
+    def test_of_no_app_is_refused(self) -> None:
+        with pytest.raises(CommandError, match="No installed app with label 'nonsense'"):
+            output_of("showmigrations", "nonsense")
+
+
+@pytest.mark.parametrize("name", ["runserver", "createsuperuser", "changepassword"])
+class TestCommandsThatNeedTheirTables:
+    def test_warn_of_every_alias_that_is_behind(self, name: str) -> None:
+        behind, *others = modules.labels()
+        forget_last_migration(behind, "pangaea")
+        assert warning(name) == f"\nUnapplied migrations for {behind}. Run 'python manage.py migrate'.\n"
+        forget_last_migration("default", "auth")
+        assert f"for default, {behind}." in warning(name)
+        assert not any(other in warning(name) for other in others)
+
+    def test_say_nothing_when_all_are_up_to_date(self, name: str) -> None:
+        assert warning(name) == ""
+
+
+def warning(name: str) -> str:
+    """What a command says of migrations."""
+    stream = io.StringIO()
+    command = load_command_class("pangaea", name)
+    command.stdout = OutputWrapper(stream)
+    command.style = no_style()
+    command.check_migrations()
+    return stream.getvalue()
+
+
+class TestSeedDemo:
+    def test_adds_nothing_the_second_time(self, settings: Settings) -> None:
+        settings.PANGAEA_IN_PROCESS = True
+        first = output_of("seed_demo")
+        before = everything()
+        assert output_of("seed_demo").count("\n") == first.count("\n")
+        assert everything() == before
+        assert get_user_model()._default_manager.filter(username=seed_demo.OPERATOR, is_superuser=True).count() == 1
+
+    def test_brings_no_password_outside_the_local_profile(self, settings: Settings) -> None:
+        settings.PANGAEA_IN_PROCESS = False
+        assert "password" not in output_of("seed_demo")
+        assert not get_user_model()._default_manager.exists()
+        assert "password" not in json.dumps(everything())
+
+
+def everything() -> dict[str, list[object]]:
+    """Every row that the modules and the operators' app hold, except messages on their way."""
+    found = {}
+    for alias in aliases.installed():
+        labels = [label for label in aliases.apps_of(alias) if label in {"ops", alias}]
+        found[alias] = json.loads(output_of("dumpdata", *labels, database=alias))
+    return found
+
+
+class TestSettingsDoc:
+    def test_notices_drift_and_says_what_to_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(modules, "project_root", lambda: tmp_path)
+        with pytest.raises(CommandError, match=r"docs/settings\.md, \.env\.example\. Run `manage\.py settings_doc`"):
+            output_of("settings_doc", "--check")
+        output_of("settings_doc")
+        output_of("settings_doc", "--check")
+        (tmp_path / ".env.example").write_text("RELAY_BATCH=7\n")
+        with pytest.raises(CommandError, match=r"Out of date: \.env\.example\."):
+            output_of("settings_doc", "--check")
+
+    def test_names_every_variable_and_shows_no_secret(self) -> None:
+        document, example = settings_doc.document(), settings_doc.example()
+        for name in ("PANGAEA_MODULES", "DATABASE_URL", "RELAY_BATCH"):
+            assert f"| `{name}` |" in document
+            assert f"# {name}=" in example
+        assert "| `SECRET_KEY` |  | secret |" in document
+
+
+class TestRelayAndWorker:
+    @pytest.mark.parametrize("command", ["relay", "worker"])
+    def test_refuse_an_unknown_module_by_name(self, command: str) -> None:
+        installed = ", ".join(modules.labels())
+        with pytest.raises(CommandError, match=rf"no module 'billing' in this process\. Installed: {installed}"):
+            output_of(command, "--module=billing")
+
+    def test_refuse_an_unknown_queue_and_name_those_there_are(self) -> None:
+        with pytest.raises(CommandError, match=r"No such queue: letters\. There are: .*orders\.inbox\.0"):
+            output_of("worker", "--queue=letters")
+
+
+class TestDjangosEverydayCommands:
+    def test_createsuperuser_makes_an_operator(self) -> None:
+        output_of("createsuperuser", "--noinput", "--username=ada", "--email=ada@example.com")
+        assert get_user_model()._default_manager.get(username="ada").is_superuser
+
+    def test_dumpdata_reads_the_operators(self) -> None:
+        get_user_model()._default_manager.create_user(username="ada", email="ada@example.com", password=None)
+        (row,) = json.loads(output_of("dumpdata", "ops"))
+        assert row["fields"]["username"] == "ada"
+
+    def test_flush_empties_the_operators_and_no_module(self) -> None:
+        label = modules.labels()[0]
+        get_user_model()._default_manager.create_user(username="ada", email="ada@example.com", password=None)
+        Stream.objects.using(label).create(audience="test", partition=0, partitions=8)
+        output_of("flush", "--noinput")
+        assert not get_user_model()._default_manager.exists()
+        assert Stream.objects.using(label).filter(audience="test").exists()
+
+    def test_makemigrations_finds_nothing_to_do(self) -> None:
+        assert "No changes" in output_of("makemigrations", "--check", "--dry-run")
+
+    def test_check_looks_at_every_database(self) -> None:
+        assert "no issues" in output_of("check", *(f"--database={alias}" for alias in aliases.installed()))

@@ -1,0 +1,100 @@
+from uuid import UUID
+
+import pytest
+from django.db import connections, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from pangaea import modules
+from pangaea.health import stream_status
+from pangaea.inbox.models import Cursor, DeadLetter
+from pangaea.ops.models import Operator
+from pangaea.outbox.models import OutboxMessage, Stream
+
+ALIAS = "orders"
+PAGE = "/admin/pangaea/stream/"
+if ALIAS not in modules.labels():
+    pytest.skip(f"shows the streams of {ALIAS}", allow_module_level=True)
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(Operator.objects.create_superuser("chief"))
+    return client
+
+
+class TestStreamsPage:
+    @pytest.fixture
+    def life(self) -> None:
+        """A module with a backlog, an unsequenced message, a subscription that lags and a parked message."""
+        for partition in range(2):
+            Stream.objects.using(ALIAS).create(audience="all", partition=partition, partitions=8, head=7, sent=4)
+            place = {"subscription": "orders.customers", "source": "users", "audience": "all", "partition": partition}
+            Cursor.objects.using(ALIAS).create(**place, position=10, head=12)
+            letter = {"key": "k", "name": "users.user_registered", "body": "{}"}
+            DeadLetter.objects.using(ALIAS).create(**place, position=9, **letter)
+        message_id = UUID("018f0000-0000-7000-8000-000000000001")
+        said = {"key": "k", "name": "orders.order_placed", "body": "{}"}
+        OutboxMessage.objects.using(ALIAS).create(message_id=message_id, audience="all", **said)
+
+    @pytest.mark.usefixtures("life")
+    def test_reads_what_a_module_says_and_hears(self) -> None:
+        status = stream_status.read(modules.named(ALIAS))
+
+        assert [(each.partition, each.backlog) for each in status.streams] == [(0, 3), (1, 3)]
+        assert status.unsequenced == {"all": 1}
+        (subscription,) = (each for each in status.subscriptions if each.name == "orders.customers")
+        assert [(cursor.partition, cursor.lag, cursor.parked) for cursor in subscription.cursors] == [
+            (0, 2, 1),
+            (1, 2, 1),
+        ]
+        assert (status.backlog, status.lag, status.parked) == (7, 4, 2)
+
+    @pytest.mark.usefixtures("life")
+    def test_shows_it(self, browser: Client) -> None:
+        page = browser.get(PAGE).content.decode()
+
+        for text in ("everybody", "7 waiting", "orders.customers", "2 parked"):
+            assert text in page
+        assert all(f'id="{label}"' in page for label in modules.labels())
+
+    @pytest.mark.usefixtures("life")
+    def test_asks_a_module_six_things_however_many_rows_there_are(self, browser: Client) -> None:
+        with CaptureQueriesContext(connections[ALIAS]) as asked:
+            browser.get(PAGE)
+
+        assert len(asked) == 6
+
+    def test_lists_a_subscription_that_has_heard_nothing(self, browser: Client) -> None:
+        page = browser.get(PAGE).content.decode()
+
+        assert "orders.customers" in page
+        assert "nothing heard yet" in page
+
+    def test_shows_a_diverged_subscription_before_anything_else_about_it(self, browser: Client) -> None:
+        for partition, state in enumerate(Cursor.State):
+            Cursor.objects.using(ALIAS).create(
+                subscription="orders.customers", source="users", audience="all", partition=partition, state=state
+            )
+        subscriptions = {each.name: each for each in stream_status.read(modules.named(ALIAS)).subscriptions}
+        subscription = subscriptions["orders.customers"]
+
+        assert subscription.states[-1] == Cursor.State.ACTIVE
+        assert "diverged" in browser.get(PAGE).content.decode()
+
+    def test_shows_the_other_modules_when_one_cannot_be_read(self, browser: Client) -> None:
+        with transaction.atomic(using=ALIAS):
+            with connections[ALIAS].cursor() as cursor:
+                cursor.execute("ALTER TABLE pangaea_stream RENAME TO pangaea_stream_gone")
+            answer = browser.get(PAGE)
+            transaction.set_rollback(True, using=ALIAS)
+
+        assert answer.status_code == 200
+        unreadable = [each["status"].label for each in answer.context["modules"] if each["status"].unreadable]
+        assert unreadable == [ALIAS]
+
+    def test_has_no_page_that_writes(self, browser: Client) -> None:
+        for page in ("add/", "1/change/", "1/delete/"):
+            assert browser.post(PAGE + page).status_code == 404
