@@ -65,7 +65,7 @@ bench: dev ## measure the streams beside a pipeline written by hand, durably; AR
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: check
-check: check-format check-lint check-types check-imports check-migrations check-deploy check-rendered ## the one gate: format, lint, types, imports, migrations, deployment, rendered files
+check: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered ## the one gate: format, lint, words, types, imports, migrations, deployment, rendered files
 
 .PHONY: format
 format: dev ## format the code and mend what ruff can mend
@@ -88,11 +88,13 @@ clean: ## remove .venv, caches and the local databases
 
 # ---------------------------------------------------------------- the gate's stages
 
-.PHONY: check-format check-lint check-types check-imports check-migrations check-deploy check-rendered
+.PHONY: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered
 check-format: dev
 	$(BIN)/ruff format --check .
 check-lint: dev
 	$(BIN)/ruff check .
+check-words: dev
+	$(BIN)/python -m tests.architecture.vocabulary
 check-types: dev
 	$(BIN)/mypy
 check-imports: dev
