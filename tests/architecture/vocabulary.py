@@ -1,4 +1,4 @@
-"""Judges every line of the project by `vocabulary.toml`: `python -m tests.architecture.vocabulary` lists what to mend."""
+"""Judges the project by `vocabulary.toml`: `python -m tests.architecture.vocabulary [PATH…]` lists what to mend."""
 
 import io
 import keyword
