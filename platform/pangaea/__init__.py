@@ -2,40 +2,42 @@
 
 Public, for modules:
 
-    modules      what a module declares: ModuleConfig, Route
-    messages     Event, Command, Received, Money: the published language's grammar
-    outbox       publish(message, key=...): say it in the transaction that made it true
-    outbox.change_capture   Capture, money, enum: changed rows say it themselves
-    inbox        subscriptions: Projection and Reaction, and the handlers that belong to them
-    errors       the error tree; stable codes, no HTTP
-    api          problem documents, strict bodies, pagination
-    identity     who is calling and what they may do
-    ops.admin    admin classes that work across databases
-    ids          time-ordered identifiers
-    telemetry    the correlation id of the request at hand
-    testing      fakes, fixtures and servers for module authors
+    messages              Event, Command, Money, Received: the grammar of the published language
+    modules               ModuleConfig, Route, RateLimit: what a module declares
+    errors                the error tree; stable codes, no HTTP
+    ids                   time-ordered identifiers
+    outbox                publish(message, key=...), in the transaction that made it true
+    change_capture        Capture, money, enum: changed rows become messages
+    inbox.subscriptions   Projection and Reaction, and the handlers that belong to them
+    api.*                 strict bodies, pagination, parsers
+    identity              who calls, and what the caller may do
+    telemetry             the correlation id of the request in progress
+    ops.admin             admin classes that work across databases
+    testing               fakes, fixtures and servers for module authors
 
-Internal, for the processes that carry the messages:
+Internal. Each package uses only those further down (`importlinter.ini` holds it):
 
-    settings     the profiles, and every environment variable with its default and why
-    databases    URL -> alias, schema, role; the router
-    database_errors   what an error of a database means: not now, or never
-    migration_state   whether a database has the migrations of this code
-    engines      what differs between PostgreSQL and SQLite
-    sessions, relay_sessions   PostgreSQL sessions of one's own; the relay's lead, and what wakes it
-    notifier     wakes relays after a commit
-    publisher_confirms   publish many messages, then wait until RabbitMQ has them all
-    broker_rights, database_rights   the modules' declarations -> who may do what at RabbitMQ and PostgreSQL
-    broker_management   RabbitMQ's management API, for its administrator
-    bus          the Celery app: its tasks, sending
-    broker_tls   verified TLS to the broker
-    admission, redis_transport   which messages of the broker are let in; on Redis, first what has a message's form
-    topology, redis_queues   the exchange, the modules' queues and bindings: declared, bounded, removed
-    broker_queues   what waits in the modules' queues, and whether a worker consumes them
-    health       livez, readyz
-    replaced_files   files that are replaced while others read them
-    web_server   gunicorn, over mutual TLS where there are certificates
-    web_worker, draining   its worker: gathers requests without a thread; how it ends
-    client_connections, request_buffer, refused_requests   a client's connection, what it has sent, what it is refused
-    gateway      the modules' routes -> the edge's configuration
+    admin, apps, management, migrations, models, settings, urls, wsgi   what Django looks for, and nothing else
+    testing          pytest's plug-in; what the tests of a module need
+    servers          PostgreSQL, RabbitMQ and Valkey, started for development, tests and measurements
+    checks           system checks: what modules declare must fit together
+    gateway          routes -> the edge's configuration
+    ops              the operators' admin site
+    processes        web, relay, worker: how each runs and ends
+    health           readiness, probes, the state of streams
+    broker           the Celery app: queues, sending, consuming, permissions
+    inbox            cursors, handlers, dead letters, rebuilds
+    change_capture   triggers that write changed rows into the outbox, and snapshots
+    outbox           streams, publishing, the relay
+    api              problem documents, strict bodies, OpenAPI
+    identity         tokens, keys, callers, passwords
+    configuration    every environment variable: its declaration, validation, profiles
+    credentials      keys, certificates and SPIFFE ids
+    databases        aliases, the router, grants, and what differs between PostgreSQL and SQLite
+    telemetry        logs and the correlation id
+    wire             what crosses the broker
+    messages         what a module author writes
+    modules          which modules are installed
+    reloading        files that are read again when they are replaced
+    errors, ids      below everything
 """

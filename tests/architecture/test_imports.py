@@ -17,7 +17,8 @@ CONFIGURATION = ROOT / "importlinter.ini"
 CLEAN = {
     "pangaea/__init__.py": "",
     "pangaea/messages.py": "",
-    "pangaea/bus.py": "import kombu",
+    "pangaea/broker/__init__.py": "",
+    "pangaea/broker/sending.py": "import kombu",
     "modules/__init__.py": "",
     "modules/orders/__init__.py": "",
     "modules/orders/acl.py": "from pangaea import messages",
@@ -26,10 +27,15 @@ CLEAN = {
 }
 OFFENCES = {
     "independence": {"modules/users/__init__.py": "", "modules/users/queries.py": "from modules.orders import models"},
-    "kernel": {"pangaea/bus.py": "import modules.orders"},
-    "public-kernel": {"modules/orders/commands.py": "from pangaea import bus"},
+    "kernel": {"pangaea/broker/sending.py": "import modules.orders"},
+    "public-kernel": {"modules/orders/commands.py": "from pangaea import broker"},
     "bus": {"modules/orders/commands.py": "from celery import shared_task"},
     "layers": {"modules/orders/models.py": "from modules.orders import commands", "modules/orders/commands.py": ""},
+    "kernel-layers": {"pangaea/messages.py": "from pangaea import broker"},
+    "kernel-cycles": {
+        "pangaea/broker/topology.py": "from pangaea.broker import sending",
+        "pangaea/broker/sending.py": "from pangaea.broker import topology",
+    },
     "published-language": {"modules/orders/acl.py": "from django.db import models"},
 }
 
@@ -85,6 +91,22 @@ class TestTheContracts:
         status, broken, report = lint(tmp_path, path=str(tmp_path))
 
         assert (status, contracts()[contract] in broken) == (1, True), report
+
+    def test_break_by_a_part_of_the_kernel_that_has_no_layer(self, tmp_path: Path) -> None:
+        write(tmp_path, CLEAN | {"pangaea/helpers.py": ""})
+
+        status, _, report = lint(tmp_path, path=str(tmp_path))
+
+        assert (status, "pangaea.helpers" in report) == (1, True), report
+
+    def test_name_no_layer_that_there_is_not(self) -> None:
+        parser = configparser.ConfigParser()
+        parser.read(CONFIGURATION)
+        layers = set(re.findall(r"\w+", parser["importlinter:contract:kernel-layers"]["layers"]))
+        kernel = ROOT / "platform" / "pangaea"
+        assert layers == {path.stem for path in kernel.glob("[!_]*.py")} | {
+            path.parent.name for path in kernel.glob("*/__init__.py")
+        }
 
     def test_are_each_proven_able_to_break(self) -> None:
         assert set(OFFENCES) == set(contracts())

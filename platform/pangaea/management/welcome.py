@@ -1,7 +1,9 @@
 """What is printed when the shop is up: where everything is, and one walk to copy and paste."""
 
 from pangaea import modules
-from pangaea.management.commands.seed_demo import OPERATOR, PASSWORD
+
+OPERATOR = "operator"
+PASSWORD = "pangaea-local"  # noqa: S105 - only where the profile is local, on loopback
 
 
 def walk(url: str) -> list[str]:

@@ -8,9 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
 
 from pangaea import modules
-
-OPERATOR = "operator"
-PASSWORD = "pangaea-local"  # noqa: S105 - only where the profile is local, on loopback
+from pangaea.management.welcome import OPERATOR, PASSWORD
 
 
 class Command(BaseCommand):
