@@ -10,6 +10,9 @@ DOCUMENTS = [
     *ROOT.glob("*.md"),
     *(ROOT / "docs").rglob("*.md"),
 ]
+NOW = [path for path in DOCUMENTS if path.parent.name != "adr" and path.name != "CHANGELOG.md"]
+"""Those that describe what is there; a decision names files as they were when it was taken."""
+PATHS = re.compile(r"(?<![\w/.-])((?:platform/pangaea|modules|tests|bench|deploy|gateway_conf)/[\w./*-]*[\w/*])")
 SNIPPET = re.compile(r"<!-- (?P<path>\S+) -->\n```python\n(?P<code>.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)")
 PATTERNS = 22
@@ -38,6 +41,13 @@ class TestLinks:
     def test_lead_somewhere(self, document: Path) -> None:
         broken = [link for link in LINK.findall(document.read_text()) if not (document.parent / link).exists()]
         assert not broken
+
+
+class TestPaths:
+    @pytest.mark.parametrize("document", NOW, ids=lambda path: path.relative_to(ROOT).as_posix())
+    def test_are_there(self, document: Path) -> None:
+        missing = [path for path in PATHS.findall(document.read_text()) if not any(ROOT.glob(path.rstrip("/.")))]
+        assert not missing
 
 
 class TestPatterns:
