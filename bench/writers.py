@@ -14,12 +14,13 @@ import sys, threading, time, django
 django.setup()
 from datetime import UTC, datetime
 from django.db import connections, transaction
-from pangaea import engines, outbox
+from pangaea import outbox
+from pangaea.databases.engines.postgresql.engine import PostgreSQL
 from tests.landscape.source.messages import Ticked
 
 mode, process, threads, seconds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
 if mode == "wake-up off":
-    engines.PostgreSQL.wake_after_commit = lambda self, connection: None
+    PostgreSQL.wake_after_commit = lambda self, connection: None
 done = [0] * threads
 ready = threading.Barrier(threads + 1)
 

@@ -1,7 +1,8 @@
-"""Where Django looks for the kernel's tables: the outbox with its streams, and the inbox with its cursors."""
+"""Where Django looks for the kernel's tables: outbox and streams, snapshots, inbox and cursors."""
 
+from pangaea.change_capture.models import Snapshot
 from pangaea.inbox.models import Attempt, Cursor, DeadLetter, DiscardedLetter
-from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Snapshot, Stream, Subscriber
+from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
 
 __all__ = [
     "Attempt",

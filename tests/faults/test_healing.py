@@ -65,7 +65,7 @@ class TestOnRabbitMQ:
         land.wait_written(400)
         land.wait_state("relay", "source", "leading")
         land.wait_state("worker", "queues", "consuming")
-        assert relay.tail.count("relay leads") == 2
+        assert relay.tail.count("relay became leader") == 2
         assert relay.running
         assert worker.running
 

@@ -61,7 +61,7 @@ class TestAStandby:
             land.say(10, seed=4)
             land.wait_written(40)
             assert leader.running
-            assert "standby works" in standby.tail
+            assert "standby took over" in standby.tail
 
     def test_works_while_the_leader_is_cut_off_from_its_database(
         self, postgres_url: str, amqp_url: str, tmp_path: Path

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pangaea.databases import grants
+from pangaea.databases.grants import administration
 from pangaea.errors import Misconfigured
 from pangaea.testing.databases import drop_roles
 from tests.processes import Workspace, workspace
@@ -111,7 +111,7 @@ class TestAnAdministratorsUrl:
     )
     def test_that_is_not_postgresqls_is_refused_without_repeating_its_password(self, url: str) -> None:
         with pytest.raises(Misconfigured, match="postgresql://USER:PASSWORD@HOST") as refused:
-            grants.apply(url)
+            administration.apply(url)
         assert "s3cret" not in str(refused.value)
 
 
@@ -137,7 +137,7 @@ class TestTheScript:
     @pytest.mark.django_db(databases="__all__")
     @pytest.mark.usefixtures("postgresql_only")
     def test_gives_each_module_a_role_where_they_share_a_database(self) -> None:
-        text = grants.render()
+        text = administration.render()
         assert text.count("CREATE DATABASE") == 1
         for label in ("orders", "users", "web_bff", "ops"):
             role = re.search(rf'CREATE SCHEMA IF NOT EXISTS "{label}" AUTHORIZATION "(\w+)"', text)

@@ -16,7 +16,8 @@ from django.db import connections
 from joserfc.jwk import ECKey
 from psycopg import sql
 
-from pangaea.databases import aliases, direct
+from pangaea.databases import aliases
+from pangaea.databases.engines.postgresql import direct
 from pangaea.testing import wait_until
 from pangaea.testing.databases import drop_roles
 from tests.acceptance.shop import Customer, Shop

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from django.db import connections
 
-from pangaea.databases import direct
+from pangaea.databases.engines.postgresql import direct
 from tests.kernel.pipeline import LISTENER
 
 DEADLOCK, READ_ONLY, FULL, TIME_OUT, NO_COLUMN = "40P01", "25006", "53100", "57014", "42703"

@@ -13,8 +13,8 @@ from pangaea.inbox.subscriptions import Projection, Subscription
 from pangaea.messages import Event, Received
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
-from pangaea.outbox.relay import Relay
 from pangaea.wire import CatchUp
+from tests.kernel.relays import relay_of
 
 SOURCE, LISTENER = "orders", "web_bff"
 
@@ -76,7 +76,7 @@ class Wire:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self.relay = Relay(SOURCE, self.carry)
+        self.relay = relay_of(SOURCE, self.carry)
         self.batches: list[Outgoing] = []
         self.requests: list[CatchUp] = []
         self.is_down = False

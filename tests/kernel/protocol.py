@@ -23,9 +23,10 @@ from pangaea.messages import Received
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
-from pangaea.outbox.relay import Relay, partition_of
+from pangaea.outbox.relay import partition_of
 from pangaea.wire import CatchUp
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick
+from tests.kernel.relays import relay_of
 from tests.kernel.unreadable import deep
 from tests.kernel.writers import Writers
 
@@ -91,7 +92,10 @@ class World:
         Cursor.objects.using(LISTENER).all().delete()
         DeadLetter.objects.using(LISTENER).all().delete()
         self._clear_ledger()
-        self._relays = [Relay(SOURCE, self._carry), Relay(SOURCE, self._carry)]
+        self._relays = [
+            relay_of(SOURCE, self._carry),
+            relay_of(SOURCE, self._carry),
+        ]
         self._overtaken = self._dies_after_sending = False
 
     # The producer
@@ -141,7 +145,7 @@ class World:
 
     def restart_relay(self) -> None:
         """A relay that has just started announces every stream."""
-        self._relays[0] = Relay(SOURCE, self._carry)
+        self._relays[0] = relay_of(SOURCE, self._carry)
         with tuned(announce_first=timedelta(0)):
             self._relays[0].send()
 
@@ -257,7 +261,7 @@ class World:
         self.writers.settle(self.end)
         self.let_go()
         # The one at work would notice by sending only that a restore took its streams: its `sequence` would not end.
-        self._relays[0] = Relay(SOURCE, self._carry)
+        self._relays[0] = relay_of(SOURCE, self._carry)
         seen: list[list[str]] = []
         self.ledger.poison.clear()
         self.ledger.flaky.clear()

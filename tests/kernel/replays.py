@@ -15,16 +15,17 @@ from django.db import connections, transaction
 from modules.orders.messages import Line, OrderCancelled, OrderPlaced
 from modules.web_bff.models import OrderLine, OrderSummary, TimelineEntry
 from pangaea import outbox
+from pangaea.databases.engines.sqlite.engine import shadow_files
 from pangaea.ids import uuid7
-from pangaea.inbox import consume, homes, shadows
+from pangaea.inbox import consume, shadows
 from pangaea.inbox.models import Cursor
 from pangaea.management.commands import rebuild, reconcile
 from pangaea.messages import Money
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import OutboxMessage, Stream
-from pangaea.outbox.relay import Relay
 from pangaea.wire import CatchUp
+from tests.kernel.relays import relay_of
 
 SOURCE, LISTENER = "orders", "web_bff"
 ORDERS = "web_bff.orders"
@@ -56,7 +57,7 @@ class Wire:
     """The broker between the relay of orders and the worker of web_bff, both of which go on when the test says so."""
 
     def __init__(self) -> None:
-        self.relay = Relay(SOURCE, self.carry)
+        self.relay = relay_of(SOURCE, self.carry)
         self.batches: list[Outgoing] = []
 
     def carry(self, batches: Sequence[Outgoing]) -> None:
@@ -154,13 +155,12 @@ def table(printed: Printed) -> list[list[str]]:
 def nothing_is_left() -> bool:
     """Whether the last replay removed what it made."""
     connection = connections[LISTENER]
-    home = homes.of(connection)
-    if isinstance(home, homes.PostgreSQL):
+    if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'web_bff_shadow'")
             tables = cursor.fetchone()[0]
     else:
-        tables = len(homes.files_of(connection))
+        tables = len(shadow_files(connection))
     return not tables
 
 

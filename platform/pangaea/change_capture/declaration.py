@@ -1,4 +1,4 @@
-"""Which columns of a model are published, under which names, and as what."""
+"""Which columns of a model are published, under which names and types."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from pangaea.messages import KEY_LENGTH, Event, Money
 
 
 class Kind(Enum):
-    """What a column holds, which decides how it is written in JSON. The value is the type that a message declares."""
+    """What a column holds, which decides its form in JSON. The value is the type that a message declares."""
 
     TEXT = str
     INTEGER = int
@@ -64,7 +64,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """One column as it is."""
+    """One column, unchanged."""
 
     column: str
 
@@ -79,7 +79,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One column whose stored values have other names outside; what has none goes out as it is stored, as text."""
+    """One column whose stored values have other names when published; a value without one is published as text."""
 
     column: str
     words: Mapping[str | int, str]
@@ -101,10 +101,10 @@ def enum(column: str, words: Mapping[str | int, str]) -> Words:
 class Capture:
     """Publishes the changes of a model's rows as messages of one class, whose key is the `key` column.
 
-    `fields` maps published names to columns (a field of the model, `money(...)` or `enum(...)`); what it does not name
-    is not published, and a change of nothing else publishes nothing. The class has the fields `op` ("create", "update",
+    `fields` maps published names to columns (a field of the model, `money(...)` or `enum(...)`). Other columns are not
+    published, and a change of those alone publishes nothing. The class has the fields `op` ("create", "update",
     "delete" or "snapshot"), `before` and `after`, both an optional struct with exactly the published names. A row whose
-    key changes is published as deleted under the one and created under the other.
+    key changes is published as deleted under the old key and created under the new one.
 
     Name the object in `ModuleConfig.captures`; its own name is `<module>.<model>`.
     """
@@ -155,7 +155,7 @@ class Capture:
         return Column(str(field.column), kind, bool(field.null), getattr(held, "decimal_places", None) or 0)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong with the declaration, in sentences."""
+        """The faults of the declaration, in sentences."""
         try:
             columns = {name: [self.column(each) for each in _fields_of(self.fields[name])] for name in self.fields}
             key, _ = self.key, self.identity
@@ -172,8 +172,8 @@ class Capture:
             return
         declared = {field.encode_name: field.type for field in msgspec.structs.fields(entry)}
         if declared.keys() != self.fields.keys():
-            wrong = ", ".join(sorted(declared.keys() ^ self.fields.keys()))
-            yield f"{entry.__name__} and the captured fields differ in: {wrong}."
+            differing = ", ".join(sorted(declared.keys() ^ self.fields.keys()))
+            yield f"{entry.__name__} and the captured fields differ in: {differing}."
         for name in declared.keys() & self.fields.keys():
             if not _fits(declared[name], self.fields[name], columns[name]):
                 yield f"{entry.__name__}.{name} is declared as {declared[name]}, which its column does not hold."
@@ -207,7 +207,7 @@ def _entry_of(message: type[Event]) -> type[msgspec.Struct] | None:
 
 
 def _optional(declared: Any) -> tuple[tuple[Any, ...], bool]:
-    """A type without None, and whether it had it."""
+    """A type without None, and whether None was a member."""
     members = get_args(declared) if get_origin(declared) in {Union, types.UnionType} else (declared,)
     return tuple(each for each in members if each is not type(None)), type(None) in members
 

@@ -1,4 +1,4 @@
-"""Capture on PostgreSQL: statement triggers with transition tables, one message a changed row, set-wise."""
+"""Capture on PostgreSQL: statement triggers with transition tables, one message per changed row, set-wise."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from pangaea.databases import aliases
 NAME_LENGTH = 63
 RFC_3339 = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 CORRELATION_ID = "coalesce(nullif(current_setting('pangaea.correlation_id', true), ''), gen_random_uuid()::text)"
-"""A writer that wants its changes correlated says `SET LOCAL pangaea.correlation_id = …`."""
+"""A writer that wants its changes correlated executes `SET LOCAL pangaea.correlation_id = …`."""
 
-# A session that locks the outbox like this empties it in the same statement, as `manage.py flush` does: there is no
-# history left that could lack something.
+# A session that locks the outbox like this empties it in the same statement, as `manage.py flush` does: no history is
+# left that could lack the deletions.
 REFUSE_TRUNCATE = """
 BEGIN
     IF EXISTS (
@@ -24,7 +24,7 @@ BEGIN
     ) THEN
         RETURN NULL;
     END IF;
-    RAISE EXCEPTION 'TRUNCATE of % is refused: its rows are published, and nobody would hear that they are gone.',
+    RAISE EXCEPTION 'TRUNCATE of % is refused: its rows are published, and their deletion would not be.',
         TG_TABLE_NAME USING HINT = 'Use DELETE.', ERRCODE = 'feature_not_supported';
 END
 """
@@ -166,7 +166,7 @@ class PostgreSQL(Dialect):
         }
 
     def _insert(self, capture: Capture, changed: str) -> str:
-        """One message a changed row; of one key, what went comes before what came."""
+        """One message per changed row; of one key, deletions come first."""
         audience, name = self.constants(capture)
         body = self.body(
             capture,

@@ -1,8 +1,8 @@
-"""Publish a captured model's rows as they are, chunk by chunk, while others change them.
+"""Publish the present rows of a captured model, chunk by chunk, while others change them.
 
-A chunk locks its rows' keys, reads the rows after that, and writes their messages before it lets go. Who changed a row
-earlier has committed by then, so the image is the latest; who changes it later is sequenced later. A row that appears
-meanwhile is published by its own change.
+A chunk locks its rows' keys, reads the rows after that, and writes their messages before it releases the locks. An
+earlier writer of a row has committed by then, so the image is the latest; a later one is sequenced later. A row that is
+created meanwhile is published by its own change.
 """
 
 from collections.abc import Generator
@@ -15,23 +15,25 @@ from django.utils import timezone
 
 from pangaea.change_capture import triggers
 from pangaea.change_capture.declaration import Capture
+from pangaea.change_capture.models import Snapshot
 from pangaea.databases import engines, errors
 from pangaea.databases.errors import PASSING
 from pangaea.errors import Misuse
-from pangaea.outbox.models import Snapshot
 
 log = structlog.get_logger()
 
 CHUNK = 500
-"""Rows a transaction: writers of these keys wait for as long as it takes."""
-LONGEST_WAIT = timedelta(milliseconds=200)
+"""Rows per transaction: writers of these keys wait until it ends."""
+LOCK_TIMEOUT = timedelta(milliseconds=200)
+"""How long a chunk `in_passing` waits for a writer."""
 ATTEMPTS = 5
-"""A writer of several keys may take them in another order, so that a chunk is chosen as the deadlock's victim."""
+"""Per chunk: a writer of several keys may lock them in another order, and PostgreSQL may end the chunk's transaction as
+the deadlock's victim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How many of the rows that were there at the beginning are published."""
+    """The rows that are published, of those that there were at the beginning."""
 
     rows: int
     total: int
@@ -41,11 +43,12 @@ class Progress:
 def snapshot(capture: Capture, *, chunk: int = CHUNK, in_passing: bool = False) -> Generator[Progress, None, None]:
     """Publish every row with the op "snapshot"; yields after each chunk, which is committed then.
 
-    It goes on where an earlier one was interrupted, and begins anew after one that was finished. Raises Misuse where
-    the triggers are not as declared, since changes would be missed, and while another one of this capture is running.
+    It continues where an earlier one was interrupted, and begins at the first row after one that was finished. Raises
+    Misuse where the triggers are not as declared, since changes would be missed, and while another one of this capture
+    is running.
 
-    `in_passing` is for a process that has other work: it counts no rows, waits for a writer LONGEST_WAIT at most, and
-    tries a chunk once; what the database raises then is raised.
+    `in_passing` is for a process that has other work: it counts no rows, waits for a writer LOCK_TIMEOUT at most, and
+    tries a chunk once; the database's errors are raised then.
     """
     if found := triggers.faults(capture.module, [capture]):
         raise Misuse(f"{capture.name}: {' '.join(found)} {triggers.REMEDY}")
@@ -56,18 +59,14 @@ def snapshot(capture: Capture, *, chunk: int = CHUNK, in_passing: bool = False) 
         run = _begin(capture)
         log.info("snapshot started", capture=capture.name, after=run.after, rows=run.rows, total=total)
         while not run.finished_at:
-            run = _publish_chunk(capture, chunk, LONGEST_WAIT) if in_passing else _retrying(capture, chunk)
+            run = _publish_chunk(capture, chunk, LOCK_TIMEOUT) if in_passing else _retrying(capture, chunk)
             yield Progress(run.rows, max(total, run.rows), bool(run.finished_at))
         log.info("snapshot finished", capture=capture.name, rows=run.rows)
 
 
 def _begin(capture: Capture) -> Snapshot:
-    runs = Snapshot.objects.using(capture.module)
-    run = runs.filter(pk=capture.name, finished_at__isnull=True).first()
-    if run is None:
-        start = {"after": None, "rows": 0, "started_at": timezone.now(), "finished_at": None}
-        run, _ = runs.update_or_create(capture=capture.name, defaults=start)
-    return run
+    unfinished = Snapshot.objects.using(capture.module).filter(pk=capture.name, finished_at__isnull=True)
+    return unfinished.first() or Snapshot.begin(capture.name, module=capture.module)
 
 
 def _retrying(capture: Capture, chunk: int) -> Snapshot:
@@ -77,18 +76,18 @@ def _retrying(capture: Capture, chunk: int) -> Snapshot:
         except Exception as error:
             if attempt == ATTEMPTS or errors.kind_of(error, capture.module) not in PASSING:
                 raise
-            log.warning("chunk is tried again", capture=capture.name, error=str(error))
+            log.warning("snapshot chunk retried", capture=capture.name, error=str(error))
             connections[capture.module].close()
     raise AssertionError  # the last attempt returns or raises
 
 
-def _publish_chunk(capture: Capture, chunk: int, longest_wait: timedelta | None = None) -> Snapshot:
+def _publish_chunk(capture: Capture, chunk: int, lock_timeout: timedelta | None = None) -> Snapshot:
     alias, connection = capture.module, connections[capture.module]
     pk = capture.model._meta.pk
-    speech = triggers.dialect(alias)
+    dialect = triggers.dialect_of(alias)
     with transaction.atomic(using=alias):
-        if longest_wait is not None:
-            engines.of(alias).limit_waits(connection, longest_wait)
+        if lock_timeout is not None:
+            engines.of(alias).limit_lock_waits(connection, lock_timeout)
         run = Snapshot.objects.using(alias).select_for_update().get(pk=capture.name)
         rows = capture.model._base_manager.using(alias).order_by("pk")
         if run.after is not None:
@@ -98,7 +97,7 @@ def _publish_chunk(capture: Capture, chunk: int, longest_wait: timedelta | None 
         if found:
             engines.of(alias).lock_keys(connection, keys)
             with connection.cursor() as cursor:
-                cursor.execute(speech.snapshot(capture), speech.parameters(capture, identities, keys))
+                cursor.execute(dialect.snapshot(capture), dialect.parameters(capture, identities, keys))
                 run.rows += cursor.rowcount
             run.after = str(identities[-1])
         if len(found) < chunk:

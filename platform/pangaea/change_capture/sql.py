@@ -16,17 +16,17 @@ NULL = "'null'"
 
 
 class Dialect(ABC):
-    """How one engine says it. Expressions are SQL text; `row` is the name that a row has in the statement."""
+    """The SQL of one engine. Expressions are SQL text; `row` is the name that a row has in the statement."""
 
     outbox: str
 
     @abstractmethod
     def triggers(self, capture: Capture) -> dict[str, str]:
-        """The statements that create the triggers, and what they need, by the triggers' names."""
+        """The statements that create the triggers and their functions, by the triggers' names."""
 
     @abstractmethod
     def expected(self, capture: Capture) -> dict[str, str]:
-        """What `installed` gives for these triggers when they are as declared."""
+        """The definitions that `installed` gives for these triggers where they are as declared."""
 
     @abstractmethod
     def installed(self, connection: BaseDatabaseWrapper) -> dict[str, str]:

@@ -9,13 +9,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from pangaea.change_capture.declaration import Capture, Kind
 from pangaea.change_capture.sql import NULL, PREFIX, Dialect, at, quoted
 
-# What is random is drawn once a row: SQLite would copy the expression to wherever its name stands, but it merges no
+# Random values are drawn once per row: SQLite would copy the expression to each use of its name, but it merges no
 # subquery that has an OFFSET.
 DRAWN = (
     "lower(hex(randomblob(16))) AS drawn, substr('89ab', 1 + (random() & 3), 1) AS variant, "
     "lower(hex(randomblob(16))) AS correlated"
 )
-KEEP_APART = "LIMIT -1 OFFSET 0"
+NOT_MERGED = "LIMIT -1 OFFSET 0"
 ID = "substr(drawn, 1, 12) || '4' || substr(drawn, 14, 3) || variant || substr(drawn, 18)"
 RFC_3339 = "%Y-%m-%dT%H:%M:%f000Z"
 DJANGO = "%Y-%m-%d %H:%M:%f000"
@@ -72,7 +72,7 @@ class SQLite(Dialect):
         rows += f"AND {key} IN (SELECT value FROM json_each(%s)) "  # noqa: S608 - as above
         found = self._image_of(capture, "snapshot", before=NULL, after=self.image(capture, "r"), row="r")
         insert = self._insert(capture, f"{found} \0").replace("%", "%%")
-        return insert.replace("\0", f"{rows}ORDER BY {identity} {KEEP_APART}")
+        return insert.replace("\0", f"{rows}ORDER BY {identity} {NOT_MERGED}")
 
     def parameters(self, capture: Capture, identities: list[Any], keys: list[str], /) -> list[str]:
         field = capture.model._meta.pk
@@ -102,7 +102,7 @@ class SQLite(Dialect):
         row = "OLD" if op == "delete" else "NEW"
         changed = self._image_of(capture, op, before=before, after=after, row=row)
         condition = f" WHERE {when}" if when else ""
-        return f"{self._insert(capture, f'{changed}{condition} {KEEP_APART}')};"
+        return f"{self._insert(capture, f'{changed}{condition} {NOT_MERGED}')};"
 
     def _image_of(self, capture: Capture, op: str, *, before: str, after: str, row: str) -> str:
         return f"SELECT {self.key(capture, row)} AS key, '{op}' AS op, {before} AS before, {after} AS after, {DRAWN}"
@@ -122,14 +122,14 @@ class SQLite(Dialect):
 
 
 def _dashed(column: str) -> str:
-    """Django keeps a UUID as 32 hexadecimal digits; whoever writes by hand may have put dashes."""
+    """Django keeps a UUID as 32 hexadecimal digits; a row written by hand may have dashes."""
     digits = f"lower(replace({column}, '-', ''))"
     starts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
     return " || '-' || ".join(f"substr({digits}, {start}, {length})" for start, length in starts)
 
 
 def _instant(column: str) -> str:
-    """Django writes UTC without saying so, to the microsecond; SQLite itself reads milliseconds and zones."""
+    """Django writes UTC without a zone, to the microsecond; SQLite's functions read milliseconds and zones."""
     fraction = f"substr(substr({column}, 21) || '000000', 1, 6)"
     plain = f"substr({column}, 1, 10) || 'T' || substr({column}, 12, 8) || '.' || {fraction} || 'Z'"
     return f"CASE WHEN substr({column}, 20) GLOB '*[-+Zz]*' THEN strftime('{RFC_3339}', {column}) ELSE {plain} END"

@@ -1,4 +1,4 @@
-"""The triggers of a module's captures: made after every migrate, compared with the declarations at every start."""
+"""The triggers of a module's captures: created after every migrate, compared with the declarations at every start."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,58 +15,60 @@ from pangaea.change_capture.sql import Dialect
 from pangaea.change_capture.sqlite import SQLite
 from pangaea.outbox.models import OutboxMessage
 
-REMEDY = "Run `manage.py migrate`: it makes the triggers anew."
+REMEDY = "Run `manage.py migrate`: it creates the triggers again."
 TAG = "pangaea_captures"
 
 
-def dialect(alias: str) -> Dialect:
-    """How to say it to the database behind an alias."""
+def dialect_of(alias: str) -> Dialect:
+    """The SQL of an alias's engine."""
     return PostgreSQL(alias) if connections[alias].vendor == "postgresql" else SQLite()
 
 
 def captures_of(alias: str) -> list[Capture]:
-    """What the module behind an alias captures."""
+    """The captures of an alias's module."""
     return modules.named(alias).load_captures() if _is_known(alias) else []
 
 
 def install(alias: str, captures: Sequence[Capture]) -> bool:
-    """Make the module's triggers these captures'; False where they are so already.
+    """Make the module's triggers those of these captures; False where they are so already.
 
-    A capture whose table is not there, or lacks a column, waits for the migration that makes it.
+    A capture whose table is missing, or lacks a column, waits for the migration that creates it.
     """
-    connection, speech = connections[alias], dialect(alias)
+    connection, dialect = connections[alias], dialect_of(alias)
     ready = [each for each in captures if _is_ready(alias, each)]
-    if speech.installed(connection) == _expected(speech, ready):
+    if dialect.installed(connection) == _expected(dialect, ready):
         return False
-    # One transaction: others that write the tables wait, so no row changes while there is no trigger.
+    # In one transaction: other writers of the tables wait, so no row changes while there is no trigger.
     with transaction.atomic(using=alias), connection.cursor() as cursor:
-        speech.remove(connection)
+        dialect.remove(connection)
         for capture in ready:
-            for statement in speech.triggers(capture).values():
+            for statement in dialect.triggers(capture).values():
                 cursor.execute(statement)
     return True
 
 
 def faults(alias: str, captures: Sequence[Capture] | None = None) -> list[str]:
-    """What is wrong with the triggers of these captures, or of all behind an alias, in sentences."""
+    """The faults of these captures' triggers, or of all at an alias, in sentences."""
     if not _is_known(alias):
         return []
-    speech = dialect(alias)
-    wanted = _expected(speech, captures_of(alias) if captures is None else captures)
-    there = speech.installed(connections[alias])
-    found = [f"The trigger {name} is missing." for name in wanted.keys() - there.keys()]
+    dialect = dialect_of(alias)
+    declared = _expected(dialect, captures_of(alias) if captures is None else captures)
+    installed = dialect.installed(connections[alias])
+    found = [f"The trigger {name} is missing." for name in declared.keys() - installed.keys()]
     found += [
-        f"The trigger {name} is not as declared." for name in wanted if wanted[name] != there.get(name, wanted[name])
+        f"The trigger {name} is not as declared."
+        for name in declared.keys() & installed.keys()
+        if declared[name] != installed[name]
     ]
     if captures is None:
-        found += [f"The trigger {name} belongs to no declaration." for name in there.keys() - wanted.keys()]
+        found += [f"The trigger {name} belongs to no declaration." for name in installed.keys() - declared.keys()]
     return sorted(found)
 
 
 def check(
     app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
 ) -> list[CheckMessage]:
-    """The triggers behind the databases that are to be checked; `manage.py check --database orders`."""
+    """Check the triggers in the databases that the caller names: `manage.py check --database orders`."""
     del app_configs
     found: list[CheckMessage] = []
     for alias in databases or ():
@@ -78,14 +80,14 @@ def check(
 
 
 def before_migrate(*, using: str, plan: Sequence[Any] = (), **_: Any) -> None:
-    """Take the triggers off on SQLite, which rebuilds no table and drops no column that a trigger names."""
+    """Remove the triggers on SQLite, which rebuilds no table and drops no column that a trigger names."""
     if plan and connections[using].vendor == "sqlite" and _is_known(using):
         with transaction.atomic(using=using):
-            dialect(using).remove(connections[using])
+            dialect_of(using).remove(connections[using])
 
 
 def after_migrate(*, using: str, **_: Any) -> None:
-    """Make the triggers as they are declared."""
+    """Create the triggers as declared."""
     if _is_known(using):
         install(using, captures_of(using))
 
@@ -94,8 +96,8 @@ def _is_known(alias: str) -> bool:
     return alias in modules.labels()
 
 
-def _expected(speech: Dialect, captures: Sequence[Capture]) -> dict[str, str]:
-    return {name: text for capture in captures for name, text in speech.expected(capture).items()}
+def _expected(dialect: Dialect, captures: Sequence[Capture]) -> dict[str, str]:
+    return {name: text for capture in captures for name, text in dialect.expected(capture).items()}
 
 
 def _is_ready(alias: str, capture: Capture) -> bool:

@@ -1,4 +1,4 @@
-"""One alias per module: its name, its schemas, the apps whose tables are behind it."""
+"""One alias per module: its schemas, and the apps whose tables it has."""
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS
@@ -14,7 +14,7 @@ def schema_of(alias: str) -> str:
 
 
 def shadow_schema_of(alias: str) -> str:
-    """The PostgreSQL schema in which a module's projections are built anew; empty at other times."""
+    """The PostgreSQL schema in which a module's projections are rebuilt; empty at other times."""
     return f"{schema_of(alias)}_shadow"
 
 
@@ -24,7 +24,7 @@ def installed() -> list[str]:
 
 
 def apps_of(alias: str) -> list[str]:
-    """Labels of the apps whose tables live behind that alias."""
+    """The labels of the apps whose tables that alias has."""
     if alias != DEFAULT_DB_ALIAS:
         return [KERNEL, alias]
     elsewhere = {KERNEL, *modules.labels()}

@@ -1,6 +1,6 @@
 """What an error of a database means: one table of classes, for messages and for HTTP.
 
-An error says "not now" only if it comes from a connection of the kernel's own aliases: each is marked where Django
+An error means "not now" only if it comes from a connection of the kernel's own aliases: each is marked where Django
 wraps it, with the alias and with whether there was a connection. A handler that reaches another server, and finds it
 away, raises an error of the same class without the mark: that is its message's failure.
 """
@@ -25,7 +25,7 @@ class Kind(Enum):
     """Why a transaction failed, where its statements are not to blame."""
 
     UNAVAILABLE = "the database is away, about to end, read-only or full"
-    BROKEN = "the connection broke in use, and the server did not say why"
+    BROKEN = "the connection broke in use, and the server gave no reason"
     CONFLICT = "another transaction was in the way"
     TIMED_OUT = "a statement took longer than it may"
     OUTDATED = "a table, a column or a function is missing: other migrations than this code's, or a mistake"
@@ -37,7 +37,7 @@ POSTGRESQL = {
     "57P02": Kind.UNAVAILABLE,  # crash_shutdown
     "57P03": Kind.UNAVAILABLE,  # cannot_connect_now
     "57P05": Kind.UNAVAILABLE,  # idle_session_timeout
-    "25006": Kind.UNAVAILABLE,  # read_only_sql_transaction: a primary that was failed over says so
+    "25006": Kind.UNAVAILABLE,  # read_only_sql_transaction: a primary that was failed over
     "53": Kind.UNAVAILABLE,  # insufficient resources: disk, memory, connections
     "40001": Kind.CONFLICT,  # serialization_failure
     "40P01": Kind.CONFLICT,  # deadlock_detected
@@ -45,7 +45,7 @@ POSTGRESQL = {
     "57014": Kind.TIMED_OUT,  # query_canceled
     "42703": Kind.OUTDATED,  # undefined_column
     "42P01": Kind.OUTDATED,  # undefined_table
-    "42883": Kind.OUTDATED,  # undefined_function: the kernel's are made by migrations too
+    "42883": Kind.OUTDATED,  # undefined_function: migrations create the kernel's too
 }
 """SQLSTATEs, or the classes they begin with (PostgreSQL, appendix A). All else is the statement's own fault."""
 
@@ -77,7 +77,7 @@ class _Mark(NamedTuple):
 
 
 class _Marking(DatabaseErrorWrapper):
-    """Django's wrapper of a connection's errors, which writes into each whose it is."""
+    """Django's wrapper of a connection's errors, which marks each with its alias."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -90,13 +90,13 @@ class _Marking(DatabaseErrorWrapper):
         super().__exit__(kind, error, trace)
 
 
-# A worker's main process answers for what happens in its child: memory that both share, if this was imported before.
+# A worker's main process is asked about its child: memory that both share, if this was imported before the fork.
 _REFUSAL = struct.Struct("d64p")
 _last_refusal = mmap.mmap(-1, _REFUSAL.size)
 
 
 def was_full(alias: str) -> bool:
-    """Whether that alias's database has lately had no room for what this process, or its child, wrote."""
+    """Whether that alias's database lately had no room for a row of this process, or of its child."""
     at, name = _REFUSAL.unpack(_last_refusal)
     return bool(name.decode() == alias and monotonic() - at < REFUSAL_REMEMBERED)
 
@@ -124,7 +124,7 @@ class MarksErrors:
 def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
     """The class of an error that comes from that alias's connection, or from any alias's; None for all others.
 
-    Looks through what the error was raised from: a handler may put a deadlock into words of its own.
+    The errors that it was raised from count too: a handler may raise its own error from a deadlock.
     """
     for cause in _causes(error):
         found: _Mark | None = getattr(cause, _MARK, None)
@@ -134,7 +134,7 @@ def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the error says that a dependency is busy or away, and nothing about the request or our code."""
+    """Whether a dependency is busy or away, and neither the request nor this code is at fault."""
     return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)
 
 

@@ -32,7 +32,7 @@ def mismatch(alias: str) -> str:
     that has not been replaced yet.
     """
     try:
-        # A projection's shadow has no migrations: it is made and removed while others look.
+        # A projection's shadow has no migrations: its tables are created and removed while others look.
         if not MigrationRecorder(connections[alias]).has_table():
             return ""
         if waiting := missing(alias):

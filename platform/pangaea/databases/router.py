@@ -15,7 +15,7 @@ from pangaea.errors import Misuse
 class Router:
     """Sends every model to the alias of its app, and refuses to guess.
 
-    The kernel's tables exist once a module, so their queries must say which: `Stream.objects.using("orders")`.
+    Each module has the kernel's tables, so their queries must name it: `Stream.objects.using("orders")`.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
@@ -31,7 +31,7 @@ class Router:
         return first._state.db == second._state.db
 
     def allow_migrate(self, db: str, app_label: str, **_hints: Any) -> bool:
-        """Tables are made only behind the alias of their app."""
+        """Tables are created only at the alias of their app."""
         return app_label in apps_of(db)
 
     def _route(self, model: type[Model], hints: Mapping[str, Any]) -> str:
@@ -40,7 +40,7 @@ class Router:
             instance = hints.get("instance")
             if instance is not None and instance._state.db:
                 return str(instance._state.db)
-            message = f"{model.__name__} exists once in every module's schema: say which with .using(<module>)."
+            message = f"{model.__name__} exists in every module's schema: name one with .using(<module>)."
             raise Misuse(message)
         if label in modules.labels():
             return label

@@ -1,4 +1,4 @@
-"""Model instances from hand-written SQL, for what every pass or batch asks: a QuerySet costs more to build."""
+"""Model instances from hand-written SQL, for the queries of every pass or batch: a QuerySet costs more to build."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -36,7 +36,7 @@ def instances(model: type[M], alias: str, rows: Iterable[tuple[Any, ...]]) -> li
 
 @cache
 def _converters(model: type[Model], alias: str) -> list[tuple[int, Col, Any]]:
-    """PostgreSQL's driver gives what is wanted already; SQLite has neither ids nor moments."""
+    """PostgreSQL's driver gives Python's types already; SQLite has neither UUIDs nor times."""
     connection = connections[alias]
     table = model._meta.db_table
     expressions = [Col(table, field) for field in model._meta.concrete_fields]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from pangaea.databases.transactions import OldTransaction
+from pangaea.databases.engines.base import OldTransaction
 from pangaea.health.stream_status import CursorStatus, ModuleStatus, SubscriptionStatus
 from pangaea.inbox.models import Cursor
 

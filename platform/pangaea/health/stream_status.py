@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from pangaea.broker import celery_app, queue_status
 from pangaea.broker.queue_status import QueueStatus
 from pangaea.databases import transactions
-from pangaea.databases.transactions import OldTransaction
+from pangaea.databases.engines.base import OldTransaction
 from pangaea.inbox import resuming
 from pangaea.inbox.models import Cursor, DeadLetter, Resumption
 from pangaea.inbox.subscriptions import Subscription

@@ -19,8 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.utils import load_backend
 
-from pangaea.databases import aliases
-from pangaea.inbox import homes
+from pangaea.databases import aliases, engines
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Projection
 
@@ -67,7 +66,7 @@ class Shadow:
         Not to be entered in a transaction of the serving connection.
         """
         serving = _held.serving.get(self.module, connections[self.module])
-        with _leading(self.module, serving), homes.of(serving).reachable_from(serving, self.token) as prefix:
+        with _leading(self.module, serving), engines.of(self.module).attached_shadow(serving, self.token) as prefix:
             yield prefix
 
     def _connection(self) -> BaseDatabaseWrapper:
@@ -75,7 +74,7 @@ class Shadow:
         if connection is None or token != self.token:
             release(self.module)
             serving = _held.serving[self.module]
-            settings = homes.of(serving).settings(serving, self.token)
+            settings = engines.of(self.module).shadow_settings(serving, self.token)
             connection = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, self.module)
             _held.inside[self.module] = self.token, connection
         return connection
@@ -106,7 +105,7 @@ def of(projection: Projection, *, fresh: bool) -> Shadow | None:
 def exists(shadow: Shadow) -> bool:
     """Whether this very shadow is there. Raises DatabaseError when the database does not answer."""
     connection = connections[shadow.module]
-    return homes.of(connection).look(connection) == (shadow.name, shadow.token)
+    return engines.of(shadow.module).find_shadow(connection, Cursor._meta.db_table) == (shadow.name, shadow.token)
 
 
 def forget(module: str) -> None:
@@ -123,7 +122,7 @@ def release(module: str) -> None:
 
 def _look(module: str) -> Shadow | None:
     try:
-        found = homes.of(connections[module]).look(connections[module])
+        found = engines.of(module).find_shadow(connections[module], Cursor._meta.db_table)
     except DatabaseError as error:
         log.warning("nothing known of shadows", module=module, error=str(error))
         return None
@@ -132,7 +131,7 @@ def _look(module: str) -> Shadow | None:
 
 def alone(module: str) -> AbstractContextManager[bool]:
     """Hold the module's right to have a shadow; False when another process has it. It ends with the process."""
-    return homes.of(connections[module]).alone(connections[module])
+    return engines.of(module).alone(module, "rebuild")
 
 
 def create(projection: Projection, models: Sequence[type[Model]], cursors: Sequence[Cursor]) -> Shadow:
@@ -143,8 +142,8 @@ def create(projection: Projection, models: Sequence[type[Model]], cursors: Seque
     """
     module = projection.module
     clear(module)
-    home, name = homes.of(connections[module]), projection.shadow.name
-    shadow = Shadow(module, name, home.make(connections[module], name))
+    store, name = engines.of(module), projection.shadow.name
+    shadow = Shadow(module, name, store.create_shadow(connections[module], name))
     inbox = [each for each in apps.get_app_config(aliases.KERNEL).get_models() if each.__module__ == Cursor.__module__]
     # One transaction: a worker that knows the former shadow may be connected to the same schema.
     with shadow.entered() as connection, connection.schema_editor() as editor:
@@ -152,7 +151,7 @@ def create(projection: Projection, models: Sequence[type[Model]], cursors: Seque
             editor.create_model(model)
         Cursor.objects.using(module).bulk_create(cursors)
     release(module)
-    home.show(connections[module], shadow.token)
+    store.show_shadow(connections[module], shadow.token)
     forget(module)
     return _look(module) or shadow
 
@@ -161,4 +160,4 @@ def clear(module: str) -> None:
     """Remove the module's shadow, if there is one. What serves stays as it is."""
     forget(module)
     release(module)
-    homes.of(connections[module]).clear(connections[module])
+    engines.of(module).remove_shadows(connections[module])

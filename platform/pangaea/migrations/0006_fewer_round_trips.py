@@ -4,8 +4,8 @@ from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-# The locks are taken by a statement of their own: the next one's snapshot, and what it finds without a place, is of
-# a moment when nobody else can give any.
+# The locks are taken by a statement of their own: the next one's snapshot, and the rows that it finds without a position, are
+# of a moment when no other transaction can give any.
 CREATE = """
 CREATE FUNCTION pangaea_place(ids bigint[], partitions smallint[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -30,7 +30,7 @@ DROP = "DROP FUNCTION pangaea_place(bigint[], smallint[]);"
 
 
 def create(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """PostgreSQL only: in SQLite's one process a statement costs no round trip."""
+    """PostgreSQL only: in SQLite, in the same process, a statement costs no round trip."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(CREATE)

@@ -1,4 +1,4 @@
-"""Batches as they leave: read from the outbox and joined as bytes, no payload parsed."""
+"""Outgoing batches: read from the outbox and joined as bytes, no payload parsed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ BATCH_LENGTH = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a batch answers: the subscription that asked, the position it asked from, and the request's number."""
+    """The request that a batch answers: its subscription, the position it asked from, and its number."""
 
     to: str
     asked: int
@@ -29,7 +29,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """A batch on its way: where to, its bytes, and what settling it needs."""
+    """A batch to be sent: its routing key, its bytes, and the position and id that settling it records."""
 
     stream: int
     routing_key: str
@@ -47,17 +47,19 @@ class Outgoing:
 def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, answer: Answer) -> Outgoing | None:
     """The messages of the stream after that position that were sent, as many as a batch takes: a part of an answer.
 
-    None when the very next one is not there: somebody has deleted rows. To send what follows in its place would make
-    every later message another one than its position says.
+    None when the very next one is missing, because rows were deleted by hand: with the following one in that position,
+    each later message would have another position than its own.
     """
     rows = _read(module, [(stream, after, stream.sent)])[stream.pk]
-    return _whole(module, stream, rows, after=after, before=before, answer=answer)
+    return _batch_of(module, stream, rows, after=after, before=before, answer=answer)
 
 
 def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
-    """The next batch of each of these streams, which all have messages to send; none of one with a hole there."""
+    """The next batch of each of these streams, which all have messages to send; none where rows are missing."""
     rows = _read(module, [(stream, stream.sent, stream.head) for stream in streams])
-    batches = (_whole(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id) for stream in streams)
+    batches = (
+        _batch_of(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id) for stream in streams
+    )
     return [batch for batch in batches if batch]
 
 
@@ -73,24 +75,24 @@ _Row = tuple[int, UUID, str, bytes]
 
 
 def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, list[_Row]]:
-    """Each stream's next messages after the one number and up to the other, in one query."""
+    """Each stream's next messages after the first position and up to the second, in one query."""
     found: dict[int, list[_Row]] = {stream.pk: [] for stream, _, _ in wanted}
     if not wanted:
         return found
     limit = settings.PANGAEA.relay_batch
-    places = [
+    ranges = [
         (stream.pk, stream.audience, stream.partition, after, min(until, after + limit))
         for stream, after, until in wanted
     ]
     engine = engines.of(module)
-    statement = _READ.format(body=engine.body_sql) % ", ".join(["(%s, %s, %s, %s, %s)"] * len(places))
-    values = [value for place in places for value in place]
+    statement = _READ.format(body=engine.body_sql) % ", ".join(["(%s, %s, %s, %s, %s)"] * len(ranges))
+    values = [value for each in ranges for value in each]
     for stream, position, message_id, key, body in engine.rows(connections[module], statement, *values):
         found[stream].append((position, _uuid(message_id), key, body if isinstance(body, bytes) else body.encode()))
     return found
 
 
-def _whole(
+def _batch_of(
     module: str,
     stream: Stream,
     rows: Sequence[_Row],
@@ -99,22 +101,22 @@ def _whole(
     before: UUID | None,
     answer: Answer | None = None,
 ) -> Outgoing | None:
-    whole: list[_Row] = []
+    consecutive: list[_Row] = []
     size = 0
     for row in rows:
-        if row[0] != after + len(whole) + 1 or (whole and size + len(row[3]) > BATCH_LENGTH):
+        if row[0] != after + len(consecutive) + 1 or (consecutive and size + len(row[3]) > BATCH_LENGTH):
             break
-        whole.append(row)
+        consecutive.append(row)
         size += len(row[3])
-    if not whole:
-        log.error("outbox has a hole", module=module, stream=str(stream), position=after + 1)
+    if not consecutive:
+        log.error("outbox gap found", module=module, stream=str(stream), position=after + 1)
         return None
     header = _header(module, stream, first=after + 1, before=before, answer=answer)
-    return _outgoing(stream, header, [row[1:] for row in whole], after + len(whole), whole[-1][1])
+    return _outgoing(stream, header, [row[1:] for row in consecutive], after + len(consecutive), consecutive[-1][1])
 
 
 def _uuid(found: UUID | str) -> UUID:
-    """SQLite gives an id as its digits."""
+    """SQLite gives an id as text."""
     return found if isinstance(found, UUID) else UUID(found)
 
 
@@ -145,7 +147,7 @@ def _snapshot(stream: Stream) -> tuple[int, int] | None:
 def _outgoing(
     stream: Stream, header: Batch, messages: list[tuple[UUID, str, bytes]], last: int, last_id: UUID | None
 ) -> Outgoing:
-    # An answer goes to the module that asked, not to all who listen.
+    # An answer is sent to the module that asked, not to all subscribers.
     audience = header.to.partition(".")[0] if header.to else header.audience
     return Outgoing(
         stream=stream.pk,

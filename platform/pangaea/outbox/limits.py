@@ -1,6 +1,6 @@
 """What the outbox takes, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
 
-They hold where a row is written and not once it has a position: a row that was there before them is sequenced and sent.
+They hold where a row is written and not once it has a position: a row older than they are is sequenced and sent.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from pangaea.messages import LARGEST
 
 
 class OctetLength(Func):
-    """The length of a text in bytes, as it is sent."""
+    """The length of a text in bytes, which is how it is sent."""
 
     function = "OCTET_LENGTH"
     arity = 1

@@ -1,17 +1,17 @@
-"""The outbox and its streams. Every module's schema has these tables; always say which: `.using("orders")`."""
+"""The outbox and its streams. Every module's schema has these tables: name the module, `.using("orders")`."""
 
 from collections.abc import Iterable
 
-from django.db import models
-from django.db.models import Q
+from django.db import models, transaction
+from django.db.models import F, Q
 
-from pangaea.messages import KEY_LENGTH
+from pangaea.messages import EVERYBODY, KEY_LENGTH
 from pangaea.outbox.limits import BODY_NOT_TOO_LONG, KEY_NOT_EMPTY
-from pangaea.wire import PARTITIONS
+from pangaea.wire import PARTITIONS, CatchUp
 
 
 class OutboxMessage(models.Model):
-    """A message as it was written beside the state it tells of. It gets its place in a stream from the relay, later.
+    """A message, written with the state that it describes. The relay gives it a position in a stream later.
 
     `id` only orders the rows of one key: it is drawn before commit, so of two keys the smaller one may appear later.
     """
@@ -29,27 +29,27 @@ class OutboxMessage(models.Model):
     class Meta:
         db_table = "pangaea_outbox"
         constraints = [
-            models.UniqueConstraint(fields=["audience", "partition", "position"], name="pangaea_outbox_place"),
+            models.UniqueConstraint(fields=["audience", "partition", "position"], name="pangaea_outbox_position_once"),
             models.CheckConstraint(
                 condition=Q(partition__isnull=True, position__isnull=True)
                 | Q(partition__isnull=False, position__gte=1),
-                name="pangaea_outbox_placed_whole",
+                name="pangaea_outbox_sequenced_whole",
             ),
             KEY_NOT_EMPTY,
             BODY_NOT_TOO_LONG,
         ]
-        indexes = [models.Index(fields=["id"], condition=Q(position__isnull=True), name="pangaea_outbox_unplaced")]
+        indexes = [models.Index(fields=["id"], condition=Q(position__isnull=True), name="pangaea_outbox_unsequenced")]
 
     def __str__(self) -> str:
         return f"{self.name} {self.message_id}"
 
 
 class Stream(models.Model):
-    """One partition of what a module says to one audience: positions 1 to `head`, of which `sent` have gone out.
+    """One partition of a module's messages to one audience: positions 1 to `head`, sent up to `sent`.
 
-    `sent_id` is the id of the message at `sent`. Messages up to `floor` are gone; `floor_id` is the id of the last one.
-    The last whole snapshot that a subscriber asked for lies after `snapshot_from` and up to `snapshot_until`. One under
-    way began after `snapshot_begun`; `snapshot_wanted` is the position after which the next one must begin.
+    `sent_id` is the id of the message at `sent`. Messages up to `floor` are deleted; `floor_id` is the id of the last.
+    The last whole snapshot that a subscriber asked for begins after `snapshot_from` and ends at `snapshot_until`. One
+    under way began after `snapshot_begun`; `snapshot_wanted` is the position after which the next one must begin.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -71,7 +71,7 @@ class Stream(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["audience", "partition"], name="pangaea_stream_once"),
             models.CheckConstraint(
-                condition=Q(sent__lte=models.F("head")) & Q(floor__lte=models.F("sent")), name="pangaea_stream_in_order"
+                condition=Q(sent__lte=F("head")) & Q(floor__lte=models.F("sent")), name="pangaea_stream_in_order"
             ),
         ]
 
@@ -99,6 +99,43 @@ class Stream(models.Model):
         ids = list(streams.select_for_update().order_by("pk").values_list("pk", flat=True))
         return Stream.objects.using(streams.db).filter(pk__in=ids)
 
+    @staticmethod
+    def request_snapshot(module: str, request: CatchUp) -> None:
+        """Record that a subscriber needs a snapshot which begins after a position, unless one exists or is under way.
+
+        No subscription begins at a position that is not deleted: a request for one is wrong, and would ask for a
+        snapshot each time.
+        """
+        if request.audience != EVERYBODY:
+            return
+        below = Stream.objects.using(module).filter(partition=request.partition, floor__gte=request.snapshot_after)
+        lacking = below.filter(audience=EVERYBODY).exclude(snapshot_from__gte=request.snapshot_after)
+        with transaction.atomic(using=module):
+            locked = Stream.locked(lacking.exclude(snapshot_begun__gte=request.snapshot_after))
+            locked.update(snapshot_wanted=request.snapshot_after)
+
+    @staticmethod
+    def begin_snapshot(module: str) -> bool:
+        """Let a snapshot begin after the present heads; False where one is under way. Inside a transaction."""
+        streams = Stream.objects.using(module).filter(audience=EVERYBODY)
+        if any(stream.snapshot_begun is not None for stream in streams.select_for_update().order_by("id")):
+            return False
+        streams.update(snapshot_begun=F("head"), snapshot_wanted=None)
+        return True
+
+    @staticmethod
+    def finish_snapshot(module: str) -> None:
+        """The snapshot under way is whole, and ends at the present heads."""
+        with transaction.atomic(using=module):
+            begun = Stream.objects.using(module).filter(audience=EVERYBODY, snapshot_begun__isnull=False)
+            locked = Stream.locked(begun)
+            locked.update(snapshot_from=F("snapshot_begun"), snapshot_until=F("head"), snapshot_begun=None)
+
+    @property
+    def has_open_snapshot(self) -> bool:
+        """Whether a snapshot is requested or under way."""
+        return self.snapshot_wanted is not None or self.snapshot_begun is not None
+
 
 class CatchUpRequest(models.Model):
     """A subscription that asked for everything after `position` of a stream; served batch by batch, then deleted.
@@ -125,22 +162,6 @@ class CatchUpRequest(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscription} from {self.audience}.{self.partition} at {self.position}"
-
-
-class Snapshot(models.Model):
-    """How far the last snapshot of a capture has come: all rows up to the primary key `after` are published."""
-
-    capture = models.CharField(max_length=127, primary_key=True)
-    after = models.TextField(null=True)  # noqa: DJ001 - null is before the first row, and "" may be a primary key
-    rows = models.BigIntegerField(default=0)
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "pangaea_snapshot"
-
-    def __str__(self) -> str:
-        return f"{self.capture}: {self.rows} rows"
 
 
 class Subscriber(models.Model):

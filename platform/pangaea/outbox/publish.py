@@ -1,4 +1,4 @@
-"""Say something, in the transaction that made it true (transactional outbox, microservices.io/patterns/data)."""
+"""Publish a message in the transaction of the change that it describes (transactional outbox, microservices.io)."""
 
 import json
 import re
@@ -36,7 +36,7 @@ def publish(message: Event | Command, *, key: str) -> UUID:
 
     Call it after the aggregate's write, inside `transaction.atomic(using=<module>)`: the message exists exactly if that
     commits. Messages of one key (the aggregate's id) are delivered in the order of their transactions; until the end of
-    this one, others that publish for the same key wait. Everybody may read an event, so no secret belongs into it.
+    this one, others that publish for the same key wait. All modules may read an event, so no secret belongs into it.
 
     Raises Misuse outside a transaction, in a projection's handler, for another module's event, for an unusable key, and
     for a message of more than a mebibyte, nested more than 64 levels deep, or with text that no database could keep: a
@@ -58,8 +58,8 @@ def publish(message: Event | Command, *, key: str) -> UUID:
     body = msgspec.json.encode(envelope)
     if len(body) > LARGEST:
         text = (
-            f"{message.wire_name} takes {len(body):,} bytes; at most {LARGEST:,} are sent. Keep what is large where it "
-            "can be fetched, and say in the message where that is."
+            f"{message.wire_name} takes {len(body):,} bytes; at most {LARGEST:,} are sent. Keep the large part "
+            "where it can be fetched, and name that place in the message."
         )
         raise Misuse(text)
     engine = engines.of(module)
@@ -84,8 +84,8 @@ def _encoded(message: Event | Command) -> bytes:
         if _levels(data) <= DEEPEST:
             return data
     text = (
-        f"{message.wire_name} is nested more than {DEEPEST} levels deep, and not everybody could read it. Publish a "
-        "list whose entries name their parents instead."
+        f"{message.wire_name} is nested more than {DEEPEST} levels deep, and some subscribers could not read it. "
+        "Publish a list whose entries name their parents instead."
     )
     raise Misuse(text)
 
@@ -122,7 +122,7 @@ def _is_storable(text: str) -> bool:
 
 def _levels(data: bytes) -> int:
     """How deeply objects and arrays are nested in this JSON."""
-    # As a rule there are too few brackets for it to matter, and counting them costs next to nothing.
+    # As a rule there are too few brackets to nest that deep, and counting them costs next to nothing.
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return 1
     level = deepest = 0
@@ -135,16 +135,14 @@ def _levels(data: bytes) -> int:
 def _sender(message: Event | Command) -> str:
     owner = modules.owner_of(type(message))
     if owner is None:
-        text = f"{type(message).__name__} is not declared in an installed module, so no outbox is its own."
+        text = f"{type(message).__name__} is not declared in an installed module, so it has no outbox."
         raise Misuse(text)
     return owner.label
 
 
 def _check(message: Event | Command, module: str, key: str) -> None:
     if isinstance(message, Event) and messages.module_of(message.wire_name) != module:
-        text = (
-            f"{module} may not publish {message.wire_name}: only the module that owns an event says that it happened."
-        )
+        text = f"{module} may not publish {message.wire_name}: only the module that owns an event publishes it."
         raise Misuse(text)
     if not key or len(key) > KEY_LENGTH or not _is_storable(key):
         text = (
@@ -154,7 +152,7 @@ def _check(message: Event | Command, module: str, key: str) -> None:
     if name := projecting.get():
         text = (
             f"The projection {name} tried to publish {message.wire_name}. "
-            "It can be replayed, so it must not speak: use a Reaction."
+            "It can be replayed, so it must not publish: use a Reaction."
         )
         raise Misuse(text)
     if not _in_transaction(module):

@@ -1,46 +1,45 @@
-"""Streams whose batches the broker answered for and did not take: each waits alone, and the others go on."""
+"""Streams whose batches the broker refused: each waits alone, and the others are sent meanwhile."""
 
-import random
 from collections.abc import Iterable
 from time import monotonic
 
 import structlog
 
+from pangaea.backoff import Backoff
 from pangaea.outbox.models import Stream
 
 log = structlog.get_logger()
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-"""Seconds until a refused stream is sent again: doubled with each refusal in a row, up to the longer one."""
+REFUSED = Backoff(first=1.0, longest=60.0)
+"""Until a refused stream is sent again."""
 
 
 class Refusals:
     """The streams of one module that wait after a refusal."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[float, float]] = {}
+        self._waiting: dict[int, tuple[float, int]] = {}
+        """When a stream may be sent again, and its refusals in a row."""
 
     def divide(self, streams: Iterable[Stream]) -> tuple[list[Stream], list[Stream]]:
-        """The streams that may be sent now, and those that still wait."""
+        """The streams that may be sent at this moment, and those that wait."""
         now = monotonic()
         divided: tuple[list[Stream], list[Stream]] = ([], [])
         for stream in streams:
-            divided[self._waiting.get(stream.pk, (0.0, 0.0))[0] > now].append(stream)
+            divided[self._waiting.get(stream.pk, (0.0, 0))[0] > now].append(stream)
         return divided
 
     def refused(self, module: str, stream: Stream, reason: str) -> None:
         """Let this stream wait, longer each time, and name it in the log."""
-        before = self._waiting.get(stream.pk, (0.0, FIRST_PAUSE / 2))[1]
-        pause = min(before * 2, LONGEST_PAUSE)
-        # The spread keeps streams that were refused together from coming back together.
-        wait = pause * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
-        self._waiting[stream.pk] = (monotonic() + wait, pause)
+        refusals = self._waiting.get(stream.pk, (0.0, 0))[1] + 1
+        pause = REFUSED.jittered(refusals)
+        self._waiting[stream.pk] = (monotonic() + pause, refusals)
         log.error(
-            "stream refused by the broker",
+            "stream refused",
             stream=f"{module}.{stream}",
             after_position=stream.sent,
             error=reason,
-            again_in_seconds=round(wait, 1),
+            again_in_seconds=round(pause, 1),
             remedy="Look at the message after that position: the broker may have a smaller limit than the kernel.",
         )
 

@@ -1,4 +1,4 @@
-"""Requests to catch up, answered by the leader: everything from the asker's cursor until `sent`, between live batches.
+"""Requests to catch up, answered by the leader: all from the subscriber's cursor to `sent`, between live batches.
 
 An answer passes in the same channel as the live batches, so the last of it and the next live one join. While live
 batches wait, each pass serves one batch of each request: a fraction of the throughput, whatever that is.
@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 
 from pangaea.databases import engines
 from pangaea.messages import EVERYBODY, module_of
-from pangaea.outbox import requested_snapshots, subscribers
+from pangaea.outbox import subscribers
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.wire import PARTITIONS, UNDECODABLE, CatchUp
@@ -24,43 +24,43 @@ from pangaea.wire import PARTITIONS, UNDECODABLE, CatchUp
 log = structlog.get_logger()
 
 BATCHES_WHEN_IDLE = 16
-"""Batches that one pass answers with while nothing live waits: what comes then waits for these, some 50 ms."""
+"""Batches that one pass answers with while nothing live waits: messages that come then wait some 50 ms for these."""
 BATCHES_AT_ONCE = 64
-"""Batches that one request is answered with, before the asker asks again: a few seconds of its work."""
+"""Batches that one request is answered with, before the subscriber asks again: a few seconds of its work."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
-    """Note a request from the bus.
+    """Record a request from the bus.
 
-    One that is malformed, or for a stream that the asker may not read, or from another `sender` than it says, is logged
-    and dropped.
+    One that is malformed, or for a stream that the subscriber may not read, or from another `sender` than it names, is
+    logged and dropped.
     """
     try:
         request = msgspec.json.decode(body, type=CatchUp)
     except UNDECODABLE as error:
-        log.exception("request dropped: it cannot be read", module=module, error=str(error))
+        log.exception("catch-up request dropped", reason="unreadable", module=module, error=str(error))
         return
     if request.source != module or request.audience not in {EVERYBODY, module_of(request.subscription)}:
-        log.error("request dropped: not a stream that it may read", module=module, subscription=request.subscription)
+        _drop(module, request, "the subscription may not read that stream")
         return
     if sender not in {None, module_of(request.subscription)}:
-        log.error("request dropped: it is of another module than it says", module=module, sender=sender)
+        _drop(module, request, "the sender is another module than the subscription's", sender=sender)
         return
     ask(module, request)
 
 
 def ask(module: str, request: CatchUp) -> None:
-    """Note a request in the module's schema; a newer one of the same subscription and stream replaces the older.
+    """Record a request in the module's schema; a newer one of the same subscription and stream replaces the older.
 
-    One of a module that has too many subscriptions already is logged and dropped.
+    A request is logged and dropped if its module has too many subscriptions already.
 
-    A stream that the module does not have is created: an answer that it is empty shows the asker that this outbox is
-    not the one that it has read.
+    A stream that the module does not have is created: an answer that it is empty shows the subscriber that this outbox
+    is not the one that it has read.
     """
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
     if subscribers.is_one_too_many(CatchUpRequest.objects.using(module), request.subscription):
-        log.error("request dropped: too many subscriptions", module=module, subscription=request.subscription)
+        _drop(module, request, "its module has too many subscriptions")
         return
     with transaction.atomic(using=module):
         CatchUpRequest.objects.using(module).update_or_create(
@@ -76,13 +76,17 @@ def ask(module: str, request: CatchUp) -> None:
         )
         Stream.provide(module, [request.audience])
         if request.snapshot_after is not None:
-            requested_snapshots.want(module, request)
+            Stream.request_snapshot(module, request)
         engines.of(module).wake_after_commit(connections[module])
+
+
+def _drop(module: str, request: CatchUp, reason: str, **details: str | None) -> None:
+    log.error("catch-up request dropped", reason=reason, module=module, subscription=request.subscription, **details)
 
 
 @dataclass(slots=True)
 class Answers:
-    """What one pass answers. `settle` records it once the broker has it; `unfinished` says that more is waiting."""
+    """The answers of one pass. `settle` records them once the broker has them."""
 
     module: str
     batches: list[Outgoing] = field(default_factory=list)
@@ -95,12 +99,12 @@ class Answers:
         return bool(self.served)
 
     def withhold(self, refused: Collection[tuple[str, int]]) -> None:
-        """Leave the requests for these streams (audience and partition) as they are: their answers were not taken."""
+        """Keep the requests for these streams (audience and partition): the broker did not take their answers."""
         self.served = [each for each in self.served if (each[0].audience, each[0].partition) not in refused]
         self.finished = [each for each in self.finished if (each.audience, each.partition) not in refused]
 
     def settle(self) -> None:
-        """Move the requests forward. One that was replaced meanwhile by a newer one stays as it is."""
+        """Move the requests forward, except those that a newer one has replaced meanwhile."""
         for request, position in self.served:
             self._unchanged(request).update(position=position)
         for request in self.finished:
@@ -114,11 +118,11 @@ class Answers:
 def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[Stream]) -> Answers:
     """The next batch of every request; several, where no live message waits meanwhile."""
     result = Answers(module)
-    by_place = {(stream.audience, stream.partition): stream for stream in streams}
+    by_key = {(stream.audience, stream.partition): stream for stream in streams}
     busy = any(stream.sent < stream.head for stream in streams)
     share = 1 if busy else max(1, BATCHES_WHEN_IDLE // max(1, len(requests)))
     for request in requests:
-        stream = by_place.get((request.audience, request.partition))
+        stream = by_key.get((request.audience, request.partition))
         if stream is None:  # it was created after the streams were read: the next pass has it
             continue
         _answer(result, request, stream, share)
@@ -128,7 +132,7 @@ def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[S
 def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int) -> None:
     answer = Answer(to=request.subscription, asked=request.asked, question=request.question)
     if request.position >= stream.sent or request.position < stream.floor:
-        # At or ahead of what was sent, or behind what is kept: the header of an announcement tells the asker which.
+        # At or ahead of `sent`, or below the floor: the header of an announcement shows the subscriber which.
         result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
         result.finished.append(request)
         return
@@ -145,8 +149,8 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
             result.finished.append(request)
             return
         if position - request.asked >= window:
-            # The asker sees the gap that is left, and asks for more when it has come here: else a long answer would
-            # fill its queue, which drops what it cannot hold.
+            # The subscriber sees the gap that is left, and asks for more when it has come here: else a long answer
+            # would fill its queue, which drops what it cannot hold.
             result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
             result.finished.append(request)
             return
@@ -156,7 +160,7 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
 def _window(batch: Outgoing, messages: int) -> int:
     """Messages that one request is answered with: all partitions together fill half of a queue at most.
 
-    In bytes that is known by this batch, of that many `messages`.
+    The bytes per message are estimated from this batch, of that many `messages`.
     """
     share = settings.PANGAEA.queue_bytes // (2 * PARTITIONS)
     batches = max(1, min(BATCHES_AT_ONCE, settings.PANGAEA.queue_length // (2 * PARTITIONS)))

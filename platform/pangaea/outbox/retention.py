@@ -1,8 +1,8 @@
-"""How long history is kept: for ever, unless the module says otherwise (`ModuleConfig.retention`).
+"""How long history is kept: for ever, unless the module limits it (`ModuleConfig.retention`).
 
-What is older goes in bounded batches, and only where every subscriber that reported is past it. The stream's floor
-rises in the same transaction, and announcements carry it; a subscriber below it stops and names the remedy. A new one
-begins with a snapshot, so only a module that captures its tables may let its history go.
+Older messages are deleted in bounded batches, and only where every subscriber that reported is past them. The stream's
+floor rises in the same transaction, and announcements carry it; a subscriber below it stops and names the remedy. A new
+one begins with a snapshot, so only a module that captures its tables may have a retention.
 """
 
 from dataclasses import dataclass
@@ -40,33 +40,33 @@ def prune(module: str) -> Pruned:
     retention: timedelta | None = modules.named(module).retention
     removed = []
     if retention is not None:
-        places = Stream.objects.using(module).order_by("id").values_list("pk", flat=True)
-        removed = [_prune_stream(module, place, before=moment - retention) for place in places]
+        streams = Stream.objects.using(module).order_by("id").values_list("pk", flat=True)
+        removed = [_prune_stream(module, stream, before=moment - retention) for stream in streams]
     letters = _prune_letters(module, before=moment - settings.PANGAEA.discarded_letter_retention)
     if any(removed) or letters:
         log.info("history pruned", module=module, messages=sum(removed), discarded_letters=letters)
     return Pruned(sum(removed), letters, unfinished=BATCH in {*removed, letters})
 
 
-def _prune_stream(module: str, place: int, *, before: datetime) -> int:
+def _prune_stream(module: str, pk: int, *, before: datetime) -> int:
     with transaction.atomic(using=module):
-        stream = Stream.objects.using(module).select_for_update().get(pk=place)
+        stream = Stream.objects.using(module).select_for_update().get(pk=pk)
         rows = OutboxMessage.objects.using(module).filter(audience=stream.audience, partition=stream.partition)
         oldest = rows.filter(
             position__gt=stream.floor, position__lte=min(_needed_after(module, stream), stream.floor + BATCH)
         )
-        # Positions do not follow `created_at`: what goes lies before the first that stays.
+        # Positions do not follow `created_at`: those before the first that stays are deleted.
         candidates = oldest.order_by("position").values_list("position", "message_id", "created_at")
-        gone = list(takewhile(lambda row: row[2] < before, candidates))
-        if gone:
-            floor, floor_id, _ = gone[-1]
-            Stream.objects.using(module).filter(pk=place).update(floor=floor, floor_id=floor_id)
+        expired = list(takewhile(lambda row: row[2] < before, candidates))
+        if expired:
+            floor, floor_id, _ = expired[-1]
+            Stream.objects.using(module).filter(pk=pk).update(floor=floor, floor_id=floor_id)
             rows.filter(position__lte=floor).delete()
-    return len(gone)
+    return len(expired)
 
 
 def _needed_after(module: str, stream: Stream) -> int:
-    """The lowest position that some subscriber has; nothing may go while nobody has reported."""
+    """The lowest position of any subscriber; 0, so that nothing is deleted, while none has reported."""
     of_stream = {"audience": stream.audience, "partition": stream.partition}
     reported = Subscriber.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]
     asked = CatchUpRequest.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]

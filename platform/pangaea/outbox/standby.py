@@ -1,6 +1,6 @@
-"""When a standby works although another relay leads: that one may be frozen, or its lock may have outlived it.
+"""When a standby works although another relay leads: the leader may be frozen, or its lock may have outlived it.
 
-Two that work at once repeat messages at most (see `pangaea.outbox.relay`).
+Two that work at once repeat messages at most (see `relay`).
 """
 
 from time import monotonic
@@ -23,7 +23,7 @@ FROM (SELECT coalesce(sum(sent), 0)::bigint AS sent, coalesce(sum(head), 0)::big
 
 
 class Standby:
-    """What a standby knows of the leader's work: what waits, and whether any of it is sent."""
+    """A standby's view of the leader's work: whether messages wait, and whether any of them is sent."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -40,11 +40,11 @@ class Standby:
         if is_moving or not waiting:
             self._progress, self._since = progress, monotonic()
             return False
-        patience = 0.0 if self.has_taken_over else settings.PANGAEA.relay_takeover.total_seconds()
-        return monotonic() - self._since >= patience
+        limit = 0.0 if self.has_taken_over else settings.PANGAEA.relay_takeover.total_seconds()
+        return monotonic() - self._since >= limit
 
     def worked(self) -> None:
-        """This relay did the work: what has changed by now is its own."""
+        """This relay made a pass: the changes so far are its own."""
         self.has_taken_over = True
         _, self._progress = self._look()
 

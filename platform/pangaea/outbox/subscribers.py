@@ -1,4 +1,4 @@
-"""Who listens to a module, as far as they report: what retention must not pass, and what an operator wants to see."""
+"""The subscriptions that report to a module: retention does not pass them, and operators see them."""
 
 from typing import Any
 
@@ -14,29 +14,39 @@ from pangaea.wire import UNDECODABLE, Report
 log = structlog.get_logger()
 
 SUBSCRIPTIONS_AT_MOST = 64
-"""Subscriptions of one module that a producer notes. A module that invents names would fill the producer's tables, and
-hold back what retention deletes."""
+"""Subscriptions of one module that a producer records. A module that invents names would fill the producer's tables,
+and hold back retention."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
-    """Note a report from the bus.
+    """Record a report from the bus.
 
-    One that is malformed, of a stream that the sender may not read, or from another `sender` than it says, is logged
+    One that is malformed, of a stream that the sender may not read, or from another `sender` than it names, is logged
     and dropped.
     """
     try:
         report = msgspec.json.decode(body, type=Report)
     except UNDECODABLE as error:
-        log.exception("report dropped: it cannot be read", module=module, error=str(error))
+        log.exception("report dropped", reason="unreadable", module=module, error=str(error))
         return
     reader = module_of(report.subscription)
     readable = {EVERYBODY, reader}
     foreign = any(audience not in readable for audience, _, _ in report.cursors)
     if report.source != module or foreign or sender not in {None, reader}:
-        log.error("report dropped: not a stream of its sender", module=module, subscription=report.subscription)
+        log.error(
+            "report dropped",
+            reason="its sender may not read one of the streams",
+            module=module,
+            subscription=report.subscription,
+        )
         return
     if is_one_too_many(Subscriber.objects.using(module), report.subscription):
-        log.error("report dropped: too many subscriptions", module=module, subscription=report.subscription)
+        log.error(
+            "report dropped",
+            reason="its module has too many subscriptions",
+            module=module,
+            subscription=report.subscription,
+        )
         return
     note(module, report)
 
@@ -50,10 +60,10 @@ def is_one_too_many(rows: "models.QuerySet[Any]", subscription: str) -> bool:
 
 
 def note(module: str, report: Report) -> None:
-    """Write the report down in the module's schema. A position may be lower than the last: projections are rebuilt.
+    """Record the report in the module's schema. A position may be lower than the last: projections are rebuilt.
 
-    A stream that the module does not have is created, and announced from then on: who has read it finds out that this
-    outbox was emptied.
+    A stream that the module does not have is created, and announced from then on: a subscriber that has read it detects
+    that this outbox was emptied.
     """
     Stream.provide(module, {audience for audience, _, _ in report.cursors})
     moment = timezone.now()
@@ -79,6 +89,6 @@ def _positions(report: Report) -> dict[tuple[str, int], int]:
 
 
 def forget(module: str, subscription: str) -> int:
-    """Strike out a subscription that is gone for good, so that retention no longer waits for it; the rows removed."""
+    """Delete a subscription that has ended, so that retention no longer waits for it; gives the rows deleted."""
     removed, _ = Subscriber.objects.using(module).filter(subscription=subscription).delete()
     return removed

@@ -5,10 +5,13 @@ import threading
 import structlog
 from kombu.exceptions import OperationalError
 
+from pangaea.backoff import Backoff
 from pangaea.broker import celery_app, topology
-from pangaea.outbox.relay import backoff
 
 log = structlog.get_logger()
+
+UNDECLARED = Backoff(first=0.2, longest=5.0)
+"""Until the broker is tried again."""
 
 
 def declare_when_possible(stop: threading.Event) -> None:
@@ -23,7 +26,7 @@ def declare_when_possible(stop: threading.Event) -> None:
             failures += 1
             if failures == 1:
                 log.warning("broker does not answer", error=str(error))
-            stop.wait(backoff(failures))
+            stop.wait(UNDECLARED.jittered(failures))
         else:
             if failures:
                 log.info("broker answers", attempts=failures + 1)

@@ -11,6 +11,7 @@ import structlog
 from django.conf import settings
 
 from pangaea.broker import celery_app, sending
+from pangaea.change_capture.requested_snapshots import RequestedSnapshots
 from pangaea.databases import engines, entries
 from pangaea.outbox.relay import Relay
 from pangaea.processes.declaring import declare_when_possible
@@ -38,7 +39,10 @@ class Relays(AbstractContextManager["Relays"]):
         self._threads = [
             threading.Thread(
                 target=Relay(
-                    label, sending.BatchSender(celery_app.app()), self._upkeep.heartbeat.add(Pulse(label))
+                    label,
+                    sending.BatchSender(celery_app.app()),
+                    self._upkeep.heartbeat.add(Pulse(label)),
+                    snapshots=RequestedSnapshots(label),
                 ).run,
                 args=[self._stop],
                 name=f"relay {label}",

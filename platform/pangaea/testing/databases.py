@@ -14,7 +14,8 @@ from django.db import connections
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
-from pangaea.databases import aliases, entries, provisioning
+from pangaea.databases import aliases, entries
+from pangaea.databases.grants import provisioning
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def _table() -> Iterator[None]:
 
 
 def fill(rows: int) -> None:
-    """Rows of which nobody has heard."""
+    """Rows that were never published."""
     Specimen.objects.bulk_create(Specimen(code=f"{number:03}", count=0) for number in range(rows))
     OutboxMessage.objects.using(SOURCE).all().delete()
 
@@ -107,8 +107,8 @@ class TestSnapshot:
 
 
 class TestUnderWriters:
-    def test_every_row_is_told_once_and_no_image_is_older_than_one_before_it(self) -> None:
-        """Each change of a row adds one to its count, so the outbox must tell counts that never fall."""
+    def test_every_row_is_published_once_and_no_image_is_older_than_one_before_it(self) -> None:
+        """Each change of a row adds one to its count, so the counts in the outbox must never fall."""
         fill(ROWS)
         stop, start = threading.Event(), threading.Barrier(WRITERS + 1, timeout=30)
 
@@ -164,8 +164,8 @@ class TestUnderWriters:
             may_commit.set()
             writer.result(10)
             taking.result(10)
-        told = [(message.payload["op"], message.payload["after"]["count"]) for message in published(SOURCE)]
-        assert told == [("update", 1), ("snapshot", 1)]
+        messages = [(message.payload["op"], message.payload["after"]["count"]) for message in published(SOURCE)]
+        assert messages == [("update", 1), ("snapshot", 1)]
 
 
 @pytest.mark.usefixtures("postgresql_only")

@@ -29,7 +29,7 @@ from tests.kernel.pipeline import LISTENER, SOURCE, Tick, Wire, say
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
 
-PATIENCE = timedelta(seconds=0.4)
+WAIT_LIMIT = timedelta(seconds=0.4)
 calls: list[int] = []
 applied: list[int] = []
 trouble: dict[int, Callable[[], None]] = {}
@@ -52,7 +52,7 @@ def note(message: Received[Tick]) -> None:
 def subscribed(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[None]:
     here = __name__
     monkeypatch.setattr(modules.named(LISTENER), "subscriptions", (f"{here}.failing", f"{here}.beside"))
-    settings.PANGAEA = replace(settings.PANGAEA, transient_retry=PATIENCE)
+    settings.PANGAEA = replace(settings.PANGAEA, transient_retry=WAIT_LIMIT)
     for each in (calls, applied, trouble):
         each.clear()
     yield

@@ -13,7 +13,8 @@ from django.db import DatabaseError, ProgrammingError, connections, models, tran
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 
-from pangaea.databases import aliases, direct
+from pangaea.databases import aliases
+from pangaea.databases.engines.postgresql import direct
 from pangaea.databases.router import Router
 from pangaea.errors import Misuse
 from pangaea.outbox.models import Stream
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 class Stray(models.Model):
-    """Belongs to an app that nobody installed."""
+    """Belongs to an app that is not installed."""
 
     name = models.CharField(max_length=10)
 
@@ -108,7 +109,7 @@ def transaction_on(connection: BaseDatabaseWrapper) -> Iterator[None]:
 class TestASession:
     @pytest.fixture
     def default_isolation(self, postgresql_only: None) -> Iterator[None]:
-        """A server whose administrator has set another isolation level for everybody."""
+        """A server whose administrator has set another isolation level for all logins."""
         name = connections["orders"].settings_dict["NAME"]
         with direct.connect("orders", as_role=False) as administrator:
             administrator.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")

@@ -1,4 +1,4 @@
-"""A transaction that changes very many keys: it has one lock instead of thousands, and harms nobody but itself."""
+"""A transaction that changes very many keys: it has one lock instead of thousands, and harms no other transaction."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from django.db import connections, transaction
 
-from pangaea.databases import direct
+from pangaea.databases.engines.postgresql import direct
 from pangaea.outbox.models import OutboxMessage
 from pangaea.testing import wait_until
 from tests.kernel.capturing import SOURCE, captured_table

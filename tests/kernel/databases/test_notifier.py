@@ -9,9 +9,9 @@ import pytest
 from django.db import connections, transaction
 
 from pangaea import outbox
-from pangaea.databases import direct, notifier
-from pangaea.databases.notifier import Notifier
-from pangaea.databases.relay_sessions import channel_of
+from pangaea.databases.engines.postgresql import direct, notifier
+from pangaea.databases.engines.postgresql.notifier import Notifier
+from pangaea.databases.engines.postgresql.relay_session import channel_of
 from pangaea.testing import free_port, wait_until
 from tests.faults import proxy
 from tests.kernel.pipeline import SOURCE, Tick, say
@@ -109,7 +109,7 @@ class TestANotifier:
             sender.wake(CHANNEL)
         sender.close()
         wait_until(lambda: heard.senders, what="a notification")
-        assert len(heard.senders) <= (monotonic() - started) / notifier.LONGEST_PAUSE + 2
+        assert len(heard.senders) <= (monotonic() - started) / notifier.NOTIFY_MAX_PAUSE + 2
 
     def test_sends_what_waits_before_it_ends(self, sender: Notifier, heard: Heard) -> None:
         sender.wake(CHANNEL)
@@ -137,7 +137,7 @@ class TestANotifier:
     def test_leaves_a_server_that_does_not_answer(
         self, sender: Notifier, heard: Heard, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(notifier, "ANSWER_TIMEOUT", 0.1)
+        monkeypatch.setattr(notifier, "REQUEST_TIMEOUT", 0.1)
         entry = connections.settings[SOURCE]
         with proxy.before(f"postgresql://{entry['HOST']}:{entry['PORT']}/", 5432) as (between, _):
             monkeypatch.setitem(entry, "PORT", str(between.port))

@@ -11,11 +11,11 @@ from django.db import IntegrityError, OperationalError, connections, transaction
 from pytest_django import DjangoDbBlocker
 
 from pangaea.databases import entries
-from pangaea.databases.backends.sqlite.base import FairLock, lock_of
+from pangaea.databases.engines.sqlite.fair_lock import FairLock, lock_of
 from pangaea.testing import wait_until
 
 ALIAS = "fair"
-PATIENCE = 10.0
+WAIT_LIMIT = 10.0
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def in_threads(*jobs: Callable[[], None]) -> None:
 
     with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
         for done in [pool.submit(run, job) for job in jobs]:
-            done.result(timeout=PATIENCE)
+            done.result(timeout=WAIT_LIMIT)
 
 
 def is_free(lock: FairLock) -> bool:
@@ -78,7 +78,7 @@ class TestFairLock:
         for number in range(5):
 
             def take(number: int = number) -> None:
-                assert lock.acquire(timeout=PATIENCE)
+                assert lock.acquire(timeout=WAIT_LIMIT)
                 order.append(number)
                 lock.release()
 
@@ -87,7 +87,7 @@ class TestFairLock:
             wait_until(lambda: len(lock._waiting) == len(threads), what="the thread to queue")
         lock.release()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(WAIT_LIMIT)
         assert order == [0, 1, 2, 3, 4]
 
     def test_is_not_taken_by_one_who_comes_later(self) -> None:
@@ -95,7 +95,7 @@ class TestFairLock:
         lock.acquire(timeout=0)
 
         def wait() -> None:
-            assert lock.acquire(timeout=PATIENCE)
+            assert lock.acquire(timeout=WAIT_LIMIT)
             turns.append("first")
             lock.release()
 
@@ -103,9 +103,9 @@ class TestFairLock:
         waiting.start()
         wait_until(lambda: lock._waiting, what="the thread to queue")
         lock.release()
-        assert lock.acquire(timeout=PATIENCE)
+        assert lock.acquire(timeout=WAIT_LIMIT)
         turns.append("second")
-        waiting.join(PATIENCE)
+        waiting.join(WAIT_LIMIT)
         assert turns == ["first", "second"]
 
     def test_gives_up_after_the_timeout_and_leaves_the_queue(self) -> None:
@@ -120,7 +120,7 @@ class TestFairLock:
 
         def work() -> None:
             for number in range(200):
-                assert lock.acquire(timeout=PATIENCE)
+                assert lock.acquire(timeout=WAIT_LIMIT)
                 inside.append(number)
                 most.append(len(inside))
                 inside.pop()
@@ -130,7 +130,7 @@ class TestFairLock:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE)
+            thread.join(WAIT_LIMIT)
         assert max(most) == 1
         assert len(most) == 800
 
@@ -198,12 +198,12 @@ class TestATransaction:
         done, started = threading.Event(), threading.Barrier(3)
 
         def busy(who: str) -> None:
-            started.wait(PATIENCE)
+            started.wait(WAIT_LIMIT)
             while not done.is_set():
                 write_alone(who)
 
         def third() -> None:
-            started.wait(PATIENCE)
+            started.wait(WAIT_LIMIT)
             wait_until(lambda: len(lock_of(str(file))._waiting) > 0, what="the others to be busy")
             try:
                 for _ in range(20):

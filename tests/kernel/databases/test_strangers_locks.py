@@ -16,8 +16,9 @@ from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from pangaea.api import problems
-from pangaea.databases import direct, engines, errors, sessions
-from pangaea.databases.relay_sessions import lead_of
+from pangaea.databases import engines, errors
+from pangaea.databases.engines.postgresql import direct, sessions
+from pangaea.databases.engines.postgresql.relay_session import lock_of_leader
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import OutboxMessage
 from pangaea.outbox.relay import Relay
@@ -44,7 +45,7 @@ def stranger() -> Iterator["psycopg.Connection[Any]"]:
 
 
 def impatiently_say(key: str, number: int) -> None:
-    engines.of(SOURCE).limit_waits(connections[SOURCE], timedelta(seconds=0.1))
+    engines.of(SOURCE).limit_lock_waits(connections[SOURCE], timedelta(seconds=0.1))
     say(key, number)
 
 
@@ -60,7 +61,7 @@ class TestAStrangerThatHoldsTheLeadsLock:
                 "announce_first": timedelta(seconds=0.05),
             }
         )
-        stranger.execute("SELECT pg_advisory_lock(%s)", [sessions.lock_number(lead_of(SOURCE))])
+        stranger.execute("SELECT pg_advisory_lock(%s)", [sessions.lock_number(lock_of_leader(SOURCE))])
         batches: list[Outgoing] = []
         stop = threading.Event()
         relay = threading.Thread(target=Relay(SOURCE, batches.extend).run, args=[stop])
@@ -74,7 +75,7 @@ class TestAStrangerThatHoldsTheLeadsLock:
             finally:
                 stop.set()
                 relay.join(10)
-        (line,) = (each for each in logs if each["event"].startswith("standby works"))
+        (line,) = (each for each in logs if each["event"] == "standby took over")
         assert (line["leader_login"], line["leader_pid"]) == (stranger.info.user, stranger.info.backend_pid)
 
 

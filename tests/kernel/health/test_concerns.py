@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.broker import celery_app, topology
-from pangaea.databases import direct, transactions
+from pangaea.databases.engines.postgresql import direct, old_transactions
 from pangaea.health import concerns, stream_status
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.ops.models import Operator
@@ -161,7 +161,7 @@ class TestAnOldTransaction:
 
     @pytest.mark.usefixtures("postgresql_only")
     def test_of_a_user_who_hides_it_is_named_by_what_it_holds_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(transactions, "HIDDEN_AFTER", -1)
+        monkeypatch.setattr(old_transactions, "HIDDEN_AFTER", -1)
         role = f"pangaea_test_{uuid4().hex}"
         with (
             closing(direct.connect(SOURCE, as_role=False)) as administrator,

@@ -14,21 +14,23 @@ from structlog.testing import capture_logs
 from modules.orders import commands as orders
 from modules.web_bff.models import CatalogueItem
 from pangaea import modules
+from pangaea.change_capture import requested_snapshots
+from pangaea.change_capture.models import Snapshot
+from pangaea.change_capture.requested_snapshots import RequestedSnapshots
 from pangaea.change_capture.snapshot import snapshot
-from pangaea.databases import direct
+from pangaea.databases.engines.postgresql import direct
 from pangaea.inbox import catch_up, reports
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Reaction
 from pangaea.management.commands import rebuild as rebuild_command
 from pangaea.messages import Money, Received
-from pangaea.outbox import requested_snapshots, retention, subscribers
-from pangaea.outbox.models import OutboxMessage, Snapshot, Stream, Subscriber
-from pangaea.outbox.relay import Relay
-from pangaea.outbox.requested_snapshots import RequestedSnapshots
+from pangaea.outbox import retention, subscribers
+from pangaea.outbox.models import OutboxMessage, Stream, Subscriber
 from pangaea.testing import published, wait_until
 from pangaea.wire import CatchUp
 from tests.kernel.inbox.test_resuming import Bus, command, settled
 from tests.kernel.pipeline import LISTENER, SOURCE
+from tests.kernel.relays import relay_of
 from tests.kernel.replays import run
 
 __all__ = ["settled"]
@@ -139,7 +141,7 @@ class TestANewProjection:
     def test_is_not_caught_up_before_the_snapshot(self, pruned: Bus) -> None:
         forget_everything()
         pruned.relays.clear()
-        relay = Relay(SOURCE, pruned.batches.extend)
+        relay = relay_of(SOURCE, pruned.batches.extend)
         relay.sequence()
         for _ in range(3):
             relay.send()
@@ -223,7 +225,7 @@ class TestARelay:
                 message_id=stream.floor_id,
                 snapshot_after=stream.floor,
             )
-            requested_snapshots.want(SOURCE, request)
+            Stream.request_snapshot(SOURCE, request)
 
     @pytest.mark.usefixtures("wanted")
     def test_goes_on_where_another_one_stopped(self) -> None:
@@ -233,14 +235,14 @@ class TestARelay:
         first.close()
         done = Snapshot.objects.using(SOURCE).get().rows
         assert 0 < done < len(SKUS)
-        second = Relay(SOURCE, lambda _batches: None)
+        second = relay_of(SOURCE, lambda _batches: None)
         wait_until(lambda: not second.step() and _finished(), what="the snapshot")
         assert snapshot_messages() == SKUS
 
     @pytest.mark.usefixtures("wanted")
     def test_publishes_a_chunk_at_a_time_between_live_messages(self) -> None:
         carried: list[int] = []
-        relay = Relay(SOURCE, lambda batches: carried.append(len(batches)))
+        relay = relay_of(SOURCE, lambda batches: carried.append(len(batches)))
         for number in range(4):
             sell(f"LIVE-{number}")
             relay.step()
@@ -250,7 +252,7 @@ class TestARelay:
     @committed
     @pytest.mark.usefixtures("wanted", "postgresql_only")
     def test_relays_on_while_a_writer_holds_a_key(self) -> None:
-        relay = Relay(SOURCE, lambda _batches: None)
+        relay = relay_of(SOURCE, lambda _batches: None)
         with closing(direct.connect(SOURCE, autocommit=False)) as writer:
             writer.execute("SELECT pangaea_lock_keys(%s::text[])", [[SKUS[0]]])
             sell("LIVE")
@@ -265,7 +267,7 @@ class TestARelay:
         (capture,) = modules.named(SOURCE).load_captures()
         by_hand = snapshot(capture, chunk=1)
         next(by_hand)
-        relay = Relay(SOURCE, lambda _batches: None)
+        relay = relay_of(SOURCE, lambda _batches: None)
         sell("LIVE")
         with capture_logs() as lines:
             relay.step()

@@ -23,8 +23,9 @@ from pangaea.outbox import replay, subscribers
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
 from pangaea.outbox.publish import projecting
-from pangaea.outbox.relay import Relay, partition_of
+from pangaea.outbox.relay import partition_of
 from pangaea.wire import PARTITIONS, CatchUp
+from tests.kernel.relays import relay_of
 
 SENDER, RECEIVER, STRANGER = "web_bff", "orders", "users"
 
@@ -88,7 +89,7 @@ class Wire:
 
     def __init__(self) -> None:
         self.batches: list[Outgoing] = []
-        self.relay = Relay(SENDER, self.batches.extend)
+        self.relay = relay_of(SENDER, self.batches.extend)
 
     def take(self) -> list[Outgoing]:
         """Relay all that waits; what is on the wire then, which is empty afterwards."""
@@ -263,7 +264,7 @@ class TestASenderWhoseOutboxWasEmptied:
         OutboxMessage.objects.using(SENDER).all().delete()
         Stream.objects.using(SENDER).all().delete()
         settings.PANGAEA = replace(settings.PANGAEA, announce_first=timedelta(microseconds=1))
-        wire.relay = Relay(SENDER, wire.batches.extend)
+        wire.relay = relay_of(SENDER, wire.batches.extend)
         wire.pump()
         return Cursor.objects.using(RECEIVER).get(audience=RECEIVER)
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from pangaea.databases import engines
+from pangaea.databases.engines.postgresql.engine import PostgreSQL
 from pangaea.inbox import catch_up, consume, cursors, held
 from pangaea.inbox.cursors import Verdict
 from pangaea.inbox.models import Cursor
@@ -137,8 +137,8 @@ class TestAnySchedule:
 
 
 def without_key_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    unlocked = engines.PostgreSQL.append_sql.replace("pangaea_lock_keys(ARRAY[%s])", "%s::text")
-    monkeypatch.setattr(engines.PostgreSQL, "append_sql", unlocked)
+    unlocked = PostgreSQL.append_sql.replace("pangaea_lock_keys(ARRAY[%s])", "%s::text")
+    monkeypatch.setattr(PostgreSQL, "append_sql", unlocked)
 
 
 def without_gap(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,15 +69,15 @@ def intercept(alias: str, when: str, *, before: Callable[[], Any] = tuple, after
 class TestKey:
     @pytest.mark.usefixtures("postgresql_only")
     def test_of_any_name_has_a_lock_of_its_own(self) -> None:
-        bell = engines.of(SOURCE).relay_session(SOURCE)
+        session = engines.of(SOURCE).relay_session(SOURCE)
         try:
-            assert bell.lead()
+            assert session.election.lead()
             with transaction.atomic(using=SOURCE):
                 with connections[SOURCE].cursor() as statement:
                     statement.execute("SET LOCAL lock_timeout = '1s'")
                 say("relay", 1)
         finally:
-            bell.close()
+            session.close()
 
 
 class TestApplyingOneByOne:

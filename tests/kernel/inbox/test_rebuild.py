@@ -19,7 +19,7 @@ from pytest_django import Settings
 from modules.web_bff.handlers import orders as projection
 from modules.web_bff.models import OrderLine, OrderSummary, Profile, TimelineEntry
 from pangaea import modules
-from pangaea.databases import direct
+from pangaea.databases.engines.postgresql import direct
 from pangaea.inbox import consume, ownership, rebuild, rows, shadows
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter

@@ -29,9 +29,10 @@ from pangaea.ops.models import Operator
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import OutboxMessage, Stream
-from pangaea.outbox.relay import Relay, partition_of
+from pangaea.outbox.relay import partition_of
 from pangaea.wire import CatchUp
 from tests.kernel.pipeline import LISTENER, SOURCE, Tick, say
+from tests.kernel.relays import relay_of
 from tests.kernel.replays import Terminal
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -74,7 +75,7 @@ class Bus:
 
     def __init__(self, producers: Sequence[str] = (), subscribers: Sequence[str] = ()) -> None:
         self.batches: list[Outgoing] = []
-        self.relays = [Relay(label, self.batches.extend) for label in producers]
+        self.relays = [relay_of(label, self.batches.extend) for label in producers]
         self.subscribers = subscribers
         self.send: Callable[[Sequence[CatchUp]], None] = self.ask
 

@@ -14,12 +14,13 @@ import structlog
 from django.db.models import Sum
 from pytest_django import Settings
 
+from pangaea.backoff import Backoff
 from pangaea.databases import engines
 from pangaea.errors import RefusedByBroker
 from pangaea.outbox import refusals
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
-from pangaea.outbox.relay import LONGEST_PAUSE, Relay, backoff, partition_of
+from pangaea.outbox.relay import Relay, partition_of
 from pangaea.telemetry.heartbeat import Pulse, State
 from pangaea.testing import wait_until
 from tests.kernel.pipeline import LISTENER, SOURCE, Wire, say
@@ -66,7 +67,7 @@ def running(broker: Broker, pulse: Pulse) -> Iterator[None]:
 
 
 def write_by_hand() -> None:
-    """A row of which nobody is notified on PostgreSQL."""
+    """A row of which no relay is notified on PostgreSQL."""
     OutboxMessage.objects.using(SOURCE).create(
         message_id=uuid4(), audience="all", key="a", name="orders.tick", body="{}"
     )
@@ -131,7 +132,7 @@ class TestARelay:
                 broker.is_down = False
                 wait_until(lambda: sent() == 3, what="the relay to have resumed")
                 wait_until(lambda: pulse.state is State.LEADING, what="the relay to lead")
-            assert told(logs) == ["relay interrupted", "relay leads"]
+            assert events(logs) == ["relay interrupted", "relay became leader"]
 
     def test_stands_by_while_another_leads(self, postgresql_only: None) -> None:
         first, second = Pulse("first"), Pulse("second")
@@ -198,7 +199,7 @@ class TestAStreamThatTheBrokerRefuses:
         assert [each.partition for each in CatchUpRequest.objects.using(SOURCE).all()] == [partition_of("a")]
 
     def test_is_sent_once_it_is_taken(self, refusing: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(refusals, "FIRST_PAUSE", 0.0)
+        monkeypatch.setattr(refusals, "REFUSED", Backoff(first=0.0, longest=0.0))
         relay = Relay(SOURCE, refusing.carry)
         say("a", 1)
         relay.step()
@@ -278,18 +279,9 @@ class TestALongAnswer:
         assert wire.requests == []
 
 
-class TestBackoff:
-    def test_grows_to_a_limit(self) -> None:
-        assert 0.1 <= backoff(1) <= 0.2
-        assert LONGEST_PAUSE / 2 <= backoff(50) <= LONGEST_PAUSE
-
-    def test_is_not_the_same_in_two_processes(self) -> None:
-        assert len({backoff(3) for _ in range(10)}) > 1
-
-
 def answers(wire: Wire) -> list[Outgoing]:
     return [batch for batch in wire.batches if batch.routing_key.startswith(f"{SOURCE}.{LISTENER}.")]
 
 
-def told(logs: Sequence[Any]) -> list[str]:
+def events(logs: Sequence[Any]) -> list[str]:
     return [line["event"] for line in logs if line["event"].startswith("relay")]

@@ -39,15 +39,15 @@ def said_long_ago(wire: Wire, *numbers: int) -> None:
 
 
 def report(position: int, *, subscription: str = READER) -> None:
-    told = Report(subscription=subscription, source=SOURCE, cursors=[("all", PARTITION, position)])
-    subscribers.note(SOURCE, told)
+    reported = Report(subscription=subscription, source=SOURCE, cursors=[("all", PARTITION, position)])
+    subscribers.note(SOURCE, reported)
 
 
 def stream() -> Stream:
     return Stream.objects.using(SOURCE).get(audience="all", partition=PARTITION)
 
 
-def kept() -> list[int | None]:
+def remaining() -> list[int | None]:
     rows = OutboxMessage.objects.using(SOURCE).order_by("position")
     return list(rows.values_list("position", flat=True))
 
@@ -59,7 +59,7 @@ class TestPruning:
         report(4)
         report(2, subscription="web_bff.other")
         assert retention.prune(SOURCE).messages == 2
-        assert kept() == [3, 4]
+        assert remaining() == [3, 4]
         assert stream().floor == 2
 
     def test_stops_at_the_first_message_that_is_young(self, wire: Wire) -> None:
@@ -68,7 +68,7 @@ class TestPruning:
         wire.pump()
         report(3)
         retention.prune(SOURCE)
-        assert kept() == [3]
+        assert remaining() == [3]
 
     def test_waits_while_nobody_has_reported(self, wire: Wire) -> None:
         said_long_ago(wire, 1, 2)
@@ -81,7 +81,7 @@ class TestPruning:
             subscription="web_bff.newcomer", audience="all", partition=PARTITION, asked=0, position=1
         )
         retention.prune(SOURCE)
-        assert kept() == [2]
+        assert remaining() == [2]
 
     def test_goes_on_where_it_stopped(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retention, "BATCH", 3)
@@ -90,7 +90,7 @@ class TestPruning:
         passes = [retention.prune(SOURCE) for _ in range(4)]
         assert [each.messages for each in passes] == [3, 3, 2, 0]
         assert [each.unfinished for each in passes] == [True, True, False, False]
-        assert (stream().floor, kept()) == (8, [])
+        assert (stream().floor, remaining()) == (8, [])
 
     def test_leaves_a_stream_that_goes_on(self, wire: Wire, ledger: Ledger) -> None:
         said_long_ago(wire, 1, 2)
@@ -130,12 +130,12 @@ class TestPruning:
     def test_is_a_command_too(self, wire: Wire) -> None:
         said_long_ago(wire, 1, 2)
         report(2)
-        report(0, subscription="web_bff.gone")
+        report(0, subscription="web_bff.ended")
         printed = StringIO()
-        call_command("prune", "--module", SOURCE, "--forget", "web_bff.gone", stdout=printed)
+        call_command("prune", "--module", SOURCE, "--forget", "web_bff.ended", stdout=printed)
         assert printed.getvalue() == f"{SOURCE}: 2 messages and 0 discarded letters deleted\n"
-        with pytest.raises(CommandError, match=r"web_bff\.gone has not reported"):
-            call_command("prune", "--module", SOURCE, "--forget", "web_bff.gone")
+        with pytest.raises(CommandError, match=r"web_bff\.ended has not reported"):
+            call_command("prune", "--module", SOURCE, "--forget", "web_bff.ended")
 
 
 class TestKeepingForEver:
@@ -143,7 +143,7 @@ class TestKeepingForEver:
         said_long_ago(wire, 1, 2)
         report(2)
         retention.prune(SOURCE)
-        assert kept() == [1, 2]
+        assert remaining() == [1, 2]
 
     def test_does_not_hold_for_discarded_letters(self) -> None:
         for age in (timedelta(days=400), timedelta(days=1)):

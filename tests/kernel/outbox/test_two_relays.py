@@ -16,7 +16,7 @@ from pytest_django import Settings
 
 from pangaea import outbox
 from pangaea.databases import engines
-from pangaea.databases.relay_sessions import RelaySession
+from pangaea.databases.engines.base import RelaySession
 from pangaea.inbox import consume, dead_letters
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
@@ -29,6 +29,7 @@ from pangaea.outbox.standby import Standby
 from pangaea.testing import wait_until
 from pangaea.wire import CatchUp
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
+from tests.kernel.relays import relay_of
 
 pytestmark = [
     pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True),
@@ -60,16 +61,16 @@ class Broker:
 
     def __init__(self) -> None:
         self.batches: list[Outgoing] = []
-        self.carriers: set[str] = set()
+        self.senders: set[str] = set()
         self._guard = threading.Lock()
 
-    def carrier(self, name: str) -> Callable[[Sequence[Outgoing]], None]:
-        def carry(batches: Sequence[Outgoing]) -> None:
+    def sender(self, name: str) -> Callable[[Sequence[Outgoing]], None]:
+        def send(batches: Sequence[Outgoing]) -> None:
             with self._guard:
                 self.batches += batches
-                self.carriers.add(name)
+                self.senders.add(name)
 
-        return carry
+        return send
 
 
 class TestTwoRelaysAtWork:
@@ -82,12 +83,12 @@ class TestTwoRelaysAtWork:
                 key, number = f"key-{count % KEYS}", writer * EACH + count
                 with transaction.atomic(using=SOURCE):
                     message = outbox.publish(Tick(number=number), key=key)
-                    # Whoever holds the key sees all that were committed before: this is the message's turn.
+                    # The holder of the key sees all that were committed before: this is the message's turn.
                     turns[key, OutboxMessage.objects.using(SOURCE).filter(key=key).count()] = message.int
 
         def relay(name: str) -> None:
             # Both lead: `step` does not ask who does.
-            leader = Relay(SOURCE, broker.carrier(name))
+            leader = Relay(SOURCE, broker.sender(name))
             while not done.is_set():
                 leader.step()
 
@@ -99,11 +100,11 @@ class TestTwoRelaysAtWork:
             done.set()
             for each in relaying:
                 each.result(60)
-        last = Relay(SOURCE, broker.carrier("last"))
+        last = Relay(SOURCE, broker.sender("last"))
         while last.step():
             pass
 
-        assert broker.carriers >= {"first", "second"}
+        assert broker.senders >= {"first", "second"}
         for stream in Stream.objects.using(SOURCE).all():
             rows = list(OutboxMessage.objects.using(SOURCE).filter(partition=stream.partition).order_by("position"))
             assert [row.position for row in rows] == list(range(1, stream.head + 1))
@@ -152,18 +153,18 @@ class TestStandby:
         broker, stop = Broker(), threading.Event()
         one, other = (engines.of(SOURCE).relay_session(SOURCE) for _ in range(2))
         try:
-            assert one.lead()
-            assert not other.lead()
+            assert one.election.lead()
+            assert not other.election.lead()
             assert leaders_end(postgres_url) == 1
-            wait_until(other.lead, what="the standby to lead")
+            wait_until(other.election.lead, what="the standby to lead")
             with suppress(psycopg.OperationalError):
-                one.wait(10)
-            assert not one.lead()
+                one.wakeup.wait(10)
+            assert not one.election.lead()
         finally:
             one.close()
             other.close()
 
-        relays = [in_thread(threads, lambda: Relay(SOURCE, broker.carrier("any")).run(stop)) for _ in range(2)]
+        relays = [in_thread(threads, lambda: relay_of(SOURCE, broker.sender("any")).run(stop)) for _ in range(2)]
         try:
             for number in range(3):
                 say("a", number)
@@ -186,14 +187,14 @@ class TestAStandbyOfALeaderThatDoesNothing:
     @pytest.fixture
     def leader(self) -> Iterator[RelaySession]:
         session = engines.of(SOURCE).relay_session(SOURCE)
-        assert session.lead()
+        assert session.election.lead()
         yield session
         session.close()
 
     @pytest.fixture
     def standby(self, threads: ThreadPoolExecutor, leader: RelaySession) -> Iterator[Broker]:
         broker, stop = Broker(), threading.Event()
-        running = in_thread(threads, lambda: Relay(SOURCE, broker.carrier("standby")).run(stop))
+        running = in_thread(threads, lambda: relay_of(SOURCE, broker.sender("standby")).run(stop))
         yield broker
         stop.set()
         running.result(30)
@@ -231,7 +232,7 @@ class TestAStandbyOfALeaderThatDoesNothing:
 
     def test_leaves_the_work_to_one_that_sends(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, relay_takeover=timedelta(0))
-        leading, standby = Relay(SOURCE, Broker().carrier("leader")), Standby(SOURCE)
+        leading, standby = Relay(SOURCE, Broker().sender("leader")), Standby(SOURCE)
         say("a", 1)
         assert not standby.must_work()  # the first look
         leading.step()

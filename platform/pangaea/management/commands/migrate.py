@@ -10,7 +10,8 @@ from django.db import connections
 from django.db.migrations.loader import MigrationLoader
 
 from pangaea.change_capture import triggers
-from pangaea.databases import aliases, provisioning
+from pangaea.databases import aliases
+from pangaea.databases.grants import provisioning
 
 
 class Command(migrate.Command):

@@ -15,7 +15,8 @@ from pangaea import errors, modules
 from pangaea.broker import management_api, permissions
 from pangaea.configuration import transport
 from pangaea.configuration.environment import Environment, Unreadable
-from pangaea.databases import aliases, grants
+from pangaea.databases import aliases
+from pangaea.databases.grants import administration
 
 ADMINISTRATOR = "ADMINISTRATOR_URL"
 """The variable with an administrator's URL. Not an option: every account of a machine can read the arguments."""
@@ -81,11 +82,11 @@ class Command(BaseCommand):
 
     def _postgres(self, options: dict[str, Any]) -> None:
         if options["action"] == "render":
-            self._write(grants.render(withdraw=options["withdraw_other_logins"]), options["output"])
+            self._write(administration.render(withdraw=options["withdraw_other_logins"]), options["output"])
         elif (administrator := _administrator()) is None:
             raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
-            grants.apply(administrator, withdraw=options["withdraw_other_logins"])
+            administration.apply(administrator, withdraw=options["withdraw_other_logins"])
             self.stdout.write(f"PostgreSQL has a place for each of {', '.join(aliases.installed())}.")
 
     def _write(self, text: str, output: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 In the publishing transaction itself, NOTIFY holds one lock of the whole server until the commit is flushed, so that
 commits wait for each other. A wake-up may be lost, when the process dies or the database is away: the relay's poll
-finds what it was about. Nothing here waits for the database but that thread.
+finds the rows anyway. Only that thread waits for the database.
 """
 
 import atexit
@@ -16,28 +16,28 @@ from typing import Any
 import psycopg
 import structlog
 
-from pangaea.databases import direct, sessions
-from pangaea.databases.relay_sessions import channel_of
+from pangaea.databases.engines.postgresql import direct, sessions
+from pangaea.databases.engines.postgresql.relay_session import channel_of
 
 log = structlog.get_logger()
 
 PAUSE_FACTOR = 4
-"""How many times as long as a NOTIFY took the next one waits: what commits meanwhile shares it. A sender is busy for a
-fifth of the time at most, and a server that answers late is asked less often."""
-LONGEST_PAUSE = 0.02
+"""How many times as long as a NOTIFY took the next one waits: what commits meanwhile shares it. The thread is busy for
+a fifth of the time at most, and a server that answers late is asked less often."""
+NOTIFY_MAX_PAUSE = 0.02
 """Seconds that the next one waits at most."""
 RETRY_PAUSE = 1.0
 """Seconds without NOTIFY after one that failed."""
-ANSWER_TIMEOUT = 5.0
+REQUEST_TIMEOUT = 5.0
 """Seconds after which a server that does not answer is left for another connection."""
 CLOSE_TIMEOUT = 1.0
-"""Seconds that a process which ends gives its last NOTIFY."""
+"""Seconds that a process which ends waits for its last NOTIFY."""
 
 NOTIFY = "SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel"
 
 
 class Notifier:
-    """Sends the wake-ups of one process to the relays on one database. Thread-safe."""
+    """Sends the wake-ups of one process to the relays at one database. Thread-safe."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
@@ -59,8 +59,8 @@ class Notifier:
                 self._thread.start()
         self._woken.set()
         asked_at, connection = self._asked_at, self._connection
-        if asked_at is not None and connection is not None and monotonic() - asked_at > ANSWER_TIMEOUT:
-            sessions.cut(connection)
+        if asked_at is not None and connection is not None and monotonic() - asked_at > REQUEST_TIMEOUT:
+            sessions.close_now(connection)
 
     def close(self) -> None:
         """Send what waits, and end."""
@@ -84,7 +84,7 @@ class Notifier:
             began = monotonic()
             is_sent = not channels or self._notify(sorted(channels))
             took = monotonic() - began
-            self._closing.wait(min(took * PAUSE_FACTOR, LONGEST_PAUSE) if is_sent else RETRY_PAUSE)
+            self._closing.wait(min(took * PAUSE_FACTOR, NOTIFY_MAX_PAUSE) if is_sent else RETRY_PAUSE)
         self._disconnect()
 
     def _notify(self, channels: list[str]) -> bool:
@@ -97,7 +97,7 @@ class Notifier:
                 if not is_new:  # the server may have been restarted since
                     continue
                 if not self._fails:
-                    log.warning("relays are not woken", database=self._alias, error=str(error))
+                    log.warning("relay wake-up failed", database=self._alias, error=str(error))
                 self._fails = True
                 return False
             self._fails = False
@@ -125,7 +125,7 @@ _inherited: list[Notifier] = []
 
 
 def wake(alias: str) -> None:
-    """Wake the relay of that module, wherever it runs, soon after this returns."""
+    """Wake the module's relay, in whichever process it runs, soon after this returns."""
     address = direct.address(alias)
     notifier = _notifiers.get(address)
     if notifier is None:
@@ -144,8 +144,8 @@ def close() -> None:
 
 
 def _start_over() -> None:
-    """In a forked process there is no thread, and the parent goes on using its connection."""
-    global _guard  # noqa: PLW0603 - the parent's may be locked for good
+    """In a forked process there is no thread, and the parent continues to use its connection."""
+    global _guard  # noqa: PLW0603 - the parent's may be locked for ever
     _guard = threading.Lock()
     for each in _notifiers.values():
         each.abandon()

@@ -1,4 +1,4 @@
-"""The logins, roles, databases and grants that the aliases of this process need in PostgreSQL, for an administrator.
+"""The logins, databases and rights that the aliases of this process need in PostgreSQL, for an administrator.
 
 A module's schemas belong to a role that cannot log in (`<database>_<module>`). A login with a URL of its own becomes
 that role, and that one alone, when it connects; so a second login can take turns with it, and neither owns anything.
@@ -13,8 +13,9 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import conninfo, sql
 
-from pangaea.databases import aliases, entries, provisioning
-from pangaea.databases.provisioning import Right
+from pangaea.databases import aliases, entries
+from pangaea.databases.grants import rights
+from pangaea.databases.grants.rights import Right
 from pangaea.errors import Misconfigured
 
 HEADER = """\
@@ -24,7 +25,7 @@ HEADER = """\
 """
 
 NEVER = sql.SQL("SELECT false").format()
-"""For a statement that is repeated every time."""
+"""For a statement that is executed every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ Step = Right | Listing
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Who logs in, with which password, for which aliases. `role` owns the schemas of those with a URL of their own."""
+    """A login, its password and its aliases. `role` owns the schemas of those that have a URL of their own."""
 
     name: str
     password: str
@@ -54,7 +55,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database, and who logs in there."""
+    """A database, and its logins."""
 
     name: str
     logins: list[Login]
@@ -65,7 +66,7 @@ class Database:
             yield from _login(login, (secrets or {}).get(login.name, ""))
         yield from self._database()
         name = sql.Identifier(self.name)
-        # TEMPORARY goes too: nothing here makes temporary tables.
+        # TEMPORARY is revoked too: no module creates temporary tables.
         yield Right(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name), NEVER)
         for login in self.logins:
             who = sql.Identifier(login.name)
@@ -75,11 +76,11 @@ class Database:
                 yield Right(become.format(who, name, sql.Literal(login.role)), NEVER)
 
     def inside(self) -> Iterator[Step]:
-        """What is done in the database itself."""
+        """The steps that are executed in the database itself."""
         yield Right(sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC").format(), NEVER)
         for login in self.logins:
             if login.role:
-                # A login that connects without such a role owns what it makes.
+                # A login that connects without such a role owns what it creates.
                 who, role = sql.Identifier(login.name), sql.Identifier(login.role)
                 owns = sql.SQL(
                     "SELECT NOT EXISTS (SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner"
@@ -88,13 +89,13 @@ class Database:
                 reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(who, role)
                 yield Right(reassign, owns, repeatable=False)
             for alias, owner in login.owners.items():
-                yield from provisioning.rights_of(alias, owner=owner, login=login.name)
+                yield from rights.rights_of(alias, owner=owner, login=login.name)
 
     def withdrawals(self) -> Iterator[Step]:
-        """Take the roles from all logins but these: their predecessors, and the shared one of a former monolith.
+        """Take the roles from all logins but these: their predecessors, and the shared login of a former monolith.
 
-        Fails while one of them is connected. None may connect to the database any more; those of a module, made by
-        this file alone, may not log in either.
+        Fails while one of them is connected. None may connect to the database any more; those of a module, which only
+        this file creates, may not log in either.
         """
         wanted = _literals(login.name for login in self.logins)
         for login in self.logins:
@@ -131,7 +132,7 @@ class Database:
             create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
             yield Right(create, there, repeatable=False)
             return
-        # An owner could make schemas, let others in and drop it with all modules, so it is none of them.
+        # An owner could create schemas, admit others and drop it with all modules, so it is none of them.
         yield Right(sql.SQL("CREATE DATABASE {}").format(name), there, repeatable=False)
         roles = {role for login in self.logins for role in (login.name, *login.owners.values())}
         is_others = sql.SQL(
@@ -159,7 +160,7 @@ _STILL_CONNECTED = sql.SQL(
 
 
 def wanted() -> list[Database]:
-    """What the installed modules' URLs ask for. Raises Misconfigured where one is not PostgreSQL's."""
+    """The databases of the installed modules' URLs. Raises Misconfigured where one is not PostgreSQL's."""
     found: dict[str, dict[str, Login]] = {}
     for alias in aliases.installed():
         entry = connections[alias].settings_dict
@@ -168,7 +169,7 @@ def wanted() -> list[Database]:
         address = entry["PANGAEA"]["direct"] or entry
         name, login = str(address["NAME"]), str(address["USER"])
         if not login:
-            raise Misconfigured(f"The database URL of {alias!r} does not say who logs in: postgres://USER:…")
+            raise Misconfigured(f"The database URL of {alias!r} names no login: postgres://USER:…")
         logins = found.setdefault(name, {})
         logins.setdefault(login, Login(login, str(address["PASSWORD"]))).aliases.append(alias)
     return [Database(name, [_with_role(name, login) for login in logins.values()]) for name, logins in found.items()]
@@ -189,7 +190,7 @@ def render(*, withdraw: bool = False) -> str:
 
 
 def apply(administrator_url: str, *, withdraw: bool = False) -> None:
-    """Make what is missing, and give each login its URL's password. Raises Misconfigured when the server refuses.
+    """Create what is missing, and give each login its URL's password. Raises Misconfigured when the server refuses.
 
     `administrator_url` is of one server, which holds all the databases. `withdraw` takes the modules' roles from all
     other logins, and fails while one of those is connected.
@@ -238,21 +239,16 @@ def _order(alias: str) -> tuple[bool, str]:
 
 def _login(login: Login, secret: str) -> Iterator[Right]:
     who = sql.Identifier(login.name)
-    yield Right(sql.SQL("CREATE ROLE {} LOGIN").format(who), _is_role(login.name), repeatable=False)
-    # A login that may make roles may also become any of them (PostgreSQL before 16).
+    yield rights.create_role(login.name, may_log_in=True)
+    # A login that may create roles may also become any of them (PostgreSQL before 16).
     limit = settings.PANGAEA.database_login_connections * len(login.aliases)
     limited = sql.SQL("ALTER ROLE {} LOGIN NOCREATEROLE NOCREATEDB CONNECTION LIMIT {}").format(who, sql.Literal(limit))
     yield Right(limited, sql.SQL("SELECT {} = current_user").format(sql.Literal(login.name)))
     if secret:
         yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(who, sql.Literal(secret)), NEVER)
     if login.role:
-        role = sql.Identifier(login.role)
-        yield Right(sql.SQL("CREATE ROLE {} NOLOGIN").format(role), _is_role(login.role), repeatable=False)
-        yield Right(sql.SQL("GRANT {} TO {}").format(role, who), provisioning.is_member(login.name, login.role))
-
-
-def _is_role(name: str) -> sql.Composed:
-    return sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(name))
+        yield rights.create_role(login.role)
+        yield rights.grant_role(login.role, to=login.name)
 
 
 def _literals(texts: Iterable[str]) -> sql.Composed:

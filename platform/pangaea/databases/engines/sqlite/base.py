@@ -1,63 +1,17 @@
-"""The backend that ENGINE names; Django looks for a DatabaseWrapper in this file.
-
-SQLite lets one writer in at a time and makes the others poll, with no order among them: two busy threads starve a third
-for seconds. Inside one process a queue in front of the file is enough to make waiting short and fair.
-"""
+"""The backend that ENGINE names; Django looks for a DatabaseWrapper in this file."""
 
 import os
 import sqlite3
-import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from django.db.backends.sqlite3 import base, operations
 
+from pangaea.databases.engines.sqlite import relay_session
+from pangaea.databases.engines.sqlite.engine import SQLite
+from pangaea.databases.engines.sqlite.fair_lock import FairLock, lock_of
 from pangaea.databases.errors import MarksErrors
-
-
-class FairLock:
-    """A lock that is handed over in the order of asking. Any thread may release it."""
-
-    def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
-        self._taken = False
-
-    def acquire(self, timeout: float) -> bool:
-        """Wait for one's turn, `timeout` seconds at most; False when it did not come."""
-        with self._guard:
-            if not self._taken:
-                self._taken = True
-                return True
-            turn = threading.Event()
-            self._waiting.append(turn)
-        if turn.wait(timeout):
-            return True
-        with self._guard:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
-                return False
-        return True  # the turn came while giving up
-
-    def release(self) -> None:
-        """Hand over to the one who has waited longest."""
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._taken = False
-
-
-_locks: dict[str, FairLock] = {}
-_locks_guard = threading.Lock()
-
-
-def lock_of(path: str) -> FairLock:
-    """The one lock of a database file in this process."""
-    with _locks_guard:
-        return _locks.setdefault(path, FairLock())
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -68,11 +22,12 @@ class DatabaseOperations(operations.DatabaseOperations):
 
 
 class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
-    """Takes the file's lock with BEGIN IMMEDIATE and gives it back with the transaction's end.
+    """Takes the file's lock with BEGIN IMMEDIATE and releases it with the transaction's end.
 
     A commit that changed something wakes the relay: a trigger may have written into the outbox.
     """
 
+    engine = SQLite()
     ops_class = DatabaseOperations
     _turn: FairLock | None = None
     _changes = 0
@@ -81,7 +36,7 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
         """A connection. The file is its owner's alone; SQLite gives the files beside it the same mode."""
         name = str(self.settings_dict["NAME"])
         if not name.startswith(("file:", ":memory:")):
-            with suppress(OSError):  # then SQLite says why
+            with suppress(OSError):  # then SQLite raises why
                 os.close(os.open(name, os.O_CREAT | os.O_RDWR, 0o600))
         return super().get_new_connection(conn_params)
 
@@ -103,13 +58,11 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
             raise
 
     def _commit(self) -> Any:
-        from pangaea.databases import relay_sessions  # it needs the app registry, and Django loads this file before
-
         result = super()._commit()  # type: ignore[misc] # as above
         has_written = self._turn is not None and self.connection.total_changes != self._changes
         self._hand_over()
         if has_written:
-            relay_sessions.wake_here(self.alias)
+            relay_session.wake(self.alias)
         return result
 
     def _rollback(self) -> Any:

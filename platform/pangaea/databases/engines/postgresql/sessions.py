@@ -1,30 +1,28 @@
-"""PostgreSQL sessions of one's own, for what lasts exactly as long as a session: locks, and LISTEN.
+"""Sessions outside Django's handling, for what lasts exactly as long as a session: locks, and LISTEN.
 
-They bypass Django's connections, and a pooler: behind one that lends a server's session for a transaction at a time, a
-lock would stay with a session that goes on to serve others (DIRECT_DATABASE_URL).
+They lead past a pooler: behind one that lends a server's session for one transaction, a lock would stay with a session
+that goes on to serve others (DIRECT_DATABASE_URL).
 """
 
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
+from datetime import timedelta
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from pangaea.databases import direct
+from pangaea.databases.engines.base import Holder
+from pangaea.databases.engines.postgresql import direct
+from pangaea.databases.engines.postgresql.entry import answer_limits
 from pangaea.errors import Misconfigured
 
-KEEPALIVE = {
-    "keepalives": 1,
-    "keepalives_idle": 2,
-    "keepalives_interval": 1,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 5000,  # milliseconds; where it is set, it decides instead of the count
-}
-"""Either end gives a session up five seconds after the other one is gone: its locks are for others then."""
+ANSWER_TIMEOUT = timedelta(seconds=5)
+"""How long after one end's machine has failed the other gives the session up, and its locks are for others."""
+KEEPALIVE = {"keepalives": 1} | answer_limits(ANSWER_TIMEOUT)
+"""The client's side of it, as parameters of libpq."""
 
 
 def lock_number(name: str) -> int:
@@ -33,7 +31,7 @@ def lock_number(name: str) -> int:
 
 
 def open_session(alias: str) -> "psycopg.Connection[Any]":
-    """A session in autocommit mode that both ends give up soon after the other is gone; the caller closes it.
+    """A session in autocommit mode that both ends give up soon after the other has failed; the caller closes it.
 
     Raises Misconfigured behind a pooler that lends a session for one transaction.
     """
@@ -48,10 +46,9 @@ def open_session(alias: str) -> "psycopg.Connection[Any]":
 
 
 def _keep_alive(connection: "psycopg.Connection[Any]") -> None:
-    """The server's side of it: it holds the locks of a process whose machine is gone until it notices."""
-    for name in ("keepalives_idle", "keepalives_interval", "keepalives_count"):
-        connection.execute(f"SET tcp_{name} = {KEEPALIVE[name]}")
-    connection.execute(f"SET tcp_user_timeout = {KEEPALIVE['tcp_user_timeout']}")
+    """The server's side of it: the server holds the locks of a process until it notices that its machine has failed."""
+    for name, value in answer_limits(ANSWER_TIMEOUT, prefix="tcp_").items():
+        connection.execute(f"SET {name} = {value}")
 
 
 _REMEDY = (
@@ -63,7 +60,7 @@ _REMEDY = (
 def _refuse_if_lent(alias: str, connection: "psycopg.Connection[Any]") -> None:
     """Raise Misconfigured where another transaction may get this connection's session: a pooler lends it."""
     session = _session_of(connection)
-    if session == connection.info.backend_pid:  # the server itself was connected to
+    if session == connection.info.backend_pid:  # no pooler in between
         return
     with closing(direct.connect(alias)) as other, other.transaction():
         # Either the other one has got the very session, or it has got another and this one may move on.
@@ -87,12 +84,9 @@ def try_lock(connection: "psycopg.Connection[Any]", name: str) -> bool:
     return connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_number(name)]).fetchone() == (True,)
 
 
-class Holder(NamedTuple):
-    """Who holds a lock. `is_stranger`: its login may not become the role that owns the module's schema."""
-
-    login: str
-    pid: int
-    is_stranger: bool
+def unlock(connection: "psycopg.Connection[Any]", name: str) -> None:
+    """Release the lock of that name, which this session holds."""
+    connection.execute("SELECT pg_advisory_unlock(%s)", [lock_number(name)])
 
 
 _HOLDER = """
@@ -104,26 +98,12 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND ((classid::bigint <
 
 
 def holder_of(connection: "psycopg.Connection[Any]", name: str) -> Holder | None:
-    """Who holds the lock of that name: any login of the database can take any number."""
+    """The session that holds the lock of that name, of any login: all logins of a database can take any number."""
     row = connection.execute(_HOLDER, [lock_number(name)]).fetchone()
     return Holder(*row) if row else None
 
 
-@contextmanager
-def alone(alias: str, name: str) -> Iterator[bool]:
-    """True for one process at a time between entry and exit, also if it dies there; False for all others."""
-    with closing(open_session(alias)) as connection:
-        is_alone = try_lock(connection, name)
-        try:
-            yield is_alone
-        finally:
-            # The server ends a session some time after its connection was closed, and the next one may come at once.
-            if is_alone:
-                with suppress(psycopg.Error):
-                    connection.execute("SELECT pg_advisory_unlock(%s)", [lock_number(name)])
-
-
-def cut(connection: "psycopg.Connection[Any]") -> None:
+def close_now(connection: "psycopg.Connection[Any]") -> None:
     """Shut the connection's socket: a thread that waits for the server's answer gets an OperationalError instead."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as raw:
         raw.shutdown(socket.SHUT_RDWR)

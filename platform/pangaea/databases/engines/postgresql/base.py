@@ -3,11 +3,14 @@
 import psycopg
 from django.db.backends.postgresql import base
 
+from pangaea.databases.engines.postgresql.engine import PostgreSQL
 from pangaea.databases.errors import MarksErrors
 
 
 class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
     """A connection that was opened while the database was read-only counts as unusable, so that it is replaced."""
+
+    engine = PostgreSQL()
 
     def is_usable(self) -> bool:
         """Whether the server answers on this connection and lets it write."""

@@ -11,7 +11,7 @@ DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "
 
 
 def address(alias: str) -> tuple[str, ...]:
-    """Which database `connect` reaches, and as whom."""
+    """The database that `connect` reaches, and the login."""
     entry = connections[alias].settings_dict
     return tuple(str((entry["PANGAEA"]["direct"] or entry)[name]) for name in ("HOST", "PORT", "NAME", "USER"))
 
@@ -19,7 +19,7 @@ def address(alias: str) -> tuple[str, ...]:
 def connect(
     alias: str, *, as_role: bool = True, autocommit: bool = True, parameters: Mapping[str, int] | None = None
 ) -> "psycopg.Connection[Any]":
-    """A psycopg connection of one's own to an alias's database, outside Django's handling; the caller closes it.
+    """A connection to an alias's database; the caller closes it.
 
     It leads past a pooler where a direct URL is set. `parameters` are libpq's, beside those of the alias.
     """

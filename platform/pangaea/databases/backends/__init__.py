@@ -1,1 +1,0 @@
-"""Django's database backends, as far as they have to be others here."""

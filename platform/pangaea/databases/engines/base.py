@@ -1,0 +1,189 @@
+"""What the kernel asks of a database engine.
+
+`connection` is Django's connection of a module's alias, in the thread that calls.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+class NewMessage(NamedTuple):
+    """A row of the outbox as it is written."""
+
+    message_id: UUID
+    audience: str
+    key: str
+    name: str
+    body: str
+    created_at: datetime
+
+
+Unsequenced = tuple[int, str, int]
+"""The id of an outbox row, its audience and its partition: its stream, in which it has no position yet."""
+
+Sent = tuple[int, int, UUID]
+"""The id of a stream's row, the position sent last and the id of the message there."""
+
+
+class Holder(NamedTuple):
+    """The session that holds a lock. `is_stranger`: its login may not become the role that owns the module's schema."""
+
+    login: str
+    pid: int
+    is_stranger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OldTransaction:
+    """Its session, and its age; where this login may not see that, the number of later transactions it holds up."""
+
+    holder: str
+    age: timedelta | None
+    behind: int | None = None
+
+
+class LeaderElection(ABC):
+    """Which of a module's relays leads. The others stand by."""
+
+    @abstractmethod
+    def lead(self) -> bool:
+        """Whether this relay leads its module; it becomes the leader if there is none."""
+
+    @abstractmethod
+    def leader(self) -> Holder | None:
+        """The session that leads, where that is another one."""
+
+
+class RelayWakeup(ABC):
+    """What wakes a module's leading relay: a commit that published, or that asked for something."""
+
+    @abstractmethod
+    def listen(self) -> None:
+        """Let each wake-up from here on end a `wait`. Cheap to repeat."""
+
+    @abstractmethod
+    def wait(self, seconds: float) -> bool:
+        """Return at a wake-up (True), or after that time. Raises when the database has ended the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySession:
+    """What a relay has at its module's database: both on one connection, in one thread. `close` gives up the lead."""
+
+    election: LeaderElection
+    wakeup: RelayWakeup
+    close: Callable[[], None]
+
+
+class ShadowStore(ABC):
+    """Keeps a module's shadow: the tables that a rebuild fills beside the live ones. `token` is another per shadow.
+
+    `connection` leads to the live tables.
+    """
+
+    @abstractmethod
+    def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
+        """Provide a store without tables for the shadow subscription `name`; no worker finds it. Gives its token.
+
+        Raises Misconfigured where the database has no room for one.
+        """
+
+    @abstractmethod
+    def shadow_settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
+        """Django's settings of a connection that sees the shadow and nothing else."""
+
+    @abstractmethod
+    def show_shadow(self, connection: BaseDatabaseWrapper, token: str) -> None:
+        """Let workers find a shadow whose tables are filled and committed. No connection to it may be open."""
+
+    @abstractmethod
+    def find_shadow(self, connection: BaseDatabaseWrapper, cursors: str) -> tuple[str, str] | None:
+        """The subscription's name in the shadow's table `cursors`, and the token; None without a shadow.
+
+        Raises DatabaseError when the shadow is removed at this moment.
+        """
+
+    @abstractmethod
+    def remove_shadows(self, connection: BaseDatabaseWrapper) -> None:
+        """Remove every shadow of the module, those of killed processes included."""
+
+    @abstractmethod
+    def attached_shadow(self, connection: BaseDatabaseWrapper, token: str) -> AbstractContextManager[str]:
+        """Let the connection read the shadow's tables; gives the prefix of their names. Not inside a transaction."""
+
+
+class Engine(ShadowStore):
+    """One database engine."""
+
+    body_sql = "body"
+    """The expression that reads the body of an outbox row, whatever its bytes are."""
+
+    # Statements
+
+    @abstractmethod
+    def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement that every pass or batch executes, as the driver gives them; planned once."""
+
+    @abstractmethod
+    def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
+        """The SQL after a column's name that finds these texts in it, and its parameter."""
+
+    @abstractmethod
+    def limit_lock_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
+        """Let this transaction wait for a lock no longer than that; then its statement raises DatabaseError."""
+
+    @abstractmethod
+    def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
+        """Whether the database takes no writes. Raises DatabaseError when it does not answer."""
+
+    # Publishing
+
+    @abstractmethod
+    def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
+        """Let one transaction at a time publish for each of these keys of the module, until it ends."""
+
+    @abstractmethod
+    def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
+        """Lock the message's key, as `lock_keys` does, and write it to the outbox."""
+
+    @abstractmethod
+    def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
+        """Wake the module's relay once this transaction has committed; at once outside of one. Cheap to repeat."""
+
+    @abstractmethod
+    def wake(self, alias: str) -> None:
+        """Wake the module's relay, in whichever process it runs."""
+
+    # Relaying
+
+    @abstractmethod
+    def relay_session(self, alias: str) -> RelaySession:
+        """A session for one relay of that module."""
+
+    @abstractmethod
+    def sequence(self, connection: BaseDatabaseWrapper, rows: Sequence[Unsequenced]) -> None:
+        """Give those of the rows that still have no position the next ones of their streams, in the order of their ids.
+
+        One transaction under the locks of the stream rows: no other one gives positions until it ends.
+        """
+
+    @abstractmethod
+    def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
+        """Record what the broker has, where that is further than is recorded."""
+
+    # Operating
+
+    @abstractmethod
+    def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
+        """True for one process at a time between entry and exit, or until it dies there; False for all others."""
+
+    @abstractmethod
+    def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:
+        """The open transactions of the whole database that are older, the oldest first."""

@@ -1,0 +1,84 @@
+"""A module's entry in Django's DATABASES: a schema and a role in a database."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+ENGINE = "pangaea.databases.engines.postgresql"
+
+
+def entry(
+    parsed: dict[str, Any],
+    *,
+    schema: str,
+    is_shared: bool,
+    direct: dict[str, Any],
+    connection_age: timedelta,
+    answer_timeout: timedelta,
+) -> dict[str, Any]:
+    """The entry of a URL that Django has parsed. On a shared URL the module takes a role of its own.
+
+    `direct` is the parsed URL past a pooler of transactions, empty where there is none.
+    """
+    # A pooler may call the database by another name.
+    name = (direct or parsed)["NAME"]
+    own: dict[str, Any] = {
+        "schema": schema,
+        "role": f"{name}_{schema}" if is_shared else "",
+        "session": answer_limits(answer_timeout, prefix="tcp_"),
+        "direct": direct,
+    }
+    return parsed | {
+        "ENGINE": ENGINE,
+        "OPTIONS": {
+            # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
+            "connect_timeout": 3,
+            **answer_limits(answer_timeout),
+            **parsed.get("OPTIONS", {}),
+            "options": startup_options(own, schema),
+            # Sent with each BEGIN too: a pooler may drop the options above.
+            "isolation_level": psycopg.IsolationLevel.READ_COMMITTED,
+        },
+        "CONN_MAX_AGE": connection_age.total_seconds(),
+        "CONN_HEALTH_CHECKS": True,
+        # The next transaction may be another session's: it has no cursor and no prepared statement of this one.
+        "DISABLE_SERVER_SIDE_CURSORS": bool(direct) or parsed.get("DISABLE_SERVER_SIDE_CURSORS", False),
+        "PANGAEA": own,
+    }
+
+
+def answer_limits(limit: timedelta, *, prefix: str = "") -> dict[str, int]:
+    """TCP's settings by which an end that waits for the other gives up after about that time; else it takes hours.
+
+    Both ends need them: the server holds the locks of a client whose machine has failed. libpq's have no prefix.
+    """
+    seconds = limit.total_seconds()
+    interval = max(1, round(seconds / 6))
+    return {
+        f"{prefix}keepalives_idle": max(1, round(seconds) - 3 * interval),
+        f"{prefix}keepalives_interval": interval,
+        f"{prefix}keepalives_count": 3,
+        "tcp_user_timeout": round(seconds * 1000),  # where it is set, it decides instead of the count
+    }
+
+
+def startup_options(own: Mapping[str, Any], schema: str) -> str:
+    """The options that a connection of an alias starts with, from the alias's PANGAEA entry.
+
+    Names are looked up in that schema alone, as the alias's role. The kernel's locks need READ COMMITTED, whatever the
+    server's default: after a wait the next statement sees what the other transaction has committed.
+    """
+    options = {"search_path": schema, "default_transaction_isolation": "read\\ committed", **own["session"]}
+    if own["role"]:
+        options["role"] = own["role"]
+    return " ".join(f"-c {name}={value}" for name, value in options.items())
+
+
+def limit_waits(existing: dict[str, Any], *, statement: timedelta, lock: timedelta) -> None:
+    """Let statements, and their waits for locks, end after these times on connections opened from here on."""
+    own = existing["PANGAEA"]
+    limits = {"statement_timeout": statement, "lock_timeout": lock}
+    own["session"] |= {name: round(limit.total_seconds() * 1000) for name, limit in limits.items()}
+    existing["OPTIONS"]["options"] = startup_options(own, own["schema"])

@@ -1,0 +1,44 @@
+"""Transactions that have been open for long. Each of them slows every pass of a relay and every batch of a worker.
+
+The relay finds new rows by an index of those without a position, and a consumer finds its cursor by one too. An index
+keeps the entry of each former version of a row while any transaction of the database could still see it, so that each
+pass steps over all of them, and no VACUUM helps.
+"""
+
+from contextlib import closing
+from datetime import timedelta
+
+from pangaea.databases.engines.base import OldTransaction
+from pangaea.databases.engines.postgresql import direct
+
+HIDDEN_AFTER = 100_000
+"""Transactions after which a session counts as old whose start this login may not see."""
+
+_SESSIONS = """
+SELECT datname || ', session ' || pid || ' of ' || coalesce(usename, '?')
+           || coalesce(' (' || nullif(application_name, '') || ')', '') || coalesce(', ' || state, ''),
+       extract(epoch FROM clock_timestamp() - xact_start)::float,
+       CASE WHEN xact_start IS NULL THEN age(backend_xmin) END
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+      AND coalesce(backend_type, 'client backend') = 'client backend'
+      AND (xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
+           OR (xact_start IS NULL AND age(backend_xmin) > %(hidden)s))
+UNION ALL
+SELECT database || ', prepared transaction ' || gid || ' of ' || owner,
+       extract(epoch FROM clock_timestamp() - prepared)::float, NULL
+FROM pg_prepared_xacts
+WHERE database = current_database() AND prepared < clock_timestamp() - make_interval(secs => %(seconds)s)
+ORDER BY 2 DESC NULLS LAST
+"""
+
+
+def older_than(alias: str, limit: timedelta) -> list[OldTransaction]:
+    """Those of an alias's whole database, the oldest first."""
+    limits = {"seconds": limit.total_seconds(), "hidden": HIDDEN_AFTER}
+    # As the login: a module's role sees no other role's session.
+    with closing(direct.connect(alias, as_role=False)) as session:
+        return [
+            OldTransaction(holder, None if seconds is None else timedelta(seconds=seconds), behind)
+            for holder, seconds, behind in session.execute(_SESSIONS, limits).fetchall()
+        ]

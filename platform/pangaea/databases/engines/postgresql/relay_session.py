@@ -1,0 +1,79 @@
+"""A relay's session: an advisory lock makes it the leader, and the leader listens. A standby is not woken."""
+
+from typing import Any
+
+import psycopg
+
+from pangaea.databases import aliases
+from pangaea.databases.engines.base import Holder, LeaderElection, RelaySession, RelayWakeup
+from pangaea.databases.engines.postgresql import sessions
+
+
+def open_relay_session(alias: str) -> RelaySession:
+    """A relay's session at that module's database. It connects when it is used, and again once it was cut."""
+    session = _Session(alias)
+    return RelaySession(LockElection(session, alias), NotifyWakeup(session, alias), session.close)
+
+
+def lock_of_leader(alias: str) -> str:
+    """The name of the lock that the leader of a module holds."""
+    # No "<module>/<key>", the name of a key's lock.
+    return f"relay of {aliases.schema_of(alias)}"
+
+
+def channel_of(alias: str) -> str:
+    """The NOTIFY channel of a module's relay."""
+    return f"pangaea_outbox_{aliases.schema_of(alias)}"
+
+
+class _Session:
+    """One connection at a time. What was taken on a former one is lost."""
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def connection(self) -> "psycopg.Connection[Any]":
+        if self._connection is None or self._connection.closed:
+            self._connection = sessions.open_session(self._alias)
+        return self._connection
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class LockElection(LeaderElection):
+    """The session that holds the lock leads; the lock ends with the session, however that ends."""
+
+    def __init__(self, session: _Session, alias: str) -> None:
+        self._session, self._lock = session, lock_of_leader(alias)
+        self._leads_on: psycopg.Connection[Any] | None = None
+
+    def lead(self) -> bool:
+        connection = self._session.connection()
+        if self._leads_on is not connection and sessions.try_lock(connection, self._lock):
+            self._leads_on = connection
+        return self._leads_on is connection
+
+    def leader(self) -> Holder | None:
+        return sessions.holder_of(self._session.connection(), self._lock)
+
+
+class NotifyWakeup(RelayWakeup):
+    """A notification on the module's channel."""
+
+    def __init__(self, session: _Session, alias: str) -> None:
+        self._session, self._channel = session, channel_of(alias)
+        self._listens_on: psycopg.Connection[Any] | None = None
+
+    def listen(self) -> None:
+        connection = self._session.connection()
+        if self._listens_on is not connection:
+            connection.execute(f'LISTEN "{self._channel}"')
+            self._listens_on = connection
+
+    def wait(self, seconds: float) -> bool:
+        # Many commits notify many times; one pass answers them all.
+        return any(True for _ in self._session.connection().notifies(timeout=seconds, stop_after=1))

@@ -1,0 +1,164 @@
+"""SQLite: one process, one writer at a time, so most locks have nothing to do."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from copy import deepcopy
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from pangaea.databases.engines.base import Engine, NewMessage, OldTransaction, RelaySession, Sent, Unsequenced
+from pangaea.databases.engines.sqlite import relay_session
+
+SHADOW = ".shadow-"
+UNFINISHED = ".part"
+"""How the name of a shadow's file ends until the shadow is whole."""
+ACCOMPANYING = ("-wal", "-shm", "-journal")
+"""How SQLite names the files that it keeps beside one."""
+
+
+class SQLite(Engine):
+    """The engine of the profile `local`."""
+
+    # A text that is not UTF-8 can be stored here, and could not be fetched as one.
+    body_sql = "CAST(body AS blob)"
+
+    # Statements
+
+    def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with connection.cursor() as cursor:
+            return list(cursor.execute(sql, values).fetchall())
+
+    def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
+        return "IN (SELECT value FROM json_each(%s))", json.dumps(list(texts))
+
+    def limit_lock_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
+        """Nothing to do: a transaction that has begun has the lock on the whole file."""
+
+    def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
+        self.rows(connection, "SELECT 1")
+        path = Path(connection.settings_dict["NAME"])
+        return path.exists() and not os.access(path, os.W_OK)
+
+    # Publishing
+
+    def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
+        """Nothing to do: a transaction that writes is alone."""
+
+    def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
+        self.rows(
+            connection,
+            "INSERT INTO pangaea_outbox (message_id, audience, key, name, body, created_at) "
+            "VALUES (%s, %s, %s, %s, %s, %s)",
+            row.message_id.hex,
+            *row[1:-1],
+            connection.ops.adapt_datetimefield_value(row.created_at),
+        )
+
+    def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
+        """Nothing to do: every commit that changed something wakes the relay (see `base`)."""
+
+    def wake(self, alias: str) -> None:
+        relay_session.wake(alias)
+
+    # Relaying
+
+    def relay_session(self, alias: str) -> RelaySession:
+        return relay_session.open_relay_session(alias)
+
+    def sequence(self, connection: BaseDatabaseWrapper, rows: Sequence[Unsequenced]) -> None:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("SELECT audience, partition, head FROM pangaea_stream")
+            heads = {(audience, partition): head for audience, partition, head in cursor.fetchall()}
+            for row, audience, partition in rows:
+                if (audience, partition) not in heads:  # its stream was deleted; the next pass creates it
+                    continue
+                cursor.execute(
+                    "UPDATE pangaea_outbox SET partition = %s, position = %s WHERE id = %s AND position IS NULL",
+                    [partition, heads[audience, partition] + 1, row],
+                )
+                heads[audience, partition] += cursor.rowcount
+            cursor.executemany(
+                "UPDATE pangaea_stream SET head = %s WHERE audience = %s AND partition = %s",
+                [(head, *stream) for stream, head in heads.items()],
+            )
+
+    def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE pangaea_stream SET sent = %s, sent_id = %s WHERE id = %s AND sent < %s",
+                [(position, message_id.hex, stream, position) for stream, position, message_id in sent],
+            )
+
+    # Operating
+
+    @contextmanager
+    def alone(self, alias: str, work: str) -> Iterator[bool]:
+        # A lock on a file that holds nothing else: it ends with the process, on every operating system.
+        path = f"{connections[alias].settings_dict['NAME']}.{work}.lock"
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as lock:
+            try:
+                lock.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                yield False
+            else:
+                yield True
+
+    def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:
+        """None: a transaction that writes is bounded by the time-out of those that wait for it."""
+        return []
+
+    # Shadows: a file beside the module's, with a name of its own, so that a late reader of a removed one does no harm
+
+    def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
+        token = f"{uuid4().hex}-{name}{UNFINISHED}"
+        _shadow_file(connection, token).touch()
+        return token
+
+    def shadow_settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
+        # Opened after the shadow was removed, the file must not be created again.
+        return deepcopy(connection.settings_dict) | {"NAME": f"{_shadow_file(connection, token).as_uri()}?mode=rw"}
+
+    def show_shadow(self, connection: BaseDatabaseWrapper, token: str) -> None:
+        _shadow_file(connection, token).rename(_shadow_file(connection, token.removesuffix(UNFINISHED)))
+
+    def find_shadow(self, connection: BaseDatabaseWrapper, cursors: str) -> tuple[str, str] | None:
+        for path in shadow_files(connection):
+            token = path.name.rpartition(SHADOW)[2]
+            if not token.endswith((*ACCOMPANYING, UNFINISHED)):
+                return token.partition("-")[2], token
+        return None
+
+    def remove_shadows(self, connection: BaseDatabaseWrapper) -> None:
+        for path in shadow_files(connection):
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def attached_shadow(self, connection: BaseDatabaseWrapper, token: str) -> Iterator[str]:
+        with connection.cursor() as cursor:
+            cursor.execute("ATTACH DATABASE %s AS shadow", [f"{_shadow_file(connection, token).as_uri()}?mode=ro"])
+        try:
+            yield '"shadow".'
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("DETACH DATABASE shadow")
+
+
+def shadow_files(connection: BaseDatabaseWrapper) -> list[Path]:
+    """The files of the module's shadows."""
+    path = Path(connection.settings_dict["NAME"]).absolute()
+    return list(path.parent.glob(f"{path.name}{SHADOW}*"))
+
+
+def _shadow_file(connection: BaseDatabaseWrapper, token: str) -> Path:
+    path = Path(connection.settings_dict["NAME"]).absolute()
+    return path.with_name(f"{path.name}{SHADOW}{token}")

@@ -1,0 +1,51 @@
+"""A lock that threads get in the order of asking: one per database file and process.
+
+SQLite lets one writer in at a time and makes the others poll, in no order: two busy threads starve a third for
+seconds. Inside one process a queue in front of the file is enough to make waiting short and fair.
+"""
+
+import threading
+from collections import deque
+
+
+class FairLock:
+    """A lock that is handed over in the order of asking. Any thread may release it."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Event] = deque()
+        self._taken = False
+
+    def acquire(self, timeout: float) -> bool:
+        """Wait for the lock, `timeout` seconds at most; False when it was not free by then."""
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return True
+            turn = threading.Event()
+            self._waiting.append(turn)
+        if turn.wait(timeout):
+            return True
+        with self._guard:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                return False
+        return True  # it was handed over while this thread gave up
+
+    def release(self) -> None:
+        """Hand over to the thread that has waited longest."""
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().set()
+            else:
+                self._taken = False
+
+
+_locks: dict[str, FairLock] = {}
+_guard = threading.Lock()
+
+
+def lock_of(path: str) -> FairLock:
+    """The one lock of a database file in this process."""
+    with _guard:
+        return _locks.setdefault(path, FairLock())

@@ -1,0 +1,48 @@
+"""The only relay of a module leads, and every commit that changed something wakes it, in this process."""
+
+import threading
+
+from pangaea.databases.engines.base import Holder, LeaderElection, RelaySession, RelayWakeup
+
+_events: dict[str, threading.Event] = {}
+_guard = threading.Lock()
+
+
+def open_relay_session(alias: str) -> RelaySession:
+    """A relay's session at that module's database: nothing is held, so closing it does nothing."""
+    return RelaySession(Uncontested(), WakeupInProcess(alias), close=lambda: None)
+
+
+def wake(alias: str) -> None:
+    """Wake a module's relay in this process."""
+    _event(alias).set()
+
+
+def _event(alias: str) -> threading.Event:
+    with _guard:
+        return _events.setdefault(alias, threading.Event())
+
+
+class Uncontested(LeaderElection):
+    """There is one relay."""
+
+    def lead(self) -> bool:
+        return True
+
+    def leader(self) -> Holder | None:
+        return None
+
+
+class WakeupInProcess(RelayWakeup):
+    """An event per module."""
+
+    def __init__(self, alias: str) -> None:
+        self._event = _event(alias)
+
+    def listen(self) -> None:
+        """Nothing to do: the event is there."""
+
+    def wait(self, seconds: float) -> bool:
+        is_woken = self._event.wait(seconds)
+        self._event.clear()
+        return is_woken

@@ -1,0 +1,6 @@
+"""The rights of the modules in PostgreSQL: logins, roles, databases, schemas.
+
+rights           the role and the schemas of an alias, stated once
+provisioning     `migrate` creates those that are missing, where its login may
+administration   `permissions`: logins, databases and all rights, for an administrator to render or apply
+"""
