@@ -19,7 +19,7 @@ from pangaea.messages import KEY_LENGTH, Event, Money
 
 
 class Kind(Enum):
-    """What a column holds, which decides its form in JSON. The value is the type that a message declares."""
+    """The kind of a column, which decides its form in JSON. The value is the type that a message declares."""
 
     TEXT = str
     INTEGER = int

@@ -10,7 +10,7 @@ from pangaea.change_capture.declaration import Amount, Capture, Column, Converte
 from pangaea.messages import EVERYBODY
 
 PREFIX = "pangaea_capture_"
-"""What the names of all triggers and functions of captures begin with."""
+"""The beginning of the names of all triggers and functions of captures."""
 
 NULL = "'null'"
 
@@ -55,7 +55,7 @@ class Dialect(ABC):
     def key_text(self, kind: Kind, column: str) -> str:
         """A value as the text that `str()` gives in Python."""
 
-    # What both share
+    # Shared by both
 
     def key(self, capture: Capture, row: str) -> str:
         """The message's key."""

@@ -1,4 +1,4 @@
-"""What the outbox takes, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
+"""The limits of a message, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
 
 They hold where a row is written and not once it has a position: a row older than they are is sequenced and sent.
 """

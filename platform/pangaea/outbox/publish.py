@@ -22,7 +22,7 @@ from pangaea.wire import Envelope
 
 DEEPEST = 64
 """Levels of objects and arrays in a message's fields: as many as the strictest of common parsers takes by default
-(System.Text.Json). They parse by recursion; msgspec gives up below 1,000, at what its caller's stack leaves of it."""
+(System.Text.Json). They parse by recursion; msgspec gives up below 1,000, depending on its caller's stack."""
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKETS = re.compile(rb"[][{}]")

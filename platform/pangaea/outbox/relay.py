@@ -1,8 +1,8 @@
 """The relay carries a module's outbox to the bus: sequence, send, settle.
 
-Any number may run for a module; the one that holds the lead works, the others stand by, and work as well when messages
-wait and none is sent. What makes it right even with two at work is the lock on the stream rows while positions are
-given; `sent` only grows, and subscribers skip what they have.
+Any number may run for a module: the leader works and the others stand by, but work as well when messages wait and none
+is sent. Two at work are harmless: the stream rows are locked while positions are given, `sent` only grows, and
+subscribers skip repeated messages.
 """
 
 import threading
@@ -19,7 +19,7 @@ from django.db.utils import DatabaseError, InterfaceError
 
 from pangaea.backoff import Backoff
 from pangaea.databases import engines
-from pangaea.databases.engines.base import Holder, RelaySession
+from pangaea.databases.engines.base import RelaySession
 from pangaea.databases.rows import columns, instances
 from pangaea.errors import RefusedByBroker
 from pangaea.messages import EVERYBODY
@@ -91,7 +91,7 @@ def partition_of(key: str) -> int:
 class Relay:
     """One module's relay. `run` works until it is stopped, `step` makes one pass.
 
-    Without `snapshots`, a subscriber that asks for one waits until another relay has them.
+    Without `snapshots`, a subscriber that asks for one waits for another relay.
     """
 
     def __init__(
@@ -110,8 +110,6 @@ class Relay:
         self._pause = settings.PANGAEA.relay_poll.total_seconds()
         self._sequenced = 0
         self._standby = Standby(module)
-        self._leader: Holder | None = None
-        self._leader_look_at = 0.0
 
     def run(self, stop: threading.Event) -> None:
         """Work while leading, else stand by. After the loss of the database or the broker it reconnects."""
@@ -176,7 +174,7 @@ class Relay:
             self._prune_at = monotonic() + pause
 
     def _stand_by(self, session: RelaySession, stop: threading.Event) -> None:
-        leader = self._look_for_leader(session)
+        leader = self._standby.leader(session.election)
         is_stranger = leader is not None and leader.is_stranger
         # A stranger that holds the leader's lock leads no relay: then announcements are due too.
         if is_stranger or self._standby.must_work():
@@ -200,13 +198,6 @@ class Relay:
         changed = self._pulse.beat(State.STANDING_BY if settled else self._pulse.state)
         if changed is not None:
             log.info("relay became standby", module=self.module)
-
-    def _look_for_leader(self, session: RelaySession) -> Holder | None:
-        """The leader's session, as of RELAY_TAKEOVER ago at most: each look reads all locks of the server."""
-        if monotonic() >= self._leader_look_at:
-            self._leader = session.election.leader()
-            self._leader_look_at = monotonic() + settings.PANGAEA.relay_takeover.total_seconds()
-        return self._leader
 
     def _interrupted(self, error: Exception) -> None:
         self._last_failure = monotonic()

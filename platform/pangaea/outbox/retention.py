@@ -35,7 +35,7 @@ class Pruned:
 
 
 def prune(module: str) -> Pruned:
-    """Delete what is older than the module keeps it, at most BATCH rows of each stream and of the discarded letters."""
+    """Delete expired rows, at most BATCH of each stream and of the discarded letters."""
     moment = timezone.now()
     retention: timedelta | None = modules.named(module).retention
     removed = []

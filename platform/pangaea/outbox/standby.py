@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import connections
 
 from pangaea.databases import engines
+from pangaea.databases.engines.base import Holder, LeaderElection
 
 LOOK = """
 SELECT EXISTS (SELECT 1 FROM pangaea_outbox WHERE position IS NULL)
@@ -19,7 +20,7 @@ FROM (SELECT coalesce(sum(sent), 0)::bigint AS sent, coalesce(sum(head), 0)::big
         count(snapshot_wanted) + count(snapshot_begun) AS snapshots FROM pangaea_stream) AS s,
     (SELECT min(id) AS first, sum(position - asked)::bigint AS answered FROM pangaea_catch_up_request) AS requests
 """
-"""Whether messages, requests or requested snapshots wait; and what changes whenever a relay sends something."""
+"""Whether messages, requests or requested snapshots wait; then values that change whenever a relay sends something."""
 
 
 class Standby:
@@ -29,7 +30,16 @@ class Standby:
         self._module = module
         self._progress: tuple[Any, ...] | None = None
         self._since = monotonic()
+        self._leader: Holder | None = None
+        self._look_for_leader_at = 0.0
         self.has_taken_over = False
+
+    def leader(self, election: LeaderElection) -> Holder | None:
+        """The leader's session, as of RELAY_TAKEOVER ago at most: each look reads all locks of the server."""
+        if monotonic() >= self._look_for_leader_at:
+            self._leader = election.leader()
+            self._look_for_leader_at = monotonic() + settings.PANGAEA.relay_takeover.total_seconds()
+        return self._leader
 
     def must_work(self) -> bool:
         """Whether something waits and nothing was sent for RELAY_TAKEOVER; after `worked`, since the last look."""

@@ -1,11 +1,11 @@
-"""What differs between PostgreSQL and SQLite, and nothing else does: one class per engine, chosen by `of`.
+"""All that differs between PostgreSQL and SQLite: one class per engine, chosen by `of`.
 
 base         Engine: what the kernel asks of either; ShadowStore: the part about a rebuild's shadow
 postgresql   many processes and many writers: advisory locks, LISTEN and NOTIFY, schemas
 sqlite       one process and one writer at a time: most of that is not needed
 
-Each engine's package is also what ENGINE names in Django's DATABASES, so Django imports its `base` while it loads its
-apps. Nothing here imports a model.
+ENGINE in Django's DATABASES names an engine's package, so Django imports its `base` while apps are loaded: nothing here
+imports a model.
 """
 
 from typing import TYPE_CHECKING, cast

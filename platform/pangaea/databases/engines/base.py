@@ -75,7 +75,7 @@ class RelayWakeup(ABC):
 
 @dataclass(frozen=True, slots=True)
 class RelaySession:
-    """What a relay has at its module's database: both on one connection, in one thread. `close` gives up the lead."""
+    """A relay's session at its module's database: one connection, one thread. `close` gives up the lead."""
 
     election: LeaderElection
     wakeup: RelayWakeup
@@ -176,7 +176,7 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
-        """Record what the broker has, where that is further than is recorded."""
+        """Record the positions that the broker has, where they are higher than those recorded."""
 
     # Operating
 

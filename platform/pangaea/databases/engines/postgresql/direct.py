@@ -7,7 +7,7 @@ import psycopg
 from django.db import connections
 
 DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
-"""libpq's name of what a direct URL replaces, and Django's."""
+"""The parameters that a direct URL replaces: libpq's names, and Django's."""
 
 
 def address(alias: str) -> tuple[str, ...]:

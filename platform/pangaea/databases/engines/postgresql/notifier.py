@@ -22,8 +22,8 @@ from pangaea.databases.engines.postgresql.relay_session import channel_of
 log = structlog.get_logger()
 
 PAUSE_FACTOR = 4
-"""How many times as long as a NOTIFY took the next one waits: what commits meanwhile shares it. The thread is busy for
-a fifth of the time at most, and a server that answers late is asked less often."""
+"""How many times as long as a NOTIFY took the next one waits: commits meanwhile share it. The thread is busy for a
+fifth of the time at most, and a server that answers late is asked less often."""
 NOTIFY_MAX_PAUSE = 0.02
 """Seconds that the next one waits at most."""
 RETRY_PAUSE = 1.0
@@ -63,7 +63,7 @@ class Notifier:
             sessions.close_now(connection)
 
     def close(self) -> None:
-        """Send what waits, and end."""
+        """Send the last NOTIFY, and end."""
         self._closing.set()
         self._woken.set()
         if self._thread is not None:
@@ -135,7 +135,7 @@ def wake(alias: str) -> None:
 
 
 def close() -> None:
-    """Send what waits, and end all connections."""
+    """Send the last NOTIFYs, and end all connections."""
     with _guard:
         notifiers = list(_notifiers.values())
         _notifiers.clear()

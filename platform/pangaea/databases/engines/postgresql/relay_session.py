@@ -27,7 +27,7 @@ def channel_of(alias: str) -> str:
 
 
 class _Session:
-    """One connection at a time. What was taken on a former one is lost."""
+    """One connection at a time. Locks and LISTEN of a former one are lost."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias

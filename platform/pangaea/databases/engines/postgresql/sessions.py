@@ -1,7 +1,7 @@
-"""Sessions outside Django's handling, for what lasts exactly as long as a session: locks, and LISTEN.
+"""Sessions outside Django's handling, for locks and LISTEN, which last exactly as long as a session.
 
 They lead past a pooler: behind one that lends a server's session for one transaction, a lock would stay with a session
-that goes on to serve others (DIRECT_DATABASE_URL).
+that then serves others (DIRECT_DATABASE_URL).
 """
 
 import os

@@ -117,7 +117,7 @@ class SQLite(Engine):
         """None: a transaction that writes is bounded by the time-out of those that wait for it."""
         return []
 
-    # Shadows: a file beside the module's, with a name of its own, so that a late reader of a removed one does no harm
+    # Shadows: a file beside the module's. Each has another name, so that a late reader of a removed one does no harm
 
     def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
         token = f"{uuid4().hex}-{name}{UNFINISHED}"
