@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from django.db import models
 
+from pangaea.backoff import Backoff
+
 FIRST_PAUSE = timedelta(seconds=1)
 """The pause after the first failure that is not free; each further one doubles it."""
-_MOST_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +25,8 @@ class Limit:
         """How long the next attempt has to wait after that many failures."""
         if failures <= self.free:
             return timedelta(0)
-        doublings = min(failures - self.free - 1, _MOST_DOUBLINGS)
-        return min(FIRST_PAUSE * (1 << doublings), self.longest_pause)
+        backoff = Backoff(FIRST_PAUSE.total_seconds(), self.longest_pause.total_seconds())
+        return timedelta(seconds=backoff.steady(failures - self.free))
 
 
 @dataclass(frozen=True, slots=True)
