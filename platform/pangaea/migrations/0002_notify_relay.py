@@ -1,4 +1,4 @@
-"""The outbox rings the relay's bell: a statement trigger, so that inserts by bulk or by hand ring it too."""
+"""The outbox wakes the relay by a statement trigger, so that inserts in bulk or by hand wake it too."""
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
