@@ -39,5 +39,6 @@ Internal. Each package uses only those further down (`importlinter.ini` holds it
     messages         what a module author writes
     modules          which modules are installed
     reloading        files that are read again when they are replaced
+    backoff          the pause before the next attempt
     errors, ids      below everything
 """

@@ -1,8 +1,8 @@
 """All that differs between PostgreSQL and SQLite: one class per engine, chosen by `of`.
 
-base         Engine: what the kernel asks of either; ShadowStore: the part about a rebuild's shadow
-postgresql   many processes and many writers: advisory locks, LISTEN and NOTIFY, schemas
-sqlite       one process and one writer at a time: most of that is not needed
+    base         Engine: what the kernel asks of either; ShadowStore: the part about a rebuild's shadow
+    postgresql   many processes and many writers: advisory locks, LISTEN and NOTIFY, schemas
+    sqlite       one process and one writer at a time: most of that is not needed
 
 ENGINE in Django's DATABASES names an engine's package, so Django imports its `base` while apps are loaded: nothing here
 imports a model.

@@ -1,11 +1,13 @@
 """PostgreSQL: many processes, many writers.
 
-base               Django's backend of that name, extended
-engine             the engine
-entry              a module's entry in Django's DATABASES
-direct             connections of psycopg outside Django's handling
-sessions           connections that hold a lock or listen for as long as they last
-relay_session      which relay leads (an advisory lock), and what wakes it (LISTEN)
-notifier           wakes relays after a commit (NOTIFY)
-old_transactions   transactions that have been open for long
+ENGINE in Django's DATABASES names this package.
+
+    base               Django's backend of that name, extended
+    engine             the engine
+    entry              a module's entry in Django's DATABASES
+    direct             connections of psycopg outside Django's handling
+    sessions           connections that hold a lock or listen for as long as they last
+    relay_session      which relay leads (an advisory lock), and what wakes it (LISTEN)
+    notifier           wakes relays after a commit (NOTIFY)
+    old_transactions   transactions that have been open for long
 """

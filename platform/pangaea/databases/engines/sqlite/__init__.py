@@ -1,8 +1,10 @@
 """SQLite: one process, one writer at a time, one file per module.
 
-base            Django's backend of that name, extended by a fair lock per file
-engine          the engine
-entry           a module's entry in Django's DATABASES
-fair_lock       lets the threads of a process write in turn
-relay_session   the only relay leads; what wakes it is in this process
+ENGINE in Django's DATABASES names this package.
+
+    base            Django's backend of that name, extended by a fair lock per file
+    engine          the engine
+    entry           a module's entry in Django's DATABASES
+    fair_lock       lets the threads of a process write in turn
+    relay_session   the only relay leads; what wakes it is in this process
 """
