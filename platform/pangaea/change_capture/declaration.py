@@ -54,7 +54,7 @@ _OF_KEYS = {Kind.TEXT, Kind.INTEGER, Kind.UUID}
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of the captured table. `places` are a decimal's digits behind the point."""
+    """A column of the captured table. `places` are the decimal places."""
 
     name: str
     kind: Kind

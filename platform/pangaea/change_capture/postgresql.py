@@ -43,7 +43,7 @@ END
 
 
 class PostgreSQL(Dialect):
-    """For one module's schema."""
+    """The SQL of one module's schema."""
 
     def __init__(self, alias: str) -> None:
         self.schema = quoted(aliases.schema_of(alias))

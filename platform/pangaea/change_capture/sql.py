@@ -121,15 +121,15 @@ class Dialect(ABC):
 
 
 def at(row: str, column: Column | str) -> str:
-    """A column of a row."""
+    """A column of a row, as SQL."""
     return f"{row}.{quoted(column if isinstance(column, str) else column.name)}"
 
 
 def quoted(name: str) -> str:
-    """An identifier."""
+    """A name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A string."""
+    """A text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"

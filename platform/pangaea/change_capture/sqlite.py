@@ -22,7 +22,7 @@ DJANGO = "%Y-%m-%d %H:%M:%f000"
 
 
 class SQLite(Dialect):
-    """For one module's file."""
+    """The SQL of one module's file."""
 
     outbox = "pangaea_outbox"
 

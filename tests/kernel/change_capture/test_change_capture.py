@@ -74,7 +74,7 @@ def payloads() -> list[dict[str, Any]]:
 
 
 def ops() -> list[tuple[str, str]]:
-    """What was done to which key, in order."""
+    """The operations and their keys, in order."""
     return [(message.payload["op"], message.key) for message in published(SOURCE)]
 
 

@@ -1,4 +1,4 @@
-"""A snapshot meets live changes without a hole, a double, or an older image after a newer one."""
+"""Beside live changes a snapshot has no gap, no repetition, and no older image after a newer one."""
 
 import random
 import threading

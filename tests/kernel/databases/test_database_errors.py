@@ -1,4 +1,4 @@
-"""What a failure costs, by whose it is: a message's own, its module's database's, or another server's."""
+"""The consequences of a failure: of the message itself, of its module's database, of another server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -57,7 +57,7 @@ def insert(count: int) -> None:
 
 
 def update(session: Session, first: int, last: int) -> None:
-    """Change these rows, a statement each."""
+    """Change these rows, with one statement per row."""
     session.execute(UPDATES.format(first, last))
 
 
@@ -71,7 +71,7 @@ def locks(session: Session) -> int:
 
 
 def run(write: Callable[[Session, int], None], sessions: list[Session]) -> None:
-    """Write at once with all sessions, each from a row on that is its own."""
+    """Write at once with all sessions, each beginning at another row."""
     threads = [threading.Thread(target=write, args=[each, 1 + at * MANY]) for at, each in enumerate(sessions)]
     for thread in threads:
         thread.start()
@@ -129,7 +129,7 @@ class TestTwoSuchTransactions:
             session.commit()
 
         run(write, sessions[:2])
-        # Which of them comes first to where only one may wait is left to them.
+        # Any of them may be the one that waits.
         assert len(refusals) == 1
         assert "pangaea_lock_module()" in refusals[0]
         assert messages() == MANY

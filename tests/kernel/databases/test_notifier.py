@@ -1,4 +1,4 @@
-"""Who is notified of what was committed, and when."""
+"""When relays are notified of a commit."""
 
 import threading
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ pytestmark = [
 CHANNEL = "pangaea_test_wake_up"
 
 
-class Heard:
+class Notifications:
     """The notifications of a channel, collected by a thread."""
 
     def __init__(self, channel: str) -> None:
@@ -46,8 +46,8 @@ class Heard:
 
 
 @pytest.fixture
-def heard() -> Iterator[Heard]:
-    found = Heard(CHANNEL)
+def notifications() -> Iterator[Notifications]:
+    found = Notifications(CHANNEL)
     yield found
     found.close()
 
@@ -59,10 +59,10 @@ def sender() -> Iterator[Notifier]:
     notifier.close()
 
 
-def woken(sender: Notifier, heard: Heard) -> int:
+def woken(sender: Notifier, notifications: Notifications) -> int:
     """Ask for another; how many sessions have notified."""
     sender.wake(CHANNEL)
-    return len(set(heard.senders))
+    return len(set(notifications.senders))
 
 
 def waiting() -> list[Any]:
@@ -71,12 +71,12 @@ def waiting() -> list[Any]:
 
 class TestPublishing:
     def test_wakes_the_relay_once_the_transaction_has_committed(self) -> None:
-        heard = Heard(channel_of(SOURCE))
+        notifications = Notifications(channel_of(SOURCE))
         try:
             say("a", 1)
-            wait_until(lambda: heard.senders, what="a notification")
+            wait_until(lambda: notifications.senders, what="a notification")
         finally:
-            heard.close()
+            notifications.close()
 
     def test_asks_once_for_all_messages_of_a_transaction(self) -> None:
         with transaction.atomic(using=SOURCE):
@@ -101,48 +101,48 @@ class TestPublishing:
 
 class TestANotifier:
     def test_joins_what_comes_in_quick_succession(
-        self, sender: Notifier, heard: Heard, monkeypatch: pytest.MonkeyPatch
+        self, sender: Notifier, notifications: Notifications, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier, "PAUSE_FACTOR", 1e9)
         started = monotonic()
         for _ in range(1000):
             sender.wake(CHANNEL)
         sender.close()
-        wait_until(lambda: heard.senders, what="a notification")
-        assert len(heard.senders) <= (monotonic() - started) / notifier.NOTIFY_MAX_PAUSE + 2
+        wait_until(lambda: notifications.senders, what="a notification")
+        assert len(notifications.senders) <= (monotonic() - started) / notifier.NOTIFY_MAX_PAUSE + 2
 
-    def test_sends_what_waits_before_it_ends(self, sender: Notifier, heard: Heard) -> None:
+    def test_sends_what_waits_before_it_ends(self, sender: Notifier, notifications: Notifications) -> None:
         sender.wake(CHANNEL)
         sender.close()
-        wait_until(lambda: heard.senders, what="the last notification")
+        wait_until(lambda: notifications.senders, what="the last notification")
 
-    def test_connects_again_after_its_session_was_ended(self, sender: Notifier, heard: Heard) -> None:
+    def test_connects_again_after_its_session_was_ended(self, sender: Notifier, notifications: Notifications) -> None:
         sender.wake(CHANNEL)
-        wait_until(lambda: heard.senders, what="a notification")
+        wait_until(lambda: notifications.senders, what="a notification")
         with direct.connect(SOURCE, as_role=False) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 10000)", [heard.senders[0]])
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", [notifications.senders[0]])
         sender.wake(CHANNEL)
-        wait_until(lambda: len(set(heard.senders)) == 2, what="a notification of another session")
+        wait_until(lambda: len(set(notifications.senders)) == 2, what="a notification of another session")
 
     def test_costs_the_caller_nothing_while_the_database_is_away(
-        self, sender: Notifier, heard: Heard, monkeypatch: pytest.MonkeyPatch
+        self, sender: Notifier, notifications: Notifications, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier, "RETRY_PAUSE", 0.01)
         with monkeypatch.context() as away:
             away.setitem(connections.settings[SOURCE], "PORT", str(free_port()))
             for _ in range(20):
                 sender.wake(CHANNEL)
-        wait_until(lambda: woken(sender, heard) >= 1, what="a notification after it is back")
+        wait_until(lambda: woken(sender, notifications) >= 1, what="a notification after it is back")
 
     def test_leaves_a_server_that_does_not_answer(
-        self, sender: Notifier, heard: Heard, monkeypatch: pytest.MonkeyPatch
+        self, sender: Notifier, notifications: Notifications, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier, "REQUEST_TIMEOUT", 0.1)
         entry = connections.settings[SOURCE]
         with proxy.before(f"postgresql://{entry['HOST']}:{entry['PORT']}/", 5432) as (between, _):
             monkeypatch.setitem(entry, "PORT", str(between.port))
             sender.wake(CHANNEL)
-            wait_until(lambda: heard.senders, what="a notification")
+            wait_until(lambda: notifications.senders, what="a notification")
             assert between.lose() == 1
-            wait_until(lambda: woken(sender, heard) == 2, what="a notification of another session")
+            wait_until(lambda: woken(sender, notifications) == 2, what="a notification of another session")
             sender.close()

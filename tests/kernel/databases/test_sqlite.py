@@ -43,7 +43,7 @@ def write(who: str, parent: int | None = None) -> None:
 
 
 def writers() -> list[str]:
-    """Who wrote, in the order of writing."""
+    """The writers, in the order of writing."""
     with connections[ALIAS].cursor() as cursor:
         cursor.execute("SELECT who FROM entry ORDER BY id")
         return [who for (who,) in cursor.fetchall()]
@@ -174,7 +174,7 @@ class TestATransaction:
         connections[ALIAS].close()
         with connections[ALIAS].cursor() as cursor:
             cursor.execute("PRAGMA busy_timeout = 10")
-        # Another process has the file: our queue knows nothing of it.
+        # Another process has the file: it is not in the queue of this one.
         with closing(sqlite3.connect(file)) as elsewhere:
             elsewhere.execute("BEGIN IMMEDIATE")
             with pytest.raises(OperationalError, match="locked"), transaction.atomic(using=ALIAS):

@@ -1,4 +1,4 @@
-"""The relay's loop: on the real engine, with a carrier that the test holds in its hands."""
+"""The relay's loop: on the real engine, with a sender that the test controls."""
 
 import json
 import threading

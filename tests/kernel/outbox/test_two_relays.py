@@ -57,7 +57,7 @@ def in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> "Future[T]"
 
 
 class Broker:
-    """What each relay brought, in the order of arrival."""
+    """The batches of all relays, in the order of arrival."""
 
     def __init__(self) -> None:
         self.batches: list[Outgoing] = []

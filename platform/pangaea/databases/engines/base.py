@@ -42,7 +42,10 @@ class Holder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OldTransaction:
-    """Its session, and its age; where this login may not see that, the number of later transactions it holds up."""
+    """A transaction that has been open for long: its session and its age.
+
+    `behind` is the number of later transactions that wait for it, where this login may not see its age.
+    """
 
     holder: str
     age: timedelta | None
@@ -54,7 +57,7 @@ class LeaderElection(ABC):
 
     @abstractmethod
     def lead(self) -> bool:
-        """Whether this relay leads its module; it becomes the leader if there is none."""
+        """Whether this relay leads its module. It becomes the leader if there is none."""
 
     @abstractmethod
     def leader(self) -> Holder | None:
@@ -83,9 +86,9 @@ class RelaySession:
 
 
 class ShadowStore(ABC):
-    """Keeps a module's shadow: the tables that a rebuild fills beside the live ones. `token` is another per shadow.
+    """Keeps a module's shadow: the tables that a rebuild fills beside the live ones.
 
-    `connection` leads to the live tables.
+    `connection` leads to the live tables. A `token` identifies one shadow: the next one has another.
     """
 
     @abstractmethod

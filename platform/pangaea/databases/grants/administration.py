@@ -30,7 +30,7 @@ NEVER = sql.SQL("SELECT false").format()
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A query whose rows are statements, to be executed."""
+    """A query whose rows are statements to execute."""
 
     query: sql.Composed
 

@@ -36,14 +36,14 @@ def rights_of(alias: str, *, owner: str, login: str) -> list[Right]:
 
 
 def create_role(name: str, *, may_log_in: bool = False) -> Right:
-    """A role."""
+    """A role, which cannot log in unless it `may_log_in`."""
     kind = sql.SQL("LOGIN" if may_log_in else "NOLOGIN")
     exists = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(name))
     return Right(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), kind), exists, repeatable=False)
 
 
 def grant_role(role: str, *, to: str) -> Right:
-    """That the login may become the role."""
+    """The membership by which a login becomes the role."""
     is_member = sql.SQL(
         "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {} AND pg_has_role({}, oid, 'MEMBER'))"
     ).format(sql.Literal(role), sql.Literal(to))

@@ -34,7 +34,7 @@ ORDER BY 2 DESC NULLS LAST
 
 
 def older_than(alias: str, limit: timedelta) -> list[OldTransaction]:
-    """Those of an alias's whole database, the oldest first."""
+    """The older ones of an alias's whole database, the oldest first."""
     limits = {"seconds": limit.total_seconds(), "hidden": HIDDEN_AFTER}
     # As the login: a module's role sees no other role's session.
     with closing(direct.connect(alias, as_role=False)) as session:

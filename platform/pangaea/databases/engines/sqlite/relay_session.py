@@ -34,7 +34,7 @@ class Uncontested(LeaderElection):
 
 
 class WakeupInProcess(RelayWakeup):
-    """An event per module."""
+    """The module's event in this process."""
 
     def __init__(self, alias: str) -> None:
         self._event = _event(alias)
