@@ -1,7 +1,7 @@
 """A lock that threads get in the order of asking: one per database file and process.
 
 SQLite lets one writer in at a time and makes the others poll, in no order: two busy threads starve a third for
-seconds. Inside one process a queue in front of the file is enough to make waiting short and fair.
+seconds. Within a process, a queue in front of the file is enough to make waiting short and fair.
 """
 
 import threading
