@@ -1,24 +1,25 @@
 """The landscape as real processes on real servers: `source` says ticks, `ledger` writes each down, unprotected."""
 
-import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, LiteralString
 
+import httpx
 import psycopg
 from joserfc.jwk import ECKey
 from kombu.connection import Connection
 
 from bench import backlog
-from pangaea.testing import wait_until
+from pangaea.testing import free_port, wait_until
 from pangaea.testing.databases import scratch_database
 from tests.acceptance.topologies import monolith_environment
 from tests.processes import MANAGE, Process, Workspace, workspace
 
 HEALING_SECONDS = 60.0
+PROBE_TIMEOUT = 15.0
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,15 @@ class Landscape:
     workspace: Workspace
     environment: Mapping[str, str]
     database_url: str
+    _ports: dict[str, int] = field(default_factory=dict)
+    """HEALTH_PORT of each process, by its name."""
 
     def relay(self, name: str = "", **settings: str) -> Process:
-        """A relay of `source`, whose heartbeat is named like it."""
+        """A relay of `source`; `name` ends the name of its process."""
         return self._start(f"relay{name}", "relay", "--module=source", **settings)
 
     def worker(self, *modules: str, name: str = "", **settings: str) -> Process:
-        """A worker for these modules' queues, or for every queue, whose heartbeat is named like it."""
+        """A worker for these modules' queues, or for every queue; its process is named after both."""
         arguments = [f"--module={module}" for module in modules]
         return self._start("-".join([f"worker{name}", *modules]), "worker", *arguments, **settings)
 
@@ -86,24 +89,37 @@ class Landscape:
             assert number == last.get((key, writer), 0) + 1
             last[key, writer] = number
 
-    def heart(self, process: str) -> dict[str, Any]:
-        """What a process says of itself; empty before it says anything."""
-        path = self.workspace.folder / f"{process}.heartbeat"
-        told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return told
+    def components(self, process: str) -> dict[str, dict[str, str]]:
+        """The state of each component of a process, as /livez has it; empty while nothing answers."""
+        answer = self._probe(process, "/livez")
+        states: dict[str, dict[str, str]] = answer.json()["components"] if answer is not None else {}
+        return states
 
-    def wait_state(self, process: str, part: str, state: str) -> None:
-        """Wait until a process says that."""
+    def is_ready(self, process: str) -> bool | None:
+        """Whether /readyz of a process answers 200; None while nothing answers."""
+        answer = self._probe(process, "/readyz")
+        return None if answer is None else answer.status_code == httpx.codes.OK
+
+    def wait_state(self, process: str, component: str, state: str) -> None:
+        """Wait until a component of a process has this state."""
 
         def is_so() -> bool:
-            told = self.heart(process)
-            return bool(told) and told["parts"][part]["state"] == state
+            states = self.components(process)
+            return bool(states) and states[component]["state"] == state
 
         wait_until(is_so, what=f"{process} to be {state}", seconds=HEALING_SECONDS)
 
+    def _probe(self, process: str, path: str) -> httpx.Response | None:
+        port = self._ports.get(process)
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=PROBE_TIMEOUT, trust_env=False)
+        except httpx.TransportError:
+            return None
+
     def _start(self, name: str, *command: str, **settings: str) -> Process:
-        heartbeat = {"PANGAEA_HEARTBEAT_FILE": str(self.workspace.folder / f"{name}.heartbeat")}
-        return self.workspace.start(name, (*MANAGE, *command), {**self.environment, **heartbeat, **settings})
+        port = settings.setdefault("HEALTH_PORT", str(free_port()))
+        self._ports[name] = int(port)
+        return self.workspace.start(name, (*MANAGE, *command), {**self.environment, **settings})
 
 
 @contextmanager

@@ -52,9 +52,9 @@ class TestAMigrationThatIsNotApplied:
             ).fetchall()
             land.relay()
             worker = land.worker()
-            worker.wait_logged("worker waits for migrations")
+            worker.wait_logged("migrations awaited")
             land.say(100, seed=7)
-            wait_until(lambda: land.heart("worker").get("ready") is False, what="the worker to say that it waits")
+            wait_until(lambda: land.is_ready("worker") is False, what="the worker to say that it waits")
             assert land.written() == written
             connection.execute("INSERT INTO ledger.django_migrations VALUES (%s, %s, %s, %s)", row)
         land.wait_written(written + 100)

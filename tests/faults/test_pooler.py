@@ -56,8 +56,8 @@ class TestBehindAPoolerOfTransactions:
     def test_a_relay_without_a_direct_url_does_not_lead_and_names_the_setting(self, land: Landscape) -> None:
         relay = land.relay("-pooled", SOURCE_DIRECT_DATABASE_URL="")
         land.wait_state("relay-pooled", "source", "interrupted")
-        assert "set SOURCE_DIRECT_DATABASE_URL" in land.heart("relay-pooled")["parts"]["source"]["reason"]
-        assert not land.heart("relay-pooled")["ready"]
+        assert "set SOURCE_DIRECT_DATABASE_URL" in land.components("relay-pooled")["source"]["reason"]
+        assert land.is_ready("relay-pooled") is False
         relay.stop()
 
 

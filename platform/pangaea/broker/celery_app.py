@@ -24,7 +24,7 @@ from pangaea.broker.sending import BROKER_PATIENCE, send_requests
 from pangaea.configuration.declared import Declared
 from pangaea.inbox import consume
 from pangaea.outbox import replay, subscribers
-from pangaea.telemetry.heartbeat import Pulse
+from pangaea.telemetry.components import Component
 
 log = structlog.get_logger()
 BROKER_TIMEOUT = 4
@@ -48,8 +48,8 @@ register(
 def make_app(declared: Declared) -> Celery:
     """A Celery app on `declared.broker_url`; the module's queues are those of the installed modules."""
     app = Celery("pangaea", amqp="pangaea.broker.consumer:BusAMQP", fixups=[], set_as_current=False)
-    app.pulse = Pulse("queues")
-    app.leaving = threading.Event()
+    app.component = Component("queues")
+    app.stopping = threading.Event()
     app.queue_differences = topology.QueueDifferences()
     app.refused = admission.Refused()
     app.requests_resume = 0.0

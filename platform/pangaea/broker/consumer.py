@@ -24,7 +24,7 @@ from kombu import Consumer, Queue
 from pangaea.broker import admission, sending, topology
 from pangaea.errors import RefusedMessage
 from pangaea.inbox import in_flight
-from pangaea.telemetry.heartbeat import Pulse, State
+from pangaea.telemetry.components import Component, State
 
 log = structlog.get_logger()
 
@@ -156,7 +156,7 @@ def end_worker() -> None:
     state.should_stop = os.EX_OK
 
 
-def is_told_to_stop() -> bool:
+def is_stopping() -> bool:
     """Whether SIGTERM or SIGINT has told Celery to end this worker."""
     return state.should_stop is not None
 
@@ -169,11 +169,11 @@ def _looks_of_a_standby() -> int:
 class BusConsumer(CeleryConsumer):
     """Celery's consumer without delayed delivery, which would declare some 28 queues that nothing here uses.
 
-    It looks four times a second whether it was told to leave (`app.leaving`): then it takes no more, and ends once what
-    it took is done and acknowledged. Celery's own warm shutdown forgets what its pool has just been given: that is
-    committed and not acknowledged, and the pool waits half a minute for somebody to hear of it. A connection that is
-    lost, or a queue that is deleted under it, makes it connect and declare anew, and it says so once. `app.pulse` beats
-    with its loop.
+    It checks four times a second whether `app.stopping` is set: then it takes no more messages, and ends once those it
+    took are done and acknowledged. Celery's own warm shutdown drops the job that its pool has just been given: that is
+    committed and not acknowledged, and the pool waits half a minute for a result that does not come. After a lost
+    connection, or when a queue is deleted under it, it connects and declares again, with one log line.
+    `app.component` reports with each pass of its loop.
     """
 
     connection: Any
@@ -192,9 +192,9 @@ class BusConsumer(CeleryConsumer):
         default_steps = [step for step in CeleryConsumer.Blueprint.default_steps if "delayed_delivery" not in step]
 
     @property
-    def pulse(self) -> Pulse:
-        pulse: Pulse = self.app.pulse
-        return pulse
+    def component(self) -> Component:
+        component: Component = self.app.component
+        return component
 
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
@@ -229,7 +229,7 @@ class BusConsumer(CeleryConsumer):
         """Look at everything that Celery has no event for. Raises ConnectionResetError to reconnect."""
         self._failures = 0
         self._report(overdue=self._end_hung_job())
-        if self.app.leaving.is_set():
+        if self.app.stopping.is_set():
             self._leave()
         elif self._lost is not None:
             raise ConnectionResetError(f"a message could not be acknowledged: {self._lost}") from self._lost
@@ -240,12 +240,12 @@ class BusConsumer(CeleryConsumer):
         limit = settings.PANGAEA.job_time_limit.total_seconds()
         reason = f"a batch takes longer than {limit:g} s" if overdue else ""
         state = State.OVERDUE if overdue else State.CONSUMING
-        if (seconds := self.pulse.beat(state, reason)) is None:
+        if (seconds := self.component.report(state, reason)) is None:
             return
         if overdue:
-            log.warning("worker overdue", reason=reason)
+            log.warning("job limit exceeded", reason=reason)
         else:
-            log.info("worker consumes", after_seconds=round(seconds, 1))
+            log.info("consumer started", after_seconds=round(seconds, 1))
 
     def _end_hung_job(self) -> bool:
         """End the pool's process if it has begun no message for JOB_TIME_LIMIT; whether a job is older than that.
@@ -259,7 +259,7 @@ class BusConsumer(CeleryConsumer):
             is_overdue = True
             if now - in_flight.moved_at() > limit and job is not self._ended_job:
                 self._ended_job = job
-                log.error("job ended: it hangs", seconds=limit, in_flight=in_flight.note_ended())
+                log.error("hanging job killed", seconds=limit, in_flight=in_flight.note_ended())
                 with suppress(ProcessLookupError):
                     os.kill(job._worker_pid, signal.SIGKILL)  # noqa: SLF001 - as above
         return is_overdue
@@ -294,7 +294,7 @@ class BusConsumer(CeleryConsumer):
         """
         heard, before = self.task_consumer.received.copy(), self._heard
         self._heard = heard
-        if self.app.leaving.is_set():
+        if self.app.stopping.is_set():
             return
         channel = self.task_consumer.channel
         try:
@@ -312,10 +312,10 @@ class BusConsumer(CeleryConsumer):
                 raise ConnectionResetError(f"nothing arrives from {name}, where messages wait or no consumer is known")
 
     def _interrupted(self, error: BaseException) -> None:
-        if self.app.leaving.is_set():
+        if self.app.stopping.is_set():
             # What it took, the broker gives to another.
             end_worker()
-        if self.pulse.beat(State.INTERRUPTED, str(error)) is not None:
+        if self.component.report(State.INTERRUPTED, str(error)) is not None:
             log.warning("worker interrupted", error=str(error) or type(error).__name__)
 
     def on_connection_error_after_connected(self, exc: BaseException) -> None:
@@ -326,7 +326,7 @@ class BusConsumer(CeleryConsumer):
             connection.close()
         # Where connecting works and what follows fails each time, Celery would try again without a pause.
         if self._failures:
-            self.app.leaving.wait(min(0.1 * 2**self._failures, LONGEST_PAUSE))
+            self.app.stopping.wait(min(0.1 * 2**self._failures, LONGEST_PAUSE))
         self._failures += 1
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:

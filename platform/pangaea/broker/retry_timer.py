@@ -30,7 +30,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         super().__init__(worker, **options)
         self._entry: Any = None
         self._round: Any = None
-        self._leaving = worker.app.leaving
+        self._stopping = worker.app.stopping
 
     def start(self, worker: Any) -> None:
         """Begin to tick."""
@@ -44,7 +44,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             self._entry.cancel()
 
     def _tick(self, pool: Any, labels: Sequence[str]) -> None:
-        if not self._is_under_way() and not self._leaving.is_set():
+        if not self._is_under_way() and not self._stopping.is_set():
             # The solo pool of the local profile, where a round is over at once, calls back whatever it is given.
             self._round = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 

@@ -314,17 +314,11 @@ class Declared:
         timedelta(days=365),
         "How long a discarded message is kept, with the reason for it.",
     )
-    heartbeat_file: str = setting(
-        "",
-        "File in which a relay or a worker writes its state every second, for its probe, "
-        "`python -m pangaea.telemetry.heartbeat`. Each process needs its own.",
-        env="PANGAEA_HEARTBEAT_FILE",
-        form=validators.file_to_write,
-    )
     health_host: str = setting(
         "127.0.0.1",
         "The address on which relay and worker answer probes at HEALTH_PORT. 0.0.0.0 for an orchestrator that asks "
-        "from outside the container; the answers name modules, databases and the broker's state.",
+        "from outside the container; the answers name modules and databases, and say why a relay or worker is "
+        "interrupted.",
         form=validators.listening_address,
     )
     health_port: int = setting(

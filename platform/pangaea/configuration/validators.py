@@ -90,16 +90,6 @@ def listening_address(text: str) -> str:
     return "" if _HOST.fullmatch(text) and ":" not in text else f"is {text!r}; give an address, like 127.0.0.1."
 
 
-def file_to_write(text: str) -> str:
-    """The path of a file in a folder where this process may write."""
-    path = Path(text)
-    if path.is_dir():
-        return f"is {text!r}, which is a folder: give the path of a file in it."
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"is {text!r}, but in {path.parent} this process cannot write: give a path in a folder where it can."
-    return ""
-
-
 def file_to_read(text: str) -> str:
     """The path of a file that is there."""
     return (

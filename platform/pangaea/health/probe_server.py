@@ -1,22 +1,17 @@
-"""/livez, /readyz and /startupz for relays and workers, which answer no other HTTP: HEALTH_PORT.
-
-/livez      every part of the process moves, whether it reaches its broker or not: a restart helps against nothing else
-/readyz     what the web process asks too, and every part does its work or another one does it: 200, or 503
-/startupz   like readyz until that succeeds for the first time, then 200 for good
+"""The port HEALTH_PORT, at which relays and workers answer `pangaea.health.probes`: they serve no other HTTP.
 
 Two threads, whatever clients do. One has every connection and waits for none; each has a deadline, and when there are
-too many the oldest is closed. The other checks what may take seconds, once for all the probes that wait for it, so that
-/livez never does.
+too many the oldest is closed. The other runs the checks that may take seconds, once for all the probes that wait for
+them, so that /livez never does.
 """
 
 import json
 import selectors
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from queue import SimpleQueue
@@ -25,11 +20,10 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connections
 
 from pangaea.errors import Misconfigured
-from pangaea.health import readiness
-from pangaea.telemetry.heartbeat import Heartbeat
+from pangaea.health.probes import Answer, answer, is_quick
+from pangaea.telemetry.components import Component
 
 log = structlog.get_logger()
 
@@ -38,17 +32,15 @@ REQUEST_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 30.0
 """Seconds from there to the answer: longer than the checks' own limits together."""
 CONNECTIONS = 64
-"""Open at once. For one more the oldest that has not asked yet is closed, or else the oldest."""
+"""Open at once. For one more the oldest without a request is closed, or else the oldest."""
 MAX_HEAD = 8 << 10
 """Bytes of a request's head. A body is not read."""
 BACKLOG = 1024
-"""Connections that the system may hold for the next look."""
+"""Connections that the system may queue until the next round accepts them."""
 SWEEP_INTERVAL = 1.0
-"""Seconds between two looks at the deadlines, when nothing arrives."""
+"""Seconds between two checks of the deadlines, when nothing arrives."""
 CLOSE_TIMEOUT = 1.0
 """Seconds in which the thread of the connections ends: it waits for nothing."""
-
-Answer = tuple[HTTPStatus, Mapping[str, Any]]
 
 
 class Client:
@@ -63,18 +55,18 @@ class Client:
 
 
 class ProbeServer:
-    """Answers probes for the process of `heartbeat`, between `start` and `stop`; with port 0 it does nothing."""
+    """Answers probes for a process with these components, between `start` and `stop`; with port 0 it does nothing."""
 
-    def __init__(self, heartbeat: Heartbeat, port: int) -> None:
-        self._heartbeat = heartbeat
+    def __init__(self, components: Iterable[Component], port: int) -> None:
+        self._components = list(components)
         self._port = port
         self._listener: socket.socket | None = None
         self._selector: selectors.BaseSelector
         self._wake_receiver: socket.socket
         self._wake_sender: socket.socket
-        # In the order of their arrival.
+        # In order of arrival.
         self._clients: dict[Client, None] = {}
-        self._asked: SimpleQueue[Client | None] = SimpleQueue()
+        self._unchecked: SimpleQueue[Client | None] = SimpleQueue()
         self._checked: SimpleQueue[tuple[Client, Answer | None]] = SimpleQueue()
         self._stopping = False
         self._thread = threading.Thread(target=self._serve, name="probes", daemon=True)
@@ -99,19 +91,19 @@ class ProbeServer:
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._take_answers)
         self._thread.start()
         threading.Thread(target=self._check, name="readiness", daemon=True).start()
-        log.info("probes", host=host, port=self._port)
+        log.info("probe server started", host=host, port=self._port)
 
     def stop(self) -> None:
-        """End. A check that is under way ends with the process."""
+        """End. A check that runs ends with the process."""
         if self._listener is None:
             return
         self._stopping = True
-        self._asked.put(None)
+        self._unchecked.put(None)
         self._wake()
         self._thread.join(timeout=CLOSE_TIMEOUT)
 
     def abandon(self, **_signal: Any) -> None:
-        """In a forked child: let go of the port and its connections, which the parent serves."""
+        """In a forked child: close the port and its connections, which the parent serves."""
         if self._listener is None:
             return
         for each in (self._listener, *(client.sock for client in self._clients)):
@@ -142,13 +134,13 @@ class ProbeServer:
         except BlockingIOError:
             return
         except OSError:
-            # Perhaps the process has no file left for it.
+            # The process may have no file descriptor left for it.
             self._displace_oldest()
             return
         client = Client(sock)
         self._clients[client] = None
         self._selector.register(sock, selectors.EVENT_READ, partial(self._receive, client))
-        # What has arrived with it is not displaced by the next one.
+        # A request that has arrived with the connection is not displaced by the next one.
         self._receive(client)
 
     def _displace_oldest(self) -> None:
@@ -175,17 +167,17 @@ class ProbeServer:
     def _begin_answer(self, client: Client) -> None:
         self._selector.unregister(client.sock)
         client.path = _path(client.head)
-        if client.path == "/readyz" or (client.path == "/startupz" and not readiness.state.has_been_ready):
-            client.deadline = monotonic() + ANSWER_TIMEOUT
-            self._asked.put(client)
+        if is_quick(client.path):
+            self._send(client, answer(client.path, self._components))
         else:
-            self._send(client, answer(client.path, self._heartbeat))
+            client.deadline = monotonic() + ANSWER_TIMEOUT
+            self._unchecked.put(client)
 
     def _check(self) -> None:
-        while (client := self._asked.get()) is not None:
+        while (client := self._unchecked.get()) is not None:
             waiting = [client]
-            while not self._asked.empty():
-                if (client := self._asked.get()) is None:
+            while not self._unchecked.empty():
+                if (client := self._unchecked.get()) is None:
                     return
                 waiting.append(client)
             answers = {path: self._answer(path) for path in {each.path for each in waiting}}
@@ -195,14 +187,14 @@ class ProbeServer:
 
     def _answer(self, path: str) -> Answer | None:
         try:
-            return answer(path, self._heartbeat)
+            return answer(path, self._components)
         except Exception:
-            # Whatever it is, this thread is needed for the next probe.
+            # Whatever the error, this thread has to answer the next probe.
             log.exception("probe failed", path=path)
             return None
 
     def _wake(self) -> None:
-        # When it is full, the loop has not looked yet; when it is closed, the process ends.
+        # A full one wakes the loop anyway; a closed one belongs to a process that ends.
         with suppress(OSError):
             self._wake_sender.send(b"\0")
 
@@ -210,18 +202,18 @@ class ProbeServer:
         with suppress(BlockingIOError):
             self._wake_receiver.recv(4096)
         while not self._checked.empty():
-            client, found = self._checked.get()
+            client, result = self._checked.get()
             if client not in self._clients:
                 continue
-            if found is None:
+            if result is None:
                 self._close(client)
             else:
-                self._send(client, found)
+                self._send(client, result)
 
-    def _send(self, client: Client, found: Answer) -> None:
-        # The system takes all of it at once: it is the only one of its connection, and shorter than any buffer.
+    def _send(self, client: Client, result: Answer) -> None:
+        # The system takes all of it at once: it is the only answer of its connection, and shorter than any buffer.
         with suppress(OSError):
-            client.sock.send(ProbeRequest(client.head, found).response)
+            client.sock.send(ProbeRequest(client.head, result).response)
         self._close(client)
 
     def _close(self, client: Client) -> None:
@@ -229,32 +221,9 @@ class ProbeServer:
         with suppress(KeyError):
             self._selector.unregister(client.sock)
         with suppress(OSError):
-            # A forked child may have it too.
+            # A forked child may hold it too.
             client.sock.shutdown(socket.SHUT_WR)
         client.sock.close()
-
-
-def answer(path: str, heartbeat: Heartbeat) -> Answer:
-    """The status and the document for a probe; 404 for anything else."""
-    parts = {pulse.part: pulse.state.value for pulse in heartbeat.pulses}
-    if path == "/livez":
-        alive = all(pulse.moves for pulse in heartbeat.pulses)
-        return _status(alive), {"status": "alive" if alive else "hanging", "parts": parts}
-    if path == "/startupz" and readiness.state.has_been_ready:
-        return HTTPStatus.OK, {"status": "started"}
-    if path not in {"/readyz", "/startupz"}:
-        return HTTPStatus.NOT_FOUND, {"status": "not found", "probes": ["/livez", "/readyz", "/startupz"]}
-    at_work = all(pulse.state.ready for pulse in heartbeat.pulses)
-    try:
-        well, checks = readiness.state.check(verifies_tokens=False, needs_broker=True, at_work=at_work)
-    finally:
-        # The next probe may come much later.
-        connections.close_all()
-    return _status(well), {"status": "ready" if well else "not ready", "checks": {**checks, "parts": parts}}
-
-
-def _status(well: bool) -> HTTPStatus:  # noqa: FBT001 - there is nothing else it could be
-    return HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _path(head: bytes | bytearray) -> str:
@@ -264,10 +233,10 @@ def _path(head: bytes | bytearray) -> str:
 
 
 class ProbeRequest(BaseHTTPRequestHandler):
-    """The library's reading of a head that has arrived, and its refusals; `response` is what to send."""
+    """The library's parser for a head that has arrived, and its refusals; `response` is what to send."""
 
-    def __init__(self, head: bytes | bytearray, found: Answer) -> None:
-        self._found = found
+    def __init__(self, head: bytes | bytearray, result: Answer) -> None:
+        self._answer = result
         self.rfile = BytesIO(head)
         self.wfile = sent = BytesIO()
         self.client_address = ("", 0)
@@ -275,7 +244,7 @@ class ProbeRequest(BaseHTTPRequestHandler):
         self.response = sent.getvalue()
 
     def do_GET(self) -> None:
-        status, document = self._found
+        status, document = self._answer
         body = json.dumps(document).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
@@ -288,4 +257,4 @@ class ProbeRequest(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the library's name
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Probes come every second; what changes is in the log already."""
+        """Probes come every second, and a change of state is logged where it happens."""

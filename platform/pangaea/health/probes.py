@@ -1,20 +1,25 @@
-"""/livez, /readyz and /startupz of the web process.
+"""/livez, /readyz and /startupz: what they answer, for the web process and for relays and workers.
 
-/livez      the process answers; it asks nothing else, so that a broken database does not get every process restarted
+/livez      only a restart would help against a 503. A web process that answers is alive, so that a broken database
+            does not get every process restarted; relay and worker are while every component reports
 /readyz     `pangaea.health.readiness`: 200, or 503
-/startupz   like readyz until that succeeds for the first time, then 200 for good
+/startupz   like /readyz until that succeeds for the first time, then 200 for good
 
-Relays and workers answer them at HEALTH_PORT, see `pangaea.health.probe_server`.
+The web process answers them beside its API, by `ProbeMiddleware`; relay and worker at HEALTH_PORT, by
+`pangaea.health.probe_server`, with the state of each component in the document.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from typing import Any
 
+from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
 from pangaea.api.problems import Problem, ProblemResponse
-from pangaea.health.readiness import state
+from pangaea.health import readiness
+from pangaea.telemetry.components import Component
 
 
 def livez(_request: HttpRequest) -> HttpResponse:
@@ -22,8 +27,8 @@ def livez(_request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    ready, checks = state.check()
-    if ready:
+    is_ready, checks = readiness.state.check()
+    if is_ready:
         return JsonResponse({"status": "ready", "checks": checks})
     problem = Problem(
         status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -35,7 +40,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def startupz(request: HttpRequest) -> HttpResponse:
-    return JsonResponse({"status": "started"}) if state.has_been_ready else readyz(request)
+    return JsonResponse({"status": "started"}) if readiness.state.has_been_ready else readyz(request)
 
 
 PROBES: Mapping[str, Callable[[HttpRequest], HttpResponse]] = {
@@ -66,3 +71,42 @@ class ProbeMiddleware:
         response = probe(request)
         response.headers["Cache-Control"] = "no-store"
         return response
+
+
+Answer = tuple[HTTPStatus, Mapping[str, Any]]
+
+
+def is_quick(path: str) -> bool:
+    """Whether a probe of a relay or worker is answered without a check that may take seconds."""
+    return path != "/readyz" and (path != "/startupz" or readiness.state.has_been_ready)
+
+
+def answer(path: str, components: Iterable[Component]) -> Answer:
+    """The status and the document of a relay's or worker's probe; 404 for any other path."""
+    components = list(components)
+    states = {component.name: component.as_dict() for component in components}
+    if path == "/livez":
+        is_alive = all(component.is_alive for component in components)
+        return _status(ok=is_alive), {"status": "alive" if is_alive else "hanging", "components": states}
+    if path == "/startupz" and readiness.state.has_been_ready:
+        return HTTPStatus.OK, {"status": "started"}
+    if path not in PROBES:
+        return HTTPStatus.NOT_FOUND, {"status": "not found", "probes": list(PROBES)}
+    try:
+        is_ready, checks = readiness.state.check(
+            verifies_tokens=False,
+            needs_broker=True,
+            components_ready=all(component.state.is_ready for component in components),
+        )
+    finally:
+        # The next probe may come much later.
+        connections.close_all()
+    return _status(ok=is_ready), {
+        "status": "ready" if is_ready else "not ready",
+        "checks": checks,
+        "components": states,
+    }
+
+
+def _status(*, ok: bool) -> HTTPStatus:
+    return HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,13 +1,13 @@
 """Whether this process may be sent requests.
 
-Its databases answer, their migrations are applied, its broker has its queues, it has keys to verify tokens with, there
-is room where it writes, and it is not about to end.
+It may when its databases answer and have their migrations, its broker has its queues, it has keys to verify tokens
+with, there is room on the disks that it writes to, and it is not shutting down.
 
-What waits for a person, a dead letter or a subscription that has stopped, is not asked for: another instance could do
-nothing about it. `manage.py streams --check` names it.
+What needs an operator, a dead letter or a stopped subscription, plays no part: another instance could do nothing about
+it. `manage.py streams --check` names it.
 
-Relays and workers are not ready while the broker does not answer. A web process that has once seen its queues there
-goes on without: what it publishes waits in the outbox.
+Relays and workers are not ready while the broker does not answer. A web process that has found its queues once serves
+on without the broker: what it publishes waits in the outbox.
 """
 
 import shutil
@@ -31,38 +31,38 @@ log = structlog.get_logger()
 OK, PENDING, FAILING, UNKNOWN, STOPPING = "ok", "pending", "failing", "unknown", "stopping"
 MEBIBYTE = 1 << 20
 BROKER_TIMEOUT = 2.0
-"""Seconds to wait for the broker: less than a probe waits for us."""
+"""Seconds to wait for the broker: less than a probe's own timeout."""
 BROKER_REMEMBERED = 1.0
-"""Seconds for which the broker's state is believed, so that probes do not open connections as fast as they come."""
+"""Seconds for which the broker's last answer is reused, so that not every probe opens a connection."""
 Checks = Mapping[str, str | Mapping[str, str]]
 
 
-class Health:
-    """What this process found out about itself. Thread-safe: each answer replaces the last one as a whole."""
+class Readiness:
+    """What this process knows of its own readiness. Thread-safe: each answer replaces the last one as a whole."""
 
     def __init__(
         self, *, celery: Callable[[], Celery] = celery_app.app, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._celery = celery
         self._clock = clock
-        self._broker: tuple[float, str] | None = None
+        self._broker_answer: tuple[float, str] | None = None
         self._migrated: frozenset[str] = frozenset()
         self._declared = False
         self._stopping = False
-        self._was: tuple[bool, bool] | None = None
+        self._logged: tuple[bool, bool] | None = None
         self._lock = threading.Lock()
         self.has_been_ready = False
 
     def stop(self) -> None:
-        """From here on this process is not ready, whatever else is well. May be called in a signal's handler."""
+        """Not ready from here on, whatever the checks find. Safe in a signal's handler."""
         self._stopping = True
 
     def check(
-        self, *, verifies_tokens: bool = True, needs_broker: bool = False, at_work: bool = True
+        self, *, verifies_tokens: bool = True, needs_broker: bool = False, components_ready: bool = True
     ) -> tuple[bool, Checks]:
-        """Whether all is well that this process needs, and the state of each part in one word.
+        """Whether this process has all that it needs, and the result of each check in one word.
 
-        Reasons go to the log, on a change. `at_work` is what the process knows of itself.
+        The reasons are logged, on a change. `components_ready` is whether all components of a relay or worker are.
         """
         if self._stopping:
             return False, {"process": STOPPING}
@@ -79,15 +79,15 @@ class Health:
         }
         if verifies_tokens:
             checks["keys"] = self._keys(reasons)
-        wanting = {name for name, state in checks.items() if not _is_ok(state)}
-        ready = at_work and (not wanting or (wanting == {"broker"} and not needs_broker))
-        self._log_change(ready=ready, whole=not wanting, reasons=reasons)
+        failed = {name for name, state in checks.items() if not _is_ok(state)}
+        ready = components_ready and (not failed or (failed == {"broker"} and not needs_broker))
+        self._log_change(ready=ready, complete=not failed, reasons=reasons)
         return ready, checks
 
     def _database(self, alias: str, reasons: dict[str, str]) -> str:
         try:
             refusal = "it is read-only" if _is_read_only(alias) else ""
-        except Exception as error:  # noqa: BLE001 - whatever it is, this process cannot serve
+        except Exception as error:  # noqa: BLE001 - whatever the error, this process cannot serve
             reasons[f"database {alias}"] = f"{type(error).__name__}: {error}"
             return FAILING
         if not refusal and errors.was_full(alias):
@@ -109,13 +109,13 @@ class Health:
         if waiting:
             reasons[f"migrations {alias}"] = f"not applied: {', '.join(waiting)}"
             return PENDING
-        # Nobody takes migrations back below a running process, and looking costs tens of milliseconds.
+        # Migrations are not reversed under a running process, and the check costs tens of milliseconds.
         with self._lock:
             self._migrated |= {alias}
         return OK
 
     def _broker_state(self, reasons: dict[str, str]) -> str:
-        remembered = self._broker
+        remembered = self._broker_answer
         if remembered is not None and self._clock() - remembered[0] < BROKER_REMEMBERED:
             return remembered[1]
         try:
@@ -125,12 +125,12 @@ class Health:
             state = FAILING
         else:
             state = OK
-        self._broker = (self._clock(), state)
+        self._broker_answer = (self._clock(), state)
         return state
 
     def _topology(self, broker: str, reasons: dict[str, str]) -> str:
         if self._declared:
-            # Relay and worker declare it again and again; this process only had to know that it can be.
+            # Relay and worker declare it periodically; this process only has to know once that it can be declared.
             return OK
         if broker != OK:
             return UNKNOWN
@@ -164,19 +164,19 @@ class Health:
             reasons["keys"] = f"{type(error).__name__}: {error}"
         return FAILING
 
-    def _log_change(self, *, ready: bool, whole: bool, reasons: Mapping[str, str]) -> None:
+    def _log_change(self, *, ready: bool, complete: bool, reasons: Mapping[str, str]) -> None:
         with self._lock:
-            now = ready, ready and whole
-            changed = now != self._was
-            self._was = now
+            now = ready, ready and complete
+            changed = now != self._logged
+            self._logged = now
             self.has_been_ready |= ready
-        said = {name.replace(" ", "_"): reason for name, reason in reasons.items()}
-        if changed and ready and whole:
-            log.info("ready")
+        fields = {name.replace(" ", "_"): reason for name, reason in reasons.items()}
+        if changed and ready and complete:
+            log.info("process became ready")
         elif changed and ready:
-            log.warning("ready without its broker", **said)
+            log.warning("process became ready without its broker", **fields)
         elif changed:
-            log.warning("not ready", **said)
+            log.warning("process became unready", **fields)
 
 
 def _is_read_only(alias: str) -> bool:
@@ -184,7 +184,7 @@ def _is_read_only(alias: str) -> bool:
     if not engine.is_read_only(connection):
         return False
     if not connection.in_atomic_block:
-        # One that was opened while the database was read-only may stay so.
+        # A session that began while the database was read-only may stay read-only.
         connection.close()
     return engine.is_read_only(connection)
 
@@ -202,10 +202,8 @@ def ask_broker(celery: Celery) -> None:
 
 
 def _written_to() -> set[Path]:
-    """The folders in which this process writes: temporary files, its heartbeat, SQLite's files."""
+    """The folders in which this process writes: temporary files, SQLite's files."""
     folders = {Path(tempfile.gettempdir())}
-    if heartbeat := settings.PANGAEA.heartbeat_file:
-        folders.add(Path(heartbeat).parent)
     for alias in aliases.installed():
         configuration = connections[alias].settings_dict
         if configuration["ENGINE"] == entries.SQLITE and Path(configuration["NAME"]).is_absolute():
@@ -213,10 +211,10 @@ def _written_to() -> set[Path]:
     return folders
 
 
-state = Health()
-"""What this process found out about itself."""
+state = Readiness()
+"""This process's."""
 
 
 def begin_shutdown() -> None:
-    """Make /readyz answer 503, so that nobody sends more. What comes all the same is served."""
+    """Make /readyz answer 503, so that load balancers send no more requests. Those that arrive anyway are served."""
     state.stop()

@@ -29,7 +29,7 @@ from pangaea.outbox.batches import Outgoing, read_live
 from pangaea.outbox.models import CatchUpRequest, Stream
 from pangaea.outbox.refusals import Refusals
 from pangaea.outbox.standby import Standby
-from pangaea.telemetry.heartbeat import Pulse, State
+from pangaea.telemetry.components import Component, State
 from pangaea.wire import PARTITIONS
 
 log = structlog.get_logger()
@@ -95,7 +95,7 @@ class Relay:
     """
 
     def __init__(
-        self, module: str, sender: Sender, pulse: Pulse | None = None, *, snapshots: Snapshots | None = None
+        self, module: str, sender: Sender, component: Component | None = None, *, snapshots: Snapshots | None = None
     ) -> None:
         self.module = module
         self._sender = sender
@@ -104,7 +104,7 @@ class Relay:
         self._refusals = Refusals()
         self._audiences: set[str] = set()
         self._streams: list[Stream] = []
-        self._pulse = pulse or Pulse(module)
+        self._component = component or Component(module)
         self._last_failure = 0.0
         self._prune_at = monotonic() + PRUNE_INTERVAL
         self._pause = settings.PANGAEA.relay_poll.total_seconds()
@@ -144,7 +144,7 @@ class Relay:
     def _work(self) -> bool:
         more = self.step()
         self._prune()
-        if (seconds := self._pulse.beat(State.LEADING)) is not None:
+        if (seconds := self._component.report(State.LEADING)) is not None:
             log.info("relay became leader", module=self.module, after_seconds=round(seconds, 1))
         return more
 
@@ -166,7 +166,7 @@ class Relay:
             if session.wakeup.wait(min(left, LEADER_REPORT_INTERVAL)):
                 return
             # Without its server the session would have raised.
-            self._pulse.beat(State.LEADING)
+            self._component.report(State.LEADING)
 
     def _prune(self) -> None:
         if monotonic() >= self._prune_at:
@@ -195,13 +195,13 @@ class Relay:
             self._standby.worked()
         # Of relays that all fail, each finds another one that holds the lock for its attempt: that one fails too.
         settled = monotonic() - self._last_failure > 3 * RELAY_MAX_PAUSE
-        changed = self._pulse.beat(State.STANDING_BY if settled else self._pulse.state)
+        changed = self._component.report(State.STANDING_BY if settled else self._component.state)
         if changed is not None:
             log.info("relay became standby", module=self.module)
 
     def _interrupted(self, error: Exception) -> None:
         self._last_failure = monotonic()
-        if self._pulse.beat(State.INTERRUPTED, str(error)) is not None:
+        if self._component.report(State.INTERRUPTED, str(error)) is not None:
             log.warning("relay interrupted", module=self.module, error=str(error), exc_info=error)
 
     def step(self) -> bool:

@@ -1,88 +1,98 @@
-"""What a relay or a worker does beside its work: a heartbeat, and what the broker may have lost declared again."""
+"""What a relay or a worker does beside its work: answer probes, declare its queues, report its cursors."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import connections
+from kombu.exceptions import OperationalError
 
 from pangaea.broker import celery_app, sending, topology
 from pangaea.health.probe_server import ProbeServer
 from pangaea.inbox import reports
-from pangaea.telemetry.heartbeat import Heartbeat
+from pangaea.backoff import Backoff
+from pangaea.telemetry.components import Component
 
 log = structlog.get_logger()
 
-PULSE = 1.0
-"""Seconds between two heartbeats."""
+UNDECLARED = Backoff(first=0.2, longest=5.0)
+"""Until the broker is tried again."""
+JOIN_TIMEOUT = 1.0
+"""Seconds in which the thread ends, unless it waits for the broker: then it ends with the process."""
 
 
-class Upkeep:
-    """Two threads of a process, between `start` and `stop`.
+class Maintenance:
+    """A thread between `start` and `stop`, and the server of the probes.
 
-    One writes the heartbeat. The other asks the broker, and may wait for it: every QUEUE_CHECK it declares the queues
-    and bindings again, and at the announcements' interval it reports the cursors of the modules in `listeners` to those
-    they listen to. Whatever fails there is tried again; the work itself does not wait for it.
+    Every QUEUE_CHECK the thread declares queues and bindings again, and at the interval of the announcements it reports
+    the cursors of the modules in `subscribers` to their producers. A failure is retried at the next interval. The work
+    of the process waits for none of it, nor does a probe.
     """
 
     def __init__(
-        self, process: str, *, heartbeat_file: str = "", health_port: int = 0, listeners: Sequence[str] = ()
+        self, components: Iterable[Component], *, health_port: int = 0, subscribers: Sequence[str] = ()
     ) -> None:
-        self.heartbeat = Heartbeat(process, heartbeat_file)
-        self.probes = ProbeServer(self.heartbeat, health_port)
-        self._listeners = listeners
+        self.probes = ProbeServer(components, health_port)
+        self._subscribers = subscribers
         self._stop = threading.Event()
-        self._failing: set[Callable[[], None]] = set()
+        self._is_failing = False
         self._reports_due = 0.0
-        self._threads = [
-            threading.Thread(target=self._repeat, args=work, name=name, daemon=True)
-            for name, *work in (
-                ("heartbeat", self.heartbeat.write, PULSE),
-                ("upkeep", self._verify, settings.PANGAEA.queue_check.total_seconds()),
-            )
-        ]
+        self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self, **_signal: Any) -> None:
-        """Begin; a receiver of Celery's signals too."""
-        for thread in self._threads:
-            if not thread.is_alive():
-                thread.start()
+        """Start the thread; also a receiver of Celery's signals. Those who start it start `probes` earlier."""
+        if not self._thread.is_alive():
+            self._thread.start()
 
     def stop(self) -> None:
-        """End, and take the heartbeat away."""
+        """Stop the thread and the probes."""
         self._stop.set()
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(timeout=PULSE)
-        self.heartbeat.remove()
+        if self._thread.is_alive():
+            self._thread.join(timeout=JOIN_TIMEOUT)
         self.probes.stop()
 
-    def _repeat(self, work: Callable[[], None], seconds: float) -> None:
+    def _run(self) -> None:
         while not self._stop.is_set():
-            self._try(work)
-            self._stop.wait(seconds)
+            try:
+                self._declare_and_report()
+            except Exception as error:  # noqa: BLE001 - whatever the error, this thread is needed after it
+                if not self._is_failing:
+                    log.warning("maintenance failed", error=str(error) or type(error).__name__)
+                self._is_failing = True
+            else:
+                self._is_failing = False
+            self._stop.wait(settings.PANGAEA.queue_check.total_seconds())
 
-    def _verify(self) -> None:
+    def _declare_and_report(self) -> None:
         topology.declare(celery_app.app())
         if monotonic() < self._reports_due:
             return
         try:
             sending.send_reports(
-                celery_app.app(), [report for label in self._listeners for report in reports.of(label)]
+                celery_app.app(), [report for label in self._subscribers for report in reports.of(label)]
             )
         finally:
             connections.close_all()
         self._reports_due = monotonic() + settings.PANGAEA.announce_at_most.total_seconds()
 
-    def _try(self, work: Callable[[], None]) -> None:
+
+def declare_queues(stop: threading.Event) -> None:
+    """Declare queues and bindings when a process starts. Waits for the broker, with backoff, until `stop` is set."""
+    failures = 0
+    channel_errors = celery_app.app().connection_for_write().channel_errors
+    while not stop.is_set():
         try:
-            work()
-        except Exception as error:  # noqa: BLE001 - whatever it is, this thread is needed when it is over
-            if work not in self._failing:
-                log.warning("upkeep fails", work=work.__name__.strip("_"), error=str(error) or type(error).__name__)
-            self._failing.add(work)
+            topology.declare(celery_app.app())
+        # A queue may be deleted, or belong to another connection, while it is declared.
+        except (OperationalError, OSError, *channel_errors) as error:
+            failures += 1
+            if failures == 1:
+                log.warning("broker connection failed", error=str(error))
+            stop.wait(UNDECLARED.jittered(failures))
         else:
-            self._failing.discard(work)
+            if failures:
+                log.info("broker connected", attempts=failures + 1)
+            return

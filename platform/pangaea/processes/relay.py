@@ -1,4 +1,4 @@
-"""The relays of a process: one thread per module, or threads inside runserver."""
+"""The relays of a process: one thread per module, in `manage.py relay` or inside runserver."""
 
 import threading
 from collections.abc import Sequence
@@ -14,34 +14,27 @@ from pangaea.broker import celery_app, sending
 from pangaea.change_capture.requested_snapshots import RequestedSnapshots
 from pangaea.databases import engines, entries
 from pangaea.outbox.relay import Relay
-from pangaea.processes.declaring import declare_when_possible
-from pangaea.processes.maintenance import Upkeep
+from pangaea.processes.maintenance import Maintenance, declare_queues
 from pangaea.processes.signals import grace
-from pangaea.telemetry.heartbeat import Pulse
+from pangaea.telemetry.components import Component
 
 log = structlog.get_logger()
 
 
 class Relays(AbstractContextManager["Relays"]):
-    """A relay thread for each module, and their upkeep, running between entry and exit."""
+    """A relay thread per module, and their maintenance, running between entry and exit."""
 
-    def __init__(
-        self,
-        labels: Sequence[str],
-        *,
-        stop: threading.Event | None = None,
-        heartbeat_file: str = "",
-        health_port: int = 0,
-    ) -> None:
+    def __init__(self, labels: Sequence[str], *, stop: threading.Event | None = None, health_port: int = 0) -> None:
         self._labels = labels
         self._stop = stop or threading.Event()
-        self._upkeep = Upkeep("relay", heartbeat_file=heartbeat_file, health_port=health_port)
+        components = {label: Component(label) for label in labels}
+        self._maintenance = Maintenance(components.values(), health_port=health_port)
         self._threads = [
             threading.Thread(
                 target=Relay(
                     label,
                     sending.BatchSender(celery_app.app()),
-                    self._upkeep.heartbeat.add(Pulse(label)),
+                    components[label],
                     snapshots=RequestedSnapshots(label),
                 ).run,
                 args=[self._stop],
@@ -52,9 +45,9 @@ class Relays(AbstractContextManager["Relays"]):
         ]
 
     def __enter__(self) -> Self:
-        self._upkeep.probes.start()
-        self._upkeep.start()
-        declare_when_possible(self._stop)
+        self._maintenance.probes.start()
+        self._maintenance.start()
+        declare_queues(self._stop)
         for thread in self._threads:
             thread.start()
         return self
@@ -63,18 +56,18 @@ class Relays(AbstractContextManager["Relays"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        # Later they end with the process, and what was not settled is sent again.
-        patience = monotonic() + grace()
+        # A thread that takes longer ends with the process, and what it has not settled is sent again.
+        deadline = monotonic() + grace()
         for thread in self._threads:
-            thread.join(timeout=max(0, patience - monotonic()))
-        self._upkeep.stop()
+            thread.join(timeout=max(0, deadline - monotonic()))
+        self._maintenance.stop()
 
     def wait(self) -> None:
         """Return when `stop` was called."""
         self._stop.wait()
 
     def stop(self) -> None:
-        """Let the relays finish what they are at."""
+        """Let the relays finish their pass."""
         self._stop.set()
         for label in self._labels:
             engines.of(label).wake(label)
@@ -82,9 +75,8 @@ class Relays(AbstractContextManager["Relays"]):
 
 def run_relays(labels: Sequence[str], stop: threading.Event) -> None:
     """Relay these modules until `stop` is set."""
-    own = settings.PANGAEA
     entries.limit_waits()
-    with Relays(labels, stop=stop, heartbeat_file=own.heartbeat_file, health_port=own.health_port) as relays:
+    with Relays(labels, stop=stop, health_port=settings.PANGAEA.health_port) as relays:
         log.info("relay started", modules=list(labels))
         relays.wait()
     log.info("relay stopped", modules=list(labels))

@@ -9,30 +9,31 @@ from django.conf import settings
 
 from pangaea.health import readiness
 
-LAST_STEPS = 1.0
-"""Seconds of SHUTDOWN_GRACE that are kept for what comes after the work itself."""
+RESERVED_FOR_EXIT = 1.0
+"""Seconds of SHUTDOWN_GRACE that are reserved for what follows the work itself."""
 
 
 def set_on_signal(event: threading.Event) -> None:
     """Set the event on SIGTERM and SIGINT from here on. A command calls it before it waits for anything.
 
-    In a thread: a handler that takes a lock which the interrupted code, or the handler before it, holds never ends.
+    A thread sets it: a handler that takes a lock which the interrupted code holds, or the handler before it, never
+    returns.
     """
-    told: SimpleQueue[int] = SimpleQueue()
+    received: SimpleQueue[int] = SimpleQueue()
 
-    def obey() -> None:
-        while told.get():
+    def set_event() -> None:
+        while received.get():
             event.set()
 
-    def hear(number: int, _frame: Any) -> None:
+    def on_signal(number: int, _frame: Any) -> None:
         readiness.begin_shutdown()
-        told.put(number)
+        received.put(number)
 
-    threading.Thread(target=obey, name="signals", daemon=True).start()
+    threading.Thread(target=set_event, name="signals", daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, hear)
+        signal.signal(number, on_signal)
 
 
 def grace() -> float:
-    """Seconds for the work itself when the process is told to stop."""
-    return max(0.0, float(settings.PANGAEA.shutdown_grace.total_seconds()) - LAST_STEPS)
+    """Seconds that the work itself may take after a signal."""
+    return max(0.0, float(settings.PANGAEA.shutdown_grace.total_seconds()) - RESERVED_FOR_EXIT)

@@ -18,20 +18,21 @@ from django.db import connections
 from pangaea.broker import celery_app, consumer, topology
 from pangaea.databases import entries, migration_state
 from pangaea.inbox import in_flight
-from pangaea.processes.declaring import declare_when_possible
-from pangaea.processes.maintenance import Upkeep
-from pangaea.processes.signals import LAST_STEPS, grace, set_on_signal
-from pangaea.telemetry.heartbeat import Heartbeat, State
+from pangaea.processes.maintenance import Maintenance, declare_queues
+from pangaea.processes.signals import grace, set_on_signal
+from pangaea.telemetry.components import Component, State
 
 log = structlog.get_logger()
 MIGRATIONS_POLL = 1.0
-"""Seconds between two looks whether a missing migration was applied."""
+"""Seconds between two checks whether a missing migration was applied."""
+KILL_INTERVAL = 0.25
+"""Seconds between two rounds of ending the pool's processes."""
 
 
 class InProcessWorker(AbstractContextManager["InProcessWorker"]):
     """A Celery worker in a thread of this process, for the local profile: a breakpoint in a handler stops here.
 
-    So nothing ends a handler that does not return, whatever JOB_TIME_LIMIT is.
+    For that reason no JOB_TIME_LIMIT ends a handler that does not return.
     """
 
     def __init__(self) -> None:
@@ -54,10 +55,10 @@ class InProcessWorker(AbstractContextManager["InProcessWorker"]):
         self._thread.join(timeout=1)
 
 
-def wait_for_migrations(labels: Sequence[str], heartbeat: Heartbeat, stop: threading.Event) -> None:
-    """Return when none of these modules' databases is known to lack a migration: what needs it would only fail.
+def wait_for_migrations(labels: Sequence[str], component: Component, stop: threading.Event) -> None:
+    """Return when no database of these modules is known to lack a migration: handlers that need one would only fail.
 
-    Meanwhile the process is alive, and not ready. A database that does not answer is not waited for, as another may.
+    Meanwhile the process is alive, and not ready. A database that does not answer is not waited for, as the others may.
     """
     waited = False
     while not stop.is_set():
@@ -69,46 +70,42 @@ def wait_for_migrations(labels: Sequence[str], heartbeat: Heartbeat, stop: threa
                 log.info("migrations applied", modules=list(labels))
             return
         if not waited:
-            log.warning("worker waits for migrations", missing=missing)
+            log.warning("migrations awaited", missing=missing)
         waited = True
-        for pulse in heartbeat.pulses:
-            pulse.beat(State.STARTING)
-        heartbeat.write()
+        component.report(State.STARTING)
         stop.wait(MIGRATIONS_POLL)
 
 
 def run_worker(queues: Sequence[str]) -> None:
-    """Consume these queues, one batch at a time, until the app's `leaving` is set by SIGTERM or SIGINT.
+    """Consume these queues, one batch at a time, until the app's `stopping` is set by SIGTERM or SIGINT.
 
     Raises SystemExit when it ends otherwise.
     """
     app = celery_app.app()
-    stop = app.leaving
-    own = settings.PANGAEA
+    stop = app.stopping
     entries.limit_waits()
-    upkeep = Upkeep(
-        "worker", heartbeat_file=own.heartbeat_file, health_port=own.health_port, listeners=_modules_of(queues)
+    maintenance = Maintenance(
+        [app.component], health_port=settings.PANGAEA.health_port, subscribers=_modules_of(queues)
     )
-    upkeep.heartbeat.add(app.pulse)
     # Before the broker answers: a worker that waits for it is alive.
-    upkeep.probes.start()
-    worker_process_init.connect(upkeep.probes.abandon, weak=False)
+    maintenance.probes.start()
+    worker_process_init.connect(maintenance.probes.abandon, weak=False)
     in_flight.share()
     worker_process_init.connect(_inherit, weak=False)
-    declare_when_possible(stop)
-    wait_for_migrations(_modules_of(queues), upkeep.heartbeat, stop)
+    declare_queues(stop)
+    wait_for_migrations(_modules_of(queues), app.component, stop)
 
     def begin(**_: Any) -> None:
         # Not before the pool's process is forked: it would inherit a thread's locks without the thread.
-        upkeep.start()
-        # In place of Celery's own handlers.
+        maintenance.start()
+        # Replaces Celery's own handlers.
         set_on_signal(stop)
 
     if stop.is_set():
-        upkeep.stop()
+        maintenance.stop()
         log.info("worker stopped", queues=list(queues))
         return
-    threading.Thread(target=_limit_patience, args=[stop], name="patience", daemon=True).start()
+    threading.Thread(target=_end_after_grace, args=[stop], name="grace", daemon=True).start()
     worker_ready.connect(begin, weak=False)
     app.set_default()
     log.info("worker started", queues=list(queues))
@@ -120,15 +117,15 @@ def run_worker(queues: Sequence[str]) -> None:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        # "fast" hands a batch over early; the parent would wait for its process when it loses the broker (ADR 0012).
+        # "fast" hands a batch over early: on a lost broker connection the parent would wait for its child (ADR 0012).
         optimization="fair",
         loglevel="WARNING",
         quiet=True,
     )
     worker.start()
-    upkeep.stop()
-    # Until the worker is ready, Celery's own handlers have the signals.
-    if not (stop.is_set() or consumer.is_told_to_stop()):
+    maintenance.stop()
+    # Until the worker is ready, the signals reach Celery's own handlers.
+    if not (stop.is_set() or consumer.is_stopping()):
         log.error("worker ended without a signal", queues=list(queues))
         raise SystemExit(os.EX_SOFTWARE)
     log.info("worker stopped", queues=list(queues))
@@ -138,17 +135,17 @@ def _inherit(**_signal: Any) -> None:
     in_flight.inherit()
 
 
-def _limit_patience(leaving: threading.Event) -> None:
-    """Give the batches at hand their time, then end them: they are rolled back, and the broker has kept them."""
-    leaving.wait()
+def _end_after_grace(stop: threading.Event) -> None:
+    """After `stop` and the grace period, end the batches that still run: they are rolled back, and delivered again."""
+    stop.wait()
     sleep(grace())
-    log.warning("worker ends in the middle of a batch")
+    log.warning("batch aborted by shutdown")
     consumer.end_worker()
-    # The pool starts another process for the next batch until it hears that it is to end too.
+    # The pool starts another process for the next batch until it ends too.
     while children := active_children():
         for child in children:
             os.kill(child.pid, signal.SIGKILL)
-        sleep(LAST_STEPS / 4)
+        sleep(KILL_INTERVAL)
 
 
 def _modules_of(queues: Sequence[str]) -> list[str]:

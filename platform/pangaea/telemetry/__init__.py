@@ -1,1 +1,7 @@
-"""Logs, the correlation id, and the state that relays and workers report."""
+"""What a process tells about itself.
+
+logs          structlog's lines and the standard library's, rendered alike
+correlation   the id that follows one request through messages into other modules' handlers
+access_log    one line per HTTP request
+components    the components of a relay or worker, and the state that each reports
+"""

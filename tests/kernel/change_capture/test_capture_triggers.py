@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.change_capture import triggers
-from pangaea.health.readiness import Health
+from pangaea.health.readiness import Readiness
 from pangaea.outbox.models import Stream
 from pangaea.outbox.relay import Relay
 from pangaea.testing import published, wait_until
@@ -117,10 +117,10 @@ class TestStart:
 
     def test_leaves_a_process_not_ready(self) -> None:
         drop()
-        _, found = Health().check()
+        _, found = Readiness().check()
         assert found["migrations"][SOURCE] == "pending"  # type: ignore[index]
         migrate()
-        _, found = Health().check()
+        _, found = Readiness().check()
         assert found["migrations"][SOURCE] == "ok"  # type: ignore[index]
 
 

@@ -56,7 +56,6 @@ MALFORMED = {
     "LOG_LEVEL": "LOUD",
     "LOG_FORMAT": "xml",
     "HEALTH_HOST": "http://127.0.0.1",
-    "PANGAEA_HEARTBEAT_FILE": "/no/such/folder/beat",
 }
 """Of every variable that is a text, one that cannot be; a number, a duration and a switch need no example."""
 ANYTHING_GOES = {"LOCAL_STATE_DIR"}  # a path that is made; only the local profile reads it

@@ -41,7 +41,7 @@ def celery(url: str) -> Any:
 
 
 def checked(url: str = "memory://") -> tuple[bool, Any]:
-    return readiness.Health(celery=lambda: celery(url)).check()
+    return readiness.Readiness(celery=lambda: celery(url)).check()
 
 
 @contextmanager
@@ -131,7 +131,7 @@ class TestReadyz:
     def test_names_a_database_that_is_read_only_until_it_is_not(
         self, postgresql_only: None, caplog: pytest.LogCaptureFixture
     ) -> None:
-        state = readiness.Health(celery=lambda: celery("memory://"))
+        state = readiness.Readiness(celery=lambda: celery("memory://"))
         alias = aliases.installed()[-1]
         with read_only(alias):
             # Also on a connection that is older than that.
@@ -171,7 +171,7 @@ class TestReadyz:
             recorder.record_applied(app, name)
 
     def test_looks_at_migrations_until_they_are_applied(self) -> None:
-        state = readiness.Health()
+        state = readiness.Readiness()
         alias = aliases.installed()[-1]
         recorder = MigrationRecorder(connections[alias])
         assert state.check()[0]
@@ -204,7 +204,7 @@ class TestReadyz:
     def test_believes_in_the_broker_for_a_second(self) -> None:
         clock = Clock()
         urls = ["memory://", f"amqp://127.0.0.1:{free_port()}"]
-        state = readiness.Health(celery=lambda: celery(urls[0]), clock=clock)
+        state = readiness.Readiness(celery=lambda: celery(urls[0]), clock=clock)
         assert state.check(needs_broker=True)[0]
         del urls[0]
         clock.now += readiness.BROKER_REMEMBERED / 2
@@ -216,7 +216,7 @@ class TestReadyz:
         """It writes to its outbox alone; if its probe failed, a restart of the broker would take everything down."""
         clock = Clock()
         urls = ["memory://"]
-        state = readiness.Health(celery=lambda: celery(urls[0]), clock=clock)
+        state = readiness.Readiness(celery=lambda: celery(urls[0]), clock=clock)
         assert state.check()[0]
         urls[0] = f"amqp://127.0.0.1:{free_port()}"
         clock.now += 2 * readiness.BROKER_REMEMBERED
@@ -231,7 +231,7 @@ class TestReadyz:
     def test_says_in_the_log_only_what_changes(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = Clock()
         urls = ["memory://"]
-        state = readiness.Health(celery=lambda: celery(urls[0]), clock=clock)
+        state = readiness.Readiness(celery=lambda: celery(urls[0]), clock=clock)
         with caplog.at_level(logging.DEBUG, logger="pangaea.health.readiness"):
             for url in ["memory://", "memory://", f"redis://127.0.0.1:{free_port()}", "memory://"]:
                 urls[0] = url
@@ -243,7 +243,7 @@ class TestReadyz:
     def test_declares_queues_that_nobody_declared(self, amqp_url: str, settings: Any) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, broker_prefix=f"{secrets.token_hex(4)}.")
         app = celery(amqp_url)
-        ready, checks = readiness.Health(celery=lambda: app).check()
+        ready, checks = readiness.Readiness(celery=lambda: app).check()
         assert (ready, checks["topology"]) == (True, "ok")
         with app.connection_for_write() as connection:
             for queue in app.amqp.queues.values():
@@ -258,7 +258,7 @@ class TestReadyz:
         with app.connection_for_write() as connection:
             name = next(iter(app.amqp.queues))
             connection.default_channel.queue_declare(name, exclusive=True)
-            ready, checks = readiness.Health(celery=lambda: app).check()
+            ready, checks = readiness.Readiness(celery=lambda: app).check()
             connection.default_channel.queue_delete(name)
         assert (ready, checks["topology"], checks["broker"]) == (False, "failing", "ok")
         assert "RESOURCE_LOCKED" in caplog.text
@@ -275,7 +275,7 @@ class TestReadyz:
         ready, checks = checked()
         assert (ready, checks["keys"]) == (False, "failing")
         assert f"{url} gives no keys" in caplog.text
-        assert readiness.Health(celery=lambda: celery("memory://")).check(verifies_tokens=False)[0]
+        assert readiness.Readiness(celery=lambda: celery("memory://")).check(verifies_tokens=False)[0]
 
     def test_fetches_the_keys_that_it_lacks_and_keeps_them(self, settings: Any) -> None:
         published = json.dumps(token_keys.public_jwks()).encode()
@@ -285,7 +285,7 @@ class TestReadyz:
         assert checked()[0]
 
     def test_says_no_from_the_moment_it_is_to_end(self) -> None:
-        state = readiness.Health(celery=lambda: celery("memory://"))
+        state = readiness.Readiness(celery=lambda: celery("memory://"))
         assert state.check()[0]
         state.stop()
         assert state.check() == (False, {"process": "stopping"})

@@ -6,12 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from typing import Any
 
 import httpx
 import pytest
 
 from pangaea.health.probe_server import ProbeServer
-from pangaea.telemetry.heartbeat import Heartbeat, Pulse, State
+from pangaea.telemetry import components
+from pangaea.telemetry.components import Component, State
 from pangaea.testing import free_port
 
 MANY = 500
@@ -19,15 +21,18 @@ THREADS_AT_MOST = 4
 """Beside those of the test."""
 CLIENT_TIMEOUT = 60.0
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
-ALIVE = {"status": "alive", "parts": {"orders": "leading"}}
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
-    """Of a server for a process whose only component works."""
-    heartbeat = Heartbeat("relay", "")
-    heartbeat.add(Pulse("orders")).beat(State.LEADING)
-    server = ProbeServer(heartbeat, number := free_port())
+def component() -> Component:
+    return Component("orders")
+
+
+@pytest.fixture
+def port(component: Component) -> Iterator[int]:
+    """Of a server for a process with this component, which leads."""
+    component.report(State.LEADING)
+    server = ProbeServer([component], number := free_port())
     server.start()
     try:
         yield number
@@ -92,7 +97,7 @@ class TestFiveHundredClients:
                 stack.enter_context(KINDS[kind](port))
             answer = httpx.get(f"http://127.0.0.1:{port}/livez", timeout=CLIENT_TIMEOUT, trust_env=False)
             threads = threading.active_count() - before
-        assert (answer.status_code, answer.json()) == (200, ALIVE)
+        assert (answer.status_code, answer.json()["status"]) == (200, "alive")
         assert threads <= THREADS_AT_MOST
 
     def test_lose_the_oldest_of_them_first(self, port: int) -> None:
@@ -101,6 +106,42 @@ class TestFiveHundredClients:
             assert received(silent[0]) == b""
             silent[-1].sendall(LIVEZ)
             assert received(silent[-1]).startswith(b"HTTP/1.0 200 OK\r\n")
+
+
+def ask(port: int, path: str) -> tuple[int, Any]:
+    answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=CLIENT_TIMEOUT, trust_env=False)
+    return answer.status_code, answer.json()
+
+
+class TestLiveness:
+    def test_tells_the_state_of_each_component_and_the_reason(self, port: int, component: Component) -> None:
+        component.report(State.INTERRUPTED, "no broker")
+        status, document = ask(port, "/livez")
+        assert (status, document["status"]) == (200, "alive")
+        assert document["components"]["orders"]["state"] == "interrupted"
+        assert document["components"]["orders"]["reason"] == "no broker"
+
+    def test_fails_for_a_component_that_hangs(self, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(components, "REPORT_TIMEOUT", 0.0)
+        status, document = ask(port, "/livez")
+        assert (status, document["status"]) == (503, "hanging")
+
+    def test_ends_with_the_process(self, component: Component) -> None:
+        server = ProbeServer([component], number := free_port())
+        server.start()
+        assert ask(number, "/livez")[0] == 200
+        server.stop()
+        with pytest.raises(httpx.ConnectError):
+            ask(number, "/livez")
+
+
+@pytest.mark.django_db(databases="__all__")
+class TestReadiness:
+    def test_names_what_is_not_ready(self, port: int, component: Component) -> None:
+        component.report(State.INTERRUPTED, "no broker")
+        status, document = ask(port, "/readyz")
+        assert (status, document["status"]) == (503, "not ready")
+        assert document["components"]["orders"]["reason"] == "no broker"
 
 
 class TestAClient:

@@ -21,7 +21,7 @@ from pangaea.outbox import refusals
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.outbox.relay import Relay, partition_of
-from pangaea.telemetry.heartbeat import Pulse, State
+from pangaea.telemetry.components import Component, State
 from pangaea.testing import wait_until
 from tests.kernel.pipeline import LISTENER, SOURCE, Wire, say
 
@@ -53,9 +53,9 @@ class Broker:
 
 
 @contextmanager
-def running(broker: Broker, pulse: Pulse) -> Iterator[None]:
+def running(broker: Broker, component: Component) -> Iterator[None]:
     stop = threading.Event()
-    thread = threading.Thread(target=Relay(SOURCE, broker.carry, pulse).run, args=[stop])
+    thread = threading.Thread(target=Relay(SOURCE, broker.carry, component).run, args=[stop])
     thread.start()
     try:
         yield
@@ -104,38 +104,38 @@ class TestARelay:
 
     def test_finds_a_row_of_which_it_was_not_notified(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, relay_poll=timedelta(seconds=0.2))
-        broker, pulse = Broker(), Pulse(SOURCE)
-        with running(broker, pulse):
-            wait_until(lambda: pulse.state is State.LEADING, what="the relay to lead")
+        broker, component = Broker(), Component(SOURCE)
+        with running(broker, component):
+            wait_until(lambda: component.state is State.LEADING, what="the relay to lead")
             write_by_hand()
             wait_until(lambda: sent() == 1, what="the relay to have looked")
 
     def test_looks_again_soon_after_it_sent(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, relay_poll=timedelta(hours=1))
-        broker, pulse = Broker(), Pulse(SOURCE)
-        with running(broker, pulse):
-            wait_until(lambda: pulse.state is State.LEADING, what="the relay to lead")
+        broker, component = Broker(), Component(SOURCE)
+        with running(broker, component):
+            wait_until(lambda: component.state is State.LEADING, what="the relay to lead")
             say("a", 1)
             wait_until(lambda: sent() == 1, what="the relay to have been woken")
             write_by_hand()
             wait_until(lambda: sent() == 2, what="the relay to have looked")
 
     def test_keeps_the_backlog_while_the_broker_is_down_and_says_so_once(self) -> None:
-        broker, pulse = Broker(), Pulse(SOURCE)
+        broker, component = Broker(), Component(SOURCE)
         broker.is_down = True
         say("a", 1, 2, 3)
         with structlog.testing.capture_logs() as logs:
-            with running(broker, pulse):
+            with running(broker, component):
                 wait_until(lambda: broker.attempts >= 4, what="several attempts")
-                assert (pulse.state, sent()) == (State.INTERRUPTED, 0)
-                assert "broker is down" in pulse.as_dict()["reason"]
+                assert (component.state, sent()) == (State.INTERRUPTED, 0)
+                assert "broker is down" in component.as_dict()["reason"]
                 broker.is_down = False
                 wait_until(lambda: sent() == 3, what="the relay to have resumed")
-                wait_until(lambda: pulse.state is State.LEADING, what="the relay to lead")
+                wait_until(lambda: component.state is State.LEADING, what="the relay to lead")
             assert events(logs) == ["relay interrupted", "relay became leader"]
 
     def test_stands_by_while_another_leads(self, postgresql_only: None) -> None:
-        first, second = Pulse("first"), Pulse("second")
+        first, second = Component("first"), Component("second")
         with running(Broker(), first):
             wait_until(lambda: first.state is State.LEADING, what="the first to lead")
             with running(Broker(), second):

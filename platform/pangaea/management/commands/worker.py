@@ -31,7 +31,7 @@ class Command(BaseCommand):
         if unknown:
             message = f"No such queue: {', '.join(sorted(unknown))}. There are: {', '.join(names)}."
             raise CommandError(message)
-        stop = celery_app.app().leaving
+        stop = celery_app.app().stopping
         signals.set_on_signal(stop)
         # Each database that does not answer is waited for.
         resuming.name_undeclared(takewhile(lambda _: not stop.is_set(), modules.selected(options["module"])))

@@ -1,21 +1,23 @@
-"""What a process does beside its work does not wait for a broker that is silent, nor does a consumer that asks."""
+"""A broker that is silent delays no probe, and holds a consumer that sends requests for seconds only."""
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from time import monotonic
 
+import httpx
 import pytest
 from pytest_django import Settings
 
 from pangaea.broker import celery_app, sending, topology
-from pangaea.processes.maintenance import Upkeep
-from pangaea.testing import wait_until
+from pangaea.processes.maintenance import Maintenance
+from pangaea.telemetry.components import Component
+from pangaea.testing import free_port
 from pangaea.wire import CatchUp
 from tests.faults import proxy
+
+PROBE_TIMEOUT = 5.0
 
 QUESTION = CatchUp(
     subscription="web_bff.home", source="orders", audience="all", partition=5, position=7, message_id=None
@@ -24,7 +26,7 @@ QUESTION = CatchUp(
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """A server to which anybody can connect, and that says nothing."""
+    """A server that accepts connections and sends nothing."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield server
 
@@ -40,20 +42,20 @@ def broker(request: pytest.FixtureRequest, settings: Settings, silent: socket.so
 
 
 @pytest.mark.usefixtures("broker")
-class TestAnUpkeepWhoseBrokerIsSilent:
-    def test_goes_on_writing_the_heartbeat(self, silent: socket.socket, tmp_path: Path) -> None:
-        path = tmp_path / "heartbeat"
-        upkeep = Upkeep("relay", heartbeat_file=str(path))
-        upkeep.start()
+class TestMaintenanceWhoseBrokerIsSilent:
+    def test_delays_no_probe(self, silent: socket.socket) -> None:
+        maintenance = Maintenance([Component("orders")], health_port=(port := free_port()))
+        maintenance.probes.start()
+        maintenance.start()
         try:
             with closing(silent.accept()[0]) as asking:
-                asked = written(path)
-                wait_until(lambda: written(path) > asked, what="another heartbeat")
-                # What asks the broker still waits for its answer.
+                answer = httpx.get(f"http://127.0.0.1:{port}/livez", timeout=PROBE_TIMEOUT, trust_env=False)
+                assert answer.status_code == httpx.codes.OK
+                # The thread that asks the broker still waits for its answer.
                 assert still_open(asking)
         finally:
             silent.close()
-            upkeep.stop()
+            maintenance.stop()
 
 
 def still_open(connection: socket.socket) -> bool:
@@ -65,10 +67,6 @@ def still_open(connection: socket.socket) -> bool:
     except BlockingIOError:
         return True
     return False
-
-
-def written(path: Path) -> float:
-    return float(json.loads(path.read_text())["at"]) if path.exists() else 0.0
 
 
 class TestARequestToABrokerThatDoesNotConfirm:

@@ -1,0 +1,39 @@
+"""One log line per HTTP request, under the request's correlation id."""
+
+import time
+from collections.abc import Callable
+
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from pangaea.telemetry import correlation
+
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz"})
+"""Probes come every second, and their lines would say nothing."""
+log = structlog.get_logger("pangaea.access")
+
+
+class AccessLogMiddleware:
+    """Accepts or creates the correlation id, returns it in the response, and logs one line.
+
+    The line has the path without the query string, which may hold private data.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        with correlation.scope(request.headers.get(correlation.HEADER)) as id_:
+            response = self._get_response(request)
+            response.headers[correlation.HEADER] = id_
+            if request.path_info not in QUIET_PATHS:
+                log.info(
+                    "request",
+                    method=request.method,
+                    path=request.path_info,
+                    status=response.status_code,
+                    duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                )
+        return response
