@@ -64,7 +64,7 @@ class RefusedByBroker(PangaeaError):
 
 
 class RefusedMessage(PangaeaError):
-    """A message that arrived is none that a module sends, or its sender may not speak for the module that it names."""
+    """A message that arrived is none that a module sends, or its sender may not send for the module that it names."""
 
 
 class Unavailable(PangaeaError):

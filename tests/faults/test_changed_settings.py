@@ -10,7 +10,7 @@ from kombu.connection import Connection
 from pangaea.testing import wait_until
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 
-REPLACED = "queue deleted and declared again"
+REPLACED = "queue recreated"
 CONNECTION: Any = Connection  # kombu has no types
 
 pytestmark = pytest.mark.full

@@ -246,7 +246,7 @@ class Reader:
     @property
     def refused(self) -> dict[str, int]:
         """How many were refused, by reason."""
-        return {reason: count for (_, reason), count in self.celery.refused.counts.items()}
+        return {reason: count for (_, reason), count in self.celery.refused_messages.counts.items()}
 
     def wait_for(self, count: int) -> None:
         """Return when this many have arrived, whatever became of them."""
@@ -315,7 +315,7 @@ class TestAModuleThatPosesAsAnother:
         attacker.basic_publish_confirm(message, rights.exchange, "web_bff.web_bff.7")
         reader.wait_for(1)
         assert reader.admitted == []
-        assert list(reader.refused) == ["it does not say which login has sent it"]
+        assert list(reader.refused) == ["it does not name the login of its sender"]
 
     def test_by_a_carbon_copy_under_its_own_name_is_not_believed(
         self, reader: Reader, attacker: Any, rights: Rights

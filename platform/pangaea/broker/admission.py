@@ -1,11 +1,11 @@
-"""Which messages of the broker are let in: each is judged before kombu or Celery looks at it.
+"""Which messages of the broker are accepted: each is checked before kombu or Celery reads it.
 
-Who may write to a broker chooses every byte of a message. On RabbitMQ the first word of the routing key is checked, but
-not that of a message which a queue dead-letters, nor, before version 4, of one with the header `CC`. The property
-`user_id` is the login of the connection that published it, by whatever way it came
-(https://www.rabbitmq.com/docs/validated-user-id): so the login says which modules a message may be of.
+A client that may write to the broker chooses every byte of a message. RabbitMQ checks the first word of the routing
+key, but not for a message that a queue dead-letters, nor, before version 4, for one with the header `CC`. The property
+`user_id` is the login of the connection that published the message, whichever way it took
+(https://www.rabbitmq.com/docs/validated-user-id). So the login decides which modules a message may come from.
 
-Celery reads a dozen headers without checking them. An admitted message has those alone that were checked.
+Celery reads a dozen headers without checking them. An accepted message keeps the checked ones only.
 """
 
 from collections import Counter
@@ -26,15 +26,15 @@ DELIVER = "pangaea.deliver"
 CATCH_UP = "pangaea.catch_up"
 REPORT = "pangaea.report"
 MEBIBYTE = 1024 * 1024
-LONGEST = {DELIVER: 16 * MEBIBYTE, CATCH_UP: MEBIBYTE // 16, REPORT: MEBIBYTE // 16}
-"""The tasks there are, and the bytes that the body of a message for each may have."""
+MAX_BODY_BYTES = {DELIVER: 16 * MEBIBYTE, CATCH_UP: MEBIBYTE // 16, REPORT: MEBIBYTE // 16}
+"""The tasks, and the longest body of a message for each."""
 LOG_INTERVAL = 10.0
-"""Seconds between two log lines of one queue and reason: a sender of such messages may send many."""
+"""Seconds between two log lines per queue and reason: such messages may come by the thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrival:
-    """A message as the broker delivers it, nothing of it checked."""
+class RawMessage:
+    """A message as the broker delivers it, unchecked."""
 
     content_type: Any
     content_encoding: Any
@@ -42,58 +42,58 @@ class Arrival:
     length: int
     routing_key: str
     login: str | None
-    """Who has sent it; None where the broker does not say."""
+    """The sender's login; None from a broker that does not name it."""
 
 
-SECOND = "-2"
-"""What the second of two logins in turn ends with: `orders-2` is `orders`. No module's name can end so."""
+SECOND_LOGIN_SUFFIX = "-2"
+"""The end of a module's second login: `orders-2` is `orders`. No module's name can end like this."""
 
 
-def first_of(login: str) -> str:
-    """The first of the two logins in turn of which this is one."""
-    return login.removesuffix(SECOND)
+def first_login(login: str) -> str:
+    """The first of the two logins of a module, given either."""
+    return login.removesuffix(SECOND_LOGIN_SUFFIX)
 
 
 class Senders:
-    """Which modules a RabbitMQ login speaks for. Its second login in turn speaks for the same."""
+    """Which modules a RabbitMQ login may send for. A second login may send for the same ones as the first."""
 
     def __init__(self, own: str, prefix: str, declared: Iterable[str]) -> None:
-        """`own` is this process's login, `prefix` stands before a module's own, `declared` has `login=module`."""
-        self._own = first_of(own)
+        """`own` is this process's login, `prefix` begins every module's login, `declared` has `login=module`."""
+        self._own = first_login(own)
         self._prefix = prefix
         pairs = (each.rpartition("=") for each in declared)
-        self._declared = frozenset((first_of(login), module) for login, _, module in pairs)
+        self._declared = frozenset((first_login(login), module) for login, _, module in pairs)
 
     def may_send(self, login: str, module: str) -> bool:
-        """Whether a message of that login may be of that module.
+        """Whether a message of that login may come from that module.
 
-        A module's own login speaks for it, a declared one for what is declared. This process's own speaks for every
-        module: who has it can write into this process's queues anyway.
+        A module's own login sends for it, a declared login for the modules declared with it. This process's login sends
+        for every module: a client that has it can write into this process's queues anyway.
         """
-        first = first_of(login)
+        first = first_login(login)
         return first in {self._own, f"{self._prefix}{module}"} or (first, module) in self._declared
 
 
-def admit(arrival: Arrival, queue: str, senders: Senders | None) -> dict[str, Any]:
+def admit(message: RawMessage, queue: str, senders: Senders | None) -> dict[str, Any]:
     """The headers of a message that may be applied. Raises RefusedMessage, whose text quotes nothing of the message.
 
-    `senders` is None for a broker without logins of its own.
+    `senders` is None for a broker that does not name a sender's login.
     """
-    headers = arrival.headers if isinstance(arrival.headers, Mapping) else {}
+    headers = message.headers if isinstance(message.headers, Mapping) else {}
     task = headers.get("task")
-    if not isinstance(task, str) or task not in LONGEST:
+    if not isinstance(task, str) or task not in MAX_BODY_BYTES:
         raise RefusedMessage("its task is none of ours")
-    if (arrival.content_type, arrival.content_encoding) != (CONTENT_TYPE, CONTENT_ENCODING) or "compression" in headers:
+    if (message.content_type, message.content_encoding) != (CONTENT_TYPE, CONTENT_ENCODING) or "compression" in headers:
         raise RefusedMessage("its body has another content type, encoding or compression")
-    if not 0 < arrival.length <= LONGEST[task]:
+    if not 0 < message.length <= MAX_BODY_BYTES[task]:
         raise RefusedMessage("its body is empty or too long")
     if "x-death" in headers:
         raise RefusedMessage("it was dead-lettered by another queue")
     if senders is not None:
-        if arrival.login is None:
-            raise RefusedMessage("it does not say which login has sent it")
-        if not senders.may_send(arrival.login, arrival.routing_key.partition(".")[0]):
-            raise RefusedMessage("its sender may not speak for the module that it names")
+        if message.login is None:
+            raise RefusedMessage("it does not name the login of its sender")
+        if not senders.may_send(message.login, message.routing_key.partition(".")[0]):
+            raise RefusedMessage("its sender may not send for the module that it names")
     return {"task": task, "id": _identifier(headers), "x_queue": queue, "argsrepr": "", "kwargsrepr": ""}
 
 
@@ -105,22 +105,22 @@ def _identifier(headers: Mapping[str, Any]) -> str:
         raise RefusedMessage("its id is no UUID") from error
 
 
-class Refused:
-    """What was not let in: counted, and logged now and then."""
+class RefusedMessages:
+    """Refused messages: each is counted, and logged at LOG_INTERVAL."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
-        """How many, by queue and reason."""
-        self._logged: dict[tuple[str, str], float] = {}
+        """By queue and reason."""
+        self._logged_at: dict[tuple[str, str], float] = {}
 
-    def note(self, queue: str, reason: str, *, login: str | None, routing_key: str) -> None:
-        """Count one."""
+    def record(self, queue: str, reason: str, *, login: str | None, routing_key: str) -> None:
+        """Count one message."""
         kind = queue, reason
         self.counts[kind] += 1
         now = monotonic()
-        if now - self._logged.get(kind, -LOG_INTERVAL) < LOG_INTERVAL:
+        if now - self._logged_at.get(kind, -LOG_INTERVAL) < LOG_INTERVAL:
             return
-        self._logged[kind] = now
+        self._logged_at[kind] = now
         log.error(
             "broker message refused",
             queue=queue,

@@ -1,9 +1,12 @@
 """The bus: a Celery app on one topic exchange, with queues that belong to modules.
 
-A batch is one Celery message with the routing key `<module>.<audience>.<partition>`; a request to catch up has
-`<requester>.<module asked>.<partition>`. So the first word is always the sender, and a broker can restrict who writes
-it. A queue of a module is bound to `<source>.all.*` of every module it listens to, and to `*.<itself>.*` for what is
-meant for it alone. No result backend, no Celery retry, no countdown: cursors and dead letters are the retry machinery.
+A batch is one Celery message with the routing key `<module>.<audience>.<partition>`; a catch-up request has
+`<requester>.<producer>.<partition>`, a report `<subscriber>.<producer>.0`. So the first word is always the sender, and
+the broker can restrict which login sends it. A module's queues are bound to `<source>.all.*` of every module that it
+subscribes to, and to `*.<module>.*` for the messages addressed to it.
+
+No result backend, no Celery retry, no countdown: cursors, dead letters and deadlines are the retry machinery. What else
+of Celery is switched off, and why: ADR 0034.
 """
 
 import threading
@@ -20,22 +23,22 @@ from kombu.serialization import register
 from pangaea import modules
 from pangaea.broker import admission, tls, topology
 from pangaea.broker.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
-from pangaea.broker.sending import BROKER_PATIENCE, send_requests
+from pangaea.broker.sending import BROKER_TIMEOUT, send_requests
 from pangaea.configuration.declared import Declared
 from pangaea.inbox import consume
 from pangaea.outbox import replay, subscribers
 from pangaea.telemetry.components import Component
 
 log = structlog.get_logger()
-BROKER_TIMEOUT = 4
-"""Seconds for a connection to the broker to come about."""
+CONNECT_TIMEOUT = 4
+"""Seconds to establish a connection to the broker."""
 BROKER_HEARTBEAT = 10
-"""Seconds between signs of life on a worker's connection. Who hears none for some two of them gives the connection up;
-RabbitMQ does so too, and until then no other worker gets what is in the queue."""
+"""Seconds between heartbeats on a worker's connection. A peer that receives none for about two intervals closes the
+connection. RabbitMQ does so too, and until then it delivers to no other worker what is in the queue."""
 
 
-# The body of a Celery message is (args, kwargs, embed). Ours is one argument that is already JSON: it passes through as
-# bytes, so neither the relay nor Celery parses a payload on the way.
+# The body of a Celery message is (args, kwargs, embed). Ours is one argument, JSON already: it passes through as bytes,
+# so neither the relay nor Celery parses a payload (ADR 0008).
 register(
     "pangaea",
     lambda payload: payload[0][0],
@@ -46,24 +49,24 @@ register(
 
 
 def make_app(declared: Declared) -> Celery:
-    """A Celery app on `declared.broker_url`; the module's queues are those of the installed modules."""
+    """A Celery app on `declared.broker_url`, with the queues of the installed modules."""
     app = Celery("pangaea", amqp="pangaea.broker.consumer:BusAMQP", fixups=[], set_as_current=False)
     app.component = Component("queues")
     app.stopping = threading.Event()
     app.queue_differences = topology.QueueDifferences()
-    app.refused = admission.Refused()
-    app.requests_resume = 0.0
+    app.refused_messages = admission.RefusedMessages()
+    app.requests_paused_until = 0.0
     virtual = not declared.broker_url.startswith("amqp")
-    # One attempt at a time: whoever sends has a backoff of its own, and must hear in between that it is to stop.
+    # One attempt at a time: each sender has a backoff of its own, and checks in between whether it has to stop.
     options: dict[str, Any] = {"max_retries": 0}
     if not virtual:
-        options |= {"read_timeout": BROKER_PATIENCE, "write_timeout": BROKER_PATIENCE}
+        options |= {"read_timeout": BROKER_TIMEOUT, "write_timeout": BROKER_TIMEOUT}
     if declared.broker_url.startswith("redis"):
         options |= {
-            "socket_timeout": BROKER_PATIENCE,
+            "socket_timeout": BROKER_TIMEOUT,
             "socket_keepalive": True,
             "health_check_interval": BROKER_HEARTBEAT,
-            "refused": app.refused,
+            "refused_messages": app.refused_messages,
             "exchange": topology.exchange(declared).name,
         }
     if declared.broker_url.startswith("memory"):
@@ -77,9 +80,9 @@ def make_app(declared: Declared) -> Celery:
         broker_transport_options=options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_connection_timeout=BROKER_TIMEOUT,
+        broker_connection_timeout=CONNECT_TIMEOUT,
         broker_heartbeat=BROKER_HEARTBEAT,
-        # A queue that is deleted while a worker declares or consumes it is an error of a channel: it connects again.
+        # A queue that is deleted while a worker declares or consumes it is a channel error: the worker reconnects.
         broker_channel_error_retry=True,
         accept_content=["pangaea"],
         task_serializer="pangaea",
@@ -95,7 +98,8 @@ def make_app(declared: Declared) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_consumer="pangaea.broker.consumer:BusConsumer",
-        # A lost connection requeues what was unacknowledged; finishing the batch at hand is harmless: its cursor moved.
+        # A lost connection requeues unacknowledged batches. The one in work finishes: its repetition is skipped by the
+        # cursor.
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     app.steps["worker"].add("pangaea.broker.retry_timer:RetryTimer")
@@ -128,14 +132,14 @@ def app() -> Celery:
 
 
 def _sender_of(task: Any) -> str:
-    """Who wrote the routing key: on RabbitMQ only the module that it begins with has the right to."""
+    """The module that sent the message: the first word of the routing key, which `admission` has checked."""
     routing_key: str = task.request.delivery_info["routing_key"]
     return routing_key.partition(".")[0]
 
 
 @setup_logging.connect(weak=False)
 def _keep_logging(**_: Any) -> None:
-    """Being connected is enough: Celery leaves logging as Django configured it."""
+    """Does nothing: a receiver of this signal keeps Celery from configuring logging, which Django has done."""
 
 
 @worker_process_init.connect(weak=False)

@@ -1,4 +1,4 @@
-"""Celery's worker, as far as it has to be another one here."""
+"""Celery's consumer, with what has to differ here: checks of messages and queues, stalls, reconnection, shutdown."""
 
 import math
 import os
@@ -28,26 +28,26 @@ from pangaea.telemetry.components import Component, State
 
 log = structlog.get_logger()
 
-LONGEST_PAUSE = 5.0
-"""Seconds between two attempts to connect; kombu would let it grow to 30."""
+MAX_RECONNECT_PAUSE = 5.0
+"""Seconds between two attempts to connect, at most; kombu's grow to 30."""
 CONSUME_TIMEOUT = 5.0
 """Seconds for a queue to answer a new consumer."""
-SILENT_LOOKS = 2
-"""A worker connects again when it gets nothing from a queue of its own for this many looks in a row."""
-LOOK_INTERVAL = 0.25
-"""Seconds between two looks at the pool's jobs, at what is to be acknowledged, and whether the worker is to end."""
+SILENT_CHECKS = 2
+"""A worker reconnects when it receives nothing from a queue of its own at this many checks in a row."""
+CHECK_INTERVAL = 0.25
+"""Seconds between two checks of the pool's jobs, of failed acknowledgements, and whether the worker has to stop."""
 
 
 class QueueNamingConsumer(Consumer):
-    """Judges each message. Its headers get its queue's name: AMQP does not tell it, and a batch reaches several.
+    """Admits or rejects each message, and adds its queue's name to the headers: AMQP does not deliver the name.
 
-    It declares its queues by the rules of `topology`, and notes there what is wrong with one of them.
+    It declares its queues by the rules of `topology`, and notes their differences there.
     """
 
     def __init__(self, *arguments: Any, app: Any, **options: Any) -> None:
         self._app = app
         self.received: Counter[str] = Counter()
-        """How many messages came from each queue."""
+        """Number of messages by queue."""
         super().__init__(*arguments, **options)
 
     def declare(self) -> None:
@@ -71,18 +71,18 @@ class QueueNamingConsumer(Consumer):
                 if not self._is_admitted(message, name):
                     message.channel.basic_reject(message.delivery_tag, requeue=False)
                     return
-                self._app.queue_differences.received(name, message.delivery_info["routing_key"])
+                self._app.queue_differences.note_received(name, message.delivery_info["routing_key"])
                 self._receive_callback(message)
 
-            with self._answered(queue):
+            with self._bounded_wait(queue):
                 queue.consume(tag, receive, no_ack=no_ack, nowait=False)
         return str(tag)
 
     def _is_admitted(self, message: Any, queue: str) -> bool:
-        """Whether the message may be applied; then it has checked headers alone, which name its queue."""
+        """Whether the message may be applied. Its headers become the checked ones, with its queue's name."""
         on_rabbitmq = isinstance(message, amqp.Message)
         properties = message.properties
-        arrival = admission.Arrival(
+        raw = admission.RawMessage(
             content_type=properties.get("content_type") if on_rabbitmq else message.content_type,
             content_encoding=properties.get("content_encoding") if on_rabbitmq else message.content_encoding,
             headers=message.headers,
@@ -91,9 +91,9 @@ class QueueNamingConsumer(Consumer):
             login=properties.get("user_id") if on_rabbitmq else None,
         )
         try:
-            headers = admission.admit(arrival, queue, self._senders if on_rabbitmq else None)
+            headers = admission.admit(raw, queue, self._senders if on_rabbitmq else None)
         except RefusedMessage as error:
-            self._app.refused.note(queue, str(error), login=arrival.login, routing_key=arrival.routing_key)
+            self._app.refused_messages.record(queue, str(error), login=raw.login, routing_key=raw.routing_key)
             return False
         if on_rabbitmq:
             message.properties = {
@@ -115,8 +115,8 @@ class QueueNamingConsumer(Consumer):
         )
 
     @contextmanager
-    def _answered(self, queue: Queue) -> Iterator[None]:
-        """Bound how long RabbitMQ may take: a quorum queue that did not survive a crash of its node never answers."""
+    def _bounded_wait(self, queue: Queue) -> Iterator[None]:
+        """Bound the wait for RabbitMQ: a quorum queue that did not survive a crash of its node never answers."""
         connection = queue.channel.connection
         if not isinstance(connection, amqp.Connection):
             yield
@@ -128,7 +128,7 @@ class QueueNamingConsumer(Consumer):
             with suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
-        # A time-out of the socket begins again with each of the server's heartbeats.
+        # The socket's timeout restarts with each of the server's heartbeats.
         timer = threading.Timer(CONSUME_TIMEOUT, give_up)
         timer.daemon = True
         timer.start()
@@ -137,7 +137,7 @@ class QueueNamingConsumer(Consumer):
         except self._app.connection_for_read().connection_errors as error:
             if not expired.is_set():
                 raise
-            self._app.queue_differences.unanswered(queue.name)
+            self._app.queue_differences.note_unanswered(queue.name)
             raise ConnectionResetError(f"the queue {queue.name} does not answer") from error
         finally:
             timer.cancel()
@@ -152,18 +152,18 @@ class BusAMQP(AMQP):
 
 
 def end_worker() -> None:
-    """Let Celery end this worker at its next look."""
+    """Let Celery end this worker at its next check."""
     state.should_stop = os.EX_OK
 
 
 def is_stopping() -> bool:
-    """Whether SIGTERM or SIGINT has told Celery to end this worker."""
+    """Whether Celery is ending this worker: after SIGTERM, SIGINT or `end_worker`."""
     return state.should_stop is not None
 
 
-def _looks_of_a_standby() -> int:
-    """How many looks take as long as a lost tail may go unnoticed."""
-    return max(SILENT_LOOKS, math.ceil(settings.PANGAEA.announce_at_most / settings.PANGAEA.queue_check))
+def _checks_of_a_standby() -> int:
+    """The number of checks within which the loss of a stream's last messages is noticed."""
+    return max(SILENT_CHECKS, math.ceil(settings.PANGAEA.announce_at_most / settings.PANGAEA.queue_check))
 
 
 class BusConsumer(CeleryConsumer):
@@ -178,12 +178,12 @@ class BusConsumer(CeleryConsumer):
 
     connection: Any
     task_consumer: Any
-    _heard: Counter[str] = Counter()
-    _silent_looks: Counter[str] = Counter()
+    _received: Counter[str] = Counter()
+    _silent_checks: Counter[str] = Counter()
     _failures = 0
-    _idle_looks = -1
-    _blocked_looks = 0
-    _lost: BaseException | None = None
+    _idle_checks = -1
+    _blocked_checks = 0
+    _unacknowledged: BaseException | None = None
     _ended_job: Any = None
 
     class Blueprint(CeleryConsumer.Blueprint):
@@ -198,18 +198,18 @@ class BusConsumer(CeleryConsumer):
 
     def register_with_event_loop(self, hub: Any) -> None:
         super().register_with_event_loop(hub)
-        self._heard, self._silent_looks = Counter(), Counter()
-        self._idle_looks, self._blocked_looks, self._lost = -1, 0, None
-        hub.call_repeatedly(LOOK_INTERVAL, self._consuming)
+        self._received, self._silent_checks = Counter(), Counter()
+        self._idle_checks, self._blocked_checks, self._unacknowledged = -1, 0, None
+        hub.call_repeatedly(CHECK_INTERVAL, self._check)
         if self.app.conf.broker_url.startswith("amqp"):
-            hub.call_repeatedly(settings.PANGAEA.queue_check.total_seconds(), self._listen)
+            hub.call_repeatedly(settings.PANGAEA.queue_check.total_seconds(), self._check_delivery)
 
     def call_soon_ack(self, p: Callable[..., None], *args: Any, **options: Any) -> Any:
-        """Acknowledge or reject a message in the loop. One that fails on the connection in use makes it reconnect.
+        """Acknowledge or reject a message in the loop, and reconnect when that fails on the connection in use.
 
-        kombu swallows the failure, and on Redis the message then counts as taken for as long as the connection lasts:
-        after a prefetch of them nothing more is taken. What was taken on a former connection cannot be acknowledged;
-        the broker delivers it again.
+        kombu swallows the failure, and on Redis the message then counts as unacknowledged for as long as the connection
+        lasts: after a prefetch of such failures nothing more is delivered. A message of a former connection cannot be
+        acknowledged; the broker delivers it again.
         """
         if not self.hub:
             return super().call_soon_ack(p, *args, **options)
@@ -218,21 +218,22 @@ class BusConsumer(CeleryConsumer):
             try:
                 p(logger, (), *rest, **named)
             except errors as error:
-                message: Any = p.__self__  # type: ignore[attr-defined] # a bound method, says Celery
+                message: Any = p.__self__  # type: ignore[attr-defined] # Celery passes a bound method
                 if self.task_consumer and message.channel is self.task_consumer.channel:
-                    # Raised by the next look: whatever else the loop has to do in this pass must not be lost.
-                    self._lost = error
+                    # The next check raises it: an error here would skip the other callbacks of this pass.
+                    self._unacknowledged = error
 
         return self.hub.call_soon(partial(settle, *args, **options))
 
-    def _consuming(self) -> None:
-        """Look at everything that Celery has no event for. Raises ConnectionResetError to reconnect."""
+    def _check(self) -> None:
+        """Check all that Celery has no event for. Raises ConnectionResetError to reconnect."""
         self._failures = 0
         self._report(overdue=self._end_hung_job())
         if self.app.stopping.is_set():
-            self._leave()
-        elif self._lost is not None:
-            raise ConnectionResetError(f"a message could not be acknowledged: {self._lost}") from self._lost
+            self._stop_consuming()
+        elif self._unacknowledged is not None:
+            failure = self._unacknowledged
+            raise ConnectionResetError(f"a message could not be acknowledged: {failure}") from failure
         elif self._is_blocked():
             raise ConnectionResetError("no message is in work, and the prefetch is used up")
 
@@ -248,9 +249,9 @@ class BusConsumer(CeleryConsumer):
             log.info("consumer started", after_seconds=round(seconds, 1))
 
     def _end_hung_job(self) -> bool:
-        """End the pool's process if it has begun no message for JOB_TIME_LIMIT; whether a job is older than that.
+        """Kill the pool's process if it has begun no message for JOB_TIME_LIMIT. Whether a job is older than that.
 
-        A crash like any other: the broker delivers the batch again, and the next process knows what was in flight.
+        It counts as a crash: the broker delivers the batch again, and the next process reads what was in flight.
         """
         now, limit, is_overdue = monotonic(), settings.PANGAEA.job_time_limit.total_seconds(), False
         for job in list(self.pool._pool._cache.values()):  # noqa: SLF001 - it has no other way to ask
@@ -265,35 +266,35 @@ class BusConsumer(CeleryConsumer):
         return is_overdue
 
     def _is_blocked(self) -> bool:
-        """Whether, at two looks in a row, nothing is in work and the channel yet counts a whole prefetch as taken.
+        """Whether no message is in work at two checks in a row although the channel counts a full prefetch.
 
-        Only kombu's virtual transports count it here.
+        Only kombu's virtual transports count on this side.
         """
         qos = getattr(self.task_consumer.channel, "qos", None)
         if state.reserved_requests or qos is None or qos.can_consume():
-            self._blocked_looks = 0
+            self._blocked_checks = 0
         else:
-            self._blocked_looks += 1
-        return self._blocked_looks > 1
+            self._blocked_checks += 1
+        return self._blocked_checks > 1
 
-    def _leave(self) -> None:
-        if self._idle_looks < 0:
+    def _stop_consuming(self) -> None:
+        if self._idle_checks < 0:
             self.task_consumer.cancel()
-        at_work = state.reserved_requests or self.pool._pool._cache  # noqa: SLF001 - it has no other way to ask
-        self._idle_looks = 0 if at_work else self._idle_looks + 1
-        # The first look sees that the last one is done, its acknowledgement may be on its way; so the next one counts.
-        if self._idle_looks > 1:
+        is_busy = state.reserved_requests or self.pool._pool._cache  # noqa: SLF001 - it has no other way to ask
+        self._idle_checks = 0 if is_busy else self._idle_checks + 1
+        # At the first idle check the last acknowledgement may still be on its way.
+        if self._idle_checks > 1:
             end_worker()
 
-    def _listen(self) -> None:
-        """Raise, which connects again, when nothing arrives from a queue in which messages wait, or without a consumer.
+    def _check_delivery(self) -> None:
+        """Raise ConnectionResetError, to reconnect, when a queue with messages or without a consumer delivers nothing.
 
-        RabbitMQ may keep a consumer to which it delivers nothing: of a quorum queue that was deleted and declared again
-        at once no cancellation arrives. Where a queue has several consumers, another worker may be the active one,
-        which a standby cannot see: it waits for as long as a lost tail may go unnoticed.
+        RabbitMQ may keep a consumer to which it delivers nothing: when a quorum queue is deleted and recreated at once,
+        no cancellation arrives. Where a queue has several consumers, another worker may be the active one, which a
+        standby cannot see: it waits for as long as the loss of the last messages may go unnoticed.
         """
-        heard, before = self.task_consumer.received.copy(), self._heard
-        self._heard = heard
+        received, before = self.task_consumer.received.copy(), self._received
+        self._received = received
         if self.app.stopping.is_set():
             return
         channel = self.task_consumer.channel
@@ -301,19 +302,19 @@ class BusConsumer(CeleryConsumer):
             queues = [channel.queue_declare(queue.name, passive=True) for queue in self.task_consumer.queues]
         except self.connection.channel_errors as error:
             raise ConnectionResetError(str(error)) from error
-        at_work = {request.message.headers["x_queue"] for request in state.reserved_requests}
+        in_work = {request.message.headers["x_queue"] for request in state.reserved_requests}
         for each in queues:
             name, waits = each.queue, each.message_count or not each.consumer_count
-            if not waits or name in at_work or heard[name] != before[name]:
-                del self._silent_looks[name]
+            if not waits or name in in_work or received[name] != before[name]:
+                del self._silent_checks[name]
                 continue
-            self._silent_looks[name] += 1
-            if self._silent_looks[name] >= (SILENT_LOOKS if each.consumer_count <= 1 else _looks_of_a_standby()):
+            self._silent_checks[name] += 1
+            if self._silent_checks[name] >= (SILENT_CHECKS if each.consumer_count <= 1 else _checks_of_a_standby()):
                 raise ConnectionResetError(f"nothing arrives from {name}, where messages wait or no consumer is known")
 
     def _interrupted(self, error: BaseException) -> None:
         if self.app.stopping.is_set():
-            # What it took, the broker gives to another.
+            # The broker delivers its unacknowledged messages to another worker.
             end_worker()
         if self.component.report(State.INTERRUPTED, str(error)) is not None:
             log.warning("worker interrupted", error=str(error) or type(error).__name__)
@@ -322,11 +323,11 @@ class BusConsumer(CeleryConsumer):
         self._interrupted(exc)
         connection, self.connection = self.connection, None
         sending.close_now(connection)
-        with suppress(Exception):  # what was not cut
+        with suppress(Exception):  # the rest of a connection that is cut already
             connection.close()
-        # Where connecting works and what follows fails each time, Celery would try again without a pause.
+        # Where connecting succeeds and the next step fails each time, Celery would retry without a pause.
         if self._failures:
-            self.app.stopping.wait(min(0.1 * 2**self._failures, LONGEST_PAUSE))
+            self.app.stopping.wait(min(0.1 * 2**self._failures, MAX_RECONNECT_PAUSE))
         self._failures += 1
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
@@ -337,6 +338,6 @@ class BusConsumer(CeleryConsumer):
             lambda error, _pause: self._interrupted(error),
             interval_start=0.2,
             interval_step=0.4,
-            interval_max=LONGEST_PAUSE,
+            interval_max=MAX_RECONNECT_PAUSE,
             callback=maybe_shutdown,
         )

@@ -1,6 +1,6 @@
-"""RabbitMQ's management API (its plug-in `rabbitmq_management`), for what an administrator does there.
+"""RabbitMQ's management API (its plug-in `rabbitmq_management`), for an administrator's tasks.
 
-It needs no account on the server's machine, where rabbitmqctl wants root's or the server's own.
+It needs no account on the server's machine, where rabbitmqctl needs root's or the server's own.
 """
 
 import base64
@@ -16,19 +16,19 @@ from pangaea.errors import Misconfigured
 FORM = "http(s)://USER:PASSWORD@HOST:15672"
 _EXPECTED = f"{FORM}, with %2F for a slash in the password and the like."
 ENABLE = "rabbitmq-plugins enable rabbitmq_management"
-SECONDS = 60.0
-"""How long one answer may take: deleting a virtual host deletes its queues."""
-MAX_BYTES = 1024 * 1024
+ANSWER_TIMEOUT = 60.0
+"""Seconds for one answer: deleting a virtual host deletes its queues."""
+MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class Management:
-    """One server's API, as the administrator whom the URL names. No error says the password.
+    """One server's API, as the administrator whom the URL names. No error quotes the password.
 
-    Neither a proxy nor a redirect is followed: the password is for the address that was given.
+    Neither a proxy nor a redirect is followed: the password is for the URL's address only.
     """
 
     def __init__(self, url: str, *, authorities: str = "") -> None:
-        """`authorities` is a PEM file with those for https; without, they are the system's.
+        """`authorities` is a PEM file with the authorities for https; without it they are the system's.
 
         Raises Misconfigured where `url` is not of the form http(s)://USER:PASSWORD@HOST:PORT.
         """
@@ -41,7 +41,7 @@ class Management:
         if address.scheme not in {"http", "https"} or not address.hostname or address.query or address.fragment:
             raise Misconfigured(f"The administrator's URL is not one of RabbitMQ's management API: {_EXPECTED}")
         if not address.username or address.password is None:
-            raise Misconfigured(f"The administrator's URL does not say who logs in: {_EXPECTED}")
+            raise Misconfigured(f"The administrator's URL names no user and password: {_EXPECTED}")
         self.user = unquote(address.username)
         self._where = address.netloc.rpartition("@")[2]
         self._prefix = f"{address.path.rstrip('/')}/api"
@@ -51,16 +51,16 @@ class Management:
         secret = base64.b64encode(f"{self.user}:{unquote(address.password)}".encode()).decode()
         self._headers = {"Authorization": f"Basic {secret}", "Accept": "application/json"}
 
-    def call(self, method: str, *path: str, document: str | None = None, seconds: float = SECONDS) -> Any:
-        """Send a request, with a JSON document if one is given; the JSON that is answered, or None.
+    def call(self, method: str, *path: str, document: str | None = None, seconds: float = ANSWER_TIMEOUT) -> Any:
+        """Send a request, with a JSON document if one is given. Returns the JSON of the answer, or None.
 
-        `path` are its parts after /api, as they are called. Raises Misconfigured, which says what to do, where nothing
-        answers or what answers refuses.
+        `path` has the unquoted segments after /api. Raises Misconfigured, with a remedy, where nothing answers or the
+        server refuses.
         """
         try:
-            status, body = self._ask(method, "/".join(quote(part, safe="") for part in path), document, seconds)
+            status, body = self._send(method, "/".join(quote(part, safe="") for part in path), document, seconds)
         except (OSError, HTTPException, UnicodeError) as error:
-            # An answer that is not HTTP is quoted in its error, which is no text then.
+            # The error of an answer that is not HTTP quotes it, and may be no readable text.
             reason = (str(error) if isinstance(error, OSError) else "") or type(error).__name__
             if isinstance(error, ssl.SSLCertVerificationError):
                 reason += "; BROKER_CA names a file with authorities of your own"
@@ -78,14 +78,14 @@ class Management:
                 f"user needs the tag administrator (rabbitmqctl set_user_tags {self.user} administrator), and guest "
                 "may log in from the server's own machine alone."
             )
-        asked = f"{method} {self._prefix}/{'/'.join(path)}"
+        request = f"{method} {self._prefix}/{'/'.join(path)}"
         if refusal is None:
             raise Misconfigured(
-                f"What answers at {self._where} is not RabbitMQ's management API: {status} to {asked}. {_EXPECTED}"
+                f"What answers at {self._where} is not RabbitMQ's management API: {status} to {request}. {_EXPECTED}"
             )
-        raise Misconfigured(f"RabbitMQ at {self._where} refused {asked} ({status}): {refusal}")
+        raise Misconfigured(f"RabbitMQ at {self._where} refused {request} ({status}): {refusal}")
 
-    def _ask(self, method: str, path: str, document: str | None, seconds: float) -> tuple[int, bytes]:
+    def _send(self, method: str, path: str, document: str | None, seconds: float) -> tuple[int, bytes]:
         connection = HTTPConnection(self._host, self._port, timeout=seconds)
         if self._is_secured:
             context = ssl.create_default_context(cafile=self._authorities)
@@ -95,7 +95,7 @@ class Management:
             headers = self._headers if body is None else {**self._headers, "Content-Type": "application/json"}
             connection.request(method, f"{self._prefix}/{path}", body=body, headers=headers)
             response = connection.getresponse()
-            return response.status, response.read(MAX_BYTES)
+            return response.status, response.read(MAX_ANSWER_BYTES)
         finally:
             connection.close()
 

@@ -1,9 +1,10 @@
-"""What each module may do at RabbitMQ, from the modules' declarations: one user per module.
+"""RabbitMQ's users and permissions, from the modules' declarations: one user per module.
 
-While its password is changed a module has two, `orders` and `orders-2`, which may do the same.
+While its password is changed a module has two users, `orders` and `orders-2`, with the same permissions.
 
-A module makes, binds and reads its own queues, writes its own streams, and binds to what it subscribes to and to what
-is addressed to it. It may not make or delete the exchange, which everybody shares: that is part of the definitions.
+A module declares, binds and reads its own queues, writes its own streams, and binds its queues to the streams that it
+subscribes to and to messages addressed to it. It may neither declare nor delete the exchange, which all modules share:
+that is part of the definitions.
 """
 
 import base64
@@ -19,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from pangaea import modules
 from pangaea.broker import management_api, topology
-from pangaea.broker.admission import SECOND
+from pangaea.broker.admission import SECOND_LOGIN_SUFFIX
 from pangaea.broker.management_api import Management
 from pangaea.configuration.declared import Declared
 from pangaea.configuration.environment import Environment, variable_of
@@ -28,11 +29,12 @@ from pangaea.messages import EVERYBODY
 from pangaea.wire import PARTITIONS
 
 ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
-"""Where rabbitmqctl lies; few accounts have these folders on their PATH."""
-CONTROL_SECONDS = 60
+"""Folders of rabbitmqctl, which few accounts have on their PATH."""
+CONTROL_TIMEOUT = 60
+"""Seconds for a command of rabbitmqctl."""
 COMPLAINT_LINES = 10
-SECOND_PASSWORD = "_2"  # noqa: S105 - the end of a variable's name
-"""Ends the variable with the password of a module's second login."""
+SECOND_PASSWORD_SUFFIX = "_2"  # noqa: S105 - the end of a variable's name
+"""The end of the variable with the password of a module's second login."""
 
 
 def user_of(declared: Declared, label: str) -> str:
@@ -48,7 +50,7 @@ def password_variable(label: str) -> str:
 def passwords_in(environ: Mapping[str, str], labels: Iterable[str], *, suffix: str = "") -> dict[str, str]:
     """`<MODULE>_BROKER_PASSWORD` of each module that has one, or the content of the file that `…_FILE` names.
 
-    With the suffix SECOND_PASSWORD those of the second logins in turn.
+    With `suffix=SECOND_PASSWORD_SUFFIX`, those of the second logins.
     """
     environment = Environment(environ)
     found = {label: environment.text(password_variable(label) + suffix) for label in labels}
@@ -69,23 +71,23 @@ def definitions(
     *,
     virtual_host: str,
     passwords: Mapping[str, str],
-    seconds: Mapping[str, str] | None = None,
+    second_passwords: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """RabbitMQ's definitions: what `rabbitmqctl import_definitions` and the management API's /definitions take.
+    """RabbitMQ's definitions, for `rabbitmqctl import_definitions` and the management API's /definitions.
 
-    `passwords` are those of the modules' first logins by label, `seconds` of their second ones, which have the same
-    rights. They are there as salted hashes. A login without a password is left out, so that it stays as it is; of a
-    module that has none at all the first one gets an empty hash, with which no one can log in.
+    `passwords` has those of the modules' first logins by label, `second_passwords` those of their second logins, which
+    have the same permissions. The definitions contain salted hashes. A login without a password is left out, so that
+    it does not change; the first login of a module without any password gets an empty hash, which accepts none.
     """
     exchange = topology.exchange(declared).name
-    seconds = seconds or {}
+    second_passwords = second_passwords or {}
     logins: list[tuple[str, str, str]] = []
     for label in labels:
         first = user_of(declared, label)
-        if label in passwords or label not in seconds:
+        if label in passwords or label not in second_passwords:
             logins.append((first, label, passwords.get(label, "")))
-        if label in seconds:
-            logins.append((first + SECOND, label, seconds[label]))
+        if label in second_passwords:
+            logins.append((first + SECOND_LOGIN_SUFFIX, label, second_passwords[label]))
     return {
         "vhosts": [{"name": virtual_host}],
         "exchanges": [
@@ -120,21 +122,21 @@ def definitions(
 
 
 def permissions(declared: Declared, label: str) -> dict[str, str]:
-    """Regular expressions for the names of what a module may configure, write and read."""
-    # Without the count they are those of the version before, which runs beside this one during a deployment.
+    """Regular expressions for the names that a module may configure, write and read."""
+    # Names without the count belong to the previous version, which runs beside this one during a deployment.
     queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+(of[0-9]+)?"
     shared = re.escape(topology.exchange(declared).name)
-    # To bind a queue is to write to it and to read from the exchange.
+    # Binding a queue takes the permissions to write to it and to read from the exchange.
     return {"configure": f"^{queues}$", "write": f"^({queues}|{shared})$", "read": f"^({queues}|{shared})$"}
 
 
 def topic_permissions(label: str) -> dict[str, str]:
     """Regular expressions for the routing keys that a module may send with and bind to."""
     sources = sorted(topology.sources_of(label))
-    heads = [rf"\*\.{re.escape(label)}"]
+    prefixes = [rf"\*\.{re.escape(label)}"]
     if sources:
-        heads.insert(0, rf"({'|'.join(map(re.escape, sources))})\.{EVERYBODY}")
-    return {"write": rf"^{re.escape(label)}\.", "read": rf"^({'|'.join(heads)})\.(\*|[0-{PARTITIONS - 1}])$"}
+        prefixes.insert(0, rf"({'|'.join(map(re.escape, sources))})\.{EVERYBODY}")
+    return {"write": rf"^{re.escape(label)}\.", "read": rf"^({'|'.join(prefixes)})\.(\*|[0-{PARTITIONS - 1}])$"}
 
 
 def hashed(password: str) -> str:
@@ -155,22 +157,22 @@ def control() -> str:
 
 
 def apply(document: str, *, administrator: str | None = None, authorities: str = "") -> None:
-    """Import definitions, and return when they hold. Raises Misconfigured when they are refused.
+    """Import definitions, and return when they are in force. Raises Misconfigured when they are refused.
 
-    By the management API at the URL `administrator`, with a file of `authorities` for https; without one by
-    rabbitmqctl, into the server of this machine. What is there and not in them stays. Applied again, they change the
+    It uses the management API at the URL `administrator`, with a file of `authorities` for https, or without a URL
+    rabbitmqctl on this machine's server. Objects that are not in the definitions stay unchanged. Each import sets the
     passwords.
     """
     if administrator is not None:
         Management(administrator, authorities=authorities).call("POST", "definitions", document=document)
         return
-    done = subprocess.run(  # noqa: S603 - an administrator's program, and what it reads was made here
+    done = subprocess.run(  # noqa: S603 - an administrator's program, with definitions made here
         [control(), "--quiet", "import_definitions"],
         check=False,
         input=document,
         capture_output=True,
         text=True,
-        timeout=CONTROL_SECONDS,
+        timeout=CONTROL_TIMEOUT,
     )
     if done.returncode:
         raise Misconfigured(
@@ -180,12 +182,12 @@ def apply(document: str, *, administrator: str | None = None, authorities: str =
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The end of what rabbitmqctl said when it failed."""
+    """The last lines that rabbitmqctl printed when it failed."""
     lines = [*done.stderr.splitlines(), *done.stdout.splitlines()]
-    # Debian's says this after pages of other things, to the other channel.
+    # Debian's prints this after pages of other text, and to the other stream.
     refused = [line for line in lines if line.startswith("Only root")]
-    said = refused or [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-COMPLAINT_LINES:]
-    return "\n".join(said) or f"exit status {done.returncode}"
+    lines = refused or [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-COMPLAINT_LINES:]
+    return "\n".join(lines) or f"exit status {done.returncode}"
 
 
 def missing_passwords(passwords: Mapping[str, str]) -> list[str]:

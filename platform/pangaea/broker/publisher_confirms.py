@@ -1,8 +1,8 @@
-"""RabbitMQ's publisher confirms: any number of messages are published on a channel, then all are waited for.
+"""RabbitMQ's publisher confirms: publish any number of messages on a channel, then wait for all their confirms.
 
 The broker numbers the messages of a channel from 1 and confirms these numbers, in any order, several at once where it
 can (https://www.rabbitmq.com/docs/confirms#publisher-confirms). Waiting for each message before the next one is
-published costs a write to disk per message.
+published costs one write to disk per message.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ class Confirms:
     def wait(self, channel: Any, seconds: float) -> None:
         """Return when the broker has every message.
 
-        Raises MessageNacked when it does not take one, and a connection error when it says nothing for that long.
+        Raises MessageNacked when the broker refuses one, and a connection error when it sends nothing for `seconds`.
         """
         while self._outstanding:
             channel.connection.drain_events(timeout=seconds)

@@ -1,4 +1,4 @@
-"""What the broker says about the modules' queues: how much waits in them, and whether a worker consumes them."""
+"""The state of the modules' queues at the broker: how many batches wait, and whether a worker consumes them."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,7 +13,7 @@ from pangaea.broker import celery_app, topology
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """A queue. `consumers` is None where the broker does not know: Redis has lists, read without signing in."""
+    """A queue. `consumers` is None on Redis, which has lists and knows no consumers."""
 
     name: str
     module: str
@@ -23,20 +23,19 @@ class QueueStatus:
 
 
 def read(celery: Celery, labels: Iterable[str]) -> list[QueueStatus]:
-    """The queues of these modules; none on the bus in memory, which no other process sees.
+    """The queues of these modules; none for the broker in memory, which no other process sees.
 
-    Raises kombu's OperationalError, or OSError, when the broker does not answer within BROKER_TIMEOUT.
+    Raises kombu's OperationalError, or OSError, when the broker does not answer within CONNECT_TIMEOUT.
     """
     wanted = set(labels)
     names = [name for name in celery.amqp.queues if topology.module_of_queue(name) in wanted]
     url = str(settings.PANGAEA.broker_url)
     if not names or url.startswith("memory"):
         return []
-    options = topology.limited(celery, celery_app.BROKER_TIMEOUT)
-    with celery.connection_for_read(connect_timeout=celery_app.BROKER_TIMEOUT, transport_options=options) as connection:
-        connection.ensure_connection(
-            max_retries=1, interval_start=0, interval_step=0, timeout=celery_app.BROKER_TIMEOUT
-        )
+    seconds = celery_app.CONNECT_TIMEOUT
+    options = topology.options_with_timeout(celery, seconds)
+    with celery.connection_for_read(connect_timeout=seconds, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=seconds)
         if connection.transport.driver_type == "redis":
             client = connection.default_channel.client
             return [QueueStatus(name, topology.module_of_queue(name), int(client.llen(name)), None) for name in names]
@@ -45,7 +44,7 @@ def read(celery: Celery, labels: Iterable[str]) -> list[QueueStatus]:
 
 def _declared(connection: Any, name: str) -> QueueStatus:
     module = topology.module_of_queue(name)
-    # The answer that there is none closes the channel.
+    # The error for a missing queue closes the channel.
     with suppress(connection.channel_errors), connection.channel() as channel:
         found = channel.queue_declare(name, passive=True)
         return QueueStatus(name, module, found.message_count, found.consumer_count)

@@ -1,7 +1,7 @@
-"""What RabbitMQ does with queues and Redis does not: bound them, and delete what no process asks for any more.
+"""What RabbitMQ does for queues and Redis does not: bound them, and delete those that no process needs any more.
 
-Any process does it for all modules when it declares, for a module that is down does nothing. So between two looks of
-any process (QUEUE_CHECK) a queue may hold more than QUEUE_LENGTH and QUEUE_BYTES allow, by what is sent meanwhile.
+Each process does it for all modules when it declares, because a module that is down cannot. Between two declarations
+(QUEUE_CHECK) a queue may exceed QUEUE_LENGTH and QUEUE_BYTES by the batches sent meanwhile.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def tidy(channel: Any, declared: Declared, wanted: Iterable[Queue]) -> None:
 
 
 class _Leases:
-    """A hash beside kombu's table of bindings: each binding, and when a process last asked for it."""
+    """A hash beside kombu's table of bindings: each binding, and when a process last declared it."""
 
     def __init__(self, channel: Any, exchange: str) -> None:
         self._client = channel.client
@@ -44,7 +44,7 @@ class _Leases:
         if asked:
             self._client.hset(self._name, mapping=dict.fromkeys(asked, now))
         leases = {member.decode(): float(at) for member, at in self._client.hgetall(self._name).items()}
-        # A binding from before there were leases, or from a process that is just declaring it, gets its time, too.
+        # A binding without a lease, of a process that declares it at this moment, gets a full one.
         if unknown := table.keys() - leases.keys():
             self._client.hset(self._name, mapping=dict.fromkeys(unknown, now))
         ended = {member for member, at in leases.items() if now - at >= seconds} - asked
@@ -60,7 +60,7 @@ class _Leases:
             for queue in unread:
                 pipe.delete(queue)
             pipe.execute()
-        log.warning("bindings that no process asks for removed", bindings=len(ended), queues_deleted=sorted(unread))
+        log.warning("expired bindings removed", bindings=len(ended), queues_deleted=sorted(unread))
 
     def _member(self, row: tuple[str, str, str]) -> str:
         return str(self._channel.sep.join(row))
@@ -70,7 +70,7 @@ def bound(client: Any, queue: str, *, length: int, size: int) -> None:
     """Drop a queue's oldest batches until it has at most `length`, in at most `size` bytes of Redis's memory."""
     client.ltrim(queue, 0, length - 1)  # the oldest are at the right end
     while (count := client.llen(queue)) and (used := _memory_of(client, queue)) > size:
-        # By the average: the next look corrects it. One batch stays, or a queue below a batch's size delivers nothing.
+        # By the average size; the next check corrects it. One batch stays: a limit below its size would deliver none.
         if (keep := max(1, count * size // used)) >= count:
             return
         client.ltrim(queue, 0, keep - 1)
@@ -86,4 +86,4 @@ def _memory_of(client: Any, queue: str) -> int:
 
 @cache
 def _warn_once(error: str) -> None:
-    log.warning("queues not bounded by bytes: Redis refuses MEMORY USAGE", error=error)
+    log.warning("queue size limit skipped", reason="Redis refuses MEMORY USAGE", error=error)

@@ -1,11 +1,10 @@
-"""kombu's Redis transport, with every entry judged before kombu parses it.
+"""kombu's Redis transport, with every entry checked before kombu parses it.
 
-On Redis a message is JSON in a list that any client may write to, and kombu takes its form for granted. What has
-another form is dropped here; of the rest kombu gets nothing that was not checked. Then `admission` judges it, like a
-message of RabbitMQ.
+On Redis a message is JSON in a list that any client may write to, and kombu trusts its form. An entry of another form
+is dropped here; of the others kombu gets checked members only. Then `admission` checks it, like a message of RabbitMQ.
 
-What was taken and not acknowledged is kept in a hash that all applications on the same database share: an entry there
-is restored as it is, or dropped when kombu could not restore it.
+Entries that were taken and not acknowledged are in a hash, which all applications on the same database share: such an
+entry is restored unchanged, or dropped when kombu could not restore it.
 """
 
 import json
@@ -22,14 +21,14 @@ from redis.exceptions import ResponseError
 from pangaea.broker import admission
 from pangaea.errors import RefusedMessage
 
-LONGEST_KEY = 255
-"""Bytes of a routing key, as in AMQP 0-9-1."""
-LONGEST_ENTRY = max(admission.LONGEST.values()) * 4 // 3 + admission.MEBIBYTE // 16
-"""Bytes: the longest body in base64, and what is around it."""
+MAX_ROUTING_KEY_BYTES = 255
+"""As in AMQP 0-9-1."""
+MAX_ENTRY_BYTES = max(admission.MAX_BODY_BYTES.values()) * 4 // 3 + admission.MEBIBYTE // 16
+"""The longest body in base64, and the rest of its entry."""
 
 
 class _Headers(msgspec.Struct):
-    """Those that `admission` looks at; it refuses the last two, whatever they hold."""
+    """Those that `admission` checks; it refuses a message with one of the last two."""
 
     task: str
     id: str
@@ -48,7 +47,7 @@ class _Properties(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
-    """A list's entry as kombu writes it, as far as it is read here."""
+    """An entry of a list as kombu writes it: the members that are read here."""
 
     body: bytes
     headers: _Headers
@@ -57,35 +56,35 @@ class _Entry(msgspec.Struct):
     content_encoding: str | None = msgspec.field(name="content-encoding")
 
 
-class _KeptProperties(msgspec.Struct):
+class _UnackedProperties(msgspec.Struct):
     delivery_info: dict[str, msgspec.Raw] | UnsetType = UNSET
 
 
-class _Kept(msgspec.Struct):
-    """An entry as far as kombu changes it when it restores it."""
+class _Unacked(msgspec.Struct):
+    """The members of an entry that kombu changes when it restores it."""
 
     headers: dict[str, msgspec.Raw]
-    properties: _KeptProperties
+    properties: _UnackedProperties
 
 
 _entries = msgspec.json.Decoder(_Entry)
-_kept = msgspec.json.Decoder(tuple[_Kept, str, str])
+_unacked = msgspec.json.Decoder(tuple[_Unacked, str, str])
 
 
-def read(raw: bytes, exchange: str, delivery_tag: str) -> dict[str, Any]:
-    """A message as kombu takes it from an entry of a queue's list. Raises RefusedMessage, which quotes nothing of it.
+def read_entry(raw: bytes, exchange: str, delivery_tag: str) -> dict[str, Any]:
+    """A message as kombu expects it, from an entry of a queue's list. Raises RefusedMessage, whose text quotes nothing.
 
-    Its tag is another: two entries with the same one would be one to kombu.
+    Its delivery tag is replaced: kombu would take two entries with the same tag for one.
     """
-    if len(raw) > LONGEST_ENTRY:
+    if len(raw) > MAX_ENTRY_BYTES:
         raise RefusedMessage("it is too long")
     try:
         entry = _entries.decode(raw)
     except (ValueError, RecursionError) as error:
-        raise RefusedMessage("it has not the form of a message") from error
+        raise RefusedMessage("it does not have the form of a message") from error
     delivery, headers = entry.properties.delivery_info, entry.headers
     refused = {"compression": headers.compression, "x-death": headers.x_death}
-    if delivery.exchange != exchange or len(delivery.routing_key.encode()) > LONGEST_KEY:
+    if delivery.exchange != exchange or len(delivery.routing_key.encode()) > MAX_ROUTING_KEY_BYTES:
         raise RefusedMessage("it names another exchange, or its routing key is too long")
     return {
         "body": b64encode(entry.body).decode(),
@@ -105,13 +104,13 @@ def read(raw: bytes, exchange: str, delivery_tag: str) -> dict[str, Any]:
     }
 
 
-def read_kept(raw: bytes) -> tuple[dict[str, Any], str, str]:
-    """An entry that was taken, its exchange and routing key, unchanged. Raises RefusedMessage: it cannot be restored.
+def read_unacked(raw: bytes) -> tuple[dict[str, Any], str, str]:
+    """An unacknowledged entry, its exchange and its routing key, unchanged. It may belong to another application.
 
-    It may be of an application that is not this one.
+    Raises RefusedMessage for one that cannot be restored.
     """
     try:
-        _, exchange, routing_key = _kept.decode(raw)
+        _, exchange, routing_key = _unacked.decode(raw)
         payload = json.loads(raw)[0]
     except (ValueError, RecursionError) as error:
         raise RefusedMessage("it was taken, and cannot be restored") from error
@@ -121,10 +120,10 @@ def read_kept(raw: bytes) -> tuple[dict[str, Any], str, str]:
 
 
 class QoS(redis.QoS):
-    """What was taken and not acknowledged."""
+    """The messages that were taken and not acknowledged."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Put a message back into its queues; drop what cannot be put back."""
+        """Put a message back into its queues; drop one that cannot be restored."""
 
         def restore(pipe: Any) -> None:
             raw = pipe.hget(self.unacked_key, tag)
@@ -133,9 +132,9 @@ class QoS(redis.QoS):
             if raw is None:
                 return
             try:
-                payload, exchange, routing_key = read_kept(raw)
+                payload, exchange, routing_key = read_unacked(raw)
             except RefusedMessage as error:
-                self.channel.refused.note(self.unacked_key, str(error), login=None, routing_key="")
+                self.channel.refused_messages.record(self.unacked_key, str(error), login=None, routing_key="")
                 return
             self.channel._do_restore_message(payload, exchange, routing_key, pipe, leftmost)  # noqa: SLF001 - kombu's own way
 
@@ -143,35 +142,36 @@ class QoS(redis.QoS):
             try:
                 one.transaction(restore, self.unacked_key)
             except ResponseError:
-                # Redis does the rest of a transaction: it is not kept any more.
-                self.channel.refused.note(self.unacked_key, "its routing key names no list", login=None, routing_key="")
+                # Redis has executed the rest of the transaction: the entry is deleted.
+                reason = "its routing key names no list"
+                self.channel.refused_messages.record(self.unacked_key, reason, login=None, routing_key="")
 
 
 class Channel(redis.Channel):
-    """Consumes entries that have the form of a message; its option `refused` notes others, `exchange` names ours."""
+    """Consumes entries that have the form of a message. Its options: `refused_messages`, and the `exchange`'s name."""
 
     QoS = QoS
-    from_transport_options: Any = (*redis.Channel.from_transport_options, "refused", "exchange")
-    refused: admission.Refused
+    from_transport_options: Any = (*redis.Channel.from_transport_options, "refused_messages", "exchange")
+    refused_messages: admission.RefusedMessages
     exchange: str
 
     def _brpop_read(self, **options: Any) -> bool:
-        """Deliver what has arrived. Raises Empty when that is nothing."""
+        """Deliver the entry that has arrived. Raises Empty when there is none."""
         try:
             try:
-                arrived = self.client.parse_response(self.client.connection, "BRPOP", **options)
+                reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
             except self.connection_errors:
                 # So that the next round connects again.
                 self.client.connection.disconnect()
                 raise
-            if not arrived:
+            if not reply:
                 raise Empty
-            queue = bytes_to_str(arrived[0]).rsplit(self.sep, 1)[0]
+            queue = bytes_to_str(reply[0]).rsplit(self.sep, 1)[0]
             self._queue_cycle.rotate(queue)
             try:
-                message = read(arrived[1], self.exchange, self._next_delivery_tag())
+                message = read_entry(reply[1], self.exchange, self._next_delivery_tag())
             except RefusedMessage as error:
-                self.refused.note(queue, str(error), login=None, routing_key="")
+                self.refused_messages.record(queue, str(error), login=None, routing_key="")
             else:
                 self.connection._deliver(message, queue)  # noqa: SLF001 - kombu's own way
             return True

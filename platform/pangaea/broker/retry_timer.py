@@ -1,8 +1,8 @@
-"""The worker's clock for parked messages.
+"""When a worker retries parked messages.
 
-The timer runs in the worker's main process, which must touch no database after its pool was forked; the work itself is
-handed to the pool, in turn with the batches. So a message that ends the process that retries it ends no more than that,
-and an idle worker retries too.
+The timer runs in the worker's main process, which must not use a database after its pool was forked; the retries are
+jobs of the pool, in turn with the batches. So a message that crashes its process during a retry crashes only the pool's
+process, and an idle worker retries too.
 """
 
 from collections.abc import Sequence
@@ -19,48 +19,48 @@ log = structlog.get_logger()
 
 
 class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
-    """Looks every second for what is due in the modules whose queues this worker consumes, one round at a time.
+    """At each DEAD_LETTER_POLL, submits a job that retries due messages of this worker's modules, one job at a time.
 
-    A round that the pool discards, because the broker's connection was lost before it began, is followed by the next.
+    A job that the pool discards, because the broker connection was lost before it began, is followed by the next.
     """
 
     requires = ("celery.worker.components:Pool",)
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._entry: Any = None
-        self._round: Any = None
+        self._timer: Any = None
+        self._job: Any = None
         self._stopping = worker.app.stopping
 
     def start(self, worker: Any) -> None:
-        """Begin to tick."""
+        """Start the timer."""
         labels = sorted({topology.module_of_queue(name) for name in worker.app.amqp.queues.consume_from})
         seconds = settings.PANGAEA.dead_letter_poll.total_seconds()
-        self._entry = worker.timer.call_repeatedly(seconds, self._tick, (worker.pool, labels))
+        self._timer = worker.timer.call_repeatedly(seconds, self._submit, (worker.pool, labels))
 
     def stop(self, _worker: Any) -> None:
-        """Tick no more; a round at work is ended like a batch."""
-        if self._entry is not None:
-            self._entry.cancel()
+        """Stop the timer; a job that runs is ended like a batch."""
+        if self._timer is not None:
+            self._timer.cancel()
 
-    def _tick(self, pool: Any, labels: Sequence[str]) -> None:
-        if not self._is_under_way() and not self._stopping.is_set():
-            # The solo pool of the local profile, where a round is over at once, calls back whatever it is given.
-            self._round = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
+    def _submit(self, pool: Any, labels: Sequence[str]) -> None:
+        if not self._is_pending() and not self._stopping.is_set():
+            # The solo pool of the local profile calls back unconditionally, and its job is done at once.
+            self._job = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 
-    def _is_under_way(self) -> bool:
-        """Whether the pool still knows the last round: one that a lost connection discards has no callback."""
-        return self._round is not None and self._round._job in self._round._cache  # noqa: SLF001 - no other way to ask
+    def _is_pending(self) -> bool:
+        """Whether the pool still has the last job: one that a lost connection discards calls back nothing."""
+        return self._job is not None and self._job._job in self._job._cache  # noqa: SLF001 - no other way to ask
 
 
 def _ignore(_result: Any) -> None:
-    """The pool itself knows whether a round is over."""
+    """The pool itself knows whether a job is done."""
 
 
 def retry_all(labels: Sequence[str]) -> None:
-    """Retry what is due in these modules. One whose database does not answer does not hold up the others."""
+    """Retry the due messages of these modules. A module whose database does not answer does not delay the others."""
     for label in labels:
         try:
             retry_due(label)
-        except Exception as error:  # noqa: BLE001 - what is due stays due
+        except Exception as error:  # noqa: BLE001 - the messages stay due
             log.warning("retries interrupted", module=label, error=str(error))

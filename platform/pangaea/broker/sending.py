@@ -1,4 +1,4 @@
-"""What is sent over the bus: batches, requests to catch up, reports. RabbitMQ confirms each before a call returns."""
+"""Sends batches, catch-up requests and reports. RabbitMQ confirms each message before a call returns."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,46 +24,46 @@ from pangaea.wire import CatchUp, Report
 
 log = structlog.get_logger()
 
-BROKER_PATIENCE = 30
+BROKER_TIMEOUT = 30
 """Seconds for the broker to answer: one that is stopped, or blocks its publishers, keeps the connection open."""
 REQUEST_TIMEOUT = 2
-"""The same for what is asked again anyway: a consumer, or the upkeep of the queues, waits for it."""
+"""The same for messages that are sent again anyway: a consumer, or the maintenance of a process, waits for them."""
 CLOSE_TIMEOUT = 1
-"""Seconds for the broker to hear that a connection on which something failed is closed. It may lead nowhere."""
+"""Seconds to close a connection on which something failed: its peer may be unreachable."""
 
 
 class BatchSender:
-    """Brings batches to all who listen; the relay's Carrier. After a failure it declares again before it sends."""
+    """Sends a relay's batches to their subscribers. After a failure it declares queues again before it sends."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
-        self._sound = True
+        self._is_healthy = True
 
     def __call__(self, batches: Sequence[Outgoing]) -> None:
-        if not self._sound:
+        if not self._is_healthy:
             topology.declare(self._celery)
-        self._sound = False
+        self._is_healthy = False
         try:
             send_batches(self._celery, batches)
         except OperationalError as error:
             if isinstance(error.__cause__, self._celery.connection_for_write().channel_errors):
                 raise RefusedByBroker(str(error)) from error
             raise
-        self._sound = True
+        self._is_healthy = True
 
 
 def send_batches(celery: Celery, batches: Sequence[Outgoing]) -> None:
-    """Carry batches to all who listen."""
+    """Send batches to their subscribers."""
     send(celery, DELIVER, [(batch.routing_key, batch.body) for batch in batches])
 
 
 def send_requests(celery: Celery, requests: Sequence[CatchUp]) -> None:
-    """Ask producers for what was missed. A request that is lost is asked again later.
+    """Send catch-up requests to producers. A lost request is repeated after CATCH_UP_RENEWAL.
 
-    It holds its caller for few seconds when the broker blocks publishers, and then drops requests until the first of
-    them is due again: a consumer that waits for each of them would stand still.
+    When the broker blocks publishers, the call takes REQUEST_TIMEOUT, and further requests are dropped until the first
+    is due again: a consumer that waited for each of them would stop.
     """
-    if monotonic() < celery.requests_resume:
+    if monotonic() < celery.requests_paused_until:
         return
     outgoing = [
         (f"{module_of(request.subscription)}.{request.source}.{request.partition}", msgspec.json.encode(request))
@@ -74,12 +74,12 @@ def send_requests(celery: Celery, requests: Sequence[CatchUp]) -> None:
         send(celery, CATCH_UP, outgoing, seconds=REQUEST_TIMEOUT)
     except OperationalError as error:
         if monotonic() - began >= REQUEST_TIMEOUT:
-            celery.requests_resume = monotonic() + settings.PANGAEA.catch_up_renewal.total_seconds()
-        log.warning("request to catch up not sent", error=str(error))
+            celery.requests_paused_until = monotonic() + settings.PANGAEA.catch_up_renewal.total_seconds()
+        log.warning("catch-up request failed", error=str(error))
 
 
 def send_reports(celery: Celery, reports: Sequence[Report]) -> None:
-    """Tell producers how far their listeners have come. A report that is lost is followed by the next one."""
+    """Report subscribers' positions to producers. A lost report is followed by the next one."""
     send(
         celery,
         REPORT,
@@ -88,7 +88,7 @@ def send_reports(celery: Celery, reports: Sequence[Report]) -> None:
     )
 
 
-def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, seconds: float = BROKER_PATIENCE) -> None:
+def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, seconds: float = BROKER_TIMEOUT) -> None:
     """Send (routing key, body) pairs in order; returns once the broker has them all, with `seconds` for each answer.
 
     Raises kombu's OperationalError when the broker is down.
@@ -128,10 +128,11 @@ def login_of(connection: Any) -> str:
 
 @contextmanager
 def _producer(celery: Celery, seconds: float) -> Iterator[Any]:
-    """One of the pool. After a failure its connection is cut: kombu would say goodbye, and wait for the answer."""
+    """A producer of the pool. After a failure its connection is cut: kombu would wait for the closing handshake."""
     pool = celery.producer_pool
-    if seconds != BROKER_PATIENCE:
-        pool = pools.producers[celery.connection_for_write(transport_options=topology.limited(celery, seconds))]
+    if seconds != BROKER_TIMEOUT:
+        options = topology.options_with_timeout(celery, seconds)
+        pool = pools.producers[celery.connection_for_write(transport_options=options)]
     with pool.acquire(block=True) as producer:
         try:
             yield producer
@@ -141,15 +142,15 @@ def _producer(celery: Celery, seconds: float) -> Iterator[Any]:
 
 
 def close_now(connection: Any) -> None:
-    """Give up a connection that may lead nowhere, without waiting for the broker to agree."""
+    """Close a connection whose peer may be unreachable, without the closing handshake."""
     bound_open_broker_sockets(connection, CLOSE_TIMEOUT)
-    with suppress(Exception):  # it is broken: what closing it says does not matter
+    with suppress(Exception):  # it is broken: an error of closing it does not matter
         connection.collect(socket_timeout=CLOSE_TIMEOUT)
 
 
 @contextmanager
 def _reported_as_operational_error(celery: Celery) -> Iterator[None]:
-    """Each transport has errors of its own for a lost connection; kombu translates them only where it retries."""
+    """Translate a transport's own errors for a lost connection; kombu does so only where it retries."""
     try:
         yield
     except _errors_of(celery) as error:

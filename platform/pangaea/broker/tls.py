@@ -1,4 +1,4 @@
-"""TLS to the broker: the chain and the host's name are verified, on every connection and for each host of a cluster.
+"""TLS to the broker: chain and host name are verified on every connection, for each host of a cluster.
 
 By default kombu verifies no name over `amqps`, and nothing over `rediss`.
 """
@@ -13,24 +13,24 @@ from pangaea.configuration.declared import Declared
 
 
 class Transport(pyamqp.SSLTransport):
-    """RabbitMQ over TLS. The certificate has to name the host of the URL that is in use."""
+    """RabbitMQ over TLS. The certificate has to name the host of the URL in use."""
 
     def establish_connection(self) -> Any:
-        """Raises ssl.SSLCertVerificationError, an OSError, for a server that is not the one of the URL."""
+        """Raises ssl.SSLCertVerificationError, an OSError, where the certificate does not name the URL's host."""
         client: Any = self.client
         hostname = client.hostname or "localhost"
-        given = client.ssl if isinstance(client.ssl, dict) else {}
-        # For each connection: with several hosts kombu would look for the first one's name at all of them.
-        client.ssl = {**given, "server_hostname": hostname}
-        client.ssl["context"] = {"cafile": None, **given.get("context", {}), "check_hostname": True}
+        options = client.ssl if isinstance(client.ssl, dict) else {}
+        # For each connection: with several hosts kombu would expect the first one's name at all of them.
+        client.ssl = {**options, "server_hostname": hostname}
+        client.ssl["context"] = {"cafile": None, **options.get("context", {}), "check_hostname": True}
         try:
             return super().establish_connection()  # type: ignore[no-untyped-call]
         finally:
-            # kombu puts the address where `localhost` was, and the next attempt would look for that.
+            # kombu replaces `localhost` by its address, and the next attempt would expect that name.
             client.hostname = hostname
 
 
-# By its scheme: a cluster's next host is found by the scheme of its URL alone.
+# Registered by scheme: for a cluster's next host kombu chooses the transport by the scheme of its URL alone.
 kombu.transport.TRANSPORT_ALIASES["amqps"] = f"{__name__}:Transport"
 
 

@@ -1,14 +1,14 @@
 """The exchange, the queues that belong to modules, and their bindings: their names, and how they are declared.
 
-A queue is called `<prefix><module>.inbox.<n>of<count>`. With another number of queues a module has other queues, and
-those of both settings exist side by side while processes of both run: while a change is rolled out, or back. What no
-process asks for any more is deleted after QUEUE_EXPIRY: on RabbitMQ by the server, which deletes a queue that had no
+A queue is called `<prefix><module>.inbox.<n>of<count>`. With another count a module has other queues, and those of both
+settings exist side by side while processes of both run: while a change is rolled out, or rolled back. Queues that no
+process needs any more are deleted after QUEUE_EXPIRY: on RabbitMQ by the server, which deletes a queue without a
 consumer for that time; on Redis by any process that declares, see `redis_queues`.
 
-What is in a queue is worth nothing, because a gap is asked for again. So a queue with other arguments, or one that
-delivers what its module does not subscribe to, is deleted and declared again. A process does so when it first looks;
-later only when the difference lasts for QUEUE_EXPIRY, or two processes with different settings would delete each
-other's queue again and again while a change is rolled out.
+A queue may be deleted at any time, because subscribers find the gap and request it (ADR 0019). So a queue with other
+arguments, or one that delivers messages that its module does not subscribe to, is recreated. A process does so at its
+first check; later only when the difference has lasted for QUEUE_EXPIRY, or two processes with different settings would
+delete each other's queues repeatedly while a change is rolled out.
 """
 
 from collections.abc import Iterable
@@ -31,19 +31,18 @@ from pangaea.wire import PARTITIONS
 log = structlog.get_logger()
 
 DELIVERY_LIMIT = 20
-"""Deliveries of one message after which RabbitMQ drops it: a worker has parked what is in it long before, and what
-nothing else stops must not go round for ever. It is a gap then. RabbitMQ 4 has this limit by default."""
+"""Deliveries of one message after which RabbitMQ drops it: a worker has parked its poison message long before, and no
+message may be delivered for ever. The drop is a gap. RabbitMQ 4 has this limit by default."""
 
 DECLARE_TIMEOUT = 10
-"""Seconds for the broker to answer each question of a process that declares: to delete a quorum queue that does not
-answer, RabbitMQ takes five."""
+"""Seconds for the broker to answer each declaration: to delete a quorum queue that does not answer, it takes five."""
 
 
 class SharedExchange(Exchange):
-    """On RabbitMQ it is declared only where it is missing: a module's own user has no right to, nor to delete it."""
+    """On RabbitMQ it is declared only where it is missing: a module's own user may neither declare nor delete it."""
 
     def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
-        """Raises ConnectionError, after which all who declare try again, where it is missing and may not be made."""
+        """Raises ConnectionError, after which a caller tries again, where it is missing and may not be declared."""
         channel = channel or self.channel
         if not isinstance(channel.connection, amqp.Connection):
             return super().declare(nowait=nowait, passive=passive, channel=channel)
@@ -55,13 +54,13 @@ class SharedExchange(Exchange):
                 return super().declare(channel=trial)
         except amqp.AccessRefused as error:
             raise ConnectionResetError(
-                f"The exchange {self.name!r} is missing, and this user may not make it: import the definitions that "
+                f"The exchange {self.name!r} is missing, and this user may not declare it: import the definitions that "
                 "`manage.py permissions render --rabbitmq` writes."
             ) from error
 
 
 def exchange(declared: Declared) -> Exchange:
-    """The one exchange that everything passes."""
+    """The one exchange, which every message passes."""
     return SharedExchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
 
 
@@ -93,12 +92,12 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
 
 def _routing_keys(label: str, number: int, count: int) -> list[str]:
     partitions = ["*"] if count == 1 else [str(each) for each in range(PARTITIONS) if each % count == number]
-    heads = [f"{source}.{EVERYBODY}" for source in sorted(sources_of(label))]
-    return [f"{head}.{partition}" for head in [*heads, f"*.{label}"] for partition in partitions]
+    prefixes = [f"{source}.{EVERYBODY}" for source in sorted(sources_of(label))]
+    return [f"{prefix}.{partition}" for prefix in [*prefixes, f"*.{label}"] for partition in partitions]
 
 
 def sources_of(label: str) -> set[str]:
-    """The modules whose events an installed module listens to."""
+    """The modules whose events an installed module subscribes to."""
     return {source for each in modules.named(label).load_subscriptions() for source in each.sources}
 
 
@@ -107,28 +106,28 @@ def module_of_queue(queue: str) -> str:
     return queue.removeprefix(settings.PANGAEA.broker_prefix).partition(".inbox.")[0]
 
 
-def asks_for(queue: str, routing_key: str) -> bool:
-    """Whether the module of that queue subscribes to what arrived in it under that routing key."""
+def subscribes_to(queue: str, routing_key: str) -> bool:
+    """Whether the module of that queue subscribes to messages with that routing key."""
     label = module_of_queue(queue)
     sender, audience, _ = f"{routing_key}..".split(".", 2)
     return audience == label or (audience == EVERYBODY and sender in sources_of(label))
 
 
 def declare(celery: Celery) -> None:
-    """Declare the exchange and the installed modules' queues and bindings. Before this, what is sent reaches no module.
+    """Declare the exchange and the installed modules' queues and bindings. Before this, messages reach no module.
 
-    Done again and again: an operator may delete a queue, and a broker may come back empty. On a connection of its own:
-    a connection to Redis does not look again for what it declared. Raises kombu's OperationalError or OSError when the
+    Processes repeat it: an operator may delete a queue, and a broker may come back empty. It uses a connection of its
+    own, because a connection to Redis declares a queue only once. Raises kombu's OperationalError or OSError when the
     broker does not answer.
     """
-    with celery.connection_for_write(transport_options=limited(celery, DECLARE_TIMEOUT)) as connection:
+    with celery.connection_for_write(transport_options=options_with_timeout(celery, DECLARE_TIMEOUT)) as connection:
         declare_on(celery, connection.default_channel, list(celery.amqp.queues.values()))
         if connection.transport.driver_type == "redis":
             redis_queues.tidy(connection.default_channel, settings.PANGAEA, celery.amqp.queues.values())
 
 
-def limited(celery: Celery, seconds: float) -> dict[str, Any]:
-    """The transport's options for a connection on which no answer takes longer than this."""
+def options_with_timeout(celery: Celery, seconds: float) -> dict[str, Any]:
+    """The transport's options for a connection on which each answer may take this long."""
     names = ("socket_timeout", "socket_connect_timeout")
     if celery.conf.broker_url.startswith("amqp"):
         names = ("read_timeout", "write_timeout")
@@ -136,7 +135,7 @@ def limited(celery: Celery, seconds: float) -> dict[str, Any]:
 
 
 def declare_on(celery: Celery, channel: Any, wanted: Iterable[Queue]) -> None:
-    """Declare these queues, their bindings and the exchange on a connection that is open."""
+    """Declare these queues, their bindings and the exchange on an open connection."""
     exchange(settings.PANGAEA)(channel).declare()
     if not isinstance(channel.connection, amqp.Connection):
         for queue in wanted:
@@ -147,60 +146,60 @@ def declare_on(celery: Celery, channel: Any, wanted: Iterable[Queue]) -> None:
 
 
 class QueueDifferences:
-    """Which of RabbitMQ's queues are not what this process's settings ask for, and since when. Thread-safe."""
+    """Which of RabbitMQ's queues differ from this process's settings, and since when. Thread-safe."""
 
     def __init__(self) -> None:
-        self._looked: set[str] = set()
+        self._checked: set[str] = set()
         self._arguments: dict[str, float] = {}
         self._bindings: dict[str, float] = {}
         self._unanswered: set[str] = set()
-        self._asked: set[tuple[str, str]] = set()
+        self._subscribed: set[tuple[str, str]] = set()
 
-    def unanswered(self, queue: str) -> None:
-        """Note that a queue does not answer: the next that declares it deletes it first."""
+    def note_unanswered(self, queue: str) -> None:
+        """Note that a queue does not answer: its next declaration deletes it first."""
         self._unanswered.add(queue)
 
-    def received(self, queue: str, routing_key: str) -> None:
-        """Note a message that a binding of former settings may have brought: a client cannot list bindings."""
+    def note_received(self, queue: str, routing_key: str) -> None:
+        """Note a message, which a binding of former settings may have routed: a client cannot list bindings."""
         stream = queue, routing_key.rpartition(".")[0]
-        if stream in self._asked:
+        if stream in self._subscribed:
             return
-        if asks_for(queue, routing_key):
-            self._asked.add(stream)
+        if subscribes_to(queue, routing_key):
+            self._subscribed.add(stream)
         else:
             self._bindings.setdefault(queue, monotonic())
 
     def resolve(self, connection: amqp.Connection, queue: Queue) -> None:
-        """Declare a queue with its bindings. One that differs is deleted first, if that is due."""
+        """Declare a queue with its bindings. A queue that differs is recreated, if that is due."""
         if queue.name in self._unanswered:
-            self._replace(connection, queue, "it did not answer")
+            self._recreate(connection, queue, "it did not answer")
             return
         if _has_lasted(self._bindings.get(queue.name)):
-            self._replace(connection, queue, "it delivered what its module does not subscribe to")
+            self._recreate(connection, queue, "it delivered what its module does not subscribe to")
             return
         try:
             _declare(connection, queue)
         except amqp.PreconditionFailed as error:
             since = self._arguments.setdefault(queue.name, monotonic())
-            if queue.name not in self._looked or _has_lasted(since):
-                self._replace(connection, queue, error.reply_text)
+            if queue.name not in self._checked or _has_lasted(since):
+                self._recreate(connection, queue, error.reply_text)
             else:
-                # A process with other settings declared it: usable as it is, and bound to what this process needs.
+                # A process with other settings declared it: it is usable, and gets the bindings of this process too.
                 _declare(connection, queue, passive=True)
         else:
             self._arguments.pop(queue.name, None)
-        self._looked.add(queue.name)
+        self._checked.add(queue.name)
 
-    def _replace(self, connection: amqp.Connection, queue: Queue, reason: str) -> None:
-        log.warning("queue deleted and declared again", queue=queue.name, reason=reason)
-        # Before it is deleted, which may take seconds: another thread that declares leaves it to this one.
+    def _recreate(self, connection: amqp.Connection, queue: Queue, reason: str) -> None:
+        log.warning("queue recreated", queue=queue.name, reason=reason)
+        # Before the queue is deleted, which may take seconds: another thread that declares leaves it to this one.
         self._unanswered.discard(queue.name)
         self._bindings.pop(queue.name, None)
         self._arguments.pop(queue.name, None)
-        self._looked.add(queue.name)
+        self._checked.add(queue.name)
         with connection.channel() as trial:
             trial.queue_delete(queue.name)
-        # Another process may have declared it at that moment: then with its arguments, and its turn is over.
+        # Another process, with other arguments, may have declared it at that moment.
         with suppress(amqp.PreconditionFailed):
             _declare(connection, queue)
 

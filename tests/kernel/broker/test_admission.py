@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from pangaea.broker import admission
-from pangaea.broker.admission import Arrival, Refused, Senders, admit
+from pangaea.broker.admission import RawMessage, RefusedMessages, Senders, admit
 from pangaea.errors import RefusedMessage
 
 QUEUE = "orders.inbox.0of1"
 SENDERS = Senders(own="orders", prefix="", declared=["shop=users"])
-SOUND = Arrival(
+SOUND = RawMessage(
     content_type=admission.CONTENT_TYPE,
     content_encoding=admission.CONTENT_ENCODING,
     headers={"task": admission.DELIVER, "id": "01a224d4-a917-71bd-ad61-35e8d848e44b"},
@@ -32,7 +32,7 @@ HEADERS = st.dictionaries(
 )
 
 
-def with_headers(**headers: Any) -> Arrival:
+def with_headers(**headers: Any) -> RawMessage:
     return replace(SOUND, headers={**SOUND.headers, **headers})
 
 
@@ -44,7 +44,7 @@ class TestAdmit:
         assert found == {**SOUND.headers, "x_queue": QUEUE, "argsrepr": "", "kwargsrepr": ""}
 
     @pytest.mark.parametrize(
-        "arrival",
+        "message",
         [
             replace(SOUND, headers=None),
             replace(SOUND, headers=[]),
@@ -69,9 +69,9 @@ class TestAdmit:
         ],
         ids=str,
     )
-    def test_refuses(self, arrival: Arrival) -> None:
+    def test_refuses(self, message: RawMessage) -> None:
         with pytest.raises(RefusedMessage):
-            admit(arrival, QUEUE, SENDERS)
+            admit(message, QUEUE, SENDERS)
 
     @pytest.mark.parametrize("login", ["users", "orders", "shop"])
     def test_takes_a_module_from_its_own_login_from_ours_and_from_a_declared_one(self, login: str) -> None:
@@ -88,9 +88,9 @@ class TestAdmit:
 
     @given(headers=HEADERS | anything, content_type=anything, content_encoding=anything)
     def test_refuses_or_takes_whatever_comes(self, headers: Any, content_type: Any, content_encoding: Any) -> None:
-        arrival = replace(SOUND, headers=headers, content_type=content_type, content_encoding=content_encoding)
+        message = replace(SOUND, headers=headers, content_type=content_type, content_encoding=content_encoding)
         try:
-            found = admit(arrival, QUEUE, SENDERS)
+            found = admit(message, QUEUE, SENDERS)
         except RefusedMessage:
             return
         assert found.keys() == {"task", "id", "x_queue", "argsrepr", "kwargsrepr"}
@@ -98,10 +98,10 @@ class TestAdmit:
 
 class TestRefused:
     def test_are_counted_each_and_logged_now_and_then(self) -> None:
-        refused = Refused()
+        refused = RefusedMessages()
         with capture_logs() as logged:
             for number in range(1000):
-                refused.note(QUEUE, f"reason {number % 2}", login="web_bff", routing_key="users.all.7")
+                refused.record(QUEUE, f"reason {number % 2}", login="web_bff", routing_key="users.all.7")
         assert refused.counts == {(QUEUE, "reason 0"): 500, (QUEUE, "reason 1"): 500}
         assert [(line["event"], line["reason"]) for line in logged] == [
             ("broker message refused", "reason 0"),

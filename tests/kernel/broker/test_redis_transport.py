@@ -35,7 +35,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 
 def read(value: Any) -> dict[str, Any]:
-    return redis_transport.read(json.dumps(value).encode(), EXCHANGE, TAG)
+    return redis_transport.read_entry(json.dumps(value).encode(), EXCHANGE, TAG)
 
 
 class TestRead:
@@ -59,7 +59,7 @@ class TestRead:
     @pytest.mark.parametrize("raw", [b"", b"x", b"{}", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"a":' * 100_000])
     def test_refuses_what_is_no_message(self, raw: bytes) -> None:
         with pytest.raises(RefusedMessage):
-            redis_transport.read(raw, EXCHANGE, TAG)
+            redis_transport.read_entry(raw, EXCHANGE, TAG)
 
     @pytest.mark.parametrize(
         "changes",
@@ -88,12 +88,12 @@ class TestRead:
 
     def test_parses_nothing_longer_than_the_longest_message(self) -> None:
         with pytest.raises(RefusedMessage, match="too long"):
-            read(entry(more="x" * redis_transport.LONGEST_ENTRY))
+            read(entry(more="x" * redis_transport.MAX_ENTRY_BYTES))
 
     @given(raw=st.binary() | st.builds(lambda value: json.dumps(value).encode(), anything))
     def test_refuses_or_takes_whatever_comes(self, raw: bytes) -> None:
         try:
-            message = redis_transport.read(raw, EXCHANGE, TAG)
+            message = redis_transport.read_entry(raw, EXCHANGE, TAG)
         except RefusedMessage:
             return
         assert message["properties"]["delivery_tag"] == TAG
@@ -102,13 +102,13 @@ class TestRead:
 class TestReadKept:
     def test_leaves_a_message_of_another_application_unchanged(self) -> None:
         other = entry(headers={"task": "theirs", "argsrepr": "()"}, more={"__type__": "bytes", "__value__": "a"})
-        kept = [other, "celery", "celery"]
-        assert list(redis_transport.read_kept(json.dumps(kept).encode())) == kept
+        unacked = [other, "celery", "celery"]
+        assert list(redis_transport.read_unacked(json.dumps(unacked).encode())) == unacked
 
     @given(raw=st.binary() | st.builds(lambda *values: json.dumps(values).encode(), anything, anything, anything))
     def test_refuses_or_takes_whatever_comes(self, raw: bytes) -> None:
         try:
-            payload, exchange, routing_key = redis_transport.read_kept(raw)
+            payload, exchange, routing_key = redis_transport.read_unacked(raw)
         except RefusedMessage:
             return
         assert isinstance(payload["headers"], dict)

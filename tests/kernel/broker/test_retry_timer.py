@@ -38,7 +38,7 @@ def clock(pool: Any) -> Clock:
 
 
 def clock_of(pool: Any) -> Clock:
-    app = SimpleNamespace(leaving=threading.Event(), amqp=celery_app.app().amqp)
+    app = SimpleNamespace(stopping=threading.Event(), amqp=celery_app.app().amqp)
     clock = Clock()
     worker = SimpleNamespace(app=app, timer=clock, pool=pool)
     RetryTimer(worker).start(worker)

@@ -17,7 +17,7 @@ from pangaea.outbox.batches import Outgoing
 from pangaea.testing import wait_until
 
 MODULE = "web_bff"
-REPLACED = "queue deleted and declared again"
+REPLACED = "queue recreated"
 NEVER, AT_ONCE = timedelta(hours=1), timedelta(0)
 
 Process = Callable[..., Celery]
@@ -210,7 +210,7 @@ class TestAQueueThatDidNotAnswer:
         topology.declare(celery)
         sending.send_batches(celery, [batch("orders.all.0")])
         wait_until(lambda: waiting(celery) == {name_of(celery): 1}, what="the message")
-        celery.queue_differences.unanswered(name_of(celery))
+        celery.queue_differences.note_unanswered(name_of(celery))
         topology.declare(celery)
         topology.declare(celery)
         assert waiting(celery) == {name_of(celery): 0}

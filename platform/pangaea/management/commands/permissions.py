@@ -65,13 +65,13 @@ class Command(BaseCommand):
         declared = settings.PANGAEA
         labels = modules.labels()
         passwords = permissions.passwords_in(os.environ, labels)
-        seconds = permissions.passwords_in(os.environ, labels, suffix=permissions.SECOND_PASSWORD)
-        missing = permissions.missing_passwords({**passwords, **seconds})
+        second_passwords = permissions.passwords_in(os.environ, labels, suffix=permissions.SECOND_PASSWORD_SUFFIX)
+        missing = permissions.missing_passwords({**passwords, **second_passwords})
         if missing and options["action"] == "apply":
             raise CommandError(f"Without a password nobody can log in: set {', '.join(missing)} (or …_FILE).")
         virtual_host = options["vhost"] or permissions.virtual_host_of(declared)
         found = permissions.definitions(
-            declared, labels, virtual_host=virtual_host, passwords=passwords, seconds=seconds
+            declared, labels, virtual_host=virtual_host, passwords=passwords, second_passwords=second_passwords
         )
         text = json.dumps(found, indent=2) + "\n"
         if options["action"] == "render":
