@@ -26,7 +26,7 @@ from deploy.split import HOST, ROOT, Ports, Program, Split, held
 from pangaea import modules
 from pangaea.management.welcome import welcome
 from pangaea.servers import postgresql, rabbitmq
-from pangaea.servers.availability import Unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import wait_until
 
 STATE = ROOT / ".local" / "split"

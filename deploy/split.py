@@ -111,7 +111,7 @@ class Split:
         for label in self.ports.web:
             manage("seed_demo", environment=self.environment(label))
             lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment(label).items()]
-            reloading.replace(self.environment_file(label), "".join(lines).encode(), mode=0o600)
+            reloading.write_atomically(self.environment_file(label), "".join(lines).encode(), mode=0o600)
 
     def forget_secrets(self) -> None:
         """Remove the files with the services' settings."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pangaea.servers.availability import unavailable
 from pangaea.testing import wait_until
+from pangaea.testing.availability import unavailable
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ANSWER_SECONDS = 60.0

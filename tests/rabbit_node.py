@@ -12,8 +12,9 @@ from pathlib import Path
 from pangaea.broker.management_api import Management
 from pangaea.errors import Misconfigured
 from pangaea.servers import rabbitmq
-from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import free_port, wait_until
+from pangaea.testing.availability import unavailable
 
 HOST = "127.0.0.1"
 START_SECONDS, STOP_SECONDS = 90.0, 60.0

@@ -1,4 +1,4 @@
-"""Files that others read while they change: a reader finds the former one or the next one, whole."""
+"""Files that are replaced while processes use them: written atomically, and reloaded by their readers."""
 
 import fcntl
 import os
@@ -19,8 +19,11 @@ LOCK = ".lock"
 Made = TypeVar("Made")
 
 
-def replace(path: Path, content: bytes, *, mode: int) -> None:
-    """Write the file beside its place and move it there. A file that was there keeps its owner, where root writes."""
+def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
+    """Write a temporary file beside `path` and rename it: a reader finds the former or the next content, complete.
+
+    A replaced file keeps its owner where root writes.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -39,17 +42,17 @@ def replace(path: Path, content: bytes, *, mode: int) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One writer at a time in this folder: two that read, change and replace at once would lose the one's change."""
+    """Hold the folder's lock: of two writers that read, change and write at once, one would lose its change."""
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-class Renewing(Generic[Made]):
-    """What is made of files, and made anew when one of them was written or replaced. Thread-safe.
+class Reloading(Generic[Made]):
+    """An object made from files, and made again when one of them was written or replaced. Thread-safe.
 
-    `make` raises Misconfigured for files that are missing, damaged or do not fit together. While it does so, what was
-    made before stays in use: a change of several files has moments in which they do not fit.
+    `make` raises Misconfigured for files that are missing, damaged or do not match. While it does so, the last object
+    stays in use: during a change of several files they do not match for a moment.
     """
 
     def __init__(self, files: Sequence[Path], make: Callable[[], Made], *, what: str) -> None:
@@ -57,13 +60,13 @@ class Renewing(Generic[Made]):
         self._make = make
         self._what = what
         self._made: tuple[object, Made] | None = None
-        self._refused: object = None
+        self._failed_stamp: object = None
         self._lock = Lock()
 
     def current(self) -> Made:
-        """As the files are. Raises Misconfigured when there never were any that could be used."""
+        """The object for the files' present content. Raises Misconfigured when `make` has never succeeded."""
         with self._lock:
-            # The stamp from before reading: files that are replaced in between are read again next time.
+            # Taken before reading: files that are replaced meanwhile are read again at the next call.
             stamp = _stamp(self._files)
             if self._made is not None and self._made[0] == stamp:
                 return self._made[1]
@@ -72,18 +75,18 @@ class Renewing(Generic[Made]):
             except Misconfigured as error:
                 if self._made is None:
                     raise
-                if self._refused != stamp:
-                    log.warning("files cannot be read again", what=self._what, error=str(error))
-                self._refused = stamp
+                if self._failed_stamp != stamp:
+                    log.warning("reload failed", what=self._what, error=str(error))
+                self._failed_stamp = stamp
                 return self._made[1]
             if self._made is not None:
-                log.info("files read again", what=self._what, file=str(self._files[0]))
+                log.info("files reloaded", what=self._what, file=str(self._files[0]))
             self._made = stamp, made
             return made
 
 
 def _stamp(files: Sequence[Path]) -> object:
-    """Differs when one of them was written, replaced or removed."""
+    """A value that changes when one of the files is written, replaced or removed."""
     try:
         stats = [file.stat() for file in files]
     except OSError as error:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from pangaea.management.welcome import walk
-from pangaea.servers.availability import unavailable
+from pangaea.testing.availability import unavailable
 from tests.acceptance.topologies import Deployment
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from pangaea.servers.availability import unavailable
 from pangaea.testing import free_port, wait_until
+from pangaea.testing.availability import unavailable
 
 UNPRIVILEGED = "nobody"
 """Whom it runs as when the tests run as root, which it refuses to be."""

@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from pangaea.servers import postgresql
-from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import wait_until
+from pangaea.testing.availability import unavailable
 from tests.faults import writers
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 

@@ -25,7 +25,7 @@ from pangaea.broker import permissions
 from pangaea.broker.management_api import Management
 from pangaea.errors import Misconfigured
 from pangaea.servers import rabbitmq
-from pangaea.servers.availability import Unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import free_port
 from tests.identity.test_broker_rights import connect, declared_for
 from tests.rabbit_node import Node

@@ -30,8 +30,9 @@ from pangaea.configuration.declared import Declared
 from pangaea.errors import Misconfigured
 from pangaea.inbox import consume
 from pangaea.servers import rabbitmq
-from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import wait_until
+from pangaea.testing.availability import unavailable
 from pangaea.wire import PARTITIONS, Batch
 
 

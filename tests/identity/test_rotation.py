@@ -12,7 +12,7 @@ import httpx
 import pytest
 from cryptography import x509
 
-from pangaea.credentials.mutual_tls import Files, renewing, server_context
+from pangaea.credentials.mutual_tls import Files, reloading, server_context
 from pangaea.testing import wait_until
 from tests.identity.service import HOST, Service, context, make_certificates, running
 from tests.identity.test_callers import KEY
@@ -92,7 +92,7 @@ class TestARotation:
         former = key.read_bytes()
         shutil.copy(users.certificates / "orders.key", key)
         assert serial_shown(users) == before
-        users.wait_for_line("files cannot be read again")
+        users.wait_for_line("reload failed")
         key.write_bytes(former)
         make_certificates(users.certificates, rotate=True)
         assert serial_shown(users) == serial_on_disk(users.certificates) != before
@@ -117,7 +117,7 @@ class TestARotation:
 class TestAContext:
     def test_is_made_once_for_files_that_stay(self, tmp_path: Path) -> None:
         folder = make_certificates(tmp_path)
-        contexts = renewing(Files(folder / "users.crt", folder / "users.key", folder / "ca.crt"), server_context)
+        contexts = reloading(Files(folder / "users.crt", folder / "users.key", folder / "ca.crt"), server_context)
         first = contexts.current()
         assert contexts.current() is first
         make_certificates(folder, rotate=True)

@@ -12,8 +12,9 @@ import pytest
 from django.conf import settings as django_settings
 
 from pangaea.servers import rabbitmq
-from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import wait_until
+from pangaea.testing.availability import unavailable
 from pangaea.testing.databases import scratch_database
 from tests.processes import MANAGE, Process, Workspace, workspace
 

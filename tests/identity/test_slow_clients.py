@@ -166,7 +166,7 @@ class TestManySlowClients:
                 connection = stack.enter_context(connect(users))
                 with suppress(OSError):
                     connection.sendall(head + bytes(size - 1))
-            users.wait_for_line("too much waits for clients")
+            users.wait_for_line("too many bytes wait for clients")
             durations(users, ASKED)
 
 

@@ -25,8 +25,8 @@ from pangaea.configuration.declared import Declared
 from pangaea.databases import entries
 from pangaea.errors import Misconfigured
 from pangaea.health import readiness
-from pangaea.servers.availability import unavailable
 from pangaea.testing import free_port, wait_until
+from pangaea.testing.availability import unavailable
 from tests import rabbit_node, tls_front
 
 ADDRESS = "127.0.0.1"

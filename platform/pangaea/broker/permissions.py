@@ -123,7 +123,7 @@ def definitions(
 
 def permissions(declared: Declared, label: str) -> dict[str, str]:
     """Regular expressions for the names that a module may configure, write and read."""
-    # Names without the count belong to the previous version, which runs beside this one during a deployment.
+    # Names without the count are those of the previous version, which runs until a deployment is complete.
     queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+(of[0-9]+)?"
     shared = re.escape(topology.exchange(declared).name)
     # Binding a queue takes the permissions to write to it and to read from the exchange.

@@ -49,7 +49,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             self._job = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 
     def _is_pending(self) -> bool:
-        """Whether the pool still has the last job: one that a lost connection discards calls back nothing."""
+        """Whether the pool still has the last job: a job that a lost connection discards calls back nothing."""
         return self._job is not None and self._job._job in self._job._cache  # noqa: SLF001 - no other way to ask
 
 

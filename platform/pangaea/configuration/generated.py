@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.utils import get_random_secret_key
 from joserfc.jwk import ECKey
 
-from pangaea.reloading import locked, replace
+from pangaea.reloading import locked, write_atomically
 
 
 def generated_secrets(folder: Path) -> dict[str, Any]:
@@ -27,5 +27,5 @@ def _keep(path: Path, make: Callable[[], str]) -> str:
         # exclusively would do: file systems in containers may refuse the one, and the other appears empty at first.
         with locked(path.parent):
             if not path.exists():
-                replace(path, make().encode(), mode=0o600)
+                write_atomically(path, make().encode(), mode=0o600)
     return path.read_text()

@@ -29,7 +29,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
-from pangaea.reloading import locked, replace
+from pangaea.reloading import locked, write_atomically
 
 LIFETIME = timedelta(days=1)
 AUTHORITY_LIFETIME = timedelta(days=30)
@@ -111,15 +111,15 @@ def issue(
             former = _trusted(folder, moment)
             authority = _make_authority(trust_domain, moment)
             # The certificate first: whoever reads a leaf signed by the new key has to find it trusted.
-            replace(folder / "ca.crt", b"".join(map(_pem, [authority.certificate, *former])), mode=0o644)
-            replace(folder / "ca.key", _private_pem(authority.key), mode=0o600)
+            write_atomically(folder / "ca.crt", b"".join(map(_pem, [authority.certificate, *former])), mode=0o644)
+            write_atomically(folder / "ca.key", _private_pem(authority.key), mode=0o600)
             written.append("ca")
         for subject in wanted:
             if rotate or not _stands(folder, subject, authority, moment):
                 key = ec.generate_private_key(ec.SECP256R1())
                 certificate = _sign(subject, key, authority, moment, lifetime)
-                replace(folder / f"{subject.name}.key", _private_pem(key), mode=0o600)
-                replace(folder / f"{subject.name}.crt", _pem(certificate), mode=0o644)
+                write_atomically(folder / f"{subject.name}.key", _private_pem(key), mode=0o600)
+                write_atomically(folder / f"{subject.name}.crt", _pem(certificate), mode=0o644)
                 written.append(subject.name)
     return written
 

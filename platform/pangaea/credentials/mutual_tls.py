@@ -14,7 +14,7 @@ from typing import Any
 
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
-from pangaea.reloading import Renewing
+from pangaea.reloading import Reloading
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption. All that TLS 1.3 has is as good."""
@@ -60,7 +60,7 @@ class _ClientSideSocket(PeerSocket):
         self.settimeout(before)
 
 
-def renewing(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Renewing[ssl.SSLContext]:
+def reloading(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Reloading[ssl.SSLContext]:
     """The context for the next handshake. It raises Misconfigured when there never was a readable set of files."""
 
     def read() -> ssl.SSLContext:
@@ -73,7 +73,7 @@ def renewing(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Renewing[
                 "together; for development, `manage.py certs` makes them."
             ) from error
 
-    return Renewing((files.certificate, files.key, files.authorities), read, what="certificates")
+    return Reloading((files.certificate, files.key, files.authorities), read, what="certificates")
 
 
 def server_context(files: Files) -> ssl.SSLContext:
@@ -99,7 +99,7 @@ class PeerHandler(urllib.request.HTTPSHandler):
 
     def __init__(self, files: Files, identity: str) -> None:
         super().__init__()
-        self._context_for_next = renewing(files, client_context)
+        self._context_for_next = reloading(files, client_context)
         self._identity = identity
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:

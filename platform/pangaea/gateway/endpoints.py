@@ -14,7 +14,7 @@ import yaml
 
 from pangaea.errors import Misconfigured
 from pangaea.gateway.addresses import Address
-from pangaea.reloading import locked, replace
+from pangaea.reloading import locked, write_atomically
 
 ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 
@@ -76,7 +76,7 @@ class Endpoints:
     def _replace(self, addresses: Iterable[Address]) -> None:
         text = yaml.safe_dump(_document(self.module, sorted(addresses)), sort_keys=False)
         # No secret, and Envoy may run as somebody else.
-        replace(self.file, text.encode(), mode=0o644)
+        write_atomically(self.file, text.encode(), mode=0o644)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

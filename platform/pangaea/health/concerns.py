@@ -1,6 +1,6 @@
-"""What waits for a person, a sentence each with its remedy: one list for `manage.py streams --check` and for the admin.
+"""What waits for a person, one sentence each, with its remedy: one list for `manage.py streams --check` and the admin.
 
-Empty, nothing does. What another attempt or another instance would put right is not named before its limit has passed.
+A condition that a retry or another instance resolves is not listed before its limit has passed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from pangaea.inbox.models import Cursor
 
 
 def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age: timedelta | None = None) -> list[str]:
-    """What waits for a person in these modules; the limits are the settings CHECK_… unless they are given."""
+    """What waits for a person in these modules. Limits that are not given are the settings CHECK_…."""
     limit_of_lag = settings.PANGAEA.check_lag_at_most if max_lag is None else max_lag
     limit_of_age = settings.PANGAEA.check_unsent_at_most if max_age is None else max_age
     found: dict[str, None] = {}
@@ -28,7 +28,7 @@ def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age:
             found |= dict.fromkeys(_of_subscription(status, subscription, limit_of_lag))
         found |= dict.fromkeys(_of_queues(status))
         if status.sessions_failure:
-            found[f"Whether transactions are open for long cannot be seen: {status.sessions_failure}"] = None
+            found[f"Whether transactions are open for long is not known: {status.sessions_failure}"] = None
         found |= dict.fromkeys(_of_transaction(each) for each in status.old_transactions)
     return list(found)
 
@@ -45,7 +45,7 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
     name = subscription.name
     if not subscription.declared:
         yield (
-            f"{name} has cursors, and no module of this process declares it: declare it again, or remove what it left "
+            f"{name} has cursors, and no module of this process declares it: declare it again, or remove its cursors "
             f"with `manage.py streams forget {name}`."
         )
         return
@@ -65,23 +65,23 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
         )
     if subscription.lag > max_lag:
         yield f"{name} is {subscription.lag} messages behind: its worker does not keep up; see QUEUES_PER_MODULE."
-    yield from _of_standing_still(status, subscription)
+    yield from _of_stalled_cursors(status, subscription)
 
 
-def _of_standing_still(status: ModuleStatus, subscription: SubscriptionStatus) -> Iterator[str]:
+def _of_stalled_cursors(status: ModuleStatus, subscription: SubscriptionStatus) -> Iterator[str]:
     name = subscription.name
-    still = [each for each in (*subscription.cursors, *subscription.not_begun) if each.lag and _is_still(each)]
-    if still:
-        worst = min(still, key=lambda each: each.waiting_since or timezone.now())
-        streams = ", ".join(map(_stream, still))
+    stalled = [each for each in (*subscription.cursors, *subscription.not_begun) if each.lag and _is_stalled(each)]
+    if stalled:
+        worst = min(stalled, key=lambda each: each.waiting_since or timezone.now())
+        streams = ", ".join(map(_stream, stalled))
         yield (
             f"{name} has taken nothing from {streams} for {_age(worst.waiting_since)}, and messages wait there: is a "
             f"worker of {status.label} running, or does a handler hang, and is a relay of {worst.source} running?"
         )
-    for source in sorted({each.source for each in subscription.cursors if each.awaits_snapshot and _is_still(each)}):
+    for source in sorted({each.source for each in subscription.cursors if each.awaits_snapshot and _is_stalled(each)}):
         yield (
             f"{name} still waits for a snapshot of what {source} has deleted: is a relay of {source} running, and what "
-            "does its log say of the snapshot?"
+            "does its log show of the snapshot?"
         )
 
 
@@ -89,7 +89,7 @@ def _stream(cursor: CursorStatus) -> str:
     return f"{cursor.source}.{cursor.audience}.{cursor.partition}"
 
 
-def _is_still(cursor: CursorStatus) -> bool:
+def _is_stalled(cursor: CursorStatus) -> bool:
     is_active = cursor.state == Cursor.State.ACTIVE
     return is_active and _older(cursor.waiting_since, settings.PANGAEA.check_still_at_most)
 
@@ -99,7 +99,7 @@ def _of_queues(status: ModuleStatus) -> Iterator[str]:
         yield f"The broker does not answer: {status.broker_failure}"
     for queue in status.queues:
         if not queue.exists:
-            yield f"The queue {queue.name} is not there: a worker or a relay of {queue.module} declares it."
+            yield f"The queue {queue.name} is missing: a worker or a relay of {queue.module} declares it."
         elif queue.consumers == 0:
             yield (
                 f"No worker consumes {queue.name}, where {_counted(queue.batches, 'batch', 'batches')} wait: "

@@ -38,7 +38,7 @@ Checks = Mapping[str, str | Mapping[str, str]]
 
 
 class Readiness:
-    """What this process knows of its own readiness. Thread-safe: each answer replaces the last one as a whole."""
+    """What this process knows of its own readiness. Thread-safe: each answer replaces the last one completely."""
 
     def __init__(
         self, *, celery: Callable[[], Celery] = celery_app.app, clock: Callable[[], float] = time.monotonic

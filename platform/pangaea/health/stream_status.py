@@ -1,6 +1,6 @@
-"""The state of a module's streams and subscriptions, and of who subscribes to it, read with six queries.
+"""The state of a module's streams, its subscriptions and its subscribers, read with six queries.
 
-They are no snapshot: the relay and the workers go on while the page reads. Each row is consistent in itself.
+The queries are no snapshot: relay and workers run meanwhile. Each row is consistent in itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,12 +25,12 @@ from pangaea.modules import ModuleConfig
 from pangaea.outbox.models import OutboxMessage, Stream, Subscriber
 
 RESUMPTIONS = 20
-"""How many decisions about stopped subscriptions are shown of each module."""
+"""The number of decisions about stopped subscriptions shown per module."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream of the module: positions 1 to `head`, of which `sent` have gone out and those to `floor` are gone."""
+    """A stream of the module: positions 1 to `head`, of which those to `sent` are sent, those to `floor` deleted."""
 
     audience: str
     partition: int
@@ -38,24 +38,24 @@ class StreamStatus:
     sent: int
     floor: int
     oldest_unsent: datetime | None
-    """When the first message that has a position and has not been sent was said."""
+    """When the first unsent message with a position was published."""
     oldest_sent: datetime | None
-    """When the first message that is kept and was sent was said."""
+    """When the first retained message that was sent was published."""
 
     @property
-    def kept(self) -> int:
+    def retained(self) -> int:
         """Messages that can be replayed."""
         return self.head - self.floor
 
     @property
     def backlog(self) -> int:
-        """Messages that have a position and have not been sent."""
+        """Messages with a position that are not sent."""
         return self.head - self.sent
 
 
 @dataclass(frozen=True, slots=True)
 class CursorStatus:
-    """How far a subscription of the module has read one stream."""
+    """A cursor of one of the module's subscriptions."""
 
     source: str
     audience: str
@@ -63,38 +63,39 @@ class CursorStatus:
     position: int
     head: int
     parked: int
-    """Messages set aside, of which `dead` are retried no more."""
+    """Parked messages, of which `dead` are not retried any more."""
     dead: int
     oldest_retried: datetime | None
-    """When the first of those was set aside that are retried."""
+    """When the first of the parked messages that are retried was parked."""
     waiting_since: datetime | None
-    """Since when messages wait, or a snapshot, and none was taken; None when none waits."""
+    """Since when messages or a snapshot wait and none was taken; None when none waits."""
     state: Cursor.State
     awaits_snapshot: bool
-    """Whether it began at the floor, and what was deleted has not come by a snapshot yet."""
+    """Whether it began at the floor, and the snapshot of deleted history has not arrived."""
     asked: bool
     """Whether a request for missed messages is outstanding."""
     updated_at: datetime
 
     @property
     def lag(self) -> int:
-        """Messages that the subscription has heard of and not taken."""
+        """Messages up to the known head that the subscription has not taken."""
         return max(self.head - self.position, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionStatus:
-    """A subscription with its cursors, one per stream, ordered. `declared`: a module of this process declares it."""
+    """A subscription with its cursors, one per stream, in order."""
 
     name: str
     cursors: list[CursorStatus]
     declared: bool = True
+    """Whether a module of this process declares it."""
     remedy: str = ""
-    """What an operator does about it where it has stopped."""
+    """What an operator does where it has stopped."""
     is_rebuilt: bool = False
-    """Whether that is a rebuild."""
+    """Whether the remedy is a rebuild."""
     not_begun: list[CursorStatus] = field(default_factory=list)
-    """Streams from which it has taken nothing at all, so that it has no cursor, though messages wait there for it."""
+    """Streams with messages for it from which it has taken none, so that it has no cursor there."""
 
     @property
     def lag(self) -> int:
@@ -110,53 +111,54 @@ class SubscriptionStatus:
 
     @property
     def may_resume(self) -> bool:
-        """Whether an operator may decide where it goes on: it has stopped, and is not rebuilt."""
+        """Whether an operator may resume it: it has stopped, and its remedy is no rebuild."""
         stopped = any(each.state != Cursor.State.ACTIVE for each in self.cursors)
         return stopped and self.declared and not self.is_rebuilt
 
     @property
     def oldest_retried(self) -> datetime | None:
-        """When the first of its messages was set aside that are retried."""
+        """When the first of its messages that are retried was parked."""
         return min((each.oldest_retried for each in self.cursors if each.oldest_retried), default=None)
 
     @property
     def states(self) -> list[Cursor.State]:
-        """The states of its cursors, each once, the healthy one last."""
+        """The distinct states of its cursors, the active one last."""
         return sorted({cursor.state for cursor in self.cursors}, key=lambda state: state == Cursor.State.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriberStatus:
-    """A subscription, of this module or another one, that reported how far it has come in the module's streams."""
+    """A subscription, of this module or another one, that reports its positions in the module's streams."""
 
     name: str
     lag: int
     reported_at: datetime
-    """The oldest of its reports: one for each stream."""
+    """The time of its oldest report: it sends one per stream."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleStatus:
-    """The streams and subscriptions of a module. `unreadable` is the reason why nothing is known."""
+    """The streams and subscriptions of a module."""
 
     label: str
     title: str
     streams: list[StreamStatus] = field(default_factory=list)
     unsequenced: dict[str, int] = field(default_factory=dict)
-    """Messages that the relay has not given a position yet, by audience; their partition is not known before."""
+    """Messages without a position yet, by audience; their partition is not known before."""
     oldest_unsequenced: datetime | None = None
     subscriptions: list[SubscriptionStatus] = field(default_factory=list)
     subscribers: list[SubscriberStatus] = field(default_factory=list)
     resumptions: list[Resumption] = field(default_factory=list)
-    """The last decisions of operators about subscriptions that had stopped, the latest first."""
+    """The last decisions of operators about stopped subscriptions, the latest first."""
     unreadable: str = ""
+    """The error of the database, if nothing could be read."""
     queues: list[QueueStatus] = field(default_factory=list)
     broker_failure: str = ""
-    """Why nothing is known of the queues."""
+    """The error of the broker, if the queues could not be read."""
     sessions_failure: str = ""
-    """Why nothing is known of other sessions' transactions."""
+    """The error of the database server, if other sessions' transactions could not be read."""
     old_transactions: list[OldTransaction] = field(default_factory=list)
-    """Older than CHECK_TRANSACTION_AT_MOST, in its database; where modules share that, in the status of the first."""
+    """Those older than CHECK_TRANSACTION_AT_MOST in its database; of a shared one, only its first module has them."""
 
     @property
     def backlog(self) -> int:
@@ -164,9 +166,9 @@ class ModuleStatus:
 
     @property
     def oldest_unsent(self) -> datetime | None:
-        """When the first message that has not been sent was said."""
-        said = [self.oldest_unsequenced, *(stream.oldest_unsent for stream in self.streams)]
-        return min((each for each in said if each is not None), default=None)
+        """When the first unsent message was published."""
+        times = [self.oldest_unsequenced, *(stream.oldest_unsent for stream in self.streams)]
+        return min((each for each in times if each is not None), default=None)
 
     @property
     def lag(self) -> int:
@@ -178,9 +180,9 @@ class ModuleStatus:
 
 
 def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
-    """The status of each, with what the broker and the database servers say.
+    """The status of each module, with its queues and with old transactions.
 
-    Where the producer is among them, a cursor's head is the producer's: a subscriber knows only of what it took.
+    If the producer is among the modules, a cursor's head is the producer's: a subscriber's own may be outdated.
     """
     statuses = [read(module) for module in modules]
     sent = {
@@ -189,7 +191,7 @@ def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
         for stream in status.streams
     }
     queues, failure = _queues([module.label for module in modules])
-    old, hidden = _old_transactions([status.label for status in statuses if not status.unreadable])
+    old, sessions_failure = _old_transactions([status.label for status in statuses if not status.unreadable])
     found = []
     for status in statuses:
         subscriptions = [
@@ -208,7 +210,7 @@ def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
                 queues=own,
                 broker_failure=failure,
                 old_transactions=old.get(status.label, []),
-                sessions_failure=hidden,
+                sessions_failure=sessions_failure,
             )
         )
     return found
@@ -220,7 +222,7 @@ def _up_to_date(cursor: CursorStatus, sent: dict[tuple[str, str, int], int]) -> 
         return cursor
     since = cursor.waiting_since
     if since is None and head > cursor.position:
-        # The subscriber has written down nothing of what waits: its handler hangs, or its worker is not there.
+        # The subscriber has recorded no waiting message: its handler hangs, or no worker runs.
         following = OutboxMessage.objects.using(cursor.source).filter(
             audience=cursor.audience, partition=cursor.partition, position=cursor.position + 1
         )
@@ -271,7 +273,7 @@ def _old_transactions(labels: Sequence[str]) -> tuple[dict[str, list[OldTransact
 
 
 def read(module: ModuleConfig) -> ModuleStatus:
-    """The state of the module's tables. A database that does not answer is a status too: the others still show."""
+    """The state of the module's tables. For a database that does not answer, a status with `unreadable`."""
     title = str(module.verbose_name)
     try:
         streams = _streams(module.label)
@@ -293,8 +295,8 @@ def read(module: ModuleConfig) -> ModuleStatus:
 def _streams(alias: str) -> list[StreamStatus]:
     here = OutboxMessage.objects.using(alias).filter(audience=OuterRef("audience"), partition=OuterRef("partition"))
     streams = Stream.objects.using(alias).annotate(
-        oldest_unsent=_said(here.filter(position=OuterRef("sent") + 1)),
-        oldest_sent=_said(here.filter(position=OuterRef("floor") + 1, position__lte=OuterRef("sent"))),
+        oldest_unsent=_created_at(here.filter(position=OuterRef("sent") + 1)),
+        oldest_sent=_created_at(here.filter(position=OuterRef("floor") + 1, position__lte=OuterRef("sent"))),
     )
     return [
         StreamStatus(
@@ -310,12 +312,12 @@ def _streams(alias: str) -> list[StreamStatus]:
     ]
 
 
-def _said(messages: "QuerySet[OutboxMessage]") -> Subquery:
+def _created_at(messages: "QuerySet[OutboxMessage]") -> Subquery:
     return Subquery(messages.values("created_at")[:1])
 
 
 def _unsequenced(alias: str) -> list[tuple[str, int, datetime]]:
-    """Audience, how many, and when the first of them was said."""
+    """Audience, number, and when the first of them was published."""
     rows = OutboxMessage.objects.using(alias).filter(position__isnull=True)
     return list(rows.values_list("audience").annotate(Count("id"), Min("created_at")).order_by("audience"))
 
@@ -335,21 +337,21 @@ def _subscribers(alias: str, streams: Iterable[StreamStatus]) -> list[Subscriber
 
 
 def _subscriptions(module: ModuleConfig) -> list[SubscriptionStatus]:
-    place = ("subscription", "source", "audience", "partition")
+    key = ("subscription", "source", "audience", "partition")
     states = DeadLetter.State
     counts = {
-        "aside": Count("id"),
+        "parked": Count("id"),
         "dead": Count("id", filter=Q(state=states.DEAD)),
         "oldest_retried": Min("parked_at", filter=Q(state=states.RETRYING)),
     }
-    letters = DeadLetter.objects.using(module.label).values(*place).annotate(**counts).order_by()
-    parked = {tuple(row[name] for name in place): row for row in letters}
+    letters = DeadLetter.objects.using(module.label).values(*key).annotate(**counts).order_by()
+    parked = {tuple(row[name] for name in key): row for row in letters}
     declared = {subscription.name: subscription for subscription in module.load_subscriptions()}
-    # One that has received nothing yet has no cursor, and still belongs in the picture.
+    # A subscription that has received nothing yet has no cursor, and is shown too.
     found: dict[str, list[CursorStatus]] = {name: [] for name in declared}
-    for cursor in Cursor.objects.using(module.label).order_by(*place):
-        aside = parked.get(tuple(getattr(cursor, name) for name in place), {})
-        found.setdefault(cursor.subscription, []).append(_status(cursor, aside))
+    for cursor in Cursor.objects.using(module.label).order_by(*key):
+        letters_of_cursor = parked.get(tuple(getattr(cursor, name) for name in key), {})
+        found.setdefault(cursor.subscription, []).append(_status(cursor, letters_of_cursor))
     return [_subscription(name, found[name], declared.get(name)) for name in sorted(found)]
 
 
@@ -366,7 +368,7 @@ def _status(cursor: Cursor, parked: dict[str, Any]) -> CursorStatus:
         partition=cursor.partition,
         position=cursor.position,
         head=cursor.head,
-        parked=parked.get("aside", 0),
+        parked=parked.get("parked", 0),
         dead=parked.get("dead", 0),
         oldest_retried=parked.get("oldest_retried"),
         waiting_since=cursor.waiting_since,

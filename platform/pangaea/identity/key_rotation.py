@@ -20,7 +20,7 @@ from pangaea.credentials import keys
 from pangaea.errors import Misconfigured
 from pangaea.identity import tokens
 from pangaea.identity.remote_keys import FRESH_FOR
-from pangaea.reloading import locked, replace
+from pangaea.reloading import locked, write_atomically
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class KeyFile:
         document = {"keys": [key.as_dict(private=key.is_private) for key in found]}
         # The service may read it as a member of its group.
         mode = stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else 0o600
-        replace(self.path, (json.dumps(document, indent=1) + "\n").encode(), mode=mode)
+        write_atomically(self.path, (json.dumps(document, indent=1) + "\n").encode(), mode=mode)
 
 
 def _next(known: Sequence[ECKey]) -> ECKey | None:

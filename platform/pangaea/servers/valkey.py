@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pangaea.servers.availability import Unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.servers.waiting import free_port
 
 

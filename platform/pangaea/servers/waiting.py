@@ -1,4 +1,4 @@
-"""Waits on conditions, generous and explicit about what did not happen; and ports that nobody listens on."""
+"""Waits on conditions, with a generous limit and an error that names the condition; and free ports."""
 
 import socket
 import time
@@ -7,15 +7,15 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE_SECONDS = 10.0
-INTERVAL_SECONDS = 0.01
+WAIT_TIMEOUT = 10.0
+POLL_INTERVAL = 0.01
 
 
-def wait_until(condition: Callable[[], T], *, what: str, seconds: float = DEADLINE_SECONDS) -> T:
-    """The first truthy result of `condition`, asked every 10 ms.
+def wait_until(condition: Callable[[], T], *, what: str, seconds: float = WAIT_TIMEOUT) -> T:
+    """The first truthy result of `condition`, which is called every 10 ms.
 
     `what` completes "Still waiting for ...". Raises AssertionError after `seconds`. Exceptions of `condition` pass
-    through: a condition that cannot be evaluated is a failure, not a reason to wait.
+    through: a condition that cannot be evaluated is a failure, no reason to wait.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -24,11 +24,11 @@ def wait_until(condition: Callable[[], T], *, what: str, seconds: float = DEADLI
             return result
         if time.monotonic() > deadline:
             raise AssertionError(f"Still waiting for {what} after {seconds:g} s; the last answer was {result!r}.")
-        time.sleep(INTERVAL_SECONDS)
+        time.sleep(POLL_INTERVAL)
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nothing listens on at this moment."""
+    """A TCP port of the loopback on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""What a process tells about itself.
+"""What a process shows of itself: logs, and the state of its components.
 
 logs          structlog's lines and the standard library's, rendered alike
 correlation   the id that follows one request through messages into other modules' handlers

@@ -11,13 +11,13 @@ import structlog
 from structlog.typing import Processor
 
 
-def bind(**facts: object) -> AbstractContextManager[None]:
-    """Put these facts on every line that is logged inside: `with telemetry.bind(module="orders", position=7):`."""
-    return structlog.contextvars.bound_contextvars(**facts)
+def bind(**fields: object) -> AbstractContextManager[None]:
+    """Add these fields to every line that is logged inside: `with logs.bind(module="orders", position=7):`."""
+    return structlog.contextvars.bound_contextvars(**fields)
 
 
 class OnlyWithTraceback(logging.Filter):
-    """Lets records through that carry an exception."""
+    """Passes records that carry an exception."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.exc_info is not None
@@ -38,7 +38,7 @@ def formatter(*, json: bool) -> logging.Formatter:
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
         if json
         else [
-            # Others, which it takes where they are installed, print local variables too: passwords among them.
+            # The default formatter may be one that prints local variables, passwords among them.
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )

@@ -1,15 +1,24 @@
 """Public helpers for tests of the kernel and of modules, and a pytest plugin (`-p pangaea.testing`).
 
-Real servers, session-scoped, see `servers`:
-    postgres_url, redis_url, amqp_url
-The databases that Django tests run on, chosen by `--engine`, see `databases`:
-    django_db_setup, postgresql_only
-What a module author calls in a test:
-    published(module)                     what the module put in its outbox
+For the tests of a module:
+    published(module)                     the messages in the module's outbox
     deliver(message, key=..., to=...)     applies a message to a module's subscriptions, as its worker would
     access_token(subject, scopes=...)     a token signed by this process's key, without the users module
     client_for(subject, scopes=...)       an API client that sends it
-    wait_until(condition, what=...)       a generous wait on a condition, never a sleep
+    wait_until(condition, what=...)       a wait on a condition, with a generous limit; never a sleep
+    free_port()                           a port on which no process listens
+
+Fixtures:
+    postgres_url, redis_url, amqp_url     real servers, one per session
+    django_db_setup, postgresql_only      the databases of Django's tests, on the engine of `--engine`
+
+The files:
+    messaging     published, deliver
+    identity      access_token, client_for
+    servers       the fixtures of the servers, which `pangaea.servers` starts
+    databases     the fixtures of the databases
+    availability  skipping, or in CI failing, the tests of a missing server
+    plugin        pytest's hooks
 
 Importing this package needs no Django settings and imports no model.
 """

@@ -1,4 +1,4 @@
-"""The databases that Django tests run on: made for this test run, migrated, removed at its end with their roles."""
+"""The databases of Django's tests: created for the run, migrated, and removed at its end with their roles."""
 
 import io
 import secrets
@@ -22,7 +22,7 @@ from pangaea.databases.grants import provisioning
 def django_db_setup(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[None]:
-    """Every alias on the engine that `--engine` names: a schema and a role each in one database, or a file each."""
+    """Every alias on the engine of `--engine`: one schema and role per alias in one database, or one file per alias."""
     with django_db_blocker.unblock():
         if request.config.getoption("--engine") == "sqlite":
             folder = tmp_path_factory.mktemp("databases")
@@ -38,7 +38,7 @@ def django_db_setup(
 
 @pytest.fixture
 def postgresql_only(request: pytest.FixtureRequest) -> None:
-    """Skip on another engine what only PostgreSQL can show: roles, and several writers at once."""
+    """Skip the test on another engine: only PostgreSQL has roles, and several writers at once."""
     if request.config.getoption("--engine") != "postgresql":
         pytest.skip("shows what only PostgreSQL does")
 
@@ -47,7 +47,7 @@ def postgresql_only(request: pytest.FixtureRequest) -> None:
 def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") -> Iterator[str]:
     """Hold an empty PostgreSQL database; gives the URL of its owner, who may create roles and is no superuser.
 
-    Its name is unique. The database, its owner and every role named after it go when the context ends.
+    Its name is unique. The database, its owner and every role named after it are dropped at the end.
     """
     name = f"{prefix}_{secrets.token_hex(4)}"
     password = secrets.token_hex(16)
@@ -61,14 +61,14 @@ def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") ->
         location = address.netloc.rpartition("@")[2]
         yield urlunsplit((address.scheme, f"{name}:{password}@{location}", f"/{name}", address.query, ""))
     finally:
-        # Another connection than the first: a test may have restarted the server.
+        # A second connection: a test may have restarted the server.
         with psycopg.connect(administrator_url, autocommit=True) as administrator:
             administrator.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
             drop_roles(administrator, name)
 
 
 def drop_roles(administrator: "psycopg.Connection[Any]", prefix: str) -> None:
-    """Drop all roles whose names begin like this; they own nothing any more."""
+    """Drop all roles with this prefix; they own nothing any more."""
     statement = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname DESC"
     for (role,) in administrator.execute(statement, [prefix]).fetchall():
         administrator.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
@@ -78,7 +78,7 @@ def _build(urls: Mapping[str, str], *, shared_url: str = "") -> None:
     """Point Django's aliases at these URLs and migrate them."""
     databases = connections.configure_settings(entries.configure(urls, shared_url=shared_url))
     for alias, entry in databases.items():
-        # A crowd of threads that connect at once on a busy machine is no host that drops packets.
+        # Longer than the product's: many threads that connect at once on a busy machine are slow, not unreachable.
         if "connect_timeout" in entry["OPTIONS"]:
             entry["OPTIONS"]["connect_timeout"] = 30
         connections[alias].close()

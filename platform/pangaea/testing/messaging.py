@@ -1,4 +1,4 @@
-"""Messages in tests of one module: what it said, and letting it hear something, without a bus or another module."""
+"""Messages in the tests of one module: those that it published, and delivery to it, without a bus or another module."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Published:
-    """A message in a module's outbox, as others will read it: `payload` is its JSON, so ids and times are strings.
+    """A message in a module's outbox, as subscribers read it: `payload` is its JSON, so ids and times are strings.
 
-    `audience` is "all", or the one module that a command goes to.
+    `audience` is "all", or the module to which a command is addressed.
     """
 
     id: UUID
@@ -34,7 +34,7 @@ class Published:
 
 
 def published(module: str) -> list[Published]:
-    """What the module has put into its outbox, in the order of writing."""
+    """The messages in the module's outbox, in the order of writing."""
     from pangaea.outbox.models import OutboxMessage
 
     rows = OutboxMessage.objects.using(module).order_by("id").values_list("audience", "body")
@@ -65,13 +65,13 @@ def deliver(
     correlation_id: str = "test",
     may_park: bool = False,
 ) -> UUID:
-    """Let the module `to` hear a message, as its worker would when it comes next in its stream. Gives the message's id.
+    """Apply a message to the module `to`, as its worker does with a stream's next one. Returns the message's id.
 
-    `message` is an instance (the subscriber's own class will do), or a wire name with the `payload` and `version` that
-    the other module would send. A command needs its `sender`. Every subscription of `to` that handles it gets it.
+    `message` is an instance (the subscriber's own class works), or a wire name with the `payload` and `version` that
+    the other module would send. A command needs its `sender`. Every subscription of `to` that handles it receives it.
 
-    A handler's error parks the message, like in the worker. That raises AssertionError with the handler's traceback,
-    unless the test says that it expects so: `may_park=True`. AssertionError too when nothing handles the message.
+    A handler's error parks the message, as in the worker. That raises AssertionError with the handler's traceback,
+    unless the test expects it: `may_park=True`. AssertionError too when no subscription handles the message.
     """
     if isinstance(message, str):
         name, data, is_command = message, msgspec.json.encode(payload or {}), sender is not None
@@ -89,26 +89,26 @@ def deliver(
         data=msgspec.Raw(data),
     )
     audience = to if is_command else EVERYBODY
-    listeners: list[Subscription] = [each for each in modules.named(to).load_subscriptions() if each.versions(name)]
-    assert listeners, f"No subscription of {to} handles {name}."  # noqa: S101 - this is a test's helper
-    for listener in listeners:
-        _deliver(listener, envelope, audience=audience, may_park=may_park)
+    subscribers: list[Subscription] = [each for each in modules.named(to).load_subscriptions() if each.versions(name)]
+    assert subscribers, f"No subscription of {to} handles {name}."  # noqa: S101 - this is a test's helper
+    for subscriber in subscribers:
+        _deliver(subscriber, envelope, audience=audience, may_park=may_park)
     return envelope.id
 
 
-def _deliver(listener: "Subscription", envelope: Envelope, *, audience: str, may_park: bool) -> None:
+def _deliver(subscriber: "Subscription", envelope: Envelope, *, audience: str, may_park: bool) -> None:
     from pangaea.inbox import consume
     from pangaea.inbox.models import Cursor, DeadLetter
     from pangaea.outbox.relay import partition_of
 
-    module = listener.module
-    place = {
-        "subscription": listener.name,
+    module = subscriber.module
+    stream = {
+        "subscription": subscriber.name,
         "source": envelope.source,
         "audience": audience,
         "partition": partition_of(envelope.subject),
     }
-    cursor = Cursor.objects.using(module).filter(**place).first() or Cursor(**place)
+    cursor = Cursor.objects.using(module).filter(**stream).first() or Cursor(**stream)
     batch = Batch(
         source=envelope.source,
         audience=audience,
@@ -116,11 +116,11 @@ def _deliver(listener: "Subscription", envelope: Envelope, *, audience: str, may
         first=cursor.position + 1,
         before=cursor.message_id,
         head=cursor.position + 1,
-        to=listener.name,
+        to=subscriber.name,
     )
     consume.receive(module, batch.pack([(envelope.id, envelope.subject, msgspec.json.encode(envelope))]))
-    reached = Cursor.objects.using(module).filter(**place, position=batch.first).exists()
-    assert reached, f"{module} refused {envelope.type} from {envelope.source}; the log says why."  # noqa: S101
-    letter = DeadLetter.objects.using(module).filter(**place, position=batch.first).first()
+    applied = Cursor.objects.using(module).filter(**stream, position=batch.first).exists()
+    assert applied, f"{module} refused {envelope.type} from {envelope.source}; see the log for the reason."  # noqa: S101
+    letter = DeadLetter.objects.using(module).filter(**stream, position=batch.first).first()
     if letter and not may_park:
-        raise AssertionError(f"{listener.name} parked {envelope.type}: {letter}\n{letter.traceback}")
+        raise AssertionError(f"{subscriber.name} parked {envelope.type}: {letter}\n{letter.traceback}")

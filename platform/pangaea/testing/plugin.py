@@ -5,12 +5,12 @@ import threading
 
 import pytest
 
-from pangaea.servers.availability import skipped_servers
 from pangaea.testing import databases, servers
+from pangaea.testing.availability import skipped_servers
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--engine`: what kernel and module tests keep their data in."""
+    """Add `--engine`: the database engine of kernel and module tests."""
     parser.getgroup("pangaea").addoption(
         "--engine",
         choices=["postgresql", "sqlite"],
@@ -20,9 +20,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the fixtures after pytest-django's: of two with one name, the later one wins.
+    """Register the fixtures after pytest-django's: of two with the same name, the later one wins.
 
-    SIGTERM becomes a KeyboardInterrupt: a cancelled job then ends its fixtures, and the servers that they started.
+    SIGTERM becomes a KeyboardInterrupt: a cancelled run then ends its fixtures, and the servers that they started.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -31,6 +31,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line for every server that tests went without, with the way to get it."""
+    """One line per missing server, with the number of skipped tests and the remedy."""
     for reason, count in skipped_servers(terminalreporter.stats.get("skipped", [])).items():
         terminalreporter.write_line(f"SKIPPED {count} test(s): {reason}", yellow=True, bold=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pangaea.servers import postgresql
-from pangaea.servers.availability import Unavailable, unavailable
+from pangaea.servers.errors import Unavailable
+from pangaea.testing.availability import unavailable
 from tests import rabbit_node
 from tests.faults.storm.deployment import QUEUES
 from tests.faults.storm.figures import Row, table

@@ -10,7 +10,7 @@ from kombu.connection import Connection
 from redis import Redis
 from redis.exceptions import RedisError
 
-from pangaea.servers.availability import Unavailable
+from pangaea.servers.errors import Unavailable
 from pangaea.testing import free_port, wait_until
 from tests.rabbit_node import Node
 

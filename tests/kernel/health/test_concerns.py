@@ -182,8 +182,8 @@ class TestAnOldTransaction:
     @pytest.mark.usefixtures("postgresql_only")
     def test_cannot_be_overlooked_where_no_session_can_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for label in modules.labels():
-            monkeypatch.setitem(connections[label].settings_dict, "USER", "nobody")
-        assert only().startswith("Whether transactions are open for long cannot be seen")
+            monkeypatch.setitem(connections[label].settings_dict, "USER", "no_such")
+        assert only().startswith("Whether transactions are open for long is not known")
 
     @pytest.mark.usefixtures("postgresql_only")
     def test_is_not_named_within_the_limit(self, settings: Settings) -> None:
@@ -232,7 +232,7 @@ class TestTheAdmin:
 
 class TestReadiness:
     def test_is_not_asked_of_what_another_instance_could_do_no_better(self, client: Client) -> None:
-        """A pod that is drained for a dead letter serves nobody, and the next one has the same letter."""
+        """A pod drained for a dead letter serves no requests, and the next one has the same letter."""
         Cursor.objects.using(ALIAS).create(**PLACE, state=Cursor.State.DIVERGED, head=9)
         DeadLetter.objects.using(ALIAS).create(**PLACE, **LETTER, position=1, state=DeadLetter.State.DEAD)
         Cursor.objects.using(ALIAS).create(**PLACE | {"subscription": "web_bff.former"})

@@ -224,11 +224,11 @@ class TestReadyz:
         assert (ready, checks["broker"], checks["topology"]) == (True, "failing", "ok")
         clock.now += readiness.BROKER_REMEMBERED / 2
         assert state.check()[0]
-        said = [record.getMessage() for record in caplog.records if "ready" in record.getMessage()]
-        assert [("without its broker" in line) for line in said] == [False, True]
+        messages = [record.getMessage() for record in caplog.records if "ready" in record.getMessage()]
+        assert [("without its broker" in line) for line in messages] == [False, True]
         assert not state.check(needs_broker=True)[0]
 
-    def test_says_in_the_log_only_what_changes(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_logs_changes_only(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = Clock()
         urls = ["memory://"]
         state = readiness.Readiness(celery=lambda: celery(urls[0]), clock=clock)
@@ -237,10 +237,10 @@ class TestReadyz:
                 urls[0] = url
                 clock.now += 10
                 state.check()
-        said = [record.getMessage() for record in caplog.records if record.name == "pangaea.health.readiness"]
-        assert len(said) == 3
+        messages = [record.getMessage() for record in caplog.records if record.name == "pangaea.health.readiness"]
+        assert len(messages) == 3
 
-    def test_declares_queues_that_nobody_declared(self, amqp_url: str, settings: Any) -> None:
+    def test_declares_missing_queues(self, amqp_url: str, settings: Any) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, broker_prefix=f"{secrets.token_hex(4)}.")
         app = celery(amqp_url)
         ready, checks = readiness.Readiness(celery=lambda: app).check()
@@ -284,7 +284,7 @@ class TestReadyz:
             assert checked()[0]
         assert checked()[0]
 
-    def test_says_no_from_the_moment_it_is_to_end(self) -> None:
+    def test_is_not_ready_from_the_moment_it_is_stopped(self) -> None:
         state = readiness.Readiness(celery=lambda: celery("memory://"))
         assert state.check()[0]
         state.stop()
@@ -293,7 +293,7 @@ class TestReadyz:
 
 @contextmanager
 def key_source(document: bytes) -> Iterator[str]:
-    """A server that gives this document to whoever asks."""
+    """A server that gives this document to every client."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

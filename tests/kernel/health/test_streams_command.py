@@ -25,10 +25,10 @@ def run(*arguments: str) -> str:
 @pytest.fixture
 def life() -> None:
     Stream.objects.using(ALIAS).create(audience="all", partition=0, partitions=8, head=7, sent=4, floor=2)
-    said = OutboxMessage.objects.using(ALIAS).create(
+    message = OutboxMessage.objects.using(ALIAS).create(
         message_id=uuid4(), audience="all", key="k", name="orders.x", body="{}", partition=0, position=5
     )
-    OutboxMessage.objects.using(ALIAS).filter(pk=said.pk).update(created_at=timezone.now() - timedelta(seconds=30))
+    OutboxMessage.objects.using(ALIAS).filter(pk=message.pk).update(created_at=timezone.now() - timedelta(seconds=30))
     Cursor.objects.using(ALIAS).create(**PLACE, position=10, head=15)
     letter = {"key": "k", "name": "users.user_registered", "body": "{}"}
     DeadLetter.objects.using(ALIAS).create(**PLACE, position=8, **letter, state=DeadLetter.State.DEAD)
@@ -40,17 +40,17 @@ def life() -> None:
 
 @pytest.mark.usefixtures("life")
 class TestStreams:
-    def test_prints_what_a_module_says_hears_and_is_heard_by(self) -> None:
+    def test_prints_streams_subscriptions_and_subscribers(self) -> None:
         lines = [" ".join(line.split()) for line in run().splitlines()]
         assert "orders.customers 10 5 2 1 active" in lines
         assert any(line.startswith("all 7 4 2 5 3 3") for line in lines)
         assert any(line.startswith("web_bff.orders 4 ") for line in lines)
 
-    def test_tells_machines_everything(self) -> None:
-        (told,) = json.loads(run("--json"))
-        (stream,) = told["streams"]
-        assert (stream["head"], stream["sent"], stream["floor"], stream["kept"]) == (7, 4, 2, 5)
-        (cursor,) = next(each["cursors"] for each in told["subscriptions"] if each["name"] == "orders.customers")
+    def test_prints_everything_as_json(self) -> None:
+        (status,) = json.loads(run("--json"))
+        (stream,) = status["streams"]
+        assert (stream["head"], stream["sent"], stream["floor"], stream["retained"]) == (7, 4, 2, 5)
+        (cursor,) = next(each["cursors"] for each in status["subscriptions"] if each["name"] == "orders.customers")
         assert (cursor["position"], cursor["lag"], cursor["parked"], cursor["dead"]) == (10, 5, 2, 1)
 
     def test_is_content_within_the_limits(self) -> None:
@@ -72,5 +72,5 @@ class TestStreams:
         assert "diverged" in run()
 
     def test_refuses_a_module_that_is_not_there(self) -> None:
-        with pytest.raises(CommandError, match="no module 'nobody'"):
-            call_command("streams", "--module", "nobody")
+        with pytest.raises(CommandError, match="no module 'no_such'"):
+            call_command("streams", "--module", "no_such")

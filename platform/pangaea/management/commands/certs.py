@@ -12,18 +12,18 @@ from pangaea.credentials import certificates
 
 
 class Command(BaseCommand):
-    """Run again, it renews what is missing, wrong or past half of its life, and keeps the authority."""
+    """Run again, it renews certificates that are missing, wrong or past half of their lifetime; the authority stays."""
 
     help = "Make or renew the development certificates of the installed modules, the gateway and the edge."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where, for how long, and whether to renew all."""
+        """The folder, the lifetime, and whether to renew all."""
         parser.add_argument("--directory", metavar="DIR", type=Path, required=True, help="the folder for the files")
         parser.add_argument("--days", metavar="N", type=float, default=1.0, help="how long they last (default: 1)")
         parser.add_argument("--rotate", action="store_true", help="renew them all, except for the authority")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Issue, and say what was written."""
+        """Issue, and print which files were written."""
         lifetime = timedelta(days=options["days"])
         if not timedelta(0) < lifetime <= certificates.AUTHORITY_LIFETIME:
             days = certificates.AUTHORITY_LIFETIME.days

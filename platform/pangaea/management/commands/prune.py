@@ -12,14 +12,14 @@ class Command(BaseCommand):
     help = "Delete history that is older than the modules keep it and that every subscriber has taken."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which modules, and who is gone."""
+        """The modules, and the subscriptions to forget."""
         parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
         parser.add_argument(
             "--forget",
             action="append",
             default=[],
             metavar="SUBSCRIPTION",
-            help="first strike out this subscription, which is gone for good; nothing waits for it then (repeatable)",
+            help="first forget this subscription, which will not return: no history waits for it then (repeatable)",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:

@@ -19,7 +19,7 @@ class Command(BaseCommand):
     help = "Carry the outboxes of the installed modules to the bus, until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which modules."""
+        """The modules."""
         parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -30,15 +30,15 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         stop = threading.Event()
         signals.set_on_signal(stop)
-        # Each database that does not answer is waited for.
-        asked = takewhile(lambda _: not stop.is_set(), labels)
-        if found := [fault for label in asked for fault in _faults(label)]:
-            raise CommandError(" ".join([*found, triggers.REMEDY]))
+        # It waits for each database that does not answer.
+        checked = takewhile(lambda _: not stop.is_set(), labels)
+        if faults := [fault for label in checked for fault in _faults(label)]:
+            raise CommandError(" ".join([*faults, triggers.REMEDY]))
         relay.run_relays(labels, stop)
 
 
 def _faults(label: str) -> list[str]:
-    """What is wrong with the triggers; nothing while the database does not answer, for which the relay waits."""
+    """The faults of the triggers; none while the database does not answer, because the relay waits for it."""
     with suppress(DatabaseError):
         return triggers.faults(label)
     return []

@@ -29,7 +29,7 @@ class Command(WarnsOfEveryAlias, runserver.Command):
             raise CommandError(" ".join([*found, triggers.REMEDY]))
 
     def on_bind(self, server_port: int) -> None:
-        """Print where everything is, once the port is really ours."""
+        """Print the addresses of all pages, once the port is bound."""
         super().on_bind(server_port)
         if settings.PANGAEA_IN_PROCESS:
             self.stdout.write(welcome_to_local(f"http://{self.addr}:{server_port}"))
@@ -40,7 +40,7 @@ class Command(WarnsOfEveryAlias, runserver.Command):
         return super().get_handler(*args, **{**options, "use_static_handler": False})
 
     def inner_run(self, *args: Any, **options: Any) -> None:
-        """Serve, with the relays and the worker around it where the profile says so."""
+        """Serve; in the local profile with relays and a worker in the same process."""
         with ExitStack() as stack:
             if settings.PANGAEA_IN_PROCESS:
                 resuming.name_undeclared(modules.labels())

@@ -11,27 +11,27 @@ from pangaea.identity.key_rotation import KeyFile
 
 
 class Command(BaseCommand):
-    """Makes the file where there is none, rotates it if told to, and prints the ids of its keys; never a key."""
+    """Makes a missing file, rotates or withdraws its keys, and prints their ids; never a key."""
 
     help = "Make the file with the keys that sign access tokens, or let its next key sign."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which file, and what to do with it."""
+        """The file, and the action."""
         parser.add_argument("--file", metavar="FILE", type=Path, help="default: SIGNING_KEY_FILE")
         action = parser.add_mutually_exclusive_group()
         action.add_argument(
             "--rotate",
             action="store_true",
-            help="let the next key sign, and go on believing what the former one signed",
+            help="let the next key sign; tokens signed by the former one stay valid",
         )
         action.add_argument(
             "--withdraw",
             action="store_true",
-            help="a key has leaked: let the next key sign, and believe nothing that another signed",
+            help="a key has leaked: let the next key sign, and accept no token signed by another key",
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Do it, and say what the file holds."""
+        """Do it, and print the ids of the file's keys."""
         declared = settings.PANGAEA
         path = options["file"] or Path(declared.signing_key_file)
         if path == Path():

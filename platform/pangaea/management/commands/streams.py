@@ -14,25 +14,25 @@ from pangaea.health.stream_status import ModuleStatus, SubscriptionStatus
 from pangaea.management import resuming
 from pangaea.management.replaying import ask_producers
 
-SAYS = ("says to", "head", "sent", "floor", "kept", "waiting", "oldest unsent")
-HEARS = ("hears", "cursor", "lag", "parked", "dead", "state")
-QUEUES = ("reads the queue", "batches", "consumers")
-LISTENERS = ("is heard by", "lag", "last report")
+STREAMS = ("publishes to", "head", "sent", "floor", "retained", "waiting", "oldest unsent")
+SUBSCRIPTIONS = ("subscription", "cursor", "lag", "parked", "dead", "state")
+SUBSCRIBERS = ("subscriber", "lag", "last report")
+QUEUES = ("queue", "batches", "consumers")
 
 
 class Command(BaseCommand):
-    """What the admin's page of streams shows. A line sums up the partitions; `--json` has each."""
+    """Prints what the admin's page of streams shows. A line sums up the partitions; `--json` has each."""
 
     stealth_options = ("stdin",)
-    help = "Show every module's streams, its subscriptions, and who subscribes to it; let a stopped subscription go on."
+    help = "Show every module's streams, subscriptions and subscribers; resume a stopped subscription."
 
     def __init__(self, *args: Any, send: resuming.Send | None = None, **kwargs: Any) -> None:
-        """`send` brings requests to producers; by default the bus does."""
+        """`send` sends requests to producers; by default over the bus."""
         super().__init__(*args, **kwargs)
         self._send = send or ask_producers
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which modules, in which form, and the limits; or what to decide."""
+        """The modules, the format and the limits; or a decision."""
         self._add_actions(parser)
         parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
         parser.add_argument("--json", action="store_true", help="everything, as JSON")
@@ -44,17 +44,21 @@ class Command(BaseCommand):
 
     def _add_actions(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="resume|forget")
-        summary = "let a subscription go on that has stopped"
+        summary = "resume a stopped subscription"
         resume = actions.add_parser("resume", help=summary, description=summary)
         resume.add_argument("subscription", help="its name: <module>.<subscription>")
         resume.add_argument(
-            "--from", dest="how", required=True, choices=["head", "start"], help="where: skip, or meet everything again"
+            "--from",
+            dest="how",
+            required=True,
+            choices=["head", "start"],
+            help="head: skip what waits; start: apply everything again",
         )
         summary = "delete the cursors of a subscription that no module declares, and discard its parked messages"
         forget = actions.add_parser("forget", help=summary, description=summary)
         forget.add_argument("subscription", help="its former name")
         for each in (resume, forget):
-            each.add_argument("--reason", required=True, help="why; it is kept with who decided it")
+            each.add_argument("--reason", required=True, help="why; recorded with the operator's name")
             each.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -77,17 +81,17 @@ class Command(BaseCommand):
                 self._print(status)
         if options["check"]:
             max_age = None if options["max_age"] is None else timedelta(seconds=options["max_age"])
-            if found := concerns.of(statuses, max_lag=options["max_lag"], max_age=max_age):
-                raise CommandError("\n".join(found))
+            if lines := concerns.of(statuses, max_lag=options["max_lag"], max_age=max_age):
+                raise CommandError("\n".join(lines))
 
     def _print(self, status: ModuleStatus) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(status.label))
         if status.unreadable:
             self.stdout.write(self.style.ERROR(f"  cannot be read: {status.unreadable}"))
             return
-        self._table(SAYS, _said(status))
-        self._table(HEARS, _heard(status))
-        self._table(LISTENERS, [[each.name, each.lag, _age(each.reported_at)] for each in status.subscribers])
+        self._table(STREAMS, _stream_rows(status))
+        self._table(SUBSCRIPTIONS, _subscription_rows(status))
+        self._table(SUBSCRIBERS, [[each.name, each.lag, _age(each.reported_at)] for each in status.subscribers])
         self._table(QUEUES, [_queue(each) for each in status.queues])
 
     def _table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -101,7 +105,7 @@ class Command(BaseCommand):
 
 
 def _as_dict(status: ModuleStatus) -> dict[str, Any]:
-    """All of it, with what the classes derive."""
+    """All fields, and the derived properties."""
     subscriptions = [
         {
             "name": each.name,
@@ -109,11 +113,11 @@ def _as_dict(status: ModuleStatus) -> dict[str, Any]:
         }
         for each in status.subscriptions
     ]
-    said = [{**asdict(stream), "kept": stream.kept, "backlog": stream.backlog} for stream in status.streams]
-    return {**asdict(status), "backlog": status.backlog, "streams": said, "subscriptions": subscriptions}
+    streams = [{**asdict(stream), "retained": stream.retained, "backlog": stream.backlog} for stream in status.streams]
+    return {**asdict(status), "backlog": status.backlog, "streams": streams, "subscriptions": subscriptions}
 
 
-def _said(status: ModuleStatus) -> list[list[object]]:
+def _stream_rows(status: ModuleStatus) -> list[list[object]]:
     rows: list[list[object]] = []
     for audience in sorted({stream.audience for stream in status.streams} | status.unsequenced.keys()):
         own = [stream for stream in status.streams if stream.audience == audience]
@@ -127,7 +131,7 @@ def _said(status: ModuleStatus) -> list[list[object]]:
                 sum(stream.head for stream in own),
                 sum(stream.sent for stream in own),
                 sum(stream.floor for stream in own),
-                sum(stream.kept for stream in own) + unsequenced,
+                sum(stream.retained for stream in own) + unsequenced,
                 sum(stream.backlog for stream in own) + unsequenced,
                 _age(min(unsent, default=None)),
             ]
@@ -135,7 +139,7 @@ def _said(status: ModuleStatus) -> list[list[object]]:
     return rows
 
 
-def _heard(status: ModuleStatus) -> list[list[object]]:
+def _subscription_rows(status: ModuleStatus) -> list[list[object]]:
     return [
         [
             each.name,
@@ -151,12 +155,12 @@ def _heard(status: ModuleStatus) -> list[list[object]]:
 
 def _state(subscription: SubscriptionStatus) -> str:
     awaits = ["awaits a snapshot"] if any(each.awaits_snapshot for each in subscription.cursors) else []
-    return ", ".join([*(state.value for state in subscription.states), *awaits]) or "nothing heard"
+    return ", ".join([*(state.value for state in subscription.states), *awaits]) or "no cursor"
 
 
 def _queue(queue: QueueStatus) -> list[object]:
-    consumers = "not known" if queue.consumers is None else queue.consumers
-    return [queue.name, queue.batches if queue.exists else "is missing", consumers]
+    consumers = "unknown" if queue.consumers is None else queue.consumers
+    return [queue.name, queue.batches if queue.exists else "missing", consumers]
 
 
 def _age(moment: datetime | None) -> str:

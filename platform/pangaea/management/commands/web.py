@@ -11,12 +11,12 @@ from pangaea.processes.web import server
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM, then finishes the requests at hand."""
+    """Runs until SIGTERM, then finishes the requests in flight."""
 
     help = "Serve the installed modules with gunicorn, over mutual TLS where TLS_CERTIFICATE is set, until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Where, and how many at a time."""
+        """The address, and the numbers of processes and threads."""
         parser.add_argument("--bind", metavar="HOST:PORT", default="127.0.0.1:8000", help="default: 127.0.0.1:8000")
         parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes (default: 1)")
         parser.add_argument("--threads", metavar="N", type=int, default=8, help="threads in each (default: 8)")

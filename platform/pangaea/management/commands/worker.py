@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = "Consume the queues of the installed modules, until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which modules or queues."""
+        """The modules or queues."""
         parser.add_argument("--module", action="append", default=[], help="only this module's queues (repeatable)")
         parser.add_argument("--queue", action="append", default=[], help="only this queue, by name (repeatable)")
 
@@ -33,6 +33,6 @@ class Command(BaseCommand):
             raise CommandError(message)
         stop = celery_app.app().stopping
         signals.set_on_signal(stop)
-        # Each database that does not answer is waited for.
+        # It waits for each database that does not answer.
         resuming.name_undeclared(takewhile(lambda _: not stop.is_set(), modules.selected(options["module"])))
         worker.run_worker(options["queue"] or names)

@@ -1,7 +1,7 @@
-"""A client's connection as the web process holds it: no read and no write of it waits, whatever the client does.
+"""A client's connection in the web process: no read and no write of it blocks, whatever the client does.
 
-gunicorn takes `ClientSocket` for a socket. What it reads is what has arrived already; what it writes, and the client
-does not take yet, is kept for the main thread to send.
+gunicorn uses `ClientSocket` like a socket. It reads bytes that have arrived already; bytes that it writes, and that the
+client does not take yet, are buffered for the main thread to send.
 """
 
 import errno
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class WouldBlock(Exception):
-    """There is nothing to do until the socket is ready for `event`, one of the selectors' module."""
+    """The operation has to wait until the socket is ready for `event`, an event of the module `selectors`."""
 
     def __init__(self, event: int) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class WouldBlock(Exception):
 
 
 class ClientSocket:
-    """The socket's interface as far as gunicorn uses it."""
+    """The part of a socket's interface that gunicorn uses."""
 
     def __init__(self, raw: Any, buffer: RequestBuffer) -> None:
         self._raw = raw
@@ -59,7 +59,7 @@ class ClientSocket:
         return 0.0
 
     def recv(self, size: int) -> bytes:
-        """What has arrived; empty as at the end of a connection when there is no more of it."""
+        """Bytes that have arrived; none, as at the end of a connection, when the buffer is empty."""
         return self.buffer.take(size)
 
     def send(self, data: bytes) -> int:
@@ -68,14 +68,14 @@ class ClientSocket:
         return len(data)
 
     def sendall(self, data: bytes) -> None:
-        """Give the client what it takes at once, and keep the rest. Raises OSError for a client that has left."""
-        waits_already = bool(self.unsent)
+        """Send what the client takes at once, and buffer the rest. Raises OSError for a client that has left."""
+        is_waiting = bool(self.unsent)
         self.unsent += data
-        if not waits_already:
+        if not is_waiting:
             self.flush()
 
     def flush(self) -> bool:
-        """Send what is kept as far as the client takes it; whether that was all. Raises OSError."""
+        """Send buffered bytes while the client takes them. Returns whether all were sent. Raises OSError."""
         while self.unsent:
             piece = bytes(self.unsent[:SENT_AT_ONCE])
             try:
@@ -86,12 +86,12 @@ class ClientSocket:
         return True
 
     def receive(self) -> bytes:
-        """What has arrived, at most READ_AT_ONCE; empty when the client sends no more. Raises WouldBlock, OSError."""
+        """Bytes from the network, at most READ_AT_ONCE; none when the client sends no more. WouldBlock, OSError."""
         received: bytes = _at_once(lambda: self._raw.recv(READ_AT_ONCE))
         return received
 
     def shake_hands(self) -> None:
-        """Take the next step of TLS, if any is left. Raises WouldBlock, OSError."""
+        """Take the next step of TLS's handshake, if one is left. Raises WouldBlock, OSError."""
         if isinstance(self._raw, ssl.SSLSocket):
             _at_once(self._raw.do_handshake)
 
@@ -112,7 +112,7 @@ def _at_once(step: Callable[[], T]) -> T:
     except ssl.SSLWantWriteError:
         raise WouldBlock(selectors.EVENT_WRITE) from None
     except ssl.SSLError as error:
-        # As without TLS: gunicorn knows how a connection ends, and would answer anything else with a status.
+        # As without TLS: gunicorn handles a reset connection, and would answer any other error with a status.
         raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
 
 
@@ -128,7 +128,7 @@ class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
         self.buffer = RequestBuffer(max_body)
         self.sock = ClientSocket(raw, self.buffer)
         self.parser = get_parser(cfg, self.sock, client)
-        # Nothing is left for gunicorn's thread to begin with.
+        # Keeps gunicorn's thread from initialising the connection again.
         self.initialized = True
         self.is_secured = tls is None
         self.is_kept = False
@@ -136,7 +136,7 @@ class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
 
     @property
     def held(self) -> int:
-        """Bytes in memory for it."""
+        """Bytes that it holds in memory."""
         return len(self.buffer) + len(self.sock.unsent)
 
     @property
@@ -145,5 +145,5 @@ class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
         return bool(len(self.buffer) or self.parser.unreader.buf.getvalue())
 
     def begin_next(self) -> None:
-        """Make the bytes that the last request left the beginning of the next one."""
+        """Begin the next request with the bytes that the last one left unread."""
         self.buffer.begin_next(self.parser.unreader.take_buffered())

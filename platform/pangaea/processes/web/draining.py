@@ -1,7 +1,7 @@
-"""How a web process ends: not ready at once, still serving until everybody knows, then without what is in flight.
+"""How a web process shuts down: unready at once, serving for SHUTDOWN_DELAY, then closed once requests are answered.
 
-Whoever balances load learns from /readyz, seconds after SIGTERM. Were the door closed at once, what it sends until then
-would be refused. The whole may take SHUTDOWN_GRACE: then gunicorn's main process ends its workers.
+A load balancer notices /readyz seconds after SIGTERM. If the process stopped listening at once, requests sent until
+then would be refused. All of it may take SHUTDOWN_GRACE; then gunicorn's main process ends its workers.
 """
 
 import threading
@@ -14,14 +14,14 @@ from pangaea.processes.web.gathering_worker import GatheringWorker
 
 
 class DrainingWorker(GatheringWorker):
-    """The web process's worker with that end. A second SIGTERM changes nothing."""
+    """The web process's worker with that shutdown. A second SIGTERM changes nothing."""
 
-    _told = False
+    _is_stopping = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._told:
+        if self._is_stopping:
             return
-        self._told = True
+        self._is_stopping = True
         readiness.begin_shutdown()
         close = threading.Timer(settings.PANGAEA.shutdown_delay.total_seconds(), super().handle_exit, args=[sig, frame])
         close.daemon = True
@@ -32,8 +32,8 @@ class DrainingWorker(GatheringWorker):
         if self.alive or enabled:
             return
         for listener in self.sockets:
-            # Who stands in the queue is let in. Later ones are refused at once and go elsewhere, where gunicorn would
-            # leave them in the queue until the process ends.
+            # Connections in the queue are accepted. Later ones are refused at once, so that clients try elsewhere;
+            # gunicorn would leave them in the queue until the process ends.
             while self.accept(listener):
                 pass
             listener.close()

@@ -1,9 +1,9 @@
-"""gunicorn's worker, in which no client holds a thread: one that is silent or slow costs a few kilobytes, for seconds.
+"""gunicorn's worker, in which no client holds a thread: a silent or slow client costs some kilobytes, for seconds.
 
-The main thread completes handshakes and gathers requests until they have arrived whole; a thread gets one that it can
-answer without waiting for the client, and leaves what the client does not take at once to the main thread again. Every
-step has an absolute deadline. A caller that is not accepted is refused when the handshake ends, before its request is
-read.
+The main thread completes handshakes and gathers requests until they are complete. A thread gets a request that it can
+answer without waiting for the client, and leaves bytes that the client does not take at once to the main thread. Every
+step has an absolute deadline. A caller that is not accepted is refused at the end of the handshake, before its request
+is read.
 """
 
 import errno
@@ -32,50 +32,52 @@ HANDSHAKE_TIMEOUT = 5.0
 HEAD_TIMEOUT = 10.0
 """Seconds for the head of a request, from the first packet, or from the first byte on a connection that was kept."""
 BODY_TIMEOUT = 30.0
-"""Seconds for the body, from the end of the head. The gateway gives its own clients as long."""
+"""Seconds for the body, from the end of the head. The gateway allows its own clients the same."""
 SEND_TIMEOUT = 30.0
 """Seconds in which a client takes the answer."""
-LINGER = 2.0
-"""Seconds in which a client that was answered for the last time may close its end (RFC 9112, 9.6)."""
-WAITING_AT_MOST = 512
-"""Connections that are waited for. For one more the oldest is closed: what is silent does not keep others out."""
+LINGER_TIMEOUT = 2.0
+"""Seconds for a client to close its end after the last answer (RFC 9112, 9.6)."""
+MAX_WAITING = 512
+"""Connections that wait for their client. For one more the oldest is closed: silent clients keep no others out."""
 CONNECTIONS = 800
-"""Those that are waited for, are being answered, or are kept: less than the 1,024 files a process may usually open."""
-HELD_AT_MOST = 64 << 20
-"""Bytes of requests and answers that wait for clients. Of more than that the largest is dropped."""
-RECOUNT_AFTER = 1 << 20
+"""All connections: waiting, being answered, kept alive. Less than the 1,024 files that a process may usually open."""
+MAX_HELD_BYTES = 64 << 20
+"""Bytes of requests and answers that wait for clients. Above that, the connection with most bytes is dropped."""
+RECOUNT_BYTES = 1 << 20
+"""Bytes received or left unsent after which the held ones are counted again."""
 SWEEP_INTERVAL = 0.25
-_NONE_THERE = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
-_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Seconds between two checks of the deadlines."""
+_NOTHING_TO_ACCEPT = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
+_OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 Step = Callable[[ClientConnection], None]
 
 
 class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """Everything here runs in the main thread, but for `handle_error`."""
+    """Everything here runs in the main thread, except for `handle_error`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # In the order of their arrival, each with what is to be done when its socket is ready.
-        self._waited_for: dict[ClientConnection, Step] = {}
+        # In order of arrival, each with the step to take when its socket is ready.
+        self._waiting: dict[ClientConnection, Step] = {}
         self._uncounted = 0
         self._displaced = 0
         self._next_sweep = 0.0
         self._callers = AcceptedCallers.of(settings.PANGAEA)
 
-    # What arrives
+    # Receiving
 
     def accept(self, listener: socket.socket) -> bool:
-        """Take one connection out of the queue; whether there was one. If too many wait, the oldest makes room."""
+        """Accept one connection. Returns whether there was one. When too many wait, the oldest is closed."""
         try:
             raw, address = listener.accept()
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if error.errno in _OUT_OF_RESOURCES:
                 self._displace_oldest()
-            elif error.errno not in _NONE_THERE:
+            elif error.errno not in _NOTHING_TO_ACCEPT:
                 raise
             return False
-        if len(self._waited_for) >= WAITING_AT_MOST:
+        if len(self._waiting) >= MAX_WAITING:
             self._displace_oldest()
         tls = ssl_context(self.cfg) if self.cfg.is_ssl else None
         try:
@@ -92,7 +94,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         return True
 
     def enqueue_req(self, conn: ClientConnection) -> None:
-        """Gather the next request of a connection that was kept, which begins."""
+        """Gather the next request of a connection that was kept alive."""
         conn.begin_next()
         conn.deadline = time.monotonic() + HEAD_TIMEOUT
         self._gather(conn)
@@ -105,7 +107,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
                 self._wait(conn, wanted.event, self._secure)
                 return
             except OSError as error:
-                # What merely hangs up, as some probes do, is not worth a line.
+                # A client that only hangs up, as some probes do, is not logged.
                 if isinstance(error.__cause__, ssl.SSLError) and not isinstance(error.__cause__, ssl.SSLEOFError):
                     log.warning("handshake failed", client=conn.client[0], error=str(error))
                 self._drop(conn)
@@ -118,7 +120,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         self._gather(conn)
 
     def _gather(self, conn: ClientConnection) -> None:
-        """Receive until the request is whole, nothing more is there, or the client has left."""
+        """Receive until the request is complete, no more bytes have arrived, or the client has left."""
         buffer = conn.buffer
         while not buffer.is_ready:
             had_head = buffer.has_head
@@ -145,10 +147,10 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         self._forget(conn)
         super().enqueue_req(conn)
 
-    # What leaves
+    # Answering
 
     def finish_request(self, conn: ClientConnection, future: Any) -> None:
-        """Send what is left of the answer; then keep the connection, or end it."""
+        """Send the rest of the answer; then keep the connection alive, or close it."""
         if future.cancelled() or future.exception():
             self._drop(conn)
             return
@@ -177,12 +179,12 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         self._forget(conn)
         conn.set_timeout()
         if not self.alive:
-            conn.timeout = min(conn.timeout, time.monotonic() + LINGER)
+            conn.timeout = min(conn.timeout, time.monotonic() + LINGER_TIMEOUT)
         self.keepalived_conns.append(conn)
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_client_socket_readable, conn))
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Answer what gunicorn's parser refuses, or the application did not catch, with a problem document."""
+        """Answer a request that gunicorn's parser refuses, or an uncaught error, with a problem document."""
         problem = refused_requests.problem_of(exc)
         if problem is None:
             self.log.error("Error handling request %s", getattr(req, "path", "(unread)"), exc_info=exc)
@@ -197,13 +199,13 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
             self._linger(conn)
 
     def _linger(self, conn: ClientConnection) -> None:
-        """Say that no more comes, and wait for the client to close: a reset could overtake the answer."""
+        """Close the sending side, and wait for the client to close: a reset could overtake the answer."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self._drop(conn)
             return
-        conn.deadline = time.monotonic() + LINGER
+        conn.deadline = time.monotonic() + LINGER_TIMEOUT
         self._wait(conn, selectors.EVENT_READ, self._discard)
 
     def _discard(self, conn: ClientConnection) -> None:
@@ -216,21 +218,21 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         if not received:
             self._drop(conn)
 
-    # Who is waited for
+    # Waiting, with deadlines
 
     def murder_pending(self) -> None:
-        """End what has not come in time, and what holds too much memory. gunicorn asks for it in every round."""
+        """Close connections past their deadline, and those that hold too much memory. gunicorn calls it every round."""
         now = time.monotonic()
-        if self._uncounted > RECOUNT_AFTER:
+        if self._uncounted > RECOUNT_BYTES:
             self._uncounted = 0
             self._relieve()
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_INTERVAL
         if self._displaced:
-            log.warning("connections displaced", number=self._displaced, reason="too many clients are waited for")
+            log.warning("connections displaced", number=self._displaced, reason="too many connections wait for clients")
             self._displaced = 0
-        for conn, step in list(self._waited_for.items()):
+        for conn, step in list(self._waiting.items()):
             if conn.deadline > now:
                 continue
             if step == self._gather and len(conn.buffer):
@@ -239,26 +241,26 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
                 self._drop(conn)
 
     def _relieve(self) -> None:
-        held = sum(conn.held for conn in self._waited_for)
-        for conn in sorted(self._waited_for, key=lambda each: each.held, reverse=True):
-            if held <= HELD_AT_MOST:
+        held = sum(conn.held for conn in self._waiting)
+        for conn in sorted(self._waiting, key=lambda each: each.held, reverse=True):
+            if held <= MAX_HELD_BYTES:
                 break
             held -= conn.held
             log.warning(
-                "connection dropped", client=conn.client[0], held=conn.held, reason="too much waits for clients"
+                "connection dropped", client=conn.client[0], held=conn.held, reason="too many bytes wait for clients"
             )
             self._drop(conn)
 
     def _displace_oldest(self) -> None:
-        oldest = next(iter(self._waited_for), None)
+        oldest = next(iter(self._waiting), None)
         if oldest is not None:
             self._displaced += 1
             self._drop(oldest)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """When the process stops: clients that have sent nothing yet get as long as those of kept connections."""
+        """When the process stops: clients that have sent nothing yet get the deadline of kept-alive connections."""
         super()._cap_keepalive(deadline)
-        for conn in self._waited_for:
+        for conn in self._waiting:
             if not len(conn.buffer):
                 conn.deadline = min(conn.deadline, deadline)
 
@@ -266,14 +268,14 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         def proceed(_socket: object) -> None:
             step(conn)
 
-        if conn in self._waited_for:
+        if conn in self._waiting:
             self.poller.modify(conn.sock, event, proceed)
         else:
             self.poller.register(conn.sock, event, proceed)
-        self._waited_for[conn] = step
+        self._waiting[conn] = step
 
     def _forget(self, conn: ClientConnection) -> None:
-        if self._waited_for.pop(conn, None):
+        if self._waiting.pop(conn, None):
             self.poller.unregister(conn.sock)
 
     def _drop(self, conn: ClientConnection) -> None:

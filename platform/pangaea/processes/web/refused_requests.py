@@ -1,4 +1,4 @@
-"""Answers to requests that never reach Django: what cannot be parsed, came too late or may not call."""
+"""Answers to requests that never reach Django: malformed, late, or of a caller that is not accepted."""
 
 from http import HTTPStatus
 
@@ -22,7 +22,7 @@ TOO_SLOW = Problem(
 INTERNAL = Problem(
     status=HTTPStatus.INTERNAL_SERVER_ERROR,
     code="internal_error",
-    detail="This is our mistake. Tell us the correlation id and we can find what happened.",
+    detail="This is our mistake. Send us the correlation id and we can find what happened.",
 )
 _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
     (
@@ -55,16 +55,16 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
         ),
     ),
 )
-"""What gunicorn's parser raises. The first that fits counts."""
+"""The exceptions of gunicorn's parser. The first that matches counts."""
 
 
 def problem_of(error: Exception) -> Problem | None:
-    """What the client did wrong; None where it was not the client."""
+    """The problem for a client's mistake; None for any other error."""
     return next((problem for kind, problem in _OF_PARSER if isinstance(error, kind)), None)
 
 
 def answer(problem: Problem, *, client: str, error: Exception | None = None) -> bytes:
-    """The response as it goes over the connection, which ends with it. Logged, as no access line is written for it."""
+    """The bytes of the response, after which the connection is closed. Logged here: the access log has no such line."""
     with correlation.scope(None) as id_:
         response = ProblemResponse(problem, path="")
         log.warning(

@@ -1,7 +1,7 @@
-"""What a client has sent and no request has taken yet, and whether the next request has arrived whole.
+"""The bytes of a client that no request has consumed yet, and whether the next request is complete.
 
-gunicorn's parser reads from here alone and decides what the request is. This only finds where it ends, and is careful:
-what it does not understand goes to the parser unchanged, with nothing to follow, and the connection ends after the
+gunicorn's parser reads only from here, and decides what the request is. The buffer finds its end, conservatively: a
+head that it does not understand goes to the parser unchanged, without a body, and the connection is closed after the
 answer.
 """
 
@@ -17,19 +17,19 @@ _CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNOR
 
 
 class RequestBuffer:
-    """Bytes in the order of their arrival. `max_body` is the longest body (bytes) that is worth waiting for."""
+    """Bytes in order of arrival. `max_body` is the longest body (bytes) that is gathered."""
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
         self._bytes = bytearray()
-        self._looked_at = 0
+        self._searched = 0
         self._wanted: int | None = None
         self.is_framed = True
-        """Whether the end of the request is known: else the connection must not be used for another one."""
+        """Whether the end of the request is known. If not, the connection must not be used for another request."""
         self.ran_out = False
-        """Whether the parser wanted more than there was."""
+        """Whether the parser has read beyond the end of the buffer."""
         self.is_too_long = False
-        """Whether the head is longer than any is accepted."""
+        """Whether the head is longer than MAX_HEAD."""
         self.expects_continue = False
         """Whether the client waits for 100 (Continue) before it sends the body (RFC 9110, 10.1.1)."""
 
@@ -38,12 +38,12 @@ class RequestBuffer:
 
     @property
     def has_head(self) -> bool:
-        """Whether request line and header fields are there."""
+        """Whether request line and header fields have arrived."""
         return self._wanted is not None
 
     @property
     def is_ready(self) -> bool:
-        """Whether the parser can have the request: all of it, or all that will be waited for."""
+        """Whether the parser can have the request: it is complete, or as complete as it is gathered."""
         return self._wanted is not None and len(self._bytes) >= self._wanted
 
     def add(self, received: bytes) -> None:
@@ -53,21 +53,21 @@ class RequestBuffer:
             self._find_end()
 
     def take(self, size: int) -> bytes:
-        """At most `size` bytes from the front; none when there are no more, as of a client that has left."""
+        """At most `size` bytes from the front; none when the buffer is empty, as from a client that has left."""
         taken = bytes(self._bytes[:size])
         del self._bytes[:size]
         self.ran_out = self.ran_out or not taken
         return taken
 
     def begin_next(self, unused: bytes) -> None:
-        """Look for the next request, which begins with what the parser has taken and not `unused`."""
+        """Begin the next request, with the bytes that the parser has read and left `unused`."""
         self._bytes[:0] = unused
-        self._looked_at, self._wanted = 0, None
+        self._searched, self._wanted = 0, None
         self._find_end()
 
     def _find_end(self) -> None:
-        end = self._bytes.find(_EMPTY_LINE, max(0, self._looked_at - len(_EMPTY_LINE)))
-        self._looked_at = len(self._bytes)
+        end = self._bytes.find(_EMPTY_LINE, max(0, self._searched - len(_EMPTY_LINE)))
+        self._searched = len(self._bytes)
         self.is_too_long = (len(self._bytes) if end == -1 else end) > MAX_HEAD
         if end == -1:
             return
@@ -78,7 +78,7 @@ class RequestBuffer:
         size = length if length is not None and self.is_framed else 0
         self.expects_continue = False
         if size and _CONTINUE.search(head):
-            # The worker sends it, where it waits for the body; the parser would send it once more.
+            # The worker sends 100 (Continue) when it waits for the body; the parser would send it a second time.
             shorter = _CONTINUE.sub(b"", head)
             self._bytes[: len(head)] = shorter
             end -= len(head) - len(shorter)
@@ -87,7 +87,7 @@ class RequestBuffer:
 
 
 def _length_in(head: bytes) -> int | None:
-    """The length of the body; None for one that only the parser may judge."""
+    """The length of the body; None for a head that only the parser may judge."""
     fields = _BODY_FIELD.findall(head)
     if not fields:
         return 0

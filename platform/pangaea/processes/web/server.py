@@ -1,7 +1,7 @@
-"""The web process: gunicorn with threads, configured here alone, started by `manage.py web`.
+"""The web process: gunicorn with threads, configured only here, started by `manage.py web`.
 
-With TLS_CERTIFICATE it speaks TLS 1.2 or later to callers that show a certificate, and to nobody else. Which of them it
-answers is up to `pangaea.api.callers`.
+With TLS_CERTIFICATE it requires TLS 1.2 or later and a client certificate. Which of these callers it answers is decided
+in `pangaea.api.callers`.
 """
 
 import logging
@@ -21,9 +21,9 @@ from pangaea.processes.web.draining import DrainingWorker
 from pangaea.processes.web.gathering_worker import CONNECTIONS
 
 KEEP_ALIVE = 2
-"""Seconds that an idle connection is kept. Whoever calls must let go of it earlier (the gateway: after one)."""
-SILENCE = 60
-"""Seconds without a sign of life from a worker's main thread, after which it is replaced."""
+"""Seconds that an idle connection is kept. A caller has to close it earlier (the gateway: after one second)."""
+WORKER_TIMEOUT = 60
+"""Seconds without a heartbeat of a worker's main thread after which gunicorn replaces the worker."""
 
 
 def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dict[str, Any]:
@@ -34,14 +34,14 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
         "workers": workers,
         "threads": threads,
         "worker_connections": CONNECTIONS,
-        # It waits for the client.
+        # sendfile() would block on a slow client.
         "sendfile": False,
         "keepalive": KEEP_ALIVE,
         "graceful_timeout": max(1, int(declared.shutdown_grace.total_seconds())),
-        "timeout": SILENCE,
+        "timeout": WORKER_TIMEOUT,
         # It would open a socket in the home folder.
         "control_socket_disable": True,
-        # Whether X-Forwarded-Proto is believed is Django's to say (TRUST_FORWARDED_PROTO).
+        # Whether X-Forwarded-Proto is trusted is a setting of Django's (TRUST_FORWARDED_PROTO).
         "forwarded_allow_ips": "",
         "logger_class": StructuredLogger,
         "post_fork": _after_fork,
@@ -54,14 +54,14 @@ def _tls(declared: Declared) -> dict[str, Any]:
     files = declared.tls_files
     if files is None:
         return {}
-    context = mutual_tls.renewing(files, mutual_tls.server_context)
+    context = mutual_tls.reloading(files, mutual_tls.server_context)
     context.current()
 
     def for_next_connection(_config: object, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         return context.current()
 
     return {
-        # The hook makes the context; these say that there is one.
+        # The hook makes the context; the other options switch TLS on.
         "certfile": str(files.certificate),
         "keyfile": str(files.key),
         "ca_certs": str(files.authorities),
@@ -71,14 +71,14 @@ def _tls(declared: Declared) -> dict[str, Any]:
 
 
 class WebServer(BaseApplication):
-    """gunicorn with these settings and this project's application; `run()` returns when it was told to stop."""
+    """gunicorn with these settings and this project's application; `run()` returns after SIGTERM or SIGINT."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         super().__init__(prog="manage.py web")
 
     def load_config(self) -> None:
-        """Take the settings as they are; no file and no variable of gunicorn's own plays a part."""
+        """Use these settings only; gunicorn's own files and variables are ignored."""
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
@@ -88,17 +88,17 @@ class WebServer(BaseApplication):
 
 
 class StructuredLogger(Logger):
-    """gunicorn's own lines, in the form of all the others. Requests are logged by `pangaea.telemetry.logs`."""
+    """gunicorn's own lines, in the format of all others. Requests are logged by `pangaea.telemetry.access_log`."""
 
     def setup(self, cfg: Any) -> None:
-        """Leave handlers and form to the root logger."""
+        """Leave handlers and format to the root logger."""
         self.error_log.propagate = True
         self.error_log.setLevel(settings.PANGAEA.log_level)
         self.access_log.setLevel(logging.CRITICAL)
 
 
 def _before_request(_worker: Any, request: Any) -> None:
-    """After a request whose end is not known nothing else can be read from its connection, and the answer says so."""
+    """Close the connection after a request whose end is not known: nothing else can be read from it."""
     buffer = request.unreader.sock.buffer
     if not buffer.is_framed:
         request.force_close()

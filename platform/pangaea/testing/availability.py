@@ -1,4 +1,4 @@
-"""What happens to a test whose server is not there: skipped and named in the summary; in CI, failed."""
+"""Servers that cannot be had: the tests that need one are skipped and summarised; in CI they fail."""
 
 import os
 from typing import NoReturn
@@ -6,10 +6,6 @@ from typing import NoReturn
 import pytest
 
 PREFIX = "needs "
-
-
-class Unavailable(Exception):
-    """A server cannot be had here. The text says why."""
 
 
 def unavailable(server: str, why: str, *, remedy: str) -> NoReturn:
@@ -21,9 +17,9 @@ def unavailable(server: str, why: str, *, remedy: str) -> NoReturn:
 
 
 def skipped_servers(reports: list[pytest.TestReport]) -> dict[str, int]:
-    """How many of the skipped tests each missing server accounts for, by the reason that `unavailable` gave.
+    """The number of skipped tests by the reason that `unavailable` gave.
 
-    Read from the reports, so that it also holds when other processes (pytest-xdist) ran the tests.
+    It is read from the reports, so that tests in other processes (pytest-xdist) count too.
     """
     counts: dict[str, int] = {}
     for report in reports:
