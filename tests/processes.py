@@ -56,7 +56,7 @@ class Process:
         return self.log.read_text(errors="replace")[-LOG_TAIL:]
 
     def wait_logged(self, text: str, *, since: int = 0) -> None:
-        """Wait until it has written this, after so many bytes of its log."""
+        """Wait until it has written this, after this many bytes of its log."""
 
         def there() -> bool:
             self.check()

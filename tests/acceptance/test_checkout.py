@@ -102,7 +102,7 @@ class Visits:
 
 @contextmanager
 def visiting(shop: Shop, customer: Customer, sku: str) -> Iterator[Visits]:
-    """Somebody who reads the BFF's pages and checks out all the while; each time on a connection of their own."""
+    """A customer who reads the BFF's pages and checks out continually; each time on a new connection."""
     seen, stop = Visits(), threading.Event()
 
     def visit() -> None:

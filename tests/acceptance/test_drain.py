@@ -1,4 +1,4 @@
-"""SIGTERM to each process of the split, one after the other, while visitors use every module: nobody notices."""
+"""SIGTERM to each process of the split, one after the other, while visitors use every module: no visitor notices."""
 
 import os
 import signal
@@ -63,7 +63,7 @@ EFFECTS: tuple[tuple[str, LiteralString, list[str]], ...] = (
 
 CURSORS: LiteralString = "SELECT source, audience, partition, position FROM pangaea_cursor"
 HEADS: LiteralString = "SELECT audience, partition, head FROM pangaea_stream"
-UNPLACED: LiteralString = "SELECT count(*) FROM pangaea_outbox WHERE position IS NULL"
+UNSEQUENCED: LiteralString = "SELECT count(*) FROM pangaea_outbox WHERE position IS NULL"
 
 
 @dataclass
@@ -120,22 +120,22 @@ def rows(deployment: Deployment, module: str, statement: LiteralString, *values:
         return connection.execute(statement, values).fetchall()
 
 
-def end(told: Process) -> None:
-    """Tell it twice, and wait until it ends well."""
+def end(process: Process) -> None:
+    """Signal it twice, and wait until it ends with 0."""
     for _ in range(2):
-        os.kill(told.popen.pid, signal.SIGTERM)
-    assert told.popen.wait(timeout=SECONDS) == 0, told.tail
+        os.kill(process.popen.pid, signal.SIGTERM)
+    assert process.popen.wait(timeout=SECONDS) == 0, process.tail
 
 
 def behind(deployment: Deployment) -> int:
     """How many messages there are that not every subscription has taken, as of the time of asking."""
-    # The cursors first: what is said from here on counts as not taken.
+    # The cursors first: what is published from here on counts as not taken.
     cursors = [place for module in MODULES for place in rows(deployment, module, CURSORS)]
     heads = {(module, *stream): head for module in MODULES for *stream, head in rows(deployment, module, HEADS)}
     count = sum(heads[source, audience, partition] - position for source, audience, partition, position in cursors)
     for module in MODULES:
-        ((unplaced,),) = rows(deployment, module, UNPLACED)
-        count += unplaced
+        ((unsequenced,),) = rows(deployment, module, UNSEQUENCED)
+        count += unsequenced
     return int(count)
 
 
@@ -158,10 +158,10 @@ class TestEachProcessToldToEnd:
                     first.wait_logged(PATHS[module], since=logged)
                 seen.wait_for(MORE)
             for name in [f"{module}-{kind}" for kind in ("relay", "worker") for module in MODULES]:
-                told = deployment.process(name)
-                end(told)
+                process = deployment.process(name)
+                end(process)
                 seen.wait_for(MORE)
-                told.start()
+                process.start()
                 seen.wait_for(MORE)
         assert seen.failures == []
         wait_until(lambda: behind(deployment) == 0, what="every message to be taken", seconds=SECONDS)

@@ -165,7 +165,7 @@ class TestBadInput:
 
 
 class TestTokens:
-    """Whoever does not prove who they are gets nothing, and learns why."""
+    """A caller without a valid token gets nothing, and the reason."""
 
     def test_without_a_token(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
         assert_refused(shop, customer, product, None, "token_missing")

@@ -63,7 +63,7 @@ class TestAnotherFolder:
 
 class TestWhatItCannotUse:
     @pytest.mark.parametrize(
-        ("variable", "value", "said"),
+        ("variable", "value", "expected"),
         [
             (
                 "AMQP_URL",
@@ -84,10 +84,10 @@ class TestWhatItCannotUse:
         ],
     )
     def test_is_said_in_a_line_without_its_secrets(
-        self, amqp_url: str, tmp_path: Path, variable: str, value: str, said: str
+        self, amqp_url: str, tmp_path: Path, variable: str, value: str, expected: str
     ) -> None:
         text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path), **{"AMQP_URL": amqp_url, variable: value})
-        assert re.search(said, text, re.DOTALL), text
+        assert re.search(expected, text, re.DOTALL), text
         assert "secret" not in text
         assert "Traceback" not in text
 
@@ -112,7 +112,7 @@ def ports(state: Path) -> list[str]:
 
 
 def refusal(*command: str, **environment: str) -> str:
-    """What it said when it refused."""
+    """What it printed when it refused."""
     done = subprocess.run(
         command,
         check=False,

@@ -1,4 +1,4 @@
-"""Each service's own admin behind the gateway: an operator of one is nobody in another."""
+"""Each service's own admin behind the gateway: an operator of one is unknown in another."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A monolith that has been in use becomes three services: its schemas move as they are, and everything goes on."""
+"""A monolith that has been in use becomes three services: its schemas move unchanged, and everything goes on."""
 
 import subprocess
 from pathlib import Path
@@ -63,7 +63,7 @@ class TestAMonolithTakenApart:
 
 
 def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[str, Any]]]:
-    """Leave a monolith behind with an order on the BFF, one on its way to it, and one that nobody has sent.
+    """Leave a monolith behind with an order on the BFF, one on its way to it, and one that is not sent.
 
     Gives the customer's token, the product, and the orders.
     """

@@ -1,4 +1,4 @@
-"""The walk that `make run` and `make split` print, as somebody pastes it into a shell."""
+"""The walk that `make run` and `make split` print, pasted into a shell."""
 
 import json
 import os

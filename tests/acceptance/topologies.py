@@ -22,7 +22,7 @@ PROCESSES = ("relay", "worker", "web")
 
 @dataclass(frozen=True)
 class Deployment:
-    """A running system: where its public address is, and where each of its web processes answers by itself."""
+    """A running system: its public address, and the address of each web process."""
 
     name: str
     base_url: str

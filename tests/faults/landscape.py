@@ -1,4 +1,4 @@
-"""The landscape as real processes on real servers: `source` says ticks, `ledger` writes each down, unprotected."""
+"""The landscape as real processes on real servers: `source` publishes ticks, `ledger` records each, unprotected."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -42,11 +42,11 @@ class Landscape:
         return self._start("-".join([f"worker{name}", *modules]), "worker", *arguments, **settings)
 
     def writer(self, *, count: int, rate: int) -> Process:
-        """Says so many ticks, one a transaction, at that rate."""
+        """Publishes `count` ticks, one per transaction, at that rate."""
         return self._start("writer", "tick", f"--count={count}", f"--rate={rate}", "--writer=999")
 
     def say(self, count: int, *, seed: int) -> None:
-        """Commit so many ticks at once. Each seed counts its own, so use one only once."""
+        """Commit `count` ticks at once. Each seed counts its own, so use one only once."""
         url = psycopg.conninfo.make_conninfo(self.database_url, options="-c search_path=source")
         with psycopg.connect(url, autocommit=True) as connection:
             backlog.commit(connection, count, seed=seed)
@@ -80,7 +80,7 @@ class Landscape:
             broker.default_channel.queue_purge(self.environment["BROKER_PREFIX"] + queue)
 
     def wait_written(self, count: int) -> None:
-        """Wait until the ledger has so many, then look that each is there once, in its key's order."""
+        """Wait until the ledger has this many, then check that each is there once, in its key's order."""
         wait_until(lambda: self.written() >= count, what=f"{count} entries", seconds=HEALING_SECONDS)
         rows = self.query("SELECT key, writer, number FROM ledger.ledger_entry ORDER BY id")
         assert len(rows) == len(set(rows)) == count

@@ -37,7 +37,7 @@ class Proxy:
         """Cut every connection and refuse others."""
         listener, self._listener = self._listener, None
         if listener is not None and self._accepting is not None:
-            # First: a client connects again as soon as it is cut.
+            # First: a client reconnects once it is cut.
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -51,9 +51,9 @@ class Proxy:
         self._mute.clear()
 
     def lose(self, *, answers_only: bool = False) -> int:
-        """From now on nothing arrives on the connections that are open, and neither end is told; later ones work.
+        """From now on nothing arrives on the connections that are open, and neither end notices; later ones work.
 
-        What a firewall does that has forgotten them. With `answers_only` the server still hears what clients say. Gives
+        Like a firewall that has forgotten them. With `answers_only` the server still receives what clients send. Gives
         how many connections that were.
         """
         connections = list(self._open)

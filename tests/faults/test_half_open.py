@@ -1,4 +1,4 @@
-"""Connections to the broker that lead nowhere and that nobody closes: each process finds out and opens others."""
+"""Connections to the broker that lead nowhere and that no peer closes: each process notices and reconnects."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -46,7 +46,7 @@ class TestConnectionsThatLeadNowhere:
         if not rate:
             land.say(500, seed=2)
         wait_until(lambda: land.number(SENT) == 600, what="the relay to send again", seconds=FINDING_SECONDS)
-        wait_until(lambda: land.written() >= 600, what="the worker to hear again", seconds=FINDING_SECONDS)
+        wait_until(lambda: land.written() >= 600, what="the worker to receive again", seconds=FINDING_SECONDS)
         land.wait_written(600)
         assert relay.running
         assert worker.running

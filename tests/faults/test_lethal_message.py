@@ -26,17 +26,17 @@ class TestAHandlerThatKillsItsProcess:
     def test_is_found_and_its_neighbours_are_applied_once(self, land: Landscape) -> None:
         relay, worker = land.relay(), land.worker()
         land.say(COUNT, seed=1)
-        said = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
-        assert 0 < said < COUNT
+        published = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
+        assert 0 < published < COUNT
 
-        wait_until(lambda: land.written() >= said, what="all others to be applied", seconds=HEALING_SECONDS)
-        land.wait_written(said)
+        wait_until(lambda: land.written() >= published, what="all others to be applied", seconds=HEALING_SECONDS)
+        land.wait_written(published)
         found = "SELECT key, state, attempts, error FROM ledger.pangaea_dead_letter ORDER BY position"
         wait_until(lambda: land.query(found)[0][1] == "dead", what="three more crashes", seconds=HEALING_SECONDS)
         letters = land.query(found)
         assert [letter[:3] for letter in letters] == [
             (LETHAL, "dead", 4),
-            *[(LETHAL, "behind", 0)] * (COUNT - said - 1),
+            *[(LETHAL, "behind", 0)] * (COUNT - published - 1),
         ]
         assert "ended 4 times while it handled this message" in letters[0][3]
         assert relay.running

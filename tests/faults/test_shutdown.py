@@ -1,4 +1,4 @@
-"""SIGTERM under load, for each kind of process: what it is at is finished, and nothing is lost or doubled."""
+"""SIGTERM under load, for each kind of process: in-flight work is finished, and nothing is lost or doubled."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def broker_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-def told_to_end(process: Process, *, times: int) -> int:
+def signalled(process: Process, *, times: int) -> int:
     """Send SIGTERM so often, at once; the exit status."""
     for _ in range(times):
         os.kill(process.popen.pid, signal.SIGTERM)
@@ -96,7 +96,7 @@ def wait_more(land: Landscape, statement: LiteralString, process: Process) -> No
     wait_until(moved, what=f"{process.name} to be at work", seconds=HEALING_SECONDS)
 
 
-@pytest.mark.parametrize("times", [1, 3], ids=["told once", "told thrice"])
+@pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
 class TestARelayToldToEnd:
     def test_settles_what_it_sent(self, postgres_url: str, broker_url: str, tmp_path: Path, times: int) -> None:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, RELAY_PASS="50") as land:
@@ -105,7 +105,7 @@ class TestARelayToldToEnd:
             for _ in range(RESTARTS):
                 relay = land.relay()
                 wait_more(land, "SELECT sum(sent) FROM source.pangaea_stream", relay)
-                assert told_to_end(relay, times=times) == 0, relay.tail
+                assert signalled(relay, times=times) == 0, relay.tail
                 # Whatever has a place was sent, and that is written down: the next relay repeats nothing.
                 assert land.number("SELECT sum(head - sent) FROM source.pangaea_stream") == 0
             land.relay()
@@ -114,7 +114,7 @@ class TestARelayToldToEnd:
             assert land.behind() == 0
 
 
-@pytest.mark.parametrize("times", [1, 3], ids=["told once", "told thrice"])
+@pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
 class TestAWorkerToldToEnd:
     def test_commits_and_acknowledges_what_it_is_at(
         self, postgres_url: str, broker_url: str, tmp_path: Path, times: int
@@ -127,12 +127,12 @@ class TestAWorkerToldToEnd:
             for nth in range(RESTARTS):
                 worker = land.worker("ledger")
                 wait_more(land, "SELECT count(*) FROM ledger.ledger_entry", worker)
-                assert told_to_end(worker, times=times) == 0, worker.tail
+                assert signalled(worker, times=times) == 0, worker.tail
                 assert "Traceback" not in worker.tail
                 if broker_url.startswith("redis"):
                     assert taken_from_redis(land) == []
                 if nth == 0:
-                    # Later ones may hold what somebody asked for again besides what was sent anyway.
+                    # Later ones may hold what a subscriber requested besides what was sent anyway.
                     assert unacknowledged(land) == []
             land.worker("ledger")
             assert writer.popen.wait(timeout=HEALING_SECONDS) == 0, writer.tail
@@ -157,8 +157,8 @@ class TestARelayHeldPastItsGrace:
             between.lose(answers_only=True)
             land.say(300, seed=2)
             wait_until(lambda: between.lost, what="the relay to wait for the broker", seconds=HEALING_SECONDS)
-            assert told_to_end(relay, times=1) == 0, relay.tail
-            # Had it waited as long as it does for a broker, it would have said so.
+            assert signalled(relay, times=1) == 0, relay.tail
+            # Had it waited as long as it does for a broker, it would have logged that.
             assert "relay interrupted" not in relay.log.read_text()
             assert nothing_is_left_of(relay)
             assert land.number("SELECT sum(sent) FROM source.pangaea_stream") == 100
@@ -186,8 +186,8 @@ class TestAWorkerHeldPastItsGrace:
             wait_until(lambda: f"hangs at {HANGING}" in worker.tail, what="the handler", seconds=HEALING_SECONDS)
             passed = land.query(CURSORS)
 
-            assert told_to_end(worker, times=1) == 0, worker.tail
-            wait_until(lambda: nothing_is_left_of(worker), what="its children to be gone")
+            assert signalled(worker, times=1) == 0, worker.tail
+            wait_until(lambda: nothing_is_left_of(worker), what="its children to end")
             assert land.query(CURSORS) == passed
             assert land.query("SELECT 1 FROM ledger.ledger_entry WHERE key = 'key-7'") == []
 
@@ -197,7 +197,7 @@ class TestAWorkerHeldPastItsGrace:
 
 
 class Flood:
-    """Threads that order as fast as they are answered, until told to stop; what was answered, and what was not."""
+    """Threads that order as fast as they are answered, until stopped; what was answered, and what was not."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -242,7 +242,7 @@ class TestAWebProcessToldToEnd:
             url = processes.web()
             yield space.processes[-1], url
 
-    @pytest.mark.parametrize("times", [1, 3], ids=["told once", "told thrice"])
+    @pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
     def test_says_so_and_serves_on_until_everybody_knows(self, web: tuple[Process, str], times: int) -> None:
         process, url = web
         with Flood(url) as flood:
@@ -254,11 +254,11 @@ class TestAWebProcessToldToEnd:
                 answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
                 return answer.status_code == 503 and answer.json()["checks"] == {"process": "stopping"}
 
-            wait_until(unready, what="/readyz to say no")
+            wait_until(unready, what="/readyz to fail")
             served = flood.statuses[200]
-            wait_until(lambda: flood.statuses[200] > served + 20, what="requests to be served all the same")
+            wait_until(lambda: flood.statuses[200] > served + 20, what="requests to be served anyway")
             assert process.popen.wait(timeout=HEALING_SECONDS) == 0, process.tail
-        # Whoever still knocks finds nobody there; nobody was turned away or cut off before.
+        # Later clients cannot connect; no client was refused or cut off before.
         assert set(flood.statuses) <= {200, "ConnectError"}, flood.statuses
 
     def test_finishes_what_is_in_flight(self, web: tuple[Process, str]) -> None:

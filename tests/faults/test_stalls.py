@@ -1,4 +1,4 @@
-"""A worker that would stand still while every probe says it works: acknowledgements, retries, handlers that hang."""
+"""A worker that would stand still while every probe succeeds: acknowledgements, retries, handlers that hang."""
 
 import time
 from collections.abc import Iterator
@@ -107,10 +107,10 @@ class TestAHandlerThatHangs:
             land.relay()
             worker = land.worker()
             land.say(600, seed=1)
-            said = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
-            assert 0 < said < 600
+            published = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
+            assert 0 < published < 600
 
-            land.wait_written(said)
+            land.wait_written(published)
             letters = "SELECT key, state, deaths, error FROM ledger.pangaea_dead_letter ORDER BY position"
             wait_until(lambda: land.query(letters)[0][1] == "dead", what="no more retries", seconds=HEALING_SECONDS)
             (key, _, crashes, error), *others = land.query(letters)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.full
 
 
 class TestAStandby:
-    @pytest.mark.parametrize("notified", [True, False], ids=["with a new message", "by itself"])
+    @pytest.mark.parametrize("notified", [True, False], ids=["with a new message", "without one"])
     def test_takes_over_from_a_killed_leader(
         self, postgres_url: str, amqp_url: str, tmp_path: Path, notified: bool
     ) -> None:
@@ -28,7 +28,7 @@ class TestAStandby:
             wait_until(lambda: land.number(SENT) == 10, what="the leader to have sent")
 
             if not notified:
-                # What the leader has heard of and not sent: nobody rings for it again.
+                # What the leader knows of and has not sent: no commit wakes a relay for it again.
                 os.kill(leader.popen.pid, signal.SIGSTOP)
                 land.say(10, seed=2)
             killed = time.monotonic()

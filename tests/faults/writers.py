@@ -10,7 +10,7 @@ import django
 
 
 def main(how: str) -> None:
-    """Publish as that says, once committed."""
+    """Publish like that, once committed."""
     django.setup()
     from django.db import connections, transaction
 

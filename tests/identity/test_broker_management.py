@@ -61,7 +61,7 @@ class TestTheAdministratorsUrl:
 
 
 def refusal(administrator: str, *arguments: str) -> str:
-    """What the command says when it fails."""
+    """What the command prints when it fails."""
     with pytest.raises(CommandError) as refused:
         apply(administrator, *arguments)
     return str(refused.value)
@@ -128,38 +128,38 @@ class TestAnAddressThatWillNotDo:
         ],
     )
     def test_is_refused_with_the_form_of_one_that_does(self, url: str) -> None:
-        said = refusal(url, "--vhost=/")
-        assert "http(s)://USER:PASSWORD@HOST:15672" in said
-        assert "s3cret" not in said
+        printed = refusal(url, "--vhost=/")
+        assert "http(s)://USER:PASSWORD@HOST:15672" in printed
+        assert "s3cret" not in printed
 
     def test_is_one_where_nobody_answers(self) -> None:
         port = free_port()
-        said = refusal(f"http://guest:{QUOTED}@127.0.0.1:{port}", "--vhost=/")
-        assert f"does not answer at 127.0.0.1:{port}" in said
-        assert "rabbitmq-plugins enable rabbitmq_management" in said
-        assert "s3cret" not in said
+        printed = refusal(f"http://guest:{QUOTED}@127.0.0.1:{port}", "--vhost=/")
+        assert f"does not answer at 127.0.0.1:{port}" in printed
+        assert "rabbitmq-plugins enable rabbitmq_management" in printed
+        assert "s3cret" not in printed
 
     def test_is_one_that_speaks_amqp(self, amqp_url: str) -> None:
         address = urlsplit(amqp_url)
-        said = refusal(f"http://guest:{QUOTED}@{address.hostname}:{address.port or 5672}", "--vhost=/")
-        assert "15672, where AMQP's is 5672" in said
-        assert "s3cret" not in said
+        printed = refusal(f"http://guest:{QUOTED}@{address.hostname}:{address.port or 5672}", "--vhost=/")
+        assert "15672, where AMQP's is 5672" in printed
+        assert "s3cret" not in printed
 
     def test_is_one_of_another_web_server(self) -> None:
         with web_server(lambda handler: handler.send_error(404)) as address:
-            said = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
-        assert f"What answers at {address} is not RabbitMQ's management API: 404 to POST /api/definitions" in said
-        assert "s3cret" not in said
+            printed = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
+        assert f"What answers at {address} is not RabbitMQ's management API: 404 to POST /api/definitions" in printed
+        assert "s3cret" not in printed
 
     def test_is_not_left_for_one_that_it_names(self) -> None:
-        """The administrator's password is for nobody else."""
+        """The administrator's password is for no other server."""
         heard: list[object] = []
         with (
             web_server(lambda handler: heard.append(handler.headers)) as other,
             web_server(send_elsewhere(other)) as address,
         ):
-            said = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
-        assert "307 to POST" in said
+            printed = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
+        assert "307 to POST" in printed
         assert not heard
 
 
@@ -179,9 +179,9 @@ class TestAnAddressWithTls:
             handler.end_headers()
 
         with web_server(answer, tls) as address:
-            said = refusal(f"https://guest:{QUOTED}@{address}", "--vhost=/")
-            assert "CERTIFICATE_VERIFY_FAILED" in said
-            assert "BROKER_CA" in said
+            printed = refusal(f"https://guest:{QUOTED}@{address}", "--vhost=/")
+            assert "CERTIFICATE_VERIFY_FAILED" in printed
+            assert "BROKER_CA" in printed
             assert not heard
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
             apply(f"https://guest:{QUOTED}@{address}", "--vhost=/")
@@ -251,9 +251,9 @@ class TestPermissionsAppliedByTheManagementApi:
     @pytest.mark.usefixtures("passwords")
     def test_are_refused_to_a_wrong_password(self, managed_rabbit: Node, server: str) -> None:
         before = definitions(managed_rabbit)
-        said = refusal(server.replace("guest:guest", f"guest:{QUOTED}"))
-        assert "refuses guest (Login failed)" in said
-        assert "s3cret" not in said
+        printed = refusal(server.replace("guest:guest", f"guest:{QUOTED}"))
+        assert "refuses guest (Login failed)" in printed
+        assert "s3cret" not in printed
         assert definitions(managed_rabbit) == before
 
     @pytest.mark.usefixtures("passwords")
@@ -263,9 +263,9 @@ class TestPermissionsAppliedByTheManagementApi:
     ) -> None:
         with account(managed_rabbit, tags) as name:
             before = definitions(managed_rabbit)
-            said = refusal(server.replace("guest:guest", f"{name}:{QUOTED}"))
-            assert f"rabbitmqctl set_user_tags {name} administrator" in said
-            assert "s3cret" not in said
+            printed = refusal(server.replace("guest:guest", f"{name}:{QUOTED}"))
+            assert f"rabbitmqctl set_user_tags {name} administrator" in printed
+            assert "s3cret" not in printed
             assert definitions(managed_rabbit) == before
 
     @pytest.mark.usefixtures("passwords")
@@ -351,7 +351,7 @@ def definitions(node: Node) -> Any:
 @contextmanager
 def account(node: Node, tags: str) -> Iterator[str]:
     """Hold an account at the node with these tags, whose password is SECRET; gives its name."""
-    name = f"somebody-{secrets.token_hex(4)}"
+    name = f"stranger-{secrets.token_hex(4)}"
     manage(node).call("PUT", "users", name, document=json.dumps({"password": SECRET, "tags": tags}))
     try:
         yield name
@@ -362,9 +362,9 @@ def account(node: Node, tags: str) -> Iterator[str]:
 @pytest.mark.usefixtures("passwords")
 class TestAnAdministratorOnAnotherHost:
     def test_needs_tls(self, settings: Settings) -> None:
-        said = refusal(f"http://guest:{QUOTED}@mq.internal:15672", "--vhost=/")
-        assert "ADMINISTRATOR_URL reaches mq.internal without verified TLS: use https://" in said
-        assert QUOTED not in said
+        printed = refusal(f"http://guest:{QUOTED}@mq.internal:15672", "--vhost=/")
+        assert "ADMINISTRATOR_URL reaches mq.internal without verified TLS: use https://" in printed
+        assert QUOTED not in printed
 
     def test_of_a_database_needs_verified_tls(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("ADMINISTRATOR_URL", f"postgresql://me:{QUOTED}@db.internal/postgres?sslmode=require")

@@ -23,7 +23,7 @@ HEALING_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Landscape:
-    """`orders`, which says things, and `web_bff`, which hears them; the processes are the test's."""
+    """`orders`, which publishes, and `web_bff`, which subscribes; the processes are the test's."""
 
     workspace: Workspace
     environments: dict[str, dict[str, str]]
@@ -39,11 +39,11 @@ class Landscape:
         found: dict[str, Any] = status
         return found
 
-    def said(self) -> int:
-        """How many messages of orders for everybody have been sent."""
+    def sent(self) -> int:
+        """The number of sent messages of orders for all."""
         return sum(each["sent"] for each in self.streams("orders")["streams"] if each["audience"] == "all")
 
-    def heard(self) -> set[int]:
+    def taken(self) -> set[int]:
         """How many messages of orders each of web_bff's subscriptions has passed."""
         return {
             sum(each["position"] for each in subscription["cursors"] if each["source"] == "orders")
@@ -97,17 +97,17 @@ class TestAServiceWithItsOwnRights:
         landscape.manage("orders", "seed_demo")
         landscape.start("orders", "relay")
         landscape.start("orders", "worker")
-        wait_until(lambda: landscape.said() > 0, what="orders to send", seconds=HEALING_SECONDS)
-        first = landscape.said()
+        wait_until(lambda: landscape.sent() > 0, what="orders to send", seconds=HEALING_SECONDS)
+        first = landscape.sent()
 
         # What was sent before it had a queue is lost to it: the announcements show the gap, and it asks for the rest.
         landscape.start("web_bff", "worker")
-        wait_until(lambda: landscape.heard() == {first}, what="web_bff to catch up", seconds=HEALING_SECONDS)
+        wait_until(lambda: landscape.taken() == {first}, what="web_bff to catch up", seconds=HEALING_SECONDS)
 
         landscape.manage("orders", "snapshot", "orders.product")
-        wait_until(lambda: landscape.said() > first, what="orders to send more", seconds=HEALING_SECONDS)
+        wait_until(lambda: landscape.sent() > first, what="orders to send more", seconds=HEALING_SECONDS)
         wait_until(
-            lambda: landscape.heard() == {landscape.said()}, what="web_bff to hear more", seconds=HEALING_SECONDS
+            lambda: landscape.taken() == {landscape.sent()}, what="web_bff to take more", seconds=HEALING_SECONDS
         )
         wait_until(lambda: landscape.reported() == {0}, what="web_bff's reports to arrive", seconds=HEALING_SECONDS)
         for process in landscape.workspace.processes:

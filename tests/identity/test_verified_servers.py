@@ -1,4 +1,4 @@
-"""A server is who its URL says, by a known authority, or nothing is said to it: broker, database, management API."""
+"""A server has its URL's name, by a known authority, or gets nothing: broker, database, management API."""
 
 import secrets
 import shutil

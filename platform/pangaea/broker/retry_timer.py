@@ -29,7 +29,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._timer: Any = None
-        self._job: Any = None
+        self._pending: Any = None
         self._stopping = worker.app.stopping
 
     def start(self, worker: Any) -> None:
@@ -46,11 +46,11 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
     def _submit(self, pool: Any, labels: Sequence[str]) -> None:
         if not self._is_pending() and not self._stopping.is_set():
             # The solo pool of the local profile calls back unconditionally, and its job is done at once.
-            self._job = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
+            self._pending = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 
     def _is_pending(self) -> bool:
         """Whether the pool still has the last job: a job that a lost connection discards calls back nothing."""
-        return self._job is not None and self._job._job in self._job._cache  # noqa: SLF001 - no other way to ask
+        return self._pending is not None and self._pending._job in self._pending._cache  # noqa: SLF001 - no other way to ask
 
 
 def _ignore(_result: Any) -> None:

@@ -1,4 +1,4 @@
-"""Processes are killed and servers restarted under load; then an independent ledger says what became of each message.
+"""Processes are killed and servers restarted under load; then an independent ledger shows what became of each message.
 
 servers       a RabbitMQ node and a Valkey of the suite's own, restarted for real
 deployment    the landscape's processes on them, and the crew that starts again what ended

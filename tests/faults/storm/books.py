@@ -1,4 +1,4 @@
-"""The books: what the ledger wrote beside what the outbox says, in SQL that knows nothing of the protocol.
+"""The books: what the ledger wrote beside what is in the outbox, in SQL that knows nothing of the protocol.
 
 Writers are not asked: one that lost its connection at COMMIT does not know whether it spoke.
 """
@@ -8,11 +8,11 @@ from typing import Any, LiteralString
 
 import psycopg
 
-# `copy` tells rows apart that are alike in everything else, in their order. A request to catch up is a row that is
+# `copy` numbers rows that are alike in everything else, in their order. A request to catch up is a row that is
 # inserted, or set back to where it asks from; serving it only moves it on.
 OPEN: LiteralString = """
 CREATE SCHEMA storm;
-CREATE VIEW storm.said AS
+CREATE VIEW storm.published AS
     SELECT id, key, writer, number, at, row_number() OVER (PARTITION BY key, writer, number, at ORDER BY id) AS copy
     FROM source.pangaea_outbox,
         LATERAL json_to_record(body::json -> 'data') AS tick(writer int, number bigint, at timestamptz)
@@ -29,16 +29,16 @@ WITH written AS (
            row_number() OVER (PARTITION BY key, writer, number, said_at ORDER BY id) AS copy
     FROM ledger.ledger_entry
 ), pairs AS (
-    SELECT key, said.id AS said, written.id AS written
-    FROM storm.said AS said FULL JOIN written USING (key, writer, number, at, copy)
+    SELECT key, published.id AS published, written.id AS written
+    FROM storm.published AS published FULL JOIN written USING (key, writer, number, at, copy)
 ), applied AS (
-    SELECT said, lag(said) OVER (PARTITION BY key ORDER BY written) AS before
-    FROM pairs WHERE said IS NOT NULL AND written IS NOT NULL
+    SELECT published, lag(published) OVER (PARTITION BY key ORDER BY written) AS before
+    FROM pairs WHERE published IS NOT NULL AND written IS NOT NULL
 )
-SELECT (SELECT count(said) FROM pairs),
+SELECT (SELECT count(published) FROM pairs),
        (SELECT count(*) FROM pairs WHERE written IS NULL),
-       (SELECT count(*) FROM pairs WHERE said IS NULL),
-       (SELECT count(*) FROM applied WHERE before > said),
+       (SELECT count(*) FROM pairs WHERE published IS NULL),
+       (SELECT count(*) FROM applied WHERE before > published),
        (SELECT count(*) FROM ledger.pangaea_dead_letter)
 """
 HEADS: LiteralString = """
@@ -63,7 +63,7 @@ class Audit:
     parked: int
 
     @property
-    def wrong(self) -> dict[str, int]:
+    def faults(self) -> dict[str, int]:
         """Whatever must be nought, and is not."""
         found = {"lost": self.lost, "twice": self.twice, "out of order": self.out_of_order, "parked": self.parked}
         return {what: count for what, count in found.items() if count}
@@ -80,9 +80,9 @@ class Books:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(OPEN)
 
-    def said(self, writer: int, *, of: int) -> int:
+    def published(self, writer: int, *, of: int) -> int:
         """How many ticks the outbox has of a writer, under this number and those that follow it `of` apart."""
-        return self._number("SELECT count(*) FROM storm.said WHERE mod(writer, %s) = %s", of, writer)
+        return self._number("SELECT count(*) FROM storm.published WHERE mod(writer, %s) = %s", of, writer)
 
     def count(self) -> int:
         """How many messages the outbox has."""
@@ -93,7 +93,7 @@ class Books:
         return self._number("SELECT count(*) FROM ledger.ledger_entry")
 
     def settled(self) -> bool:
-        """Whether all that was said has a place, was sent, and was taken."""
+        """Whether every published message is sequenced, sent and taken."""
         if self._number("SELECT count(*) FROM source.pangaea_outbox WHERE position IS NULL"):
             return False
         heads = self._rows(HEADS)

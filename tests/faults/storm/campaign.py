@@ -13,8 +13,8 @@ from tests.faults.storm.weather import Storm, forecast
 from tests.processes import Workspace
 
 KINDS = ("relay", "worker", "writer")
-APART = 100
-"""A writer that is started again goes on under a number so much higher, so no tick is said under one name twice."""
+RENUMBERED_BY = 100
+"""A writer that is started again gets a number this much higher, so that no tick is published twice under one name."""
 RELAYS = 2
 TRANSACTION = 5
 FINISH_SECONDS, HEAL_SECONDS = 600.0, 300.0
@@ -22,7 +22,7 @@ FINISH_SECONDS, HEAL_SECONDS = 600.0, 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is said and how hard it blows."""
+    """How much is published, and how hard it blows."""
 
     seed: int
     messages: int
@@ -72,23 +72,23 @@ def run(
         storm.rage(gusts, seconds=plan.seconds)
         over, spoken = time.monotonic(), books.count()
         crew.wait_done("writer", seconds=FINISH_SECONDS)
-        said = time.monotonic()
+        published = time.monotonic()
         _heal(books)
         healed = time.monotonic()
         crew.wait_orphans()
     audit = books.audit()
     rows: list[Row] = [
         ("messages, keys, writers", f"{audit.messages:,}, {plan.keys:,}, {plan.writers}"),
-        ("said while the storm lasted", f"{spoken:,}"),
+        ("published while the storm lasted", f"{spoken:,}"),
         ("seconds of storm, seed", f"{plan.seconds:.0f}, {plan.seed}"),
         *((f"SIGKILL to a {kind}", storm.happened[f"kill {kind}"]) for kind in KINDS),
         ("of the workers: only the pool's process, only its parent", f"{storm.ways['child']}, {storm.ways['parent']}"),
         *((what, storm.happened[what]) for what in troubles),
         ("broker messages thrown away", storm.thrown_away),
-        ("processes that ended by themselves", crew.ended.total()),
+        ("processes that ended unasked", crew.ended.total()),
         ("requests to catch up", books.requests()),
-        ("writers done after the storm", f"{said - over:.1f} s"),
-        ("all applied after that", f"{healed - said:.1f} s"),
+        ("writers done after the storm", f"{published - over:.1f} s"),
+        ("all applied after that", f"{healed - published:.1f} s"),
         ("**lost**", audit.lost),
         ("**applied twice**", audit.twice),
         ("**out of key order**", audit.out_of_order),
@@ -114,12 +114,12 @@ def _writer(number: int, plan: Plan, books: Books) -> Callable[[], Sequence[str]
     until = time.monotonic() + plan.seconds
 
     def command() -> Sequence[str] | None:
-        left = quota - books.said(number, of=APART)
+        left = quota - books.published(number, of=RENUMBERED_BY)
         if left <= 0:
             return None
-        # One that was killed makes up for it, so that most is said while the storm lasts.
+        # One that was killed makes up for it, so that most is published while the storm lasts.
         rate = left / max(until - time.monotonic(), 1.0)
-        alias = number + APART * next(starts)
+        alias = number + RENUMBERED_BY * next(starts)
         options = {"count": left, "keys": plan.keys, "writer": alias, "rate": rate, "transaction": TRANSACTION}
         return ["tick", *(f"--{name}={value}" for name, value in options.items())]
 

@@ -50,7 +50,7 @@ class Post:
 
     @property
     def running(self) -> bool:
-        """Whether somebody is at work."""
+        """Whether a process is at work."""
         return self.process is not None and self.process.running
 
 
@@ -62,7 +62,7 @@ class Crew:
     settings: Mapping[str, str]
     posts: list[Post] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
-    """How many ended by themselves, by kind."""
+    """How many ended unasked, by kind."""
     orphans: list[int] = field(default_factory=list)
     """Process groups whose leader was killed alone."""
     _guard: threading.RLock = field(default_factory=threading.RLock)
@@ -95,7 +95,7 @@ class Crew:
     def kill(self, post: Post, *, how: str) -> str | None:
         """SIGKILL to a process and its children, or with `child` or `parent` to one of both, where there are both.
 
-        Gives what was done, None if nobody was there.
+        Gives what was done, None if there was no process.
         """
         with self._guard:
             process = post.process
@@ -132,13 +132,13 @@ class Crew:
         wait_until(lambda: all(post.done for post in posts), what=f"every {kind} to finish", seconds=seconds)
 
     def wait_orphans(self) -> None:
-        """Wait until the children of killed parents have ended by themselves."""
+        """Wait until the children of killed parents have ended."""
         wait_until(lambda: not self.orphans, what="the children of killed parents to end", seconds=ORPHAN_SECONDS)
 
     def _watch(self) -> None:
         while not self._closed.wait(LOOK_SECONDS):
             with self._guard:
-                # Soon after it ended: a number that nobody bears is given to somebody else's process some day.
+                # Soon after it ended: a process id that is free is given to another process some day.
                 self.orphans = [group for group in self.orphans if _group_exists(group)]
                 for post in self.posts:
                     self._look_after(post)

@@ -1,4 +1,4 @@
-"""Brokers that may be restarted, emptied and robbed of their queues, because nobody else uses them."""
+"""Brokers that may be restarted, emptied and robbed of their queues, because no other test uses them."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +26,10 @@ class Broker(Protocol):
     url: str
 
     def purge(self) -> int:
-        """Empty all queues; how many broker messages are gone."""
+        """Empty all queues; how many broker messages are lost."""
 
     def delete_queues(self) -> int:
-        """Delete all queues with their bindings; how many broker messages are gone."""
+        """Delete all queues with their bindings; how many broker messages are lost."""
 
     def cut_connections(self) -> None:
         """End every client's connection."""
@@ -72,7 +72,7 @@ class RabbitNode(Queues):
 
 
 class Valkey:
-    """A Valkey with nothing on disk: what it held is gone with its process."""
+    """A Valkey with nothing on disk: its data is lost with its process."""
 
     name = "Redis (Valkey)"
 

@@ -21,7 +21,7 @@ Show = Callable[[str, Sequence[Row]], None]
 
 
 class TestAStorm:
-    """Processes are killed, servers restarted, queues emptied and deleted, while messages are said and applied."""
+    """Processes are killed, servers restarted, queues emptied and deleted, while messages are published and applied."""
 
     def test_on_rabbitmq_loses_repeats_reorders_and_parks_nothing(
         self, run: Run, database: postgresql.Server, rabbit: RabbitNode, show: Show
@@ -36,7 +36,7 @@ class TestAStorm:
         outcome = run(rabbit, 2, shocks)
         show("storm on PostgreSQL and RabbitMQ", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
-        assert not outcome.audit.wrong
+        assert not outcome.audit.faults
 
     def test_on_redis_loses_repeats_reorders_and_parks_nothing(
         self, run: Run, database: postgresql.Server, redis: Valkey, show: Show
@@ -51,12 +51,12 @@ class TestAStorm:
         outcome = run(redis, 1, shocks)  # on Redis a queue has one worker: it knows no standby
         show("storm on PostgreSQL and Redis", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
-        assert not outcome.audit.wrong
+        assert not outcome.audit.faults
 
 
 @pytest.fixture
 def run(space: Workspace, database: postgresql.Server, seed: int) -> Run:
-    """One run on a broker, with so many workers a module and with these troubles."""
+    """One run on a broker, with this many workers per module and with these troubles."""
 
     def go(broker: Broker, workers: int, shocks: Troubles) -> Outcome:
         def expect(crew: Crew) -> Troubles:

@@ -14,7 +14,7 @@ from tests.faults.storm.deployment import Crew, Post
 WAYS = ("all", "child", "parent")
 """What a kill of a worker takes: both of its processes, only the one that applies, only the one that fetches."""
 CALM = 5 / 6
-"""Of the time; then nobody is killed any more."""
+"""Of the time; then no process is killed any more."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Gust:
 
 
 def forecast(seed: int, *, seconds: float, kinds: Sequence[str], every: float, troubles: Sequence[str]) -> list[Gust]:
-    """A kill every so many seconds or so, of each kind in turn; the troubles in this order, spread over the time.
+    """A kill about every this many seconds, of each kind in turn; the troubles in this order, spread over the time.
 
     The last trouble strikes at the end, some time after the last kill: what it breaks must heal without a restart.
     """

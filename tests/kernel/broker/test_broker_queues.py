@@ -1,4 +1,4 @@
-"""What the brokers say about the modules' queues."""
+"""What the brokers know of the modules' queues."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -117,7 +117,7 @@ class Listener:
         message.ack()
 
     def wait_for(self, count: int) -> list[tuple[str, bytes]]:
-        """The first messages, so many, in the order of their queues."""
+        """The first `count` messages, in the order of their queues."""
 
         def enough() -> bool:
             with suppress(TimeoutError):
@@ -247,7 +247,7 @@ def queue_of(celery: Celery, routing_keys: str, arguments: dict[str, Any] | None
 
 
 class ChannelDouble:
-    """A channel that confirms what it is told to: a broker chooses the order itself."""
+    """A channel that confirms on demand: a broker chooses the order itself."""
 
     def __init__(self) -> None:
         self.events: dict[str, set[Any]] = defaultdict(set)
