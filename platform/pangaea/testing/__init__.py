@@ -8,9 +8,8 @@ For the tests of a module:
     wait_until(condition, what=...)       a wait on a condition, with a generous limit; never a sleep
     free_port()                           a port on which no process listens
 
-Fixtures:
-    postgres_url, redis_url, amqp_url     real servers, one per session
-    django_db_setup, postgresql_only      the databases of Django's tests, on the engine of `--engine`
+Fixtures: `postgres_url`, `redis_url` and `amqp_url` are real servers, one per session; `django_db_setup` and
+`postgresql_only` are about the databases of Django's tests, on the engine of `--engine`.
 
 The files:
     messaging     published, deliver
