@@ -3,7 +3,7 @@
 It may when its databases answer and have their migrations, its broker has its queues, it has keys to verify tokens
 with, there is room on the disks that it writes to, and it is not shutting down.
 
-What needs an operator, a dead letter or a stopped subscription, plays no part: another instance could do nothing about
+What waits for a person, a dead letter or a stopped subscription, plays no part: another instance could do nothing about
 it. `manage.py streams --check` names it.
 
 Relays and workers are not ready while the broker does not answer. A web process that has found its queues once serves
