@@ -1,4 +1,4 @@
-"""What this module hears."""
+"""The messages that this module subscribes to."""
 
 from datetime import datetime
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Keeps the balances set-wise: one statement a batch."""
+"""Keeps the balances set-wise: one statement per batch."""
 
 from collections.abc import Sequence
 

@@ -1,1 +1,1 @@
-"""Says ticks."""
+"""Publishes ticks."""

@@ -1,4 +1,4 @@
-"""What this module says."""
+"""The messages that this module publishes."""
 
 from datetime import datetime
 from typing import ClassVar
