@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db import connections
 from kombu.exceptions import OperationalError
 
+from pangaea.backoff import Backoff
 from pangaea.broker import celery_app, sending, topology
 from pangaea.health.probe_server import ProbeServer
 from pangaea.inbox import reports
-from pangaea.backoff import Backoff
 from pangaea.telemetry.components import Component
 
 log = structlog.get_logger()
