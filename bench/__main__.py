@@ -12,7 +12,7 @@ from bench import drain, gateway, growth, latency, publish, servers, writers
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Run the scenarios that the arguments name."""
     scenarios = {
         "drain": print_drain,
         "latency": print_latency,
@@ -40,7 +40,7 @@ def title(text: str) -> None:
 
 
 def print_drain() -> None:
-    """Rates, and their part of the limit."""
+    """Rates, and their ratio to the limit."""
     rates = drain.run()
     title(f"drain of {drain.COUNT:,} messages, messages/s, median of {drain.ROUNDS}")
     for name, rate in rates.items():
@@ -73,7 +73,7 @@ def print_publish() -> None:
 
 
 def print_writers() -> None:
-    """Transactions a second of many writers at once, without an outbox row, and with one."""
+    """Transactions per second of many concurrent writers, without an outbox row and with one."""
     rates = writers.run()
     title(f"{writers.PROCESSES * writers.THREADS} writers at once, transactions/s, median of {writers.ROUNDS}")
     for name, rate in rates.items():
@@ -82,7 +82,7 @@ def print_writers() -> None:
 
 
 def print_gateway() -> None:
-    """The same request beside the gateway and through it."""
+    """The same request, sent directly and through the gateway."""
     figures = gateway.run()
     title(f"GET {gateway.PATH} over TLS with {gateway.CLIENTS} clients, median of {gateway.ROUNDS} rounds")
     for name, each in figures.items():

@@ -13,7 +13,7 @@ COUNT, ROUNDS, WARM = 20_000, 3, 500
 
 
 def run() -> dict[str, float]:
-    """Messages a second: the limit, a set-wise handler, a handler of one message; medians of the rounds."""
+    """Messages per second: the limit, a set-wise handler, a handler of single messages; medians of the rounds."""
     with stage("source", "balances") as held:
         by_hand = limit.Limit(held.database_url, held.broker_url)
         by_hand.start()

@@ -1,4 +1,4 @@
-"""What the gateway costs: the same request through it, with everything on, and beside it, in one run."""
+"""What the gateway costs: the same request through it, with everything on, and without it, in one run."""
 
 import http.client
 import os
@@ -20,12 +20,12 @@ from tests.processes import workspace
 
 PATH, CLIENTS, SECONDS, ROUNDS = "/api/v1/products", 4, 5.0, 3
 UNLIMITED = 10_000.0
-"""Times the rate limits: they are evaluated, and never reached."""
+"""Factor on the rate limits: they are evaluated, and never reached."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Requests a second, and milliseconds of one."""
+    """Requests per second, and milliseconds per request."""
 
     rate: float
     median: float
@@ -33,7 +33,7 @@ class Figures:
 
 
 def run() -> dict[str, Figures]:
-    """Beside the gateway and through it, in turns; medians of the rounds."""
+    """Directly and through the gateway, in turns; medians of the rounds."""
     with ExitStack() as stack:
         administrator = stack.enter_context(servers.administrator())
         broker = stack.enter_context(rabbitmq.virtual_host(os.environ.get("TEST_AMQP_URL", rabbitmq.DEFAULT_URL)))

@@ -1,4 +1,4 @@
-"""What a long history costs: memory over many messages, and the drain of a stream that is long already."""
+"""What a long history costs: memory over many messages, and the drain of a long stream."""
 
 import time
 
@@ -13,7 +13,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def run(*, total: int = 1_000_000) -> dict[str, float]:
-    """Messages a second on a young and on an old stream, and the growth of relay and worker in MiB between them."""
+    """Messages per second on a young and on an old stream, and the growth of relay and worker in MiB between them."""
     with stage("source", "balances") as held:
         relay = held.start("relay", "--module", "source")
         worker = held.start("worker", "--module", "balances")

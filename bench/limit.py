@@ -1,7 +1,7 @@
-"""The pipeline by hand: what is possible with these servers and Python when nothing stands between.
+"""The pipeline by hand: what Python and these servers can do without a framework.
 
-A relay and a consumer, a process each. LISTEN, 500 rows, a broker message of 100 events, confirmed; the consumer keeps
-its position in the transaction of a set-wise upsert. It has no partitions, no gaps, no parking.
+A relay and a consumer, one process each. LISTEN, 500 rows, broker messages of 100 events, confirmed; the consumer
+saves its position in the transaction of a set-wise upsert. It has no partitions, no gaps, no parking.
 """
 
 import json
@@ -22,7 +22,7 @@ CREATE TABLE limit_.outbox (
     id bigserial PRIMARY KEY, key text NOT NULL, body text NOT NULL, sent boolean NOT NULL DEFAULT false);
 CREATE INDEX ON limit_.outbox (id) WHERE NOT sent;
 CREATE TABLE limit_.balance (key text PRIMARY KEY, count bigint NOT NULL, last bigint NOT NULL);
-CREATE TABLE limit_.entry (rate int NOT NULL, said double precision NOT NULL, took double precision NOT NULL);
+CREATE TABLE limit_.entry (rate int NOT NULL, published double precision NOT NULL, took double precision NOT NULL);
 CREATE TABLE limit_.cursor (name text PRIMARY KEY, position bigint NOT NULL);
 INSERT INTO limit_.cursor VALUES ('all', 0);
 """
@@ -36,12 +36,12 @@ ON CONFLICT (key) DO UPDATE SET count = mine.count + excluded.count, last = excl
 
 
 class Tick(msgspec.Struct):
-    """What the consumer needs of an event."""
+    """The fields of an event that the consumer needs."""
 
     key: str
     number: int
     rate: int = 0
-    said: float = 0.0
+    published: float = 0.0
 
 
 class Delivery(msgspec.Struct):
@@ -66,7 +66,7 @@ def connect(broker_url: str) -> Any:
 
 
 def relay(database_url: str, broker_url: str, stop: Event) -> None:
-    """Carry rows to the broker in the order of their ids."""
+    """Send rows to the broker in the order of their ids."""
     channel = connect(broker_url).channel()
     listening = psycopg.connect(database_url, autocommit=True)
     listening.execute("LISTEN limit_")
@@ -101,7 +101,7 @@ def consume(database_url: str, broker_url: str, stop: Event) -> None:
                 keys = [event.key for event in delivery.events]
                 database.execute(UPSERT, [keys, [event.number for event in delivery.events]])
                 now = time.time()
-                calm = [(event.rate, event.said, now - event.said) for event in delivery.events if event.rate]
+                calm = [(event.rate, event.published, now - event.published) for event in delivery.events if event.rate]
                 if calm:
                     database.cursor().executemany("INSERT INTO limit_.entry VALUES (%s, %s, %s)", calm)
                 database.execute("UPDATE limit_.cursor SET position = %s WHERE name = 'all'", [delivery.last])
@@ -125,7 +125,7 @@ class Limit:
         self._processes: list[multiprocessing.Process] = []
 
     def start(self) -> None:
-        """Make the tables and the queue, and start."""
+        """Create the tables and the queue, and start both."""
         database_url, broker_url = self._arguments
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute(SCHEMA)
@@ -154,14 +154,14 @@ def commit(connection: "psycopg.Connection[Any]", count: int, keys: int) -> None
     connection.execute(WAKE)
 
 
-def say(database_url: str, *, rate: int, count: int) -> None:
+def publish(database_url: str, *, rate: int, count: int) -> None:
     """Write messages one by one, at that rate per second."""
     statement = "INSERT INTO limit_.outbox (key, body) VALUES (%s, %s)"
     with psycopg.connect(database_url, autocommit=True) as connection:
         started = time.monotonic()
         for number in range(count):
             with connection.transaction():
-                event = {"key": f"key-{number % 1000}", "number": number, "rate": rate, "said": time.time()}
+                event = {"key": f"key-{number % 1000}", "number": number, "rate": rate, "published": time.time()}
                 connection.execute(statement, [event["key"], json.dumps(event)])
             connection.execute(WAKE)
             time.sleep(max(0.0, started + (number + 1) / rate - time.monotonic()))

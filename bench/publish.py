@@ -49,7 +49,7 @@ print(best["bare"], best["published"])
 
 
 def run() -> dict[str, float]:
-    """Milliseconds of a transaction that inserts a row, without and with a message; the best of five rounds."""
+    """Milliseconds per transaction that inserts a row, without and with a message; the best of five rounds."""
     with stage("source", "ledger") as held:
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT],

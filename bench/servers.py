@@ -11,12 +11,12 @@ from pangaea.servers import postgresql
 volatile = False
 """Whether the server that a run starts may lose what it committed (`--volatile`)."""
 measured = ""
-"""The server of the last scenario, in words."""
+"""A description of the last scenario's server."""
 
 
 @contextmanager
 def administrator() -> Iterator[str]:
-    """Hold a server; gives its administrator's URL: TEST_POSTGRES_URL, else a server of this run's own."""
+    """Hold a server: the one of TEST_POSTGRES_URL, else this run's own. Yields its administrator's URL."""
     global measured  # noqa: PLW0603 - the tables' titles name it
     url = os.environ.get("TEST_POSTGRES_URL")
     server = nullcontext(url) if url else postgresql.server(**({} if volatile else postgresql.DURABLE))

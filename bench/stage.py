@@ -1,4 +1,4 @@
-"""A database and a virtual host of one's own, and the landscape's processes on them."""
+"""A database and a virtual host for one run, and the landscape's processes on them."""
 
 import os
 import secrets
@@ -77,7 +77,7 @@ def stage(*modules: str, **settings: str) -> Iterator[Stage]:
 
 
 def until(connection: "psycopg.Connection[Any]", query: str, wanted: int, *, what: str) -> None:
-    """Wait until the query gives the number."""
+    """Wait until the query returns at least the number."""
 
     def reached() -> bool:
         row = connection.execute(query).fetchone()

@@ -1,4 +1,4 @@
-"""What many writers reach that publish at once: threads of several processes, as a web deployment has them."""
+"""How much many concurrent writers publish: threads of several processes, as in a web deployment."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ print(sum(done))
 
 
 def run() -> dict[str, float]:
-    """Transactions a second, medians: an insert, with a message and no relay woken, with a message."""
+    """Transactions per second, medians: an insert; one with a message, the wake-up off; one with a message."""
     found: dict[str, list[float]] = {"insert": [], "wake-up off": [], "published": []}
     with stage("source", "ledger") as held:
         with held.as_module("source") as source:

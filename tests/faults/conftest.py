@@ -1,4 +1,4 @@
-"""A deployment on PostgreSQL and RabbitMQ whose processes a test starts, kills and starts again."""
+"""A deployment on PostgreSQL and RabbitMQ whose processes a test starts, kills and restarts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from tests.processes import Workspace, workspace
 
 @dataclass(frozen=True)
 class Installation:
-    """A migrated and seeded monolith with its web process running; relay and worker are the test's."""
+    """A migrated and seeded monolith with its web process running; a test starts relay and worker."""
 
     processes: ProcessSet
     url: str
 
     @property
     def workspace(self) -> Workspace:
-        """Where the logs are."""
+        """The folder of the logs, and the processes."""
         return self.processes.space
 
     def query(self, statement: LiteralString, *values: str) -> list[tuple[Any, ...]]:
@@ -34,13 +34,13 @@ class Installation:
             return connection.execute(statement, values).fetchall()
 
     def waiting_in(self, queue: str) -> int:
-        """How many messages a queue holds."""
+        """The number of messages in a queue."""
         with self._broker() as broker:
             count: int = broker.default_channel.queue_declare(self._named(queue), passive=True).message_count
             return count
 
     def purge(self, queue: str) -> int:
-        """Throw away what a queue holds; how many messages that was."""
+        """Empty a queue; returns how many messages it held."""
         with self._broker() as broker:
             count: int = broker.default_channel.queue_purge(self._named(queue))
             return count
@@ -67,7 +67,7 @@ def prepared(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def installation(prepared: Installation) -> Iterator[Installation]:
-    """The installation; what a test starts in it stops with the test."""
+    """The installation; the processes that a test starts in it end with the test."""
     running = list(prepared.workspace.processes)
     yield prepared
     for process in prepared.workspace.processes:

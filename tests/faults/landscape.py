@@ -24,7 +24,7 @@ PROBE_TIMEOUT = 15.0
 
 @dataclass(frozen=True)
 class Landscape:
-    """A migrated landscape; the processes are the test's."""
+    """A migrated landscape; a test starts the processes."""
 
     workspace: Workspace
     environment: Mapping[str, str]
@@ -52,17 +52,17 @@ class Landscape:
             backlog.commit(connection, count, seed=seed)
 
     def query(self, statement: LiteralString) -> list[tuple[Any, ...]]:
-        """Rows of the database, as its owner sees them."""
+        """Rows of the database, read as its owner."""
         with psycopg.connect(self.database_url, autocommit=True) as connection:
             return connection.execute(statement).fetchall()
 
     def number(self, statement: LiteralString) -> int:
-        """The one number that a query gives."""
+        """The single number that a query returns; 0 for NULL."""
         ((value,),) = self.query(statement)
         return int(value or 0)
 
     def written(self) -> int:
-        """How many ticks the ledger has written down."""
+        """How many ticks the ledger has recorded."""
         return self.number("SELECT count(*) FROM ledger.ledger_entry")
 
     def behind(self) -> int:
@@ -74,7 +74,7 @@ class Landscape:
         )
 
     def purge(self, queue: str) -> None:
-        """Throw away what a queue holds."""
+        """Empty a queue."""
         connection: Any = Connection  # kombu has no types
         with connection(self.environment["BROKER_URL"]) as broker:
             broker.default_channel.queue_purge(self.environment["BROKER_PREFIX"] + queue)
@@ -107,7 +107,7 @@ class Landscape:
             states = self.components(process)
             return bool(states) and states[component]["state"] == state
 
-        wait_until(is_so, what=f"{process} to be {state}", seconds=HEALING_SECONDS)
+        wait_until(shows_it, what=f"{process} to be {state}", seconds=HEALING_SECONDS)
 
     def _probe(self, process: str, path: str) -> httpx.Response | None:
         port = self._ports.get(process)
@@ -134,7 +134,7 @@ def landscape(folder: Path, *, postgres_url: str, broker_url: str, **settings: s
 
 @contextmanager
 def landscape_in(database_url: str, *, folder: Path, broker_url: str, **settings: str) -> Iterator[Landscape]:
-    """The same in an empty database that is there already."""
+    """As `landscape`, in an existing empty database."""
     with workspace(folder) as space:
         key = ECKey.generate_key("P-256")
         environment = {

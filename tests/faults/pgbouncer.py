@@ -15,7 +15,7 @@ from pangaea.testing import free_port, wait_until
 from pangaea.testing.availability import unavailable
 
 UNPRIVILEGED = "nobody"
-"""Whom it runs as when the tests run as root, which it refuses to be."""
+"""The user that it runs as where the tests run as root: it refuses to run as root."""
 CONFIGURATION = """\
 [databases]
 {databases}
@@ -29,7 +29,7 @@ default_pool_size = 20
 ignore_startup_parameters = options,extra_float_digits
 server_reset_query = SELECT pg_advisory_unlock_all(); UNLISTEN *
 """
-"""The default, DISCARD ALL, would discard the search path as well."""
+"""The default of `server_reset_query`, DISCARD ALL, would discard the search path as well."""
 DATABASE = (
     "{schema} = host={host} port={port} dbname={dbname} user={user} password={password} "
     "connect_query='SET search_path={schema}'"
@@ -46,7 +46,7 @@ def program() -> str:
 
 @contextmanager
 def before(database_url: str, schemas: Sequence[str], *, folder: Path, mode: str) -> Iterator[dict[str, str]]:
-    """Hold a pooler of that mode; gives the URL through it for each schema, which is the search path there."""
+    """Hold a pooler of that mode. Yields a URL through it for each schema, with that schema as the search path."""
     executable, port = program(), free_port()
     address = {"port": "5432", **conninfo_to_dict(database_url)}
     databases = "\n".join(DATABASE.format(schema=schema, **address) for schema in schemas)
@@ -57,7 +57,7 @@ def before(database_url: str, schemas: Sequence[str], *, folder: Path, mode: str
         user = UNPRIVILEGED
         shutil.chown(path, user)
     urls = {schema: f"postgresql://anybody@127.0.0.1:{port}/{schema}" for schema in schemas}
-    # The folders above may be closed to `nobody`: it gets the file as its input.
+    # UNPRIVILEGED may not enter the folders above the file, so PgBouncer reads it from its input.
     with path.open() as configuration, (folder / "pgbouncer.log").open("wb") as log:
         process = subprocess.Popen(
             [executable, "/dev/stdin"], stdin=configuration, stdout=log, stderr=log, user=user, cwd="/"

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 SO_ATTACH_FILTER, BPF_RETURN = 26, 0x06
-"""Of Linux: linux/filter.h; a program that returns 0 takes no byte of a packet."""
+"""From linux/filter.h (Linux only): a filter program that returns 0 drops the whole packet."""
 
 
 class Proxy:
-    """Listens on a port of its own, between `up` and `down`."""
+    """Listens on its own port between `up` and `down`."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self._target = target
@@ -24,7 +24,7 @@ class Proxy:
         self._accepting: threading.Thread | None = None
         self.port = 0
         self.lost = 0
-        """Bytes that did not arrive."""
+        """The number of bytes that were not passed on."""
 
     def up(self) -> None:
         """Accept connections, always on the same port."""
@@ -34,7 +34,7 @@ class Proxy:
         self._accepting.start()
 
     def down(self) -> None:
-        """Cut every connection and refuse others."""
+        """Close every connection and refuse later ones."""
         listener, self._listener = self._listener, None
         if listener is not None and self._accepting is not None:
             # First: a client reconnects once it is cut.
@@ -61,9 +61,9 @@ class Proxy:
         return len(connections) // 2
 
     def vanish(self) -> None:
-        """From now on no packet of either end is taken on the connections that are open, nor answered (Linux).
+        """Drop every packet of either end on the open connections (Linux only); later connections work.
 
-        What a host does whose power failed: unlike after `lose`, TCP itself gets no answer. Later connections work.
+        A host whose power failed does the same. Unlike after `lose`, packets are not even acknowledged by TCP.
         """
         drop_all = ctypes.create_string_buffer(struct.pack("HBBI", BPF_RETURN, 0, 0, 0))
         program = struct.pack("HP", 1, ctypes.addressof(drop_all))
@@ -90,7 +90,7 @@ class Proxy:
                 else:
                     sink.sendall(data)
         if source in self._mute:
-            # That it was closed does not arrive either.
+            # The other end does not learn that this one was closed, either.
             return
         for each in (source, sink):
             with suppress(OSError):
@@ -101,7 +101,7 @@ class Proxy:
 
 @contextmanager
 def before(url: str, default_port: int) -> Iterator[tuple[Proxy, str]]:
-    """Hold a proxy before the server of that URL; gives the URL that leads through it."""
+    """Hold a proxy before the server of that URL. Yields the proxy, and the URL that leads through it."""
     address = urlsplit(url)
     proxy = Proxy((address.hostname or "127.0.0.1", address.port or default_port))
     proxy.up()

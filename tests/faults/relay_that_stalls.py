@@ -1,7 +1,7 @@
 """A relay that sends, and then hangs before it settles. Run as a program, with the module's label as its argument.
 
-The stall is in the carrier, which the relay is given: from outside it is a relay whose process stops between the
-broker's confirmation and the record of it.
+The function that sends hangs after the broker's confirmation. From outside, the relay's process stops between the
+confirmation and the record of it.
 """
 
 import sys
@@ -24,14 +24,14 @@ def main(module: str) -> None:
     app = celery_app.app()
     topology.declare(app)
 
-    def carry(batches: Sequence[Outgoing]) -> None:
+    def send_and_stall(batches: Sequence[Outgoing]) -> None:
         sending.send_batches(app, batches)
         sent = dict(Stream.objects.using(module).values_list("pk", "sent"))
         if any(batch.last > sent[batch.stream] for batch in batches):
             print(STALLED, flush=True)  # noqa: T201 - the test waits for this line
             threading.Event().wait()
 
-    Relay(module, carry).run(threading.Event())
+    Relay(module, send_and_stall).run(threading.Event())
 
 
 if __name__ == "__main__":

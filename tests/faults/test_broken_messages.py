@@ -1,4 +1,4 @@
-"""Broken and hostile broker messages: no worker ends, nothing is written, and what comes after them is applied."""
+"""Broken and hostile broker messages: no worker ends, nothing is written, and later messages are applied."""
 
 import base64
 import json
@@ -73,7 +73,7 @@ SOUND: dict[str, tuple[str, bytes]] = {
 
 
 def broken(drawn: random.Random) -> tuple[str, Any]:
-    """A routing key and a message with one thing wrong, or several."""
+    """A routing key and a message with one defect or several."""
     task = drawn.choice(list(SOUND))
     routing_key, body = SOUND[task]
     headers: dict[str, Any] = {"task": task, "id": str(uuid4())}
@@ -132,7 +132,7 @@ NO_ENTRIES = (
 
 
 def broken_entry(drawn: random.Random) -> bytes:
-    """What a client of Redis may put into a queue's list: no entry at all, or one with something wrong."""
+    """What a client of Redis may push to a queue's list: something that is no entry, or an entry with defects."""
     if drawn.random() < 0.2:
         return drawn.choice([*NO_ENTRIES, drawn.randbytes(drawn.randrange(200))])
     routing_key, message = broken(drawn)
@@ -182,7 +182,7 @@ def rabbitmq_sender(land: Landscape) -> Iterator[tuple[Callable[[random.Random],
 
 @contextmanager
 def redis_sender(land: Landscape) -> Iterator[tuple[Callable[[random.Random], None], Callable[[str], int]]]:
-    """The same on Redis."""
+    """As `rabbitmq_sender`, on Redis."""
     prefix = land.environment["BROKER_PREFIX"]
     with redis.Redis.from_url(land.environment["BROKER_URL"]) as client:
 
@@ -237,7 +237,7 @@ class TestBrokenMessages:
         assert land.written() == 0
 
         land.relay()
-        land.say(TICKS, seed=1)
+        land.publish(TICKS, seed=1)
         land.wait_written(TICKS)
         worker.check()
         assert worker.log.read_text().count("worker started") == 1
@@ -245,8 +245,8 @@ class TestBrokenMessages:
 
 
 @pytest.mark.parametrize("broker", ["redis_url"], indirect=True)
-class TestWhatKombuKeepsOfTakenMessages:
-    def test_ends_no_worker_when_it_is_broken(self, land: Landscape) -> None:
+class TestUnacknowledgedMessagesOnRedis:
+    def test_end_no_worker_when_they_are_broken(self, land: Landscape) -> None:
         drawn = random.Random(SEED)
         unacked = [
             *NO_ENTRIES[:-2],
@@ -266,7 +266,7 @@ class TestWhatKombuKeepsOfTakenMessages:
             wait_until(dropped, what="what is unacked to be restored or dropped", seconds=HEALING_SECONDS)
             assert not client.exists("unacked_index") or client.zcount("unacked_index", 0, len(unacked)) == 0
         land.relay()
-        land.say(TICKS, seed=1)
+        land.publish(TICKS, seed=1)
         land.wait_written(TICKS)
         worker.check()
         written = worker.log.read_text()
@@ -276,7 +276,7 @@ class TestWhatKombuKeepsOfTakenMessages:
 
 
 @pytest.mark.parametrize("broker", ["amqp_url"], indirect=True)
-class TestAWorkerThatEndsWithoutBeingToldTo:
+class TestAWorkerThatEndsWithoutASignal:
     def test_exits_with_an_error(self, land: Landscape) -> None:
         worker = land.worker("source", "ledger")
         land.wait_state("worker-source-ledger", "queues", "consuming")

@@ -1,4 +1,4 @@
-"""A subscriber that is far behind, while more arrives: it takes a handful of requests, not one a gap."""
+"""A subscriber that is far behind, while more arrives: it takes a handful of requests, not one per gap."""
 
 import time
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ class TestASubscriber:
     def test_that_was_off_catches_up_while_more_arrives(self, land: Landscape) -> None:
         land.relay()
         worker = land.worker()
-        land.say(1000, seed=1)
+        land.publish(1000, seed=1)
         land.wait_written(1000)
         worker.stop()
         self._misses(land, BACKLOG, sent=BACKLOG + 1000)
@@ -41,7 +41,7 @@ class TestASubscriber:
 
     @staticmethod
     def _misses(land: Landscape, count: int, *, sent: int) -> None:
-        land.say(count, seed=2)
+        land.publish(count, seed=2)
         wait_until(lambda: land.number(SENT) == sent, what="the relay to have sent", seconds=SECONDS)
         land.purge("ledger.inbox.0of1")
 

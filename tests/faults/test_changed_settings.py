@@ -1,4 +1,4 @@
-"""Queues under settings that change while messages flow: rolled out, and back, with processes of both at once."""
+"""Settings of queues change while messages flow: rolled out and back, with processes of both settings at once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,19 +39,19 @@ def exists(land: Landscape, queue: str) -> bool:
 
 
 class TestAnotherNumberOfQueues:
-    def test_is_rolled_out_and_back_beside_processes_with_the_former_one(self, land: Landscape) -> None:
+    def test_is_rolled_out_and_back_beside_processes_with_the_former_number(self, land: Landscape) -> None:
         relay, worker = land.relay(), land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         new_worker = land.worker(name="-new", QUEUES_PER_MODULE="2")
         land.wait_state("worker-new", "queues", "consuming")
-        land.say(100, seed=2)
+        land.publish(100, seed=2)
         land.wait_written(200)
         worker.stop()
         relay.stop()
         new_relay = land.relay("-new", QUEUES_PER_MODULE="2")
-        land.say(100, seed=3)
+        land.publish(100, seed=3)
         land.wait_written(300)
         wait_until(lambda: not exists(land, "0of1"), what="the former queue to go", seconds=HEALING_SECONDS)
         assert exists(land, "0of2")
@@ -62,31 +62,31 @@ class TestAnotherNumberOfQueues:
         new_worker.stop()
         new_relay.stop()
         relay.start()
-        land.say(100, seed=4)
+        land.publish(100, seed=4)
         land.wait_written(400)
         wait_until(
             lambda: not exists(land, "0of2") and not exists(land, "1of2"),
-            what="the queues of the change that was taken back to go",
+            what="the queues of the change that was rolled back to be deleted",
             seconds=HEALING_SECONDS,
         )
         assert exists(land, "0of1")
 
 
 class TestAnotherLength:
-    def test_is_taken_over_while_a_relay_with_the_former_one_goes_on(
+    def test_takes_effect_while_a_relay_with_the_former_length_runs(
         self, postgres_url: str, amqp_url: str, tmp_path: Path
     ) -> None:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=amqp_url) as land:
             relay, worker = land.relay(), land.worker()
-            land.say(100, seed=1)
+            land.publish(100, seed=1)
             land.wait_written(100)
             new = land.worker(name="-new", QUEUE_LENGTH="500")
             new.wait_logged(REPLACED)
             land.wait_state("worker-new", "queues", "consuming")
-            land.say(100, seed=2)
+            land.publish(100, seed=2)
             land.wait_written(200)
             worker.stop()
-            land.say(100, seed=3)
+            land.publish(100, seed=3)
             land.wait_written(300)
             queues = 2  # of both modules
             assert new.tail.count(REPLACED) == queues

@@ -28,7 +28,7 @@ def prepared(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def land(prepared: Landscape) -> Iterator[Landscape]:
-    """The landscape; what a test starts in it stops with the test, whose logs begin empty."""
+    """The landscape with empty logs; the processes that a test starts in it end with the test."""
     yield prepared
     prepared.workspace.stop()
     while prepared.workspace.processes:
@@ -66,10 +66,10 @@ class TestALockThatIsHeld:
         limits = {"DATABASE_LOCK_TIMEOUT": "0.3", "DATABASE_STATEMENT_TIMEOUT": "5", "TRANSIENT_RETRY": "60"}
         written = land.written()
         relay, worker = land.relay(**limits), land.worker(**limits)
-        land.say(100, seed=6)
+        land.publish(100, seed=6)
         land.wait_written(written + 100)
         with locked(land, "ledger.ledger_entry"):
-            land.say(100, seed=2)
+            land.publish(100, seed=2)
             worker.wait_logged("lock timeout")
         with locked(land, "source.pangaea_stream"):
             relay.wait_logged("lock timeout")
@@ -84,12 +84,12 @@ class TestAHostThatVanishes:
             between, url = stack.enter_context(proxy.before(land.database_url, 5432))
             land.relay()
             worker = land.worker(DATABASE_URL=url, DATABASE_ANSWER_TIMEOUT="2")
-            land.say(100, seed=3)
+            land.publish(100, seed=3)
             land.wait_written(written + 100)
             between.vanish()
-            land.say(100, seed=4)
+            land.publish(100, seed=4)
             land.wait_written(written + 200)
-            # In whichever statement it was: the batch is tried again as a whole, or in parts.
+            # In any statement of the batch, which is then tried again as a whole, or in parts.
             worker.wait_logged("Connection timed out")
             worker.stop()
 
@@ -100,7 +100,7 @@ class TestAStatementThatDoesNotEnd:
         land.relay()
         land.worker(LANDSCAPE_ENDLESS_KEY=ENDLESS, DATABASE_STATEMENT_TIMEOUT="0.5", DATABASE_LOCK_TIMEOUT="0.5")
         before = land.number(OF_THE_KEY)
-        land.say(2000, seed=1)
+        land.publish(2000, seed=1)
         endless = land.number(OF_THE_KEY) - before
         wait_until(
             lambda: land.behind() == 0 and land.number(PARKED) == endless,

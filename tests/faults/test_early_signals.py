@@ -1,4 +1,4 @@
-"""SIGTERM to a process that is not ready yet, because what it waits for does not answer: an end like any other."""
+"""SIGTERM ends a process in time even before it is ready, while its database or broker does not answer."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def space(tmp_path: Path) -> Iterator[Workspace]:
 
 
 def start(space: Workspace, kind: str, *arguments: str, database: int, broker: int) -> Process:
-    """A process whose servers have these ports of the loopback."""
+    """Start a process whose servers are at these ports of the loopback address."""
     environment = monolith_environment(
         database_url=f"postgres://user:unused@127.0.0.1:{database}/nothing",
         broker_url=f"amqp://guest:guest@127.0.0.1:{broker}//",
@@ -44,7 +44,7 @@ def start(space: Workspace, kind: str, *arguments: str, database: int, broker: i
 
 
 def terminate(process: Process) -> int:
-    """SIGTERM; the exit status. Fails when it takes longer than the grace, and what a busy machine adds."""
+    """Send SIGTERM; returns the exit status. Fails after the grace plus what a busy machine may add."""
     os.kill(process.popen.pid, signal.SIGTERM)
     return process.popen.wait(timeout=GRACE + 10)
 

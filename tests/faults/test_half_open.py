@@ -11,7 +11,7 @@ from tests.faults import proxy
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 
 FINDING_SECONDS = 150.0
-"""A broker may be silent for half a minute before it is given up; a worker may have to do so twice."""
+"""A connection is given up after half a minute of silence; a worker may have to give up two."""
 SENT = "SELECT sum(sent) FROM source.pangaea_stream"
 
 pytestmark = pytest.mark.full
@@ -25,18 +25,18 @@ def through(
     broker_url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
     with ExitStack() as stack:
         between, url = stack.enter_context(proxy.before(broker_url, 5672))
-        # As deployed: what is verified at each announcement finds such a connection by chance.
+        # The defaults: a check at a frequent announcement would find a dead connection by chance.
         settings = {"ANNOUNCE_AT_MOST": "60", "QUEUE_CHECK": "60"}
         land = landscape(tmp_path, postgres_url=postgres_url, broker_url=url, **settings)
         yield stack.enter_context(land), between
 
 
-class TestConnectionsThatLeadNowhere:
+class TestDeadConnections:
     @pytest.mark.parametrize("rate", [0, 100], ids=["idle", "at work"])
     def test_are_given_up_by_relay_and_worker(self, through: tuple[Landscape, proxy.Proxy], rate: int) -> None:
         land, between = through
         relay, worker = land.relay(), land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
         if rate:
             land.writer(count=500, rate=rate)
@@ -44,7 +44,7 @@ class TestConnectionsThatLeadNowhere:
 
         assert between.lose() > 0
         if not rate:
-            land.say(500, seed=2)
+            land.publish(500, seed=2)
         wait_until(lambda: land.number(SENT) == 600, what="the relay to send again", seconds=FINDING_SECONDS)
         wait_until(lambda: land.written() >= 600, what="the worker to receive again", seconds=FINDING_SECONDS)
         land.wait_written(600)

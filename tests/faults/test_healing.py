@@ -1,4 +1,4 @@
-"""What the broker loses comes back, without an operator: each test takes something away below running processes."""
+"""What the broker loses is restored without an operator. Each test removes something under running processes."""
 
 import threading
 import time
@@ -42,16 +42,16 @@ pytestmark = pytest.mark.full
 
 
 class TestOnRabbitMQ:
-    def test_a_broker_that_goes_and_comes_back_is_told_of_once_and_nothing_is_lost(
+    def test_a_broker_that_is_away_for_a_while_is_logged_once_and_nothing_is_lost(
         self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
     ) -> None:
         land, between = on_rabbitmq
         relay, worker = land.relay(), land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         between.down()
-        land.say(300, seed=2)
+        land.publish(300, seed=2)
         land.wait_state("relay", "source", "interrupted")
         land.wait_state("worker", "queues", "interrupted")
         assert land.is_ready("relay") is False
@@ -75,22 +75,22 @@ class TestOnRabbitMQ:
         land, _ = on_rabbitmq
         land.relay()
         worker = land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         with CONNECTION(land.environment["BROKER_URL"]) as broker:
             broker.default_channel.queue_delete(land.environment["BROKER_PREFIX"] + QUEUE)
-        land.say(100, seed=2)
+        land.publish(100, seed=2)
         land.wait_written(200)
         assert worker.running
 
-    def test_a_queue_that_is_deleted_and_declared_at_once_is_heard_again(
+    def test_a_queue_that_is_deleted_and_declared_at_once_is_consumed_again(
         self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
     ) -> None:
         land, _ = on_rabbitmq
         land.relay()
         worker = land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         # Faster than the server notices, so that the consumer gets no cancellation: another process declares at once.
@@ -103,18 +103,18 @@ class TestOnRabbitMQ:
         finally:
             stop.set()
             declaring.join()
-        land.say(100, seed=2)
+        land.publish(100, seed=2)
         land.wait_written(200)
         assert worker.running
 
     def test_a_queue_that_a_worker_may_not_declare_for_a_while_does_not_end_it(
         self, on_rabbitmq: tuple[Landscape, proxy.Proxy]
     ) -> None:
-        """An error of a channel, like a queue that is deleted just when it is consumed."""
+        """A refusal closes the channel, as when a queue is deleted just as it is consumed."""
         land, _ = on_rabbitmq
         land.relay()
         worker = land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         with CONNECTION(land.environment["BROKER_URL"]) as broker:
@@ -134,13 +134,13 @@ class TestOnRabbitMQ:
         land, _ = on_rabbitmq
         land.relay()
         worker = land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
         worker.stop()
 
         with CONNECTION(land.environment["BROKER_URL"]) as broker:
             broker.default_channel.queue_delete(land.environment["BROKER_PREFIX"] + QUEUE)
-        land.say(1000, seed=2)
+        land.publish(1000, seed=2)
         wait_until(
             lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 1100,
             what="the relay to have sent",
@@ -149,22 +149,22 @@ class TestOnRabbitMQ:
         land.worker()
         land.wait_written(1100)
 
-    def test_a_broker_that_lost_everything_is_furnished_again(
+    def test_a_broker_that_lost_everything_has_its_topology_declared_again(
         self, on_rabbitmq: tuple[Landscape, proxy.Proxy], amqp_url: str
     ) -> None:
         land, between = on_rabbitmq
         relay, worker = land.relay(), land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         between.down()
-        land.say(300, seed=2)
+        land.publish(300, seed=2)
         rabbitmq.wipe(amqp_url)
         between.up()
-        land.say(100, seed=3)
+        land.publish(100, seed=3)
         land.wait_written(500)
         rabbitmq.wipe(amqp_url)
-        land.say(100, seed=4)
+        land.publish(100, seed=4)
         land.wait_written(600)
         assert relay.running
         assert worker.running
@@ -174,20 +174,20 @@ class TestOnRedis:
     def test_everything_flushed_is_declared_again_under_a_running_consumer(self, on_redis: Landscape) -> None:
         land = on_redis
         relay, worker = land.relay(), land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
 
         address = urlsplit(land.environment["BROKER_URL"])
         with redis.Redis(host=str(address.hostname), port=int(address.port or 6379)) as client:
             client.flushall()
-        land.say(100, seed=2)
+        land.publish(100, seed=2)
         land.wait_written(200)
-        land.say(100, seed=3)
+        land.publish(100, seed=3)
         land.wait_written(300)
         assert relay.running
         assert worker.running
 
-    def test_a_queue_that_nobody_reads_stays_bounded_by_those_who_write(
+    def test_a_queue_without_a_consumer_is_bounded_by_its_senders(
         self, postgres_url: str, redis_url: str, tmp_path: Path
     ) -> None:
         bounded = {"QUEUE_LENGTH": "16", "RELAY_BATCH": "1"}
@@ -198,7 +198,7 @@ class TestOnRedis:
             # As a service of its own: it lacks the other module's code, which declares the subscriptions.
             alone = {**land.environment, "PANGAEA_MODULES": "source"}
             land.workspace.start("relay", (*MANAGE, "relay"), alone)
-            land.say(500, seed=1)
+            land.publish(500, seed=1)
             wait_until(
                 lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 500,
                 what="all to be sent",

@@ -1,4 +1,4 @@
-"""The broker's login is replaced under a running stream, process by process, and then deleted."""
+"""The broker's login is replaced process by process while messages flow, and then deleted."""
 
 import json
 import secrets
@@ -20,7 +20,7 @@ STEP = 200
 
 @pytest.fixture
 def logins(managed_rabbit: Node) -> Iterator[tuple[str, str]]:
-    """The URLs of two logins in turn, at a virtual host of the test's own."""
+    """The URLs of two logins, for the test's own virtual host."""
     with rabbitmq.virtual_host(managed_rabbit.url) as url:
         address = urlsplit(url)
         server = Management(rabbitmq.management_url(managed_rabbit.url))

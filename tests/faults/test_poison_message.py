@@ -1,4 +1,4 @@
-"""A poison message among 10,000, on real processes: the others do not wait for it, and the worker tries it again."""
+"""A poison message among 10,000, in real processes: the others do not wait for it, and the worker retries it."""
 
 import time
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ def land(postgres_url: str, amqp_url: str, tmp_path: Path) -> Iterator[Landscape
 
 
 def rate(land: Landscape, already: int, count: int, *, seed: int) -> float:
-    """How many a second are applied of COUNT more, of which `count` can be."""
-    land.say(COUNT, seed=seed)
+    """Publish COUNT more, of which `count` can be applied; returns how many are applied per second."""
+    land.publish(COUNT, seed=seed)
     started = time.monotonic()
     wait_until(lambda: land.written() >= already + count, what="all others to be applied", seconds=HEALING_SECONDS)
     return count / (time.monotonic() - started)
@@ -35,13 +35,13 @@ class TestAPoisonMessageAmongTenThousand:
     def test_holds_up_its_own_key_alone_and_is_retried(self, land: Landscape) -> None:
         land.relay()
         sound = land.worker()
-        land.say(100, seed=1)
+        land.publish(100, seed=1)
         land.wait_written(100)
         without = rate(land, 100, COUNT, seed=2)
         sound.stop()
 
         sick = replace(land, environment={**land.environment, "LANDSCAPE_POISON_KEY": POISON}).worker()
-        land.say(100, seed=3)
+        land.publish(100, seed=3)
         poisonous = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE id > 10100 AND key = 'key-7'")
         land.wait_written(COUNT + 200 - poisonous)
         with_poison = rate(land, COUNT + 200, COUNT - 20, seed=4)

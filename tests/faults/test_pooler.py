@@ -19,7 +19,7 @@ SCHEMAS = ("source", "ledger")
 
 @contextmanager
 def held(folder: Path, mode: str, *, postgres_url: str, broker_url: str) -> Iterator[Landscape]:
-    """A landscape whose modules reach their database through a pooler, with direct URLs."""
+    """A landscape whose modules reach their database through a pooler, and have direct URLs as well."""
     with (
         scratch_database(postgres_url, prefix="pangaea_pooler") as database_url,
         pgbouncer.before(database_url, SCHEMAS, folder=folder, mode=mode) as urls,
@@ -44,7 +44,7 @@ class TestBehindAPoolerOfTransactions:
         standby = land.relay("-standby")
         land.wait_state("relay-standby", "source", "standing by")
         worker = land.worker("ledger")
-        land.say(50, seed=1)
+        land.publish(50, seed=1)
         land.wait_written(50)
         leader.kill()
         land.wait_state("relay-standby", "source", "leading")
@@ -66,5 +66,5 @@ class TestBehindAPoolerOfSessions:
         with held(tmp_path, "session", postgres_url=postgres_url, broker_url=amqp_url) as land:
             land.relay("-pooled", SOURCE_DIRECT_DATABASE_URL="")
             land.wait_state("relay-pooled", "source", "leading")
-            land.say(10, seed=1)
+            land.publish(10, seed=1)
             wait_until(lambda: land.number(SENT) == 10, what="the relay to send", seconds=HEALING_SECONDS)

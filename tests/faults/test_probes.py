@@ -56,7 +56,7 @@ def land(postgres_url: str, amqp_url: str, tmp_path: Path) -> Iterator[Landscape
 
 @pytest.mark.parametrize(("kind", "part", "at"), [("relay", "source", "leading"), ("worker", "queues", "consuming")])
 class TestTheProbesOfAProcessWithoutAnApi:
-    def test_are_all_well_while_it_works(self, land: Landscape, kind: str, part: str, at: str) -> None:
+    def test_all_pass_while_it_works(self, land: Landscape, kind: str, part: str, at: str) -> None:
         process, port = start(land, kind)
         ready = wait_probe(process, port, "/readyz", 200)
         assert states(ready) == {part: at}
@@ -66,7 +66,7 @@ class TestTheProbesOfAProcessWithoutAnApi:
         assert probe(port, "/startupz") == (200, {"status": "started"})
         assert probe(port, "/metrics")[0] == 404
 
-    def test_tell_a_process_that_waits_from_one_that_hangs(
+    def test_distinguish_a_process_that_waits_from_one_that_hangs(
         self, land: Landscape, kind: str, part: str, at: str
     ) -> None:
         nowhere = f"amqp://guest:guest@127.0.0.1:{free_port()}//"
@@ -89,7 +89,7 @@ class TestTheProbesOfAProcessWithoutAnApi:
 
 
 class TestReadinessThatTakesSeconds:
-    def test_is_checked_once_for_all_who_ask_and_delays_no_liveness(self, land: Landscape) -> None:
+    def test_is_checked_once_for_concurrent_requests_and_delays_no_liveness(self, land: Landscape) -> None:
         with ExitStack() as stack:
             # Accepts, and never answers.
             broker = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1024))

@@ -1,4 +1,4 @@
-"""A database that takes no writes for a while, as after a failover, under the web process."""
+"""A database that is read-only for a while, as after a failover, under the web process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ HEALING_SECONDS = 20.0
 
 @contextmanager
 def read_only(installation: Installation) -> Iterator[None]:
-    """Sessions are ended as it begins, and not when it is over: they stay what they were."""
+    """Sessions are ended at the beginning but not at the end, so those opened in between stay read-only."""
     url = installation.processes.environment["DATABASE_URL"]
     name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
     with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as owner:
@@ -31,7 +31,7 @@ def read_only(installation: Installation) -> Iterator[None]:
         owner.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
 
 
-class TestADatabaseThatTakesNoWrites:
+class TestAReadOnlyDatabase:
     def test_is_503_and_not_ready_and_heals(self, installation: Installation) -> None:
         def ready() -> int:
             return httpx.get(f"{installation.url}/readyz", trust_env=False).status_code

@@ -1,4 +1,4 @@
-"""A projection is rebuilt by real processes, while orders come in and pages are read, and across services."""
+"""Real processes rebuild a projection: in a monolith under traffic, and from another service's history."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ BEFORE, MEANWHILE = 15, 80
 
 
 class TestInAMonolith:
-    def test_nobody_notices_a_rebuild_nor_that_one_was_killed(
+    def test_pages_stay_whole_during_a_rebuild_and_after_one_was_killed(
         self, installation: Installation, customer: Customer
     ) -> None:
         installation.processes.relay()

@@ -25,24 +25,24 @@ class TestARelayKilledBetweenSendingAndSettling:
         installation.processes.relay("orders")
         wait_until(lambda: unsettled(installation) == 0, what="the next relay to settle")
         customer.post(f"/api/v1/orders/{order['id']}/cancel").raise_for_status()
-        # The batch that came twice lies before this one in the queue, so by now it has been taken.
+        # The batch that was sent twice is before this one in the queue, so it has been consumed.
         page = customer.page(order["id"], status="cancelled")
         assert [entry["what"] for entry in page["timeline"]] == ["placed", "cancelled"]
         assert [order["id"] for order in customer.get("/bff/v1/orders").json()["results"]] == [order["id"]]
-        # Handlers bear repetition, so the page is right either way: that none was called again shows in the rows.
+        # Handlers tolerate repetition, so the page is right either way; only the rows show that none was called twice.
         assert lines_of(installation, order["id"]) == written
         assert parked(installation) == 0
 
 
 def settle_everything(installation: Installation) -> None:
-    """Let a relay carry what there is, so that the next message is the only one."""
+    """Let a relay send the backlog, so that the next message is the only one."""
     relay = installation.processes.relay()
     wait_until(lambda: unsettled(installation) == 0, what="the outboxes to be empty")
     relay.stop()
 
 
 def most_of_all(customer: Customer) -> str:
-    """The sku of which there is most."""
+    """The sku with the largest stock."""
     sku: str = max(customer.products(), key=lambda product: product["in_stock"])["sku"]
     return sku
 
@@ -64,6 +64,6 @@ def lines_of(installation: Installation, order_id: str) -> list[tuple[int, str]]
 
 
 def parked(installation: Installation) -> int:
-    """How many messages the BFF has set aside."""
+    """How many messages the BFF has parked."""
     ((count,),) = installation.query("SELECT count(*) FROM web_bff.pangaea_dead_letter")
     return int(count)

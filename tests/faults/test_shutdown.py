@@ -50,7 +50,7 @@ def signalled(process: Process, *, times: int) -> int:
 
 
 def unacknowledged(land: Landscape) -> list[Batch]:
-    """The batches that lie in the ledger's queue although its cursors have passed them. They stay there."""
+    """The batches in the ledger's queue that its cursors have passed. They stay in the queue."""
     found: list[Batch] = []
 
     def take(message: Any) -> None:
@@ -61,23 +61,23 @@ def unacknowledged(land: Landscape) -> list[Batch]:
     with connection(land.environment["BROKER_URL"]) as broker:
         channel = broker.default_channel
         name = land.environment["BROKER_PREFIX"] + QUEUE
-        channel.basic_consume(name, no_ack=False, callback=take, consumer_tag="looks")
+        channel.basic_consume(name, no_ack=False, callback=take, consumer_tag="peek")
         with suppress(TimeoutError):
             while True:
                 broker.drain_events(timeout=1)
-    assert found, "nothing waits, so this shows nothing"
+    assert found, "the queue is empty, so this shows nothing"
     cursors = dict(land.query("SELECT partition, position FROM ledger.pangaea_cursor"))
     return [each for each in found if each.messages and each.last <= cursors.get(each.partition, 0)]
 
 
 def taken_from_redis(land: Landscape) -> list[bytes]:
-    """What a worker took from the landscape's queues on Redis and neither acknowledged nor gave back."""
+    """Messages from the landscape's queues on Redis that a worker neither acknowledged nor returned."""
     with redis.Redis.from_url(land.environment["BROKER_URL"]) as client:
         return [each for each in client.hvals("unacked") if land.environment["BROKER_PREFIX"].encode() in each]
 
 
-def nothing_is_left_of(process: Process) -> bool:
-    """Whether its children, and theirs, have ended too."""
+def has_ended_whole(process: Process) -> bool:
+    """Whether the process and all its descendants have ended."""
     try:
         os.killpg(process.popen.pid, 0)
     except ProcessLookupError:
@@ -86,14 +86,14 @@ def nothing_is_left_of(process: Process) -> bool:
 
 
 def wait_more(land: Landscape, statement: LiteralString, process: Process) -> None:
-    """Wait until the process has moved something since."""
+    """Wait until the number that the statement returns has grown."""
     before = land.number(statement)
 
-    def moved() -> bool:
+    def grew() -> bool:
         process.check()
         return land.number(statement) > before
 
-    wait_until(moved, what=f"{process.name} to be at work", seconds=HEALING_SECONDS)
+    wait_until(grew, what=f"{process.name} to be at work", seconds=HEALING_SECONDS)
 
 
 @pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
@@ -121,7 +121,7 @@ class TestAWorkerToldToEnd:
     ) -> None:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, RELAY_BATCH="50") as land:
             land.relay()
-            # Answers the ledger's questions: what is looked at in its queue lies there in another order afterwards.
+            # Serves the ledger's catch-up requests: `unacknowledged` leaves the ledger's queue in another order.
             land.worker("source")
             writer = land.writer(count=MESSAGES, rate=600)
             for nth in range(RESTARTS):
@@ -141,30 +141,28 @@ class TestAWorkerToldToEnd:
 
 
 class TestARelayHeldPastItsGrace:
-    def test_ends_all_the_same_and_the_next_one_sends_again(
-        self, postgres_url: str, broker_url: str, tmp_path: Path
-    ) -> None:
+    def test_ends_anyway_and_the_next_one_sends_again(self, postgres_url: str, broker_url: str, tmp_path: Path) -> None:
         with ExitStack() as stack:
             between, url = stack.enter_context(proxy.before(broker_url, 5672))
-            # So that it is the messages for which it waits, and no announcement.
+            # So that the relay waits for a batch with messages, and not for an announcement.
             rarely = {"ANNOUNCE_FIRST": "60", "ANNOUNCE_AT_MOST": "60"}
             land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **rarely))
             land.worker("ledger")
             relay = land.relay(BROKER_URL=url, SHUTDOWN_GRACE="3")
-            land.say(100, seed=1)
+            land.publish(100, seed=1)
             land.wait_written(100)
 
             between.lose(answers_only=True)
-            land.say(300, seed=2)
+            land.publish(300, seed=2)
             wait_until(lambda: between.lost, what="the relay to wait for the broker", seconds=HEALING_SECONDS)
             assert signalled(relay, times=1) == 0, relay.tail
             # Had it waited as long as it does for a broker, it would have logged that.
             assert "relay interrupted" not in relay.log.read_text()
-            assert nothing_is_left_of(relay)
+            assert has_ended_whole(relay)
             assert land.number("SELECT sum(sent) FROM source.pangaea_stream") == 100
 
             land.relay()
-            # The broker may have had them all before: the first relay waited for its answers alone.
+            # The broker may have received them all: the first relay lacked only its answers.
             wait_until(
                 lambda: land.number("SELECT sum(head - sent) FROM source.pangaea_stream") == 0,
                 what="the next relay to send them again",
@@ -179,10 +177,10 @@ class TestAWorkerHeldPastItsGrace:
     ) -> None:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url) as land:
             land.relay()
-            # What is asked for again comes from there: the broker may have kept the rest in another order, or hidden.
+            # Serves the ledger's catch-up requests: the broker may have returned the rest in another order, or hide it.
             land.worker("source")
             worker = land.worker("ledger", LANDSCAPE_HANGING_KEY=HANGING, SHUTDOWN_GRACE="3")
-            land.say(MESSAGES, seed=1)
+            land.publish(MESSAGES, seed=1)
             wait_until(lambda: f"hangs at {HANGING}" in worker.tail, what="the handler", seconds=HEALING_SECONDS)
             passed = land.query(CURSORS)
 
@@ -218,7 +216,7 @@ class Flood:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                # A connection each: that none is refused is what this is about.
+                # Each request opens a connection: the test asserts that none is refused.
                 answer = httpx.get(f"{self.url}/api/v1/products", timeout=30, trust_env=False)
                 self.statuses[answer.status_code] += 1
             except httpx.TransportError as error:
@@ -229,10 +227,10 @@ class Flood:
                     return
 
 
-class TestAWebProcessToldToEnd:
+class TestAWebProcessThatIsTerminated:
     @pytest.fixture
     def web(self, postgres_url: str, amqp_url: str, tmp_path: Path) -> Iterator[tuple[Process, str]]:
-        """A web process alone, ready; it has three seconds between the signal and the closed door."""
+        """A web process that is ready; it closes its port three seconds after the signal."""
         with scratch_database(postgres_url, prefix="pangaea_shutdown") as database_url, workspace(tmp_path) as space:
             environment = monolith_environment(
                 database_url=database_url, broker_url=amqp_url, signing_key=ECKey.generate_key("P-256")
@@ -267,7 +265,7 @@ class TestAWebProcessToldToEnd:
         with socket.create_connection((host, int(port))) as slow:
             slow.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConn")
             os.kill(process.popen.pid, signal.SIGTERM)
-            wait_until(lambda: _refuses(host, int(port)), what="the door to be closed", seconds=HEALING_SECONDS)
+            wait_until(lambda: _refuses(host, int(port)), what="the port to be closed", seconds=HEALING_SECONDS)
             slow.sendall(b"ection: close\r\n\r\n")
             slow.settimeout(HEALING_SECONDS)
             assert slow.recv(100).startswith(b"HTTP/1.1 200")

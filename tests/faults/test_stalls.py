@@ -51,11 +51,11 @@ class TestAcknowledgementsThatFail:
             land = stack.enter_context(landscape(tmp_path, postgres_url=postgres_url, broker_url=url, RELAY_BATCH="1"))
             land.relay()
             worker = land.worker()
-            land.say(50, seed=1)
+            land.publish(50, seed=1)
             land.wait_written(50)
 
             with cursors_locked(land):
-                land.say(50, seed=2)
+                land.publish(50, seed=2)
                 with redis.Redis(port=port) as client:
                     wait_until(lambda: client.hlen("unacked") == PREFETCH, what="the prefetch to be filled")
                 first.close()
@@ -69,7 +69,7 @@ class TestRetries:
     def test_go_on_after_the_brokers_connection_was_lost(
         self, broker_url: str, postgres_url: str, tmp_path: Path
     ) -> None:
-        # Without announcements the prefetch is not used up: on Redis nothing would be read, not even the end.
+        # No announcements, which would use up the prefetch: on Redis the worker would then read nothing more.
         settings = {**QUICK_RETRIES, "DEAD_LETTER_ATTEMPTS": "1000", "LANDSCAPE_POISON_KEY": BAD}
         settings |= {"ANNOUNCE_FIRST": "60", "ANNOUNCE_AT_MOST": "60"}
         with ExitStack() as stack:
@@ -78,7 +78,7 @@ class TestRetries:
             land.relay()
             land.worker()
             attempts = "SELECT max(attempts) FROM ledger.pangaea_dead_letter"
-            land.say(600, seed=1)
+            land.publish(600, seed=1)
             wait_until(lambda: land.number(attempts) > 1, what="a retry", seconds=HEALING_SECONDS)
 
             with cursors_locked(land):
@@ -135,7 +135,7 @@ class TestAJobThatIsSlow:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=redis_url, **settings) as land:
             land.relay()
             worker = land.worker()
-            land.say(100, seed=1)
+            land.publish(100, seed=1)
             land.wait_state("worker", "queues", "overdue")
             assert land.is_ready("worker") is False
             counted = "SELECT sum(count) FROM singles.singles_balance"

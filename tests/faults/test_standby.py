@@ -24,17 +24,17 @@ class TestAStandby:
             land.wait_state("relay-leader", "source", "leading")
             standby = land.relay("-standby")
             land.wait_state("relay-standby", "source", "standing by")
-            land.say(10, seed=1)
+            land.publish(10, seed=1)
             wait_until(lambda: land.number(SENT) == 10, what="the leader to have sent")
 
             if not notified:
                 # What the leader knows of and has not sent: no commit wakes a relay for it again.
                 os.kill(leader.popen.pid, signal.SIGSTOP)
-                land.say(10, seed=2)
+                land.publish(10, seed=2)
             killed = time.monotonic()
             leader.kill()
             if notified:
-                land.say(10, seed=2)
+                land.publish(10, seed=2)
             wait_until(lambda: land.number(SENT) == 20, what="the standby to have sent")
             print(f"sent {time.monotonic() - killed:.2f} s after the kill")  # noqa: T201 - a figure for the reader
             land.wait_state("relay-standby", "source", "leading")
@@ -48,17 +48,17 @@ class TestAStandby:
             standby = land.relay("-standby")
             land.wait_state("relay-standby", "source", "standing by")
             land.worker("ledger")
-            land.say(10, seed=1)
+            land.publish(10, seed=1)
             land.wait_written(10)
 
             os.kill(leader.popen.pid, signal.SIGSTOP)
             try:
                 for seed in (2, 3):
-                    land.say(10, seed=seed)
+                    land.publish(10, seed=seed)
                     land.wait_written(10 * seed)
             finally:
                 os.kill(leader.popen.pid, signal.SIGCONT)
-            land.say(10, seed=4)
+            land.publish(10, seed=4)
             land.wait_written(40)
             assert leader.running
             assert "standby took over" in standby.tail
@@ -75,7 +75,7 @@ class TestAStandby:
             land.relay("-standby")
             land.wait_state("relay-standby", "source", "standing by")
             assert between.lose()
-            land.say(10, seed=1)
+            land.publish(10, seed=1)
             wait_until(lambda: land.number(SENT) == 10, what="the standby to send", seconds=HEALING_SECONDS)
             land.wait_state("relay-leader", "source", "interrupted")
             leader.kill()

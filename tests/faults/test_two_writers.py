@@ -65,7 +65,7 @@ class TestTwoWritersOfOneKey:
             for _ in range(EACH):
                 with transaction.atomic(using="orders"):
                     message = publish(key)
-                    # What committed before is visible: the writers of a key take turns, and this is the turn's number.
+                    # Writers of a key take turns and see each other's commits, so this number is the turn.
                     turns[message] = OutboxMessage.objects.using("orders").filter(key=str(key)).count()
 
         def relay() -> None:
@@ -106,7 +106,7 @@ def publish_and_commit(key: UUID) -> UUID:
 
 
 def sequence() -> None:
-    """Let the relay give positions until nothing waits for one."""
+    """Let the relay sequence until no message is without a position."""
     relay = Relay("orders", lambda _batches: None)
     while relay.sequence():
         pass

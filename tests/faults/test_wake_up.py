@@ -1,4 +1,4 @@
-"""What a commit costs its neighbours, and how the relay finds out about it: real processes, a durable server."""
+"""What a commit costs concurrent ones, and how it wakes the relay: real processes, a durable server."""
 
 import signal
 import sys
@@ -22,7 +22,7 @@ SENT = "SELECT sum(sent) FROM source.pangaea_stream"
 PUBLISHED = "SELECT count(*) FROM source.pangaea_outbox"
 CHANNEL = "pangaea_outbox_source"
 QUEUE_LOCK = "SELECT count(*) FROM pg_locks WHERE locktype = 'object' AND database = 0 AND granted"
-"""The lock that NOTIFY takes before a commit and holds until that is done."""
+"""The lock that a commit with NOTIFY holds from beginning to end."""
 NEVER = "3600"
 
 
@@ -46,7 +46,7 @@ def shared(durable: postgresql.Server, amqp_url: str, tmp_path_factory: pytest.T
 
 @pytest.fixture
 def land(shared: Landscape) -> Iterator[Landscape]:
-    """The landscape; what a test starts in it stops with the test."""
+    """The landscape; the processes that a test starts in it end with the test."""
     yield shared
     for process in shared.workspace.processes:
         process.stop()
@@ -81,7 +81,7 @@ class TestACommit:
             before = land.number(PUBLISHED)
             writer = land.writer(count=3, rate=1000)
             wait_until(lambda: land.number(PUBLISHED) == before + 3, what="the writer to commit", seconds=30)
-            # Nor does its process wait, whose wake-up is stuck.
+            # Nor does the publishing process wait for its own wake-up, which cannot be sent.
             assert writer.popen.wait(30) == 0
 
 
@@ -120,7 +120,7 @@ class TestAForkedProcess:
 
 
 def send_all(land: Landscape) -> int:
-    """Let a relay send what there is: the next one has nothing to do, and waits. How many that were."""
+    """Let a relay send the backlog, so that the next one waits; returns how many messages there were."""
     published = land.number(PUBLISHED)
     if land.number(SENT) < published:
         relay = land.relay("-sending")

@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 
 
 def make_certificates(folder: Path, *, rotate: bool = False) -> Path:
-    """As a developer makes them, for every module."""
+    """Certificates for every module, made by `manage.py certs`."""
     call_command("certs", directory=folder, rotate=rotate, stdout=io.StringIO())
     return folder
 
@@ -34,7 +34,7 @@ def tls(folder: Path, module: str) -> dict[str, str]:
 
 
 def context(folder: Path, name: str | None, *, trusting: Path | None = None) -> ssl.SSLContext:
-    """A caller's side: it shows the certificate of this name, or none, and believes the service's authority."""
+    """A caller's TLS context: it shows the certificate of this name, or none, and trusts the service's authority."""
     made = ssl.create_default_context(cafile=(trusting or folder) / "ca.crt")
     if name:
         made.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
@@ -43,7 +43,7 @@ def context(folder: Path, name: str | None, *, trusting: Path | None = None) -> 
 
 @dataclass(frozen=True)
 class Service:
-    """A web process that was started, and where it answers."""
+    """A running web process and its address."""
 
     module: str
     url: str
@@ -53,14 +53,14 @@ class Service:
     secured: bool = True
 
     def client(self, name: str | None = "gateway", *, certificates: Path | None = None) -> httpx.Client:
-        """A caller with the certificate of this name, by default from the service's own authority."""
+        """An HTTP client with the certificate of this name, by default from the service's own authority."""
         if not self.secured:
             return httpx.Client(base_url=self.url, trust_env=False, timeout=10)
         verify = context(certificates or self.certificates, name, trusting=self.certificates)
         return httpx.Client(base_url=self.url, verify=verify, trust_env=False, timeout=10)
 
     def wait_for_answer(self, client: httpx.Client) -> None:
-        """Wait until the service says anything to this caller, be it a refusal."""
+        """Wait until the service answers this caller, be it with a refusal."""
 
         def answers() -> bool:
             self.process.check()
@@ -72,14 +72,14 @@ class Service:
         wait_until(answers, what=f"{self.module} to answer", seconds=START_SECONDS)
 
     def wait_for_line(self, text: str) -> None:
-        """Wait until the service's log says this."""
+        """Wait until the service's log contains this text."""
         wait_until(lambda: text in self.process.tail, what=f"{text!r} in the log")
 
 
 def settings_of(
     module: str, certificates: Path, *, signing_key: ECKey | None = None, secured: bool = True
 ) -> dict[str, str]:
-    """A service's environment. Nobody is at its broker and database: who may call is decided before they are asked."""
+    """A service's environment. Its broker and database do not exist: callers are checked before either is used."""
     return {
         "DJANGO_SETTINGS_MODULE": "pangaea.settings.service",
         "PANGAEA_MODULES": module,
@@ -87,7 +87,7 @@ def settings_of(
         "ALLOWED_HOSTS": HOST,
         "SECURE_COOKIES": "false",
         "BROKER_URL": "amqp://127.0.0.1:1//",
-        f"{module.upper()}_DATABASE_URL": "postgres://nobody:unused@127.0.0.1:1/nothing",
+        f"{module.upper()}_DATABASE_URL": "postgres://unused:unused@127.0.0.1:1/nothing",
         **(tls(certificates, module) if secured else {}),
         **({"SIGNING_KEY": signing_key.as_pem(private=True).decode()} if signing_key else {}),
     }
@@ -106,7 +106,7 @@ def running(
 ) -> Iterator[Service]:
     """Hold a service's web process; it answers /livez when the context begins, whatever its database does.
 
-    It speaks plain HTTP where it is not `secured`.
+    Without `secured` it uses plain HTTP.
     """
     port = free_port()
     own = {**settings_of(module, certificates, signing_key=signing_key, secured=secured), **environment}

@@ -22,7 +22,7 @@ from tests.processes import workspace
 CALLERS = 4
 ROTATIONS = 3
 PLENTY = 100_000
-"""Times the declared limits: the load must reach the service."""
+"""Factor on the declared rate limits, so that the load reaches the service."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class TestARotationOfEveryCertificate:
         browser = trusting(certificates)
 
         def keep_asking(number: int) -> None:
-            """Reads, which the gateway may repeat, and writes, which it must not."""
+            """Send reads, which the gateway may repeat, and writes, which it must not."""
             while not stop.is_set():
                 with httpx.Client(base_url=edge.tls_url, verify=browser, trust_env=False, timeout=30) as client:
                     for turn in range(20):
                         if turn % 2:
                             answer = client.get("/.well-known/jwks.json")
                         else:
-                            answer = client.post("/api/v1/tokens", json={"email": "nobody@example.com"})
+                            answer = client.post("/api/v1/tokens", json={"email": "unknown@example.com"})
                         if answer.status_code not in {200, 400}:
                             failed.append(f"{answer.status_code} {answer.text}")
                         done[number] += 1

@@ -55,7 +55,7 @@ class TestTheAdministratorsUrl:
             call_command("permissions", "apply", "--rabbitmq")
 
     def test_is_not_taken_from_the_arguments(self) -> None:
-        """Every account of a machine can read them."""
+        """Every account on a machine can read the arguments of its processes."""
         with pytest.raises(CommandError, match="unrecognized arguments"):
             call_command("permissions", "apply", "--rabbitmq", "--administrator=http://a:b@127.0.0.1")
 
@@ -80,7 +80,7 @@ def passwords(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @contextmanager
 def web_server(answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """Hold a web server that is not RabbitMQ's; gives its host and port."""
+    """Hold a web server that is not RabbitMQ's. Yields its host and port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -111,7 +111,7 @@ def send_elsewhere(address: str) -> Callable[[BaseHTTPRequestHandler], None]:
 
 
 @pytest.mark.usefixtures("passwords")
-class TestAnAddressThatWillNotDo:
+class TestAnUnusableAddress:
     @pytest.mark.parametrize(
         "url",
         [
@@ -132,7 +132,7 @@ class TestAnAddressThatWillNotDo:
         assert "http(s)://USER:PASSWORD@HOST:15672" in printed
         assert "s3cret" not in printed
 
-    def test_is_one_where_nobody_answers(self) -> None:
+    def test_is_one_that_does_not_answer(self) -> None:
         port = free_port()
         printed = refusal(f"http://guest:{QUOTED}@127.0.0.1:{port}", "--vhost=/")
         assert f"does not answer at 127.0.0.1:{port}" in printed
@@ -155,7 +155,7 @@ class TestAnAddressThatWillNotDo:
         """The administrator's password is for no other server."""
         heard: list[object] = []
         with (
-            web_server(lambda handler: heard.append(handler.headers)) as other,
+            web_server(lambda handler: received.append(handler.headers)) as other,
             web_server(send_elsewhere(other)) as address,
         ):
             printed = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
@@ -165,16 +165,16 @@ class TestAnAddressThatWillNotDo:
 
 @pytest.mark.usefixtures("passwords")
 class TestAnAddressWithTls:
-    def test_is_believed_only_with_a_certificate_of_a_known_authority(
+    def test_is_trusted_only_with_a_certificate_of_a_known_authority(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         call_command("certs", directory=tmp_path, stdout=io.StringIO())
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         tls.load_cert_chain(tmp_path / "edge.crt", tmp_path / "edge.key")
-        heard: list[object] = []
+        received: list[object] = []
 
         def answer(handler: BaseHTTPRequestHandler) -> None:
-            heard.append(handler.headers["Authorization"])
+            received.append(handler.headers["Authorization"])
             handler.send_response(204)
             handler.end_headers()
 
@@ -185,7 +185,7 @@ class TestAnAddressWithTls:
             assert not heard
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
             apply(f"https://guest:{QUOTED}@{address}", "--vhost=/")
-        assert heard == [f"Basic {base64.b64encode(f'guest:{SECRET}'.encode()).decode()}"]
+        assert received == [f"Basic {base64.b64encode(f'guest:{SECRET}'.encode()).decode()}"]
 
 
 @pytest.mark.full
@@ -201,7 +201,7 @@ class TestPermissionsAppliedByTheManagementApi:
             if user in users(managed_rabbit):
                 manage(managed_rabbit).call("DELETE", "users", user)
 
-    def test_let_every_module_in_and_no_further(
+    def test_give_every_module_its_own_rights_only(
         self, server: str, settings: Settings, passwords: dict[str, str]
     ) -> None:
         assert "RabbitMQ has a user for each of" in apply(server)
@@ -225,7 +225,7 @@ class TestPermissionsAppliedByTheManagementApi:
         with pytest.raises(amqp.AccessRefused):
             connect(as_user(declared.broker_url, user, passwords["orders"]))
 
-    def test_of_a_second_login_leave_the_first_as_it_is(
+    def test_of_a_second_login_leave_the_first_unchanged(
         self,
         managed_rabbit: Node,
         server: str,
@@ -258,9 +258,7 @@ class TestPermissionsAppliedByTheManagementApi:
 
     @pytest.mark.usefixtures("passwords")
     @pytest.mark.parametrize("tags", ["", "monitoring", "management"])
-    def test_are_refused_to_somebody_who_is_no_administrator(
-        self, managed_rabbit: Node, server: str, tags: str
-    ) -> None:
+    def test_are_refused_to_a_user_who_is_no_administrator(self, managed_rabbit: Node, server: str, tags: str) -> None:
         with account(managed_rabbit, tags) as name:
             before = definitions(managed_rabbit)
             printed = refusal(server.replace("guest:guest", f"{name}:{QUOTED}"))
@@ -269,18 +267,18 @@ class TestPermissionsAppliedByTheManagementApi:
             assert definitions(managed_rabbit) == before
 
     @pytest.mark.usefixtures("passwords")
-    def test_are_taken_from_any_administrator(self, managed_rabbit: Node, server: str) -> None:
+    def test_are_accepted_from_any_administrator(self, managed_rabbit: Node, server: str) -> None:
         with account(managed_rabbit, "administrator") as name:
             assert "RabbitMQ has a user" in apply(server.replace("guest:guest", f"{name}:{QUOTED}"))
 
-    def test_that_rabbitmq_cannot_read_are_refused_in_its_words(self, server: str) -> None:
+    def test_that_rabbitmq_cannot_read_are_refused_with_its_message(self, server: str) -> None:
         with pytest.raises(Misconfigured, match=r"refused POST /api/definitions \(400\): tags_not_present"):
             permissions.apply(json.dumps({"users": [{"name": "x"}]}), administrator=server)
 
 
 @pytest.mark.full
 class TestAVirtualHostForTests:
-    def test_is_made_emptied_and_removed_by_the_management_api(self, managed_rabbit: Node) -> None:
+    def test_is_created_emptied_and_deleted_by_the_management_api(self, managed_rabbit: Node) -> None:
         with rabbitmq.virtual_host(managed_rabbit.url) as url:
             name = urlsplit(url).path.removeprefix("/")
             assert name in virtual_hosts(managed_rabbit)
@@ -291,7 +289,7 @@ class TestAVirtualHostForTests:
                 connection.channel().queue_declare("kept", passive=True)
         assert name not in virtual_hosts(managed_rabbit)
 
-    def test_has_users_that_go_with_it(self, managed_rabbit: Node) -> None:
+    def test_has_users_that_are_deleted_with_it(self, managed_rabbit: Node) -> None:
         before = users(managed_rabbit)
         with rabbitmq.virtual_host(managed_rabbit.url) as url:
             declared = declared_for(url, f"t{secrets.token_hex(4)}.")
@@ -301,8 +299,8 @@ class TestAVirtualHostForTests:
                     connect(each).close()
         assert users(managed_rabbit) == before
 
-    def test_is_not_made_by_somebody_who_is_no_administrator(self, managed_rabbit: Node) -> None:
-        """Nor by rabbitmqctl, which would make it on another server: this machine's own."""
+    def test_is_not_created_by_a_user_who_is_no_administrator(self, managed_rabbit: Node) -> None:
+        """Nor by rabbitmqctl, which would create it on another server: this machine's own."""
         with account(managed_rabbit, "management") as name:
             manage(managed_rabbit).call(
                 *("PUT", "permissions", "/", name), document='{"configure": "", "write": "", "read": ""}'

@@ -1,4 +1,4 @@
-"""What the RabbitMQ user of a module may do, asked of the server itself."""
+"""What the RabbitMQ user of a module may do, verified on a real server."""
 
 import base64
 import hashlib
@@ -38,7 +38,7 @@ from pangaea.wire import PARTITIONS, Batch
 
 @dataclass(frozen=True)
 class Rights:
-    """A virtual host with a user a module, whose queues exist."""
+    """A virtual host with one user per module. The modules' queues exist."""
 
     prefix: str
     urls: dict[str, str]
@@ -98,8 +98,8 @@ def as_orders(rights: Rights, settings: Settings) -> Iterator[Any]:
         yield connection
 
 
-def heard(channel: Any, queue: str) -> Iterator[tuple[str, str]]:
-    """Routing key and body of what lies in a queue, as it comes."""
+def received(channel: Any, queue: str) -> Iterator[tuple[str, str]]:
+    """Routing key and body of each message in a queue, as it arrives."""
     arrived: deque[tuple[str, str]] = deque()
     channel.basic_consume(
         queue, no_ack=True, callback=lambda each: arrived.append((each.delivery_info["routing_key"], each.body))
@@ -126,7 +126,9 @@ REFUSED: dict[str, Attempt] = {
     "purge another's queue": lambda c, r: c.queue_purge(r.queue("users")),
     "delete another's queue": lambda c, r: c.queue_delete(r.queue("users")),
     "bind another's queue": lambda c, r: c.queue_bind(r.queue("users"), r.exchange, "users.all.*"),
-    "listen to what it did not subscribe to": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "web_bff.all.*"),
+    "bind its queue to what it did not subscribe to": lambda c, r: c.queue_bind(
+        r.queue("orders"), r.exchange, "web_bff.all.*"
+    ),
     "listen to everything": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "#"),
     "listen to every event": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "*.all.*"),
     "listen to another's commands": lambda c, r: c.queue_bind(r.queue("orders"), r.exchange, "*.web_bff.*"),
@@ -152,8 +154,8 @@ class TestTheUserOfOrders:
         channel.queue_declare(rights.queue("orders"), passive=True)
         assert next(heard(channel, rights.queue("orders"))) == ("users.all.0", "published by users")
 
-    def test_cannot_lie_about_who_sends_by_further_routing_keys(self, as_orders: Any, rights: Rights) -> None:
-        """RabbitMQ before 4.0 checks the first key alone. What arrives by another one still names its true sender."""
+    def test_cannot_forge_its_sender_by_further_routing_keys(self, as_orders: Any, rights: Rights) -> None:
+        """RabbitMQ before 4.0 checks only the first key. What arrives by another one still names its true sender."""
         message = amqp.Message("forged", application_headers={"CC": ["users.all.0"], "BCC": ["users.all.1"]})
         try:
             as_orders.channel().basic_publish_confirm(message, rights.exchange, "orders.no_such.0")
@@ -162,13 +164,15 @@ class TestTheUserOfOrders:
         with connect(rights.urls["users"]) as users:
             users.channel().basic_publish_confirm(amqp.Message("the last"), rights.exchange, "users.all.0")
         with connect(rights.urls["web_bff"]) as bff:
-            arrived = heard(bff.channel(), rights.queue("web_bff"))
+            arrived = received(bff.channel(), rights.queue("web_bff"))
             before = list(itertools.takewhile(lambda each: each[1] != "the last", arrived))
         assert {key for key, body in before if body == "forged"} == {"orders.no_such.0"}
 
 
 class TestTheExchange:
-    def test_is_missed_in_so_many_words_by_a_user_who_may_not_make_it(self, rights: Rights, settings: Settings) -> None:
+    def test_is_named_when_it_is_missing_and_the_user_may_not_declare_it(
+        self, rights: Rights, settings: Settings
+    ) -> None:
         url = rights.urls["orders"]
         settings.PANGAEA = declared_for(url, rights.prefix)
         with connect(rights.administrator) as administrator:
@@ -186,7 +190,7 @@ class TestTheDefinitions:
         call_command("permissions", "render", "--rabbitmq", *arguments, stdout=output)
         return json.loads(output.getvalue())
 
-    def test_have_a_user_a_module_who_cannot_log_in_without_a_password(self) -> None:
+    def test_have_one_user_per_module_who_cannot_log_in_without_a_password(self) -> None:
         found = self.render("--vhost=/")
         assert {each["name"]: each["password_hash"] for each in found["users"]} == dict.fromkeys(modules.labels(), "")
         assert all(each["tags"] == "" for each in found["users"])
@@ -209,7 +213,7 @@ class TestTheDefinitions:
         with pytest.raises(CommandError, match="--vhost"):
             self.render()
 
-    def test_are_written_for_their_owner_alone(self, tmp_path: Path) -> None:
+    def test_are_readable_by_their_owner_alone(self, tmp_path: Path) -> None:
         file = tmp_path / "definitions.json"
         call_command("permissions", "render", "--rabbitmq", "--vhost=/", f"--output={file}")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -250,7 +254,7 @@ class Reader:
         return {reason: count for (_, reason), count in self.celery.refused_messages.counts.items()}
 
     def wait_for(self, count: int) -> None:
-        """Return when this many have arrived, whatever became of them."""
+        """Return when this many have arrived, admitted or refused."""
 
         def enough() -> bool:
             with suppress(TimeoutError):
@@ -268,7 +272,7 @@ BATCH = Batch(source="users", audience="all", partition=7, partitions=PARTITIONS
 
 
 def forged(*, user_id: str | None = None, **headers: Any) -> Any:
-    """A message that is right in all but its sender."""
+    """A message that is valid but for its sender."""
     return amqp.Message(
         BATCH.pack([]),
         content_type=admission.CONTENT_TYPE,
@@ -318,7 +322,7 @@ class TestAModuleThatPosesAsAnother:
         assert reader.admitted == []
         assert list(reader.refused) == ["it does not name the login of its sender"]
 
-    def test_by_a_carbon_copy_under_its_own_name_is_not_believed(
+    def test_by_a_carbon_copy_under_its_own_name_is_not_accepted(
         self, reader: Reader, attacker: Any, rights: Rights
     ) -> None:
         message = forged(user_id=f"{rights.prefix}web_bff", CC=["users.all.7"])

@@ -125,7 +125,7 @@ class TestAServiceUnderMutualTLS:
 
 
 class TestSpoofedIdentityHeaders:
-    """Sent to the service itself, beside the gateway that would strip them."""
+    """They are sent to the service directly: the gateway would remove them."""
 
     def test_do_not_make_a_caller_accepted(self, users: Service) -> None:
         with users.client("orders") as orders:
@@ -164,7 +164,7 @@ class TestAcceptedCallers:
 
 class TestAWebProcess:
     @pytest.mark.parametrize(
-        ("change", "says"),
+        ("change", "message"),
         [
             ({"TLS_KEY": ""}, "TLS_KEY must be set too"),
             ({"TLS_CA": "", "TLS_KEY": ""}, "TLS_KEY and TLS_CA must be set too"),
@@ -175,8 +175,8 @@ class TestAWebProcess:
             ({"SIGNING_KEY": "", "JWKS_URL": "http://127.0.0.1:8101/.well-known/jwks.json"}, "JWKS_URL must be https"),
         ],
     )
-    def test_says_what_to_set_instead_of_starting_without_protection(
-        self, users: Service, change: dict[str, str], says: str
+    def test_names_what_to_set_instead_of_starting_without_protection(
+        self, users: Service, change: dict[str, str], message: str
     ) -> None:
         environment = {**dict(users.process.environment), **change}
         done = subprocess.run(
@@ -189,7 +189,7 @@ class TestAWebProcess:
             timeout=60,
         )
         assert done.returncode == 1
-        assert re.search(says, done.stderr), done.stderr
+        assert re.search(message, done.stderr), done.stderr
 
     def test_is_not_for_the_local_profile(self, tmp_path: Path) -> None:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""What `manage.py certs` writes, read with another eye: cryptography's own verifier."""
+"""What `manage.py certs` writes, verified by another implementation: the one in cryptography."""
 
 import io
 import ipaddress
@@ -37,7 +37,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def verify_client(folder: Path, name: str, *, now: datetime = NOON) -> list[x509.GeneralName]:
-    """The alternative names of a certificate that proves to be a client's; VerificationError if it does not."""
+    """The alternative names of a client's certificate. Raises VerificationError if it is not valid as one."""
     trusted = x509.load_pem_x509_certificates((folder / "ca.crt").read_bytes())
     verifier = PolicyBuilder().store(Store(trusted)).time(now).build_client_verifier()
     return list(verifier.verify(read(folder, name), []).subjects or [])
@@ -51,7 +51,7 @@ class TestACertificateOfAModule:
         assert names.get_values_for_type(x509.DNSName) == ["localhost", "web-bff"]
         assert names.get_values_for_type(x509.IPAddress) == [ipaddress.ip_address("127.0.0.1")]
 
-    def test_proves_who_a_client_is_and_who_a_server_is(self, tmp_path: Path) -> None:
+    def test_is_valid_for_a_client_and_for_a_server(self, tmp_path: Path) -> None:
         issue(tmp_path)
         assert x509.UniformResourceIdentifier("spiffe://pangaea.local/orders") in verify_client(tmp_path, "orders")
         trusted = Store(x509.load_pem_x509_certificates((tmp_path / "ca.crt").read_bytes()))
@@ -89,7 +89,7 @@ class TestTheGatewaysCertificates:
 
 
 class TestIssuingAgain:
-    def test_keeps_what_is_good(self, tmp_path: Path) -> None:
+    def test_keeps_what_is_valid(self, tmp_path: Path) -> None:
         assert issue(tmp_path) == ["ca", "orders", "web_bff", "gateway", "edge"]
         before = contents(tmp_path)
         assert issue(tmp_path, now=NOON + timedelta(hours=11)) == []
@@ -104,7 +104,7 @@ class TestIssuingAgain:
         assert read(tmp_path, "orders").public_key() != before.public_key()
 
     @pytest.mark.parametrize("damage", ["missing certificate", "missing key", "garbage", "another's key"])
-    def test_mends_what_is_not_whole(self, tmp_path: Path, damage: str) -> None:
+    def test_replaces_damaged_files(self, tmp_path: Path, damage: str) -> None:
         issue(tmp_path)
         if damage == "missing certificate":
             (tmp_path / "orders.crt").unlink()
@@ -117,7 +117,7 @@ class TestIssuingAgain:
         assert issue(tmp_path) == ["orders"]
         verify_client(tmp_path, "orders")
 
-    def test_renews_every_leaf_when_told_to(self, tmp_path: Path) -> None:
+    def test_renews_every_leaf_on_request(self, tmp_path: Path) -> None:
         issue(tmp_path)
         authority = read(tmp_path, "ca")
         assert issue(tmp_path, rotate=True) == ["orders", "web_bff", "gateway", "edge"]
@@ -169,7 +169,7 @@ class TestTheCommand:
             assert (tmp_path / "made" / "here" / f"{label}.crt").is_file()
         assert stat.S_IMODE((tmp_path / "made" / "here").stat().st_mode) == 0o700
 
-    def test_says_when_there_is_nothing_to_do(self, tmp_path: Path) -> None:
+    def test_reports_that_there_is_nothing_to_do(self, tmp_path: Path) -> None:
         output = io.StringIO()
         call_command("certs", directory=tmp_path, stdout=io.StringIO())
         call_command("certs", directory=tmp_path, stdout=output)
@@ -182,7 +182,7 @@ class TestTheCommand:
 
 
 class TestASpiffeId:
-    def test_is_made_from_a_name_or_taken_as_it_is(self) -> None:
+    def test_is_made_from_a_name_or_accepted_as_an_id(self) -> None:
         assert spiffe.identity(DOMAIN, "orders") == "spiffe://pangaea.local/orders"
         assert spiffe.identity(DOMAIN, "spiffe://other.example/ns/shop/sa/x") == "spiffe://other.example/ns/shop/sa/x"
 

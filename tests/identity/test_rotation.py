@@ -1,4 +1,4 @@
-"""Certificates are replaced under a running service: nothing is restarted, nobody is refused."""
+"""Certificates are replaced under a running service, which is not restarted and refuses no request."""
 
 import shutil
 import socket
@@ -51,7 +51,7 @@ class TestARotation:
         stop = threading.Event()
         counts: list[int] = [0] * (2 * CALLERS)
 
-        # The callers' own certificate stays: what is replaced under them is the service's.
+        # The callers keep their own certificate; the service's is replaced.
         caller_side = context(users.certificates, "gateway")
 
         def keep_asking(number: int, *, on_one_connection: bool) -> None:
@@ -86,7 +86,7 @@ class TestARotation:
         assert len(shown) == ROTATIONS + 1
         assert users.process.running
 
-    def test_goes_on_with_the_former_certificate_while_the_next_is_half_there(self, users: Service) -> None:
+    def test_keeps_the_former_certificate_while_the_next_is_incomplete(self, users: Service) -> None:
         before = serial_on_disk(users.certificates)
         key = users.certificates / "users.key"
         former = key.read_bytes()

@@ -1,4 +1,4 @@
-"""Two services, each with a RabbitMQ user and a database of its own, do all that a module does on the bus."""
+"""Two services, each with its own RabbitMQ user and database, use the bus in every way that a module does."""
 
 import json
 import secrets
@@ -52,7 +52,7 @@ class Landscape:
         }
 
     def reported(self) -> set[int]:
-        """The lag of each listener of orders, as it reported it."""
+        """The lag that each subscriber of orders reported."""
         return {each["lag"] for each in self.streams("orders")["subscribers"]}
 
 
@@ -100,7 +100,7 @@ class TestAServiceWithItsOwnRights:
         wait_until(lambda: landscape.sent() > 0, what="orders to send", seconds=HEALING_SECONDS)
         first = landscape.sent()
 
-        # What was sent before it had a queue is lost to it: the announcements show the gap, and it asks for the rest.
+        # Messages from before web_bff had a queue are lost: announcements show the gap, and it asks for the rest.
         landscape.start("web_bff", "worker")
         wait_until(lambda: landscape.taken() == {first}, what="web_bff to catch up", seconds=HEALING_SECONDS)
 

@@ -1,4 +1,4 @@
-"""Clients of the web process that are silent, slow or do not end what they began: the others are answered meanwhile."""
+"""Slow or silent clients of the web process, with unfinished requests: other clients are answered meanwhile."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def users(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def connect(service: Service, *, secured: bool = True, receive_buffer: int = 0) -> socket.socket:
-    """A connection to the service, with its handshake done where it has one."""
+    """A connection to the service, after the TLS handshake where there is one."""
     made = socket.socket()
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if receive_buffer:
@@ -87,7 +87,7 @@ KINDS: dict[str, Callable[[Service], socket.socket]] = {
     "idle after the handshake": connect,
     "slow head": sending(HEAD),
     "slow body": sending(LOG_IN + b"Content-Length: 100\r\n\r\n{"),
-    "half of a hello": half_tls,  # without TLS it is the beginning of a malformed request
+    "half of a hello": half_tls,  # without TLS, the beginning of a malformed request
     "answered, and not closing": sending(HEAD + b"Connection: close\r\n\r\n"),
     "answered, and idle": sending(HEAD + b"\r\n"),
     "reading nothing": reading_nothing,
@@ -106,7 +106,7 @@ def opened(service: Service, kind: str, number: int) -> Iterator[list[socket.soc
 
 
 def durations(service: Service, number: int) -> list[float]:
-    """Milliseconds that a client waits which connects for each of its requests, as probes do."""
+    """Milliseconds per request of a client that opens a connection for each, as probes do."""
     found = []
     for _ in range(number):
         started = time.perf_counter()
@@ -118,7 +118,7 @@ def durations(service: Service, number: int) -> list[float]:
 
 
 def received(connection: socket.socket) -> bytes:
-    """Everything until the service ends the connection."""
+    """All bytes until the service closes the connection."""
     pieces = []
     while piece := connection.recv(65536):
         pieces.append(piece)
@@ -138,7 +138,7 @@ class TestManySlowClients:
             sys.stdout.write(f"\n{users.url.partition(':')[0]}, beside {MANY} clients, {kind}: {figures}\n")
 
     @pytest.mark.full
-    def test_are_ended_each_in_its_time(self, users: Service) -> None:
+    def test_are_disconnected_each_after_its_limit(self, users: Service) -> None:
         with ExitStack() as stack:
             slow = {kind: stack.enter_context(begin(users)) for kind, begin in KINDS.items()}
             answers = {kind: received(connection) for kind, connection in slow.items()}
@@ -171,7 +171,7 @@ class TestManySlowClients:
 
 
 class TestAFewHungClients:
-    """More than there are threads, each with another trick; seconds are enough to see whether they hold one."""
+    """More clients than threads, each hung in another way; within seconds it shows whether any holds a thread."""
 
     def test_keep_no_other_waiting(self, users: Service) -> None:
         with ExitStack() as stack:
@@ -195,7 +195,7 @@ class TestARequest:
         assert statuses(answers) == [b"200", b"400", b"200"]
         assert b"malformed_json" in answers
 
-    def test_hears_once_that_its_body_is_waited_for(self, users: Service) -> None:
+    def test_gets_100_continue_once(self, users: Service) -> None:
         head = LOG_IN + b"Content-Length: 4\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n"
         with connect(users) as connection:
             connection.sendall(head)
@@ -246,7 +246,7 @@ class TestARequest:
 
 
 SECOND = HEAD + b"\r\n"
-"""What a server would answer as well that does not see where the request before it ends."""
+"""The second request of a smuggling attempt: answered only by a server that misreads the end of the first."""
 
 
 def statuses(answers: bytes) -> list[bytes]:

@@ -36,7 +36,7 @@ UNKNOWN_AUTHORITY = "certificate verify failed"
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For a server at this address, one called localhost, and one elsewhere."""
+    """Certificates for a server at this address, for one called localhost, and for one elsewhere."""
     return tls_front.certificates(
         tmp_path_factory.mktemp("servers"), address=(ADDRESS,), named=("localhost",), elsewhere=("mq.example",)
     )
@@ -44,7 +44,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another authority, with a server at this address."""
+    """Certificates of another authority, one for a server at this address."""
     return tls_front.certificates(tmp_path_factory.mktemp("strangers"), address=(ADDRESS,))
 
 
@@ -67,7 +67,7 @@ def secured(url: str, port: int, *, host: str = ADDRESS) -> str:
 
 @pytest.fixture(params=["rabbitmq", "redis"])
 def plain_url(request: pytest.FixtureRequest) -> str:
-    """A broker of this run without TLS."""
+    """A broker without TLS."""
     url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
     return url
 
@@ -129,7 +129,7 @@ class TestARabbitMQNodeWithTLS:
         readiness.ask_broker(broker(secured_node.secured_url, certificates))
         with pytest.raises(OperationalError, match=UNKNOWN_AUTHORITY):
             readiness.ask_broker(broker(secured_node.secured_url, stranger))
-        # It listens at every address of this machine's loopback, and its certificate has one.
+        # The node listens at every loopback address, and its certificate names one.
         with pytest.raises(OperationalError, match=NAME_MISMATCH):
             readiness.ask_broker(broker(secured_node.secured_url.replace(ADDRESS, "127.0.0.2"), certificates))
 
@@ -195,7 +195,7 @@ class TestARedisServerWithTLS:
 
 
 class TestAPostgreSQLServerBehindTLS:
-    """Whose connections begin with TLS (sslnegotiation=direct): a server without any is behind it."""
+    """A TLS front before a server without TLS; connections begin with TLS (sslnegotiation=direct)."""
 
     def test_is_reached_under_its_name_alone(self, postgres_url: str, certificates: Path, stranger: Path) -> None:
         def is_encrypted(host: str, authorities: Path, port: int) -> bool:

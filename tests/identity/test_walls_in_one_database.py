@@ -1,4 +1,4 @@
-"""Modules that share a PostgreSQL database: a login of each is a wall, the roles of one login are none."""
+"""Modules in one PostgreSQL database: separate logins are a wall between them, separate roles of one login are not."""
 
 import secrets
 import threading
@@ -56,7 +56,7 @@ class Installation:
         )
 
     def withdrawn(self) -> bool:
-        """Whether the former logins have no role any more: they keep it while one is connected."""
+        """Whether the former logins have lost their role; they keep it while one of them is connected."""
         try:
             self.apply("--withdraw-other-logins")
         except AssertionError as error:
@@ -99,7 +99,7 @@ def installation(postgres_url: str, broker_url: str, folder: Path) -> Iterator[I
 
 @pytest.fixture(scope="module")
 def walled(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One whose modules have a table each and no process."""
+    """An installation without processes, with one table per module."""
     with installation(postgres_url, UNUSED, tmp_path_factory.mktemp("walls")) as found:
         found.apply()
         for alias in MODULES:
@@ -164,7 +164,7 @@ class TestALoginOfAModule:
 @pytest.mark.usefixtures("postgresql_only")
 class TestTheRolesOfOneLogin:
     def test_guard_against_mistakes_alone(self) -> None:
-        """What docs/services.md says of a shared DATABASE_URL: SQL of an attacker crosses from module to module."""
+        """As docs/services.md warns, SQL of an attacker crosses from module to module under a shared DATABASE_URL."""
         role = f"{connections['users'].settings_dict['NAME']}_users"
         with direct.connect("orders") as connection:
             with pytest.raises(REFUSED):
@@ -190,7 +190,7 @@ CREATE TABLE users.secret AS SELECT 'users' AS text;
 
 @pytest.mark.full
 class TestADatabaseInUse:
-    def test_gets_its_walls_with_its_tables_as_they_are(self, postgres_url: str, tmp_path: Path) -> None:
+    def test_gets_its_walls_and_keeps_its_tables(self, postgres_url: str, tmp_path: Path) -> None:
         with installation(postgres_url, UNUSED, tmp_path) as found:
             with psycopg.connect(postgres_url, autocommit=True) as administrator:
                 administrator.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(found.name)))
@@ -214,7 +214,7 @@ class TestADatabaseInUse:
                             "SELECT current_user, tableowner FROM pg_tables WHERE schemaname = %s", [alias]
                         ).fetchone()
                         assert row == (found.role(alias), found.role(alias))
-            # Its login is an administrator's business; it is a member of nothing here, and is let in nowhere.
+            # Deleting the former login is left to an administrator: here it has no membership and may connect nowhere.
             with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
                 psycopg.connect(shop)
             with psycopg.connect(inside) as administrator:
@@ -225,9 +225,9 @@ class TestADatabaseInUse:
 
 @dataclass
 class Load:
-    """Visitors that register, order and cancel, one after the other, at any of the addresses that are in service.
+    """Visitors that register, order and cancel, one after the other, at any running web process.
 
-    Beside each of them an operator opens a page, logged in as `operator` has become before.
+    For each visitor an operator, who logged in before, opens a page.
     """
 
     urls: list[str]
@@ -270,7 +270,7 @@ class TestAMonolithWithALoginOfEachModule:
         self, postgres_url: str, amqp_url: str, tmp_path: Path
     ) -> None:
         with installation(postgres_url, amqp_url, tmp_path) as shop_system:
-            # A process that is to end serves on for this long: the visit that has begun there ends well.
+            # A terminated process serves on for this long, so that the visits on it can finish.
             shop_system.environment["SHUTDOWN_DELAY"] = "4"
             keys = secrets.token_urlsafe(50), shop_system.environment["SECRET_KEY"]
             shop_system.environment["SECRET_KEY_FALLBACKS"] = keys[0]

@@ -1,6 +1,6 @@
 """The books: what the ledger wrote beside what is in the outbox, in SQL that knows nothing of the protocol.
 
-Writers are not asked: one that lost its connection at COMMIT does not know whether it spoke.
+The writers' own counts are not used: one that lost its connection at COMMIT does not know whether it published.
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ CREATE TRIGGER storm_count AFTER INSERT OR UPDATE ON source.pangaea_catch_up_req
 """
 AUDIT: LiteralString = """
 WITH written AS (
-    SELECT id, key, writer, number, said_at AS at,
-           row_number() OVER (PARTITION BY key, writer, number, said_at ORDER BY id) AS copy
+    SELECT id, key, writer, number, published_at AS at,
+           row_number() OVER (PARTITION BY key, writer, number, published_at ORDER BY id) AS copy
     FROM ledger.ledger_entry
 ), pairs AS (
     SELECT key, published.id AS published, written.id AS written
@@ -54,7 +54,7 @@ ORDER BY stream.partition
 
 @dataclass(frozen=True)
 class Audit:
-    """What became of the messages."""
+    """How many messages there are, and how many of them went wrong, by kind."""
 
     messages: int
     lost: int
@@ -70,13 +70,13 @@ class Audit:
 
 
 class Books:
-    """The books of one deployment, as the owner of its database sees them."""
+    """The books of one deployment, read as the owner of its database."""
 
     def __init__(self, database_url: str) -> None:
         self._url = database_url
 
     def open(self) -> None:
-        """Prepare what the books need; from here on requests to catch up are counted."""
+        """Create what the books need, and begin to count catch-up requests."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(OPEN)
 
@@ -100,18 +100,18 @@ class Books:
         return bool(heads) and all(head == sent == taken for _, head, sent, taken, _ in heads)
 
     def heads(self) -> str:
-        """Where each stream and its reader stand, for a report of what did not settle."""
+        """Head, sent and cursor of each stream: the report of what did not settle."""
         return "\n".join(
             f"partition {partition}: head {head}, sent {sent}, cursor {taken}, {state}"
             for partition, head, sent, taken, state in self._rows(HEADS)
         )
 
     def requests(self) -> int:
-        """How many requests to catch up came in."""
+        """How many catch-up requests were made."""
         return self._number("SELECT count(*) FROM storm.request")
 
     def audit(self) -> Audit:
-        """Compare."""
+        """Compare the ledger with the outbox."""
         (counts,) = self._rows(AUDIT)
         return Audit(*counts)
 

@@ -1,4 +1,4 @@
-"""One run: man the posts, let the weather loose, wait until all is healed, open the books."""
+"""One run: start the processes, cause the troubles, wait until all has healed, audit the books."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -53,9 +53,9 @@ def run(
     prefix: str,
     expect: Callable[[Crew], Troubles],
 ) -> Outcome:
-    """Do it, with the troubles to expect.
+    """Run the plan with these troubles.
 
-    Raises AssertionError when it does not come to rest, with where each stream stands.
+    Raises AssertionError, with the state of each stream, where not all is applied in the end.
     """
     settings = environment(database_url=database_url, broker_url=broker_url, prefix=prefix)
     space.manage("migrate", "--verbosity", "0", environment=settings)
@@ -70,7 +70,7 @@ def run(
     with crew.on_duty():
         wait_until(books.written, what="the first message to be written", seconds=STARTING_SECONDS)
         storm.rage(gusts, seconds=plan.seconds)
-        over, spoken = time.monotonic(), books.count()
+        over, meanwhile = time.monotonic(), books.count()
         crew.wait_done("writer", seconds=FINISH_SECONDS)
         published = time.monotonic()
         _heal(books)

@@ -21,7 +21,7 @@ SEED = 20261122
 
 @pytest.fixture
 def seed() -> int:
-    """What the weather is drawn from: FAULTS_SEED, or always the same."""
+    """The seed of the weather: FAULTS_SEED, or a constant."""
     return int(os.environ.get("FAULTS_SEED", SEED))
 
 
@@ -34,7 +34,7 @@ def space(tmp_path: Path) -> Iterator[Workspace]:
 
 @pytest.fixture
 def database() -> Iterator[postgresql.Server]:
-    """A PostgreSQL of this test's own, as durable as in production."""
+    """This test's own PostgreSQL server, as durable as in production."""
     try:
         with postgresql.held(**postgresql.DURABLE) as server:
             yield server
@@ -44,14 +44,14 @@ def database() -> Iterator[postgresql.Server]:
 
 @pytest.fixture
 def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
-    """A RabbitMQ node of this test's own."""
+    """This test's own RabbitMQ node."""
     with rabbit_node.for_a_test(tmp_path_factory.mktemp("rabbit")) as node:
         yield RabbitNode(node, QUEUES)
 
 
 @pytest.fixture
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """A Valkey of this test's own."""
+    """This test's own Valkey."""
     try:
         with valkey(tmp_path_factory.mktemp("valkey")) as server:
             yield server

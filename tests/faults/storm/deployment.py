@@ -1,4 +1,4 @@
-"""The landscape's processes, and the crew that starts again whatever ended."""
+"""The landscape's processes, and the crew that restarts those that ended."""
 
 import os
 import signal
@@ -24,11 +24,11 @@ ORPHAN_SECONDS = 90.0
 STARTING_SECONDS = 120.0
 
 Command = Callable[[], Sequence[str] | None]
-"""The arguments of manage.py with which a post is manned, asked for at every start; None when its work is done."""
+"""Returns the arguments of manage.py for a post's next process; None when its work is done."""
 
 
 def environment(*, database_url: str, broker_url: str, prefix: str = "") -> dict[str, str]:
-    """The settings of a deployment of the landscape; what is not named here has its default, as in production."""
+    """The settings of a deployment of the landscape; all others have their defaults, as in production."""
     key = ECKey.generate_key("P-256")
     return {
         **monolith_environment(database_url=database_url, broker_url=broker_url, signing_key=key),
@@ -40,7 +40,7 @@ def environment(*, database_url: str, broker_url: str, prefix: str = "") -> dict
 
 @dataclass
 class Post:
-    """One process that has to run, whichever process that is at the moment."""
+    """A process that has to run: the first, or the one that replaced it."""
 
     kind: str
     name: str
@@ -56,7 +56,7 @@ class Post:
 
 @dataclass
 class Crew:
-    """Posts, and a thread that mans again those that were left before their work was done."""
+    """Posts, and a thread that restarts each whose process ended before its work was done."""
 
     space: Workspace
     settings: Mapping[str, str]
@@ -80,7 +80,7 @@ class Crew:
 
     @contextmanager
     def on_duty(self) -> Iterator[None]:
-        """Keep every post manned between entry and exit; in the end all are stopped."""
+        """Keep a process running for every post until the end of the block; then stop all."""
         with ThreadPoolExecutor(max_workers=1) as pool:
             watch = pool.submit(self._watch)
             try:
@@ -93,7 +93,7 @@ class Crew:
                     os.killpg(group, signal.SIGKILL)
 
     def kill(self, post: Post, *, how: str) -> str | None:
-        """SIGKILL to a process and its children, or with `child` or `parent` to one of both, where there are both.
+        """Send SIGKILL to a process and its children; with `child` or `parent` to that one only, if there are both.
 
         Gives what was done, None if there was no process.
         """
@@ -103,7 +103,7 @@ class Crew:
                 return None
             children = _children(process.popen.pid)
             if children and how == "child":
-                with suppress(ProcessLookupError):  # it may have ended meanwhile
+                with suppress(ProcessLookupError):  # it may have ended since
                     os.kill(children[0], signal.SIGKILL)
                 return how
             if children and how == "parent":
@@ -117,7 +117,7 @@ class Crew:
             return how if children else "all"
 
     def change(self, settings: Mapping[str, str]) -> None:
-        """Start relays and workers again with other settings, one after the other, as a deployment does."""
+        """Restart relays and workers with other settings, one after the other, as a deployment does."""
         self.settings = settings
         for post in (*self.of("relay"), *self.of("worker")):
             with self._guard:

@@ -1,4 +1,4 @@
-"""What a run shows, as a table that the README can take."""
+"""The figures of a run, as a table for the documents."""
 
 from collections.abc import Sequence
 

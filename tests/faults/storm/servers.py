@@ -20,7 +20,7 @@ CONNECTION: Any = Connection  # kombu has no types
 
 
 class Broker(Protocol):
-    """A broker whose contents may go."""
+    """A broker whose contents may be deleted."""
 
     name: str
     url: str
@@ -32,7 +32,7 @@ class Broker(Protocol):
         """Delete all queues with their bindings; how many broker messages are lost."""
 
     def cut_connections(self) -> None:
-        """End every client's connection."""
+        """Close every client's connection."""
 
 
 class Queues:
@@ -51,7 +51,10 @@ class Queues:
         return sum(self._do("queue_delete", queue) for queue in self._queues)
 
     def _do(self, method: str, queue: str) -> int:
-        with CONNECTION(self.url) as connection, suppress(*connection.channel_errors):  # one that is not there is empty
+        with (
+            CONNECTION(self.url) as connection,
+            suppress(*connection.channel_errors),
+        ):  # a queue that does not exist is empty
             count: int = getattr(connection.default_channel, method)(queue)
             return count
         return 0
@@ -63,7 +66,7 @@ class RabbitNode(Queues):
     restart: Callable[[], None]
 
     def cut_connections(self) -> None:
-        """By a restart: a client has no other means."""
+        """Restart the node: a client cannot close the connections of others."""
         self.restart()
 
     def __init__(self, node: Node, queues: Sequence[str]) -> None:
@@ -88,7 +91,7 @@ class Valkey:
         self.url = f"redis://{HOST}:{self._port}/0"
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Start the server; returns when it answers."""
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [self._program, "--port", str(self._port), "--bind", HOST, "--save", "", "--dir", str(self._folder)],
@@ -99,12 +102,12 @@ class Valkey:
         wait_until(self._answers, what="Valkey", seconds=START_SECONDS)
 
     def restart(self) -> None:
-        """SIGKILL, and a start with nothing."""
+        """Kill the server, and start it empty."""
         self.close()
         self.start()
 
     def close(self) -> None:
-        """End it."""
+        """Stop the server."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(timeout=STOP_SECONDS)

@@ -12,10 +12,10 @@ CREATE SCHEMA source;
 CREATE TABLE source.pangaea_outbox (id bigint, name text, key text, body text);
 CREATE TABLE source.pangaea_catch_up_request (asked bigint, position bigint);
 CREATE SCHEMA ledger;
-CREATE TABLE ledger.ledger_entry (id bigint, key text, writer int, number bigint, said_at timestamptz);
+CREATE TABLE ledger.ledger_entry (id bigint, key text, writer int, number bigint, published_at timestamptz);
 CREATE TABLE ledger.pangaea_dead_letter (id bigint);
 """
-SAID = """
+PUBLISHED = """
 TRUNCATE source.pangaea_outbox, ledger.ledger_entry;
 INSERT INTO source.pangaea_outbox
     SELECT id, 'source.ticked', 'key-' || id % 3,
@@ -31,7 +31,7 @@ INSERT INTO ledger.ledger_entry
 
 @pytest.fixture(scope="module")
 def database(postgres_url: str) -> Iterator[str]:
-    """A database with the tables that the books are about."""
+    """A database with the tables that the books compare."""
     with scratch_database(postgres_url, prefix="pangaea_books") as url:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(TABLES)
@@ -43,13 +43,13 @@ def database(postgres_url: str) -> Iterator[str]:
 def connection(database: str) -> Iterator["psycopg.Connection[Any]"]:
     """That database: nine ticks were published, of three keys, and nothing has been written."""
     with psycopg.connect(database, autocommit=True) as opened:
-        opened.execute(SAID)
+        opened.execute(PUBLISHED)
         yield opened
 
 
 @pytest.fixture
 def books(database: str) -> Books:
-    """The books of it."""
+    """The books of that database."""
     return Books(database)
 
 
@@ -71,16 +71,16 @@ class TestTheBooks:
         connection.execute(WRITE, [written])
         assert books.audit().faults == faults
 
-    def test_take_a_tick_that_was_said_twice_for_two(self, connection: "psycopg.Connection[Any]", books: Books) -> None:
+    def test_count_a_tick_that_was_published_twice_as_two(
+        self, connection: "psycopg.Connection[Any]", books: Books
+    ) -> None:
         connection.execute(
             "INSERT INTO source.pangaea_outbox SELECT 10, name, key, body FROM source.pangaea_outbox LIMIT 1"
         )
         connection.execute(WRITE, [[1, 2, 3, 4, 5, 6, 7, 8, 9, 1]])
         assert books.audit() == Audit(messages=10, lost=0, twice=0, out_of_order=0, parked=0)
 
-    def test_count_the_requests_that_came_in_and_not_their_progress(
-        self, connection: "psycopg.Connection[Any]", books: Books
-    ) -> None:
+    def test_count_requests_and_not_their_progress(self, connection: "psycopg.Connection[Any]", books: Books) -> None:
         connection.execute("INSERT INTO source.pangaea_catch_up_request VALUES (5, 5)")
         connection.execute("UPDATE source.pangaea_catch_up_request SET position = 9")
         connection.execute("UPDATE source.pangaea_catch_up_request SET asked = 7, position = 7")

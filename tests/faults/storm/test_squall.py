@@ -13,7 +13,7 @@ Show = Callable[[str, Sequence[Row]], None]
 
 
 class TestASquall:
-    """The short form of the storm, on servers that others use too, so these are not restarted."""
+    """A short storm on shared servers, which are therefore not restarted."""
 
     def test_loses_repeats_reorders_and_parks_nothing(
         self, space: Workspace, postgres_url: str, amqp_url: str, seed: int, show: Show

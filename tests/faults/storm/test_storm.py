@@ -48,7 +48,7 @@ class TestAStorm:
             "PostgreSQL crashed": database.crash,
             "FLUSHALL": redis.delete_queues,
         }
-        outcome = run(redis, 1, shocks)  # on Redis a queue has one worker: it knows no standby
+        outcome = run(redis, 1, shocks)  # on Redis a queue has one worker, without a standby
         show("storm on PostgreSQL and Redis", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
         assert not outcome.audit.faults

@@ -12,12 +12,12 @@ from tests.faults.storm.deployment import Crew
 from tests.faults.storm.servers import Broker
 
 Troubles = dict[str, Callable[[], int | None]]
-"""By name; a number that one gives is how many broker messages it threw away."""
+"""Troubles by name. One that returns a number deleted that many broker messages."""
 
 SILENT_SECONDS = 12.0
 """Longer than a statement waits for a lock."""
 BLOCKED_SECONDS = 30.0
-"""For a worker to come to a cursor that is locked; it may just have been killed."""
+"""For a worker to reach a locked cursor; it may just have been killed."""
 LOCK: LiteralString = "SELECT 1 FROM ledger.pangaea_cursor FOR UPDATE"
 WAITING: LiteralString = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
 
@@ -25,7 +25,7 @@ CHANGED = {"QUEUES_PER_MODULE": "2", "QUEUE_LENGTH": "5000"}
 
 
 def of_a_crew(crew: Crew, broker: Broker, database: postgresql.Server | None = None) -> Troubles:
-    """What may happen to a deployment besides what happens to its servers one by one."""
+    """The troubles of a deployment besides those of its servers one by one."""
     url = crew.settings["DATABASE_URL"]
     former = dict(crew.settings)
     troubles: Troubles = {
@@ -39,7 +39,7 @@ def of_a_crew(crew: Crew, broker: Broker, database: postgresql.Server | None = N
 
 
 def lose_acknowledgements(database_url: str, broker: Broker) -> None:
-    """Cut the broker's connections while batches are at hand: what is acknowledged then is not.
+    """Cut the broker's connections while workers hold batches, so that their acknowledgements fail.
 
     The cursors are locked until a worker waits for one with its batch, and until the connections are cut.
     """

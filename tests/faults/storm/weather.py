@@ -12,7 +12,7 @@ from itertools import cycle
 from tests.faults.storm.deployment import Crew, Post
 
 WAYS = ("all", "child", "parent")
-"""What a kill of a worker takes: both of its processes, only the one that applies, only the one that fetches."""
+"""Which of a worker's processes a kill ends: both, only the one that applies, or only the one that fetches."""
 CALM = 5 / 6
 """Of the time; then no process is killed any more."""
 
@@ -54,17 +54,17 @@ def forecast(seed: int, *, seconds: float, kinds: Sequence[str], every: float, t
 
 @dataclass
 class Storm:
-    """Lets the gusts loose. Troubles of servers take their time, while processes go on being killed."""
+    """Lets the gusts loose. Kills go on while a trouble of the servers lasts."""
 
     crew: Crew
     troubles: dict[str, Callable[[], int | None]]
-    """By name; a number that one gives is how many broker messages it threw away."""
+    """Troubles by name. One that returns a number deleted that many broker messages."""
     happened: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
     thrown_away: int = 0
 
     def rage(self, gusts: Sequence[Gust], *, seconds: float) -> None:
-        """Return when all is over, and every server is back."""
+        """Cause each gust at its time; returns when all are over and every server runs again."""
         began = time.monotonic()
         never = threading.Event()
         with ThreadPoolExecutor(max_workers=1) as servers:

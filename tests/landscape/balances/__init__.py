@@ -1,1 +1,1 @@
-"""Keeps a balance for every key, set-wise."""
+"""Keeps a balance per key, set-wise."""

@@ -4,7 +4,7 @@ from pangaea.modules import ModuleConfig
 
 
 class BalancesConfig(ModuleConfig):
-    """Listens to source."""
+    """Subscribes to source."""
 
     name = "tests.landscape.balances"
     subscriptions = ("tests.landscape.balances.handlers.ticks",)

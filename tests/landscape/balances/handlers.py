@@ -9,11 +9,12 @@ from pangaea.messages import Received
 from tests.landscape.balances.acl import Ticked
 
 UPSERT = """
-INSERT INTO balances_balance AS mine (key, count, last, said_at)
-SELECT key, count(*), max(number), max(said_at)
-FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS new(key, number, said_at)
+INSERT INTO balances_balance AS mine (key, count, last, published_at)
+SELECT key, count(*), max(number), max(published_at)
+FROM unnest(%s::text[], %s::bigint[], %s::timestamptz[]) AS new(key, number, published_at)
 GROUP BY key ORDER BY key
-ON CONFLICT (key) DO UPDATE SET count = mine.count + excluded.count, last = excluded.last, said_at = excluded.said_at
+ON CONFLICT (key) DO UPDATE
+SET count = mine.count + excluded.count, last = excluded.last, published_at = excluded.published_at
 """
 
 ticks = Projection("balances.ticks")
@@ -21,7 +22,7 @@ ticks = Projection("balances.ticks")
 
 @ticks.on_batch(Ticked)
 def count(messages: Sequence[Received[Ticked]]) -> None:
-    """Add the run to the balances."""
+    """Add these messages to the balances."""
     with connections["balances"].cursor() as cursor:
         cursor.execute(
             UPSERT,

@@ -1,4 +1,4 @@
-"""A read model of the size that read models have: a row a key."""
+"""A read model of a usual size: one row per key."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ class Balance(models.Model):
     key = models.CharField(max_length=64, primary_key=True)
     count = models.BigIntegerField()
     last = models.BigIntegerField()
-    said_at = models.DateTimeField()
+    published_at = models.DateTimeField()
 
     objects: ClassVar[models.Manager["Balance"]] = models.Manager()
 

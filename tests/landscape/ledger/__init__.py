@@ -1,1 +1,1 @@
-"""Writes down every tick, in the order of its application."""
+"""Records every tick, in the order of its application."""

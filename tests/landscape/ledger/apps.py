@@ -4,7 +4,7 @@ from pangaea.modules import ModuleConfig
 
 
 class LedgerConfig(ModuleConfig):
-    """Listens to source."""
+    """Subscribes to source."""
 
     name = "tests.landscape.ledger"
     subscriptions = ("tests.landscape.ledger.handlers.ticks",)

@@ -1,4 +1,4 @@
-"""Writes entries, and fails, hangs or ends its process where it is told to."""
+"""Writes entries; fails, hangs or ends its process at the keys that the environment names."""
 
 import os
 import signal
@@ -15,29 +15,29 @@ from tests.landscape.ledger.acl import Ticked
 from tests.landscape.ledger.models import Entry
 
 POISON = environ.get("LANDSCAPE_POISON_KEY", "")
-LETHAL = environ.get("LANDSCAPE_LETHAL_KEY", "")
+CRASHING = environ.get("LANDSCAPE_CRASHING_KEY", "")
 HANGING = environ.get("LANDSCAPE_HANGING_KEY", "")
 ENDLESS = environ.get("LANDSCAPE_ENDLESS_KEY", "")
-"""Its statement does not end."""
+"""The key at which the handler's statement does not end."""
 
 ticks = Projection("ledger.ticks")
 
 
 @ticks.on_batch(Ticked)
 def write(messages: Sequence[Received[Ticked]]) -> None:
-    """One entry a message."""
+    """Write one entry per message."""
     moment = timezone.now()
     Entry.objects.bulk_create(
         Entry(
             key=message.key,
             writer=message.payload.writer,
             number=message.payload.number,
-            said_at=message.payload.at,
+            published_at=message.payload.at,
             written_at=moment,
         )
         for message in messages
     )
-    if any(message.key == LETHAL for message in messages):
+    if any(message.key == CRASHING for message in messages):
         os.kill(os.getpid(), signal.SIGKILL)
     if any(message.key == HANGING for message in messages):
         print(f"hangs at {HANGING}", flush=True)  # noqa: T201 - a test waits for this line

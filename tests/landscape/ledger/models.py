@@ -1,4 +1,4 @@
-"""The ledger: no constraint helps it to be right, so that what went wrong shows."""
+"""The ledger, without constraints, so that loss, repetition and wrong order show in its rows."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ class Entry(models.Model):
     key = models.CharField(max_length=64)
     writer = models.IntegerField()
     number = models.BigIntegerField()
-    said_at = models.DateTimeField()
+    published_at = models.DateTimeField()
     written_at = models.DateTimeField()
 
     objects: ClassVar[models.Manager["Entry"]] = models.Manager()

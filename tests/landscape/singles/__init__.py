@@ -1,1 +1,1 @@
-"""Keeps a balance for every key, one message at a time."""
+"""Keeps a balance per key, one message at a time."""

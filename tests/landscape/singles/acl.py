@@ -7,7 +7,7 @@ from pangaea.messages import Event
 
 
 class Ticked(Event, frozen=True, kw_only=True):
-    """A writer counted one further for a key."""
+    """A writer raised its count for a key by one."""
 
     wire_name: ClassVar[str] = "source.ticked"
     version: ClassVar[int] = 1

@@ -4,7 +4,7 @@ from pangaea.modules import ModuleConfig
 
 
 class SinglesConfig(ModuleConfig):
-    """Listens to source."""
+    """Subscribes to source."""
 
     name = "tests.landscape.singles"
     subscriptions = ("tests.landscape.singles.handlers.ticks",)

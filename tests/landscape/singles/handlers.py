@@ -1,4 +1,4 @@
-"""Keeps the balances one message at a time, as a handler is usually written, and as slowly as it is asked to."""
+"""Keeps the balances one message at a time, as most handlers do, with a pause that the environment may set."""
 
 import threading
 from os import environ
@@ -21,6 +21,6 @@ def count(message: Received[Ticked]) -> None:
     tick = message.payload
     if PAUSE:
         threading.Event().wait(PAUSE)
-    found = Balance.objects.filter(key=message.key).update(count=F("count") + 1, last=tick.number, said_at=tick.at)
+    found = Balance.objects.filter(key=message.key).update(count=F("count") + 1, last=tick.number, published_at=tick.at)
     if not found:
-        Balance.objects.create(key=message.key, count=1, last=tick.number, said_at=tick.at)
+        Balance.objects.create(key=message.key, count=1, last=tick.number, published_at=tick.at)

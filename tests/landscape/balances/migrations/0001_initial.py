@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=64, primary_key=True, serialize=False)),
                 ("count", models.BigIntegerField()),
                 ("last", models.BigIntegerField()),
-                ("said_at", models.DateTimeField()),
+                ("published_at", models.DateTimeField()),
             ],
         ),
     ]

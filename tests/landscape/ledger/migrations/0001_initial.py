@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
                 ("key", models.CharField(max_length=64)),
                 ("writer", models.IntegerField()),
                 ("number", models.BigIntegerField()),
-                ("said_at", models.DateTimeField()),
+                ("published_at", models.DateTimeField()),
                 ("written_at", models.DateTimeField()),
             ],
             options={

@@ -1,4 +1,4 @@
-"""A message that ends the process that handles it is found and set aside; whatever stood beside it is applied once."""
+"""A message that crashes its worker process is found and parked; the others of its batch are applied once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from pangaea.testing import wait_until
 from tests.faults.landscape import HEALING_SECONDS, Landscape, landscape
 
 COUNT = 600
-LETHAL = "key-261"
+CRASHING = "key-261"
 
 pytestmark = pytest.mark.full
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.full
 @pytest.fixture(params=["rabbitmq", "redis"])
 def land(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> Iterator[Landscape]:
     broker_url: str = request.getfixturevalue("amqp_url" if request.param == "rabbitmq" else "redis_url")
-    settings = {"LANDSCAPE_LETHAL_KEY": LETHAL, "CATCH_UP_RENEWAL": "1", "DEAD_LETTER_PAUSE": "0.2"}
+    settings = {"LANDSCAPE_CRASHING_KEY": CRASHING, "CATCH_UP_RENEWAL": "1", "DEAD_LETTER_PAUSE": "0.2"}
     with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as held:
         yield held
 
