@@ -32,7 +32,7 @@ LATENCIES = pytest.StashKey[dict[str, list[float]]]()
 
 @pytest.fixture(scope="session", params=TOPOLOGIES)
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """A running system in each topology. Servers and databases are made for it and go with it."""
+    """A running system in each topology. Its servers and databases are created for it and deleted with it."""
     name: str = request.param
     folder = tmp_path_factory.mktemp(name)
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="session")
 def shop(deployment: Deployment) -> Iterator[Shop]:
-    """The public address of the deployment, for anybody."""
+    """A client of the deployment's public address, without a token."""
     with Shop(deployment.base_url) as anybody:
         yield anybody
 
@@ -79,7 +79,7 @@ def customer(shop: Shop) -> Iterator[Customer]:
 
 @pytest.fixture
 def plenty(deployment: Deployment) -> Iterator[str]:
-    """The sku of a product of which there is enough for any load, where orders has processes of its own."""
+    """The sku of a product with enough stock for any load, in a topology where orders has its own processes."""
     sku = f"PEBBLE-{secrets.token_hex(4).upper()}"
     (web,) = (each for each in deployment.workspace.processes if each.name == "orders-web")
 
@@ -94,7 +94,7 @@ def plenty(deployment: Deployment) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def latencies(deployment: Deployment, pytestconfig: pytest.Config) -> list[float]:
-    """Where a test puts the seconds from an order's answer to its place on the BFF; printed in the summary."""
+    """Seconds from an order's answer to its appearance on the BFF, added by tests and printed in the summary."""
     return pytestconfig.stash.setdefault(LATENCIES, {}).setdefault(deployment.name, [])
 
 

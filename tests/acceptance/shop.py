@@ -1,4 +1,4 @@
-"""The public HTTP interface as a client sees it. Nothing here knows how the system is deployed."""
+"""The public HTTP interface as a client sees it, whatever the deployment."""
 
 import secrets
 import ssl
@@ -17,7 +17,7 @@ DECISION_SECONDS = 30.0
 
 
 class Shop(httpx.Client):
-    """Anybody, without a token. Proxies and credentials of this machine's environment are left out."""
+    """A client without a token. It ignores proxies and credentials of this machine's environment."""
 
     _trust: ClassVar[ssl.SSLContext | bool] = True
 
@@ -29,7 +29,7 @@ class Shop(httpx.Client):
     @classmethod
     @contextmanager
     def trusting(cls, context: ssl.SSLContext) -> Iterator[None]:
-        """While this holds, https is spoken with these authorities and this certificate."""
+        """Until the end of the block, use these authorities and this certificate for https."""
         before, Shop._trust = Shop._trust, context
         try:
             yield
@@ -66,7 +66,7 @@ class Customer(Shop):
 
     @classmethod
     def register(cls, shop: Shop, *, full_name: str) -> Self:
-        """Open an account under an address of its own, and log in."""
+        """Open an account under a new address, and log in."""
         email = f"customer-{secrets.token_hex(6)}@example.com"
         account = {"email": email, "password": PASSWORD, "full_name": full_name}
         shop.post("/api/v1/accounts", json=account).raise_for_status()
@@ -82,11 +82,11 @@ class Customer(Shop):
         )
 
     def order(self, *lines: tuple[str, Any]) -> httpx.Response:
-        """Ask for (sku, quantity) lines."""
+        """Send an order of (sku, quantity) lines."""
         return self.post("/api/v1/orders", json={"lines": [{"sku": sku, "quantity": many} for sku, many in lines]})
 
     def place(self, *lines: tuple[str, int]) -> dict[str, Any]:
-        """Place an order that has to be accepted."""
+        """Place an order; raises if it is refused."""
         answer = self.order(*lines)
         assert answer.status_code == httpx.codes.CREATED, answer.text
         order: dict[str, Any] = answer.json()
@@ -105,11 +105,11 @@ class Customer(Shop):
         return wait_until(there, what=f"order {order_id} to be {status} on the BFF") or {}
 
     def check_out(self, *lines: tuple[str, Any]) -> httpx.Response:
-        """Ask the BFF for (sku, quantity) lines, to be ordered as soon as it can be done."""
+        """Send the BFF a checkout of (sku, quantity) lines, which is answered before the order is placed."""
         return self.post("/bff/v1/checkout", json={"lines": [{"sku": sku, "quantity": many} for sku, many in lines]})
 
     def outcome(self, answer: httpx.Response) -> dict[str, Any]:
-        """What became of a checkout that was taken, as soon as it is decided."""
+        """The accepted checkout, once it is placed or refused."""
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
 
         def decided() -> dict[str, Any] | None:
@@ -119,5 +119,5 @@ class Customer(Shop):
         return wait_until(decided, what=f"checkout {answer.json()['id']} to be decided", seconds=DECISION_SECONDS) or {}
 
     def order_ids(self) -> set[str]:
-        """The ids of one's latest orders, according to the orders module."""
+        """The ids of the customer's latest orders, as the orders module has them."""
         return {order["id"] for order in self.get("/api/v1/orders?limit=100").raise_for_status().json()["results"]}

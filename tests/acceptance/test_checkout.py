@@ -1,4 +1,4 @@
-"""Ordering without waiting, black box: a command over the bus, in every topology and while its receiver is down."""
+"""Checkouts, black box: a command over the bus, in every topology and while its receiver is down."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ UNKNOWN_SKU = "NO-SUCH-THING"
 
 @pytest.fixture
 def product(shop: Shop) -> dict[str, Any]:
-    """The product of which there is most."""
+    """The product with the largest stock."""
     return max(shop.products(), key=lambda product: product["in_stock"])
 
 
@@ -71,7 +71,7 @@ class TestACheckout:
 @pytest.mark.parametrize("deployment", ["services"], indirect=True)
 @pytest.mark.full
 class TestWhileOrdersIsDown:
-    def test_checkouts_are_taken_and_decided_once_it_is_back(
+    def test_checkouts_are_accepted_and_decided_once_it_is_back(
         self, deployment: Deployment, shop: Shop, customer: Customer, product: dict[str, Any]
     ) -> None:
         before = shop.stock(product["sku"])
@@ -93,7 +93,7 @@ class TestWhileOrdersIsDown:
 
 @dataclass
 class Visits:
-    """The checkouts that were taken, how often pages were read, and what was refused."""
+    """The accepted checkouts, the number of pages read, and the failures."""
 
     taken: list[httpx.Response] = field(default_factory=list)
     read: int = 0

@@ -21,10 +21,10 @@ from tests.processes import Process
 pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
 SECONDS = 60.0
 MORE = 5
-"""Visits that end between one signal and the next step."""
+"""The number of visits between a signal and the next step."""
 VISITORS = 2
 PATHS = {"users": "/api/v1/tokens", "orders": "/api/v1/orders", "web_bff": "/bff/v1/checkout"}
-"""What a visitor asks of each module."""
+"""A path of each module that every visit requests."""
 
 
 EFFECTS: tuple[tuple[str, LiteralString, list[str]], ...] = (
@@ -59,7 +59,7 @@ EFFECTS: tuple[tuple[str, LiteralString, list[str]], ...] = (
         ["placed"],
     ),
 )
-"""What the messages of one visit left behind, by module: rows of (account, what), and what each account has."""
+"""The effects of a visit's messages by module: a query for (account, effect), and the effects per account."""
 
 CURSORS: LiteralString = "SELECT source, audience, partition, position FROM pangaea_cursor"
 HEADS: LiteralString = "SELECT audience, partition, head FROM pangaea_stream"
@@ -68,7 +68,7 @@ UNSEQUENCED: LiteralString = "SELECT count(*) FROM pangaea_outbox WHERE position
 
 @dataclass
 class Visits:
-    """Who came and left content, and what went wrong."""
+    """The accounts of complete visits, and the failures."""
 
     done: list[str] = field(default_factory=list)
     """The accounts' ids."""
@@ -81,10 +81,10 @@ class Visits:
 
 @contextmanager
 def visiting(shop: Shop, sku: str) -> Iterator[Visits]:
-    """Visitors come all the while, each on connections of their own.
+    """Send visitors until the end of the block, each on its own connections.
 
     A visit: register, log in, order and cancel, check out, read the home page. Its messages: the account to orders and
-    to the BFF, the order and its cancellation to the BFF, the checkout to orders, and what became of it to the BFF.
+    to the BFF, the order and its cancellation to the BFF, the checkout to orders, and its outcome to the BFF.
     """
     seen, stop = Visits(), threading.Event()
 
@@ -114,7 +114,7 @@ def visiting(shop: Shop, sku: str) -> Iterator[Visits]:
 
 
 def rows(deployment: Deployment, module: str, statement: LiteralString, *values: Any) -> list[tuple[Any, ...]]:
-    """What a module's own database holds."""
+    """Rows of a module's own database."""
     url = deployment.process(f"{module}-web").environment[f"{module.upper()}_DATABASE_URL"]
     with psycopg.connect(psycopg.conninfo.make_conninfo(url, options=f"-c search_path={module}")) as connection:
         return connection.execute(statement, values).fetchall()
@@ -139,7 +139,7 @@ def behind(deployment: Deployment) -> int:
     return int(count)
 
 
-class TestEachProcessToldToEnd:
+class TestEachProcessThatIsTerminated:
     def test_fails_no_request_and_loses_and_doubles_nothing(
         self, deployment: Deployment, shop: Shop, plenty: str
     ) -> None:
@@ -150,7 +150,7 @@ class TestEachProcessToldToEnd:
                     second.wait_logged(PATHS[module])
                     seen.wait_for(MORE)
                     first = deployment.process(f"{module}-web")
-                    end(first)
+                    terminate(first)
                     seen.wait_for(MORE)
                     logged = first.log.stat().st_size
                     first.start()
@@ -164,7 +164,7 @@ class TestEachProcessToldToEnd:
                 process.start()
                 seen.wait_for(MORE)
         assert seen.failures == []
-        wait_until(lambda: behind(deployment) == 0, what="every message to be taken", seconds=SECONDS)
+        wait_until(lambda: behind(deployment) == 0, what="every message to be applied", seconds=SECONDS)
         assert shop.stock(plenty) == stock - len(seen.done)
         accounts = [UUID(account) for account in seen.done]
         for module, statement, each in EFFECTS:

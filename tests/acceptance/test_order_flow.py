@@ -23,7 +23,7 @@ LONG_AGO = 3600
 
 @pytest.fixture
 def product(shop: Shop) -> dict[str, Any]:
-    """The product of which there is most."""
+    """The product with the largest stock."""
     return max(shop.products(), key=lambda product: product["in_stock"])
 
 
@@ -82,7 +82,7 @@ class TestTheOrderFlow:
         assert_problem(customer.post(f"/api/v1/orders/{order['id']}/cancel"), 409, "order_not_cancellable")
         assert shop.stock(product["sku"]) == before
 
-    def test_an_order_reaches_the_bff_and_how_fast_is_printed(
+    def test_an_order_reaches_the_bff_in_a_time_that_is_printed(
         self, customer: Customer, product: dict[str, Any], latencies: list[float]
     ) -> None:
         for _ in range(MEASURED_ORDERS):
@@ -95,7 +95,7 @@ class TestTheOrderFlow:
 
 
 class TestBadInput:
-    """Each gets a precise problem document and changes nothing."""
+    """Each bad request gets a precise problem document and changes nothing."""
 
     @pytest.mark.parametrize("quantity", [0, -1, 1001, 2**62, "2", 1.5, True, None, [1]])
     def test_an_unusable_quantity_is_pointed_at(
@@ -110,7 +110,7 @@ class TestBadInput:
             problem = assert_problem(customer.order((product["sku"], 1), (UNKNOWN_SKU, 1)), 422, "unknown_sku")
         assert UNKNOWN_SKU in json.dumps(problem)
 
-    def test_more_than_there_is_is_a_conflict(self, customer: Customer, product: dict[str, Any]) -> None:
+    def test_more_than_the_stock_is_a_conflict(self, customer: Customer, product: dict[str, Any]) -> None:
         scarce = min(customer.products(), key=lambda product: product["in_stock"])
         with nothing_changes(customer, scarce):
             problem = assert_problem(customer.order((scarce["sku"], scarce["in_stock"] + 1)), 409, "out_of_stock")
@@ -199,7 +199,7 @@ class TestTokens:
 
 
 class TestOperations:
-    """What operators need answers in every web process."""
+    """The endpoints for operators answer in every web process."""
 
     @pytest.mark.parametrize("path", ["/livez", "/readyz"])
     def test_health_answers(self, deployment: Deployment, path: str) -> None:
@@ -266,13 +266,13 @@ def assert_refused(shop: Shop, customer: Customer, product: dict[str, Any], toke
 
 @contextmanager
 def nothing_changes(customer: Customer, product: dict[str, Any]) -> Iterator[None]:
-    """Fail if the stock of the product or the customer's orders are others afterwards."""
+    """Fail if the product's stock or the customer's orders have changed at the end of the block."""
     before = customer.stock(product["sku"]), customer.order_ids()
     yield
     assert (customer.stock(product["sku"]), customer.order_ids()) == before
 
 
 def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims of a token, as anybody can read them."""
+    """Header and claims of a token, read without a key."""
     header, claims, _ = (base64.urlsafe_b64decode(part + "==") for part in token.split("."))
     return json.loads(header), json.loads(claims)

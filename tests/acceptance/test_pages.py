@@ -1,4 +1,4 @@
-"""The pages in a real browser: they work under their Content-Security-Policy, and keep nothing that is secret."""
+"""The pages in a real browser: they work under their Content-Security-Policy, and store no secret."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.browser import Browser, browser
 pytestmark = pytest.mark.full
 
 NAME = "shop.example"
-"""At 127.0.0.1 and localhost Swagger UI and browsers do less than where a deployment is."""
+"""A deployment's name: at 127.0.0.1 and localhost Swagger UI and browsers are less strict."""
 INLINE = """
     const script = document.createElement("script");
     script.textContent = "window.ran = true";
@@ -69,7 +69,7 @@ def admin(site: Deployment, chromium: Browser) -> Browser:
 
 @pytest.fixture
 def documents(site: Deployment, chromium: Browser) -> Browser:
-    """The browser at the page of the whole API, once it is drawn."""
+    """The browser at the page of the whole API, once it is rendered."""
     chromium.open(f"{site.base_url}/api/docs/")
     chromium.wait_for("document.querySelectorAll('.opblock').length")
     return chromium
@@ -133,7 +133,7 @@ class TestTheDocuments:
         documents.wait_for("document.querySelectorAll('.opblock').length")
         assert documents.evaluate("document.querySelector('.btn.authorize.locked')") is None
 
-    def test_come_with_files_that_have_the_policy_too(self, documents: Browser) -> None:
+    def test_serve_files_with_the_policy_too(self, documents: Browser) -> None:
         answer = "fetch('/static/pangaea/documents.js').then((file) => file.headers.get('Content-Security-Policy'))"
         assert documents.evaluate(answer) == POLICY
 

@@ -1,4 +1,4 @@
-"""What a split deployment bears while it is used: instances that come, go and die, new certificates, a module down."""
+"""What a split deployment survives in use: instances started, stopped and killed, new certificates, a module down."""
 
 import os
 import ssl
@@ -20,12 +20,12 @@ from tests.acceptance.topologies import HOST, Deployment
 pytestmark = [pytest.mark.full, pytest.mark.parametrize("deployment", ["split"], indirect=True)]
 CHECKOUTS_WAY = ("web_bff-relay", "orders-worker", "orders-relay", "web_bff-worker")
 PAUSE = 0.05
-"""Between two requests of one visitor: below what the gateway allows an address."""
+"""Seconds between two requests of a visitor, below the gateway's limit per address."""
 
 
 @dataclass
 class Traffic:
-    """Requests that may be repeated, one after another, and what went wrong with them."""
+    """The number of answered requests, and the failures."""
 
     count: int = 0
     failures: list[str] = field(default_factory=list)
@@ -63,7 +63,9 @@ def traffic(shop: Shop, path: str = "/api/v1/products", tokens: Sequence[str] = 
 
 
 class TestInstances:
-    def test_come_and_go_and_die_and_no_idempotent_request_fails(self, deployment: Deployment, shop: Shop) -> None:
+    def test_are_added_removed_and_killed_and_no_idempotent_request_fails(
+        self, deployment: Deployment, shop: Shop
+    ) -> None:
         first, path = deployment.process("orders-web"), "/api/v1/products"
         with traffic(shop, path) as seen:
             with deployment.second_instance("orders") as second:
@@ -77,17 +79,17 @@ class TestInstances:
             seen.wait_for(40)
         assert seen.failures == []
 
-    def test_of_relay_and_worker_come_and_go_and_die_and_nothing_is_lost_or_doubled(
+    def test_of_relay_and_worker_are_added_removed_and_killed_and_nothing_is_lost_or_doubled(
         self, deployment: Deployment, customer: Customer, shop: Shop
     ) -> None:
         sku = max(shop.products(), key=lambda each: each["in_stock"])["sku"]
         before, space = shop.stock(sku), deployment.workspace
-        # All that a checkout passes: as a command to orders, whose answer goes to the BFF.
+        # The processes on a checkout's way: it is a command to orders, whose answer goes to the BFF.
         firsts = [deployment.process(name) for name in CHECKOUTS_WAY]
         placed: list[str] = []
 
         def check_out(*, times: int = 3) -> None:
-            """Check out and see the order on the BFF."""
+            """Check out, and wait for the order on the BFF."""
             answers = [customer.check_out((sku, 1)) for _ in range(times)]
             for answer in answers:
                 checkout = customer.outcome(answer)
@@ -145,7 +147,7 @@ class TestSigningKeys:
         with traffic(shop, "/api/v1/orders", tokens) as orders, traffic(shop, "/bff/v1/home", tokens) as home:
             for seen in (orders, home):
                 seen.wait_for(10)
-            # As old as a file that was rotated in due time: the next key has been published since the services started.
+            # Its age is that of a key in a rotation: the next key has been published since the services started.
             os.utime(keys.path, (time.time() - 3600,) * 2)
             deployment.workspace.manage("signing_keys", f"--file={keys.path}", "--rotate", environment={})
             login = {"email": customer.email, "password": PASSWORD}

@@ -1,4 +1,4 @@
-"""`make split` as it is typed: one command, everything behind the gateway, and nothing left when it is stopped."""
+"""`make split`: one command, everything behind the gateway, and no process left once it is stopped."""
 
 import os
 import random
@@ -55,13 +55,13 @@ def test_starts_with_one_command_and_stops_as_a_whole(postgres_url: str, amqp_ur
 
 class TestAnotherFolder:
     def test_has_names_of_its_own_at_the_servers(self, tmp_path: Path) -> None:
-        """The same name would take the other's databases and change the passwords of its users."""
+        """With the same names it would use the other's databases and change the passwords of its users."""
         one, other = prefix_of(tmp_path / "one"), prefix_of(tmp_path / "other")
         assert one != other
         assert prefix_of(tmp_path / "two" / ".." / "one") == one
 
 
-class TestWhatItCannotUse:
+class TestAnUnusableSetting:
     @pytest.mark.parametrize(
         ("variable", "value", "expected"),
         [
@@ -91,18 +91,18 @@ class TestWhatItCannotUse:
         assert "secret" not in text
         assert "Traceback" not in text
 
-    def test_an_account_that_rabbitmq_refuses_too(self, amqp_url: str, tmp_path: Path) -> None:
+    def test_is_named_when_rabbitmq_refuses_the_account(self, amqp_url: str, tmp_path: Path) -> None:
         stranger = re.sub("//.*@", "//stranger:secret@", amqp_url)
         text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path), AMQP_URL=stranger)
         assert re.search(r"needs RabbitMQ: nothing usable answers at .*ACCESS_REFUSED", text), text
 
-    def test_and_ports_twice(self, tmp_path: Path) -> None:
+    def test_is_named_when_two_ports_are_equal(self, tmp_path: Path) -> None:
         text = refusal(sys.executable, "-m", "deploy", f"--state={tmp_path}", "--http=8080", "--https=8080")
         assert "everything needs a port of its own" in text
 
 
 def ports(state: Path) -> list[str]:
-    """Options for a run of its own. The services' ports follow each other, below those that connections begin from."""
+    """Options for a separate run. The services' ports are consecutive, below the range of outgoing connections."""
     web = random.randrange(10_000, 30_000, 10)
     return [
         f"--state={state}",

@@ -23,7 +23,7 @@ SERVED = ("orders", "users")
 
 @pytest.fixture(scope="module")
 def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Where the web processes of two services are, and the gateway before them; orders has an operator."""
+    """The addresses of two services' web processes and of the gateway before them; orders has an operator."""
     folder: Path = tmp_path_factory.mktemp("admin")
     key = ECKey.generate_key("P-256")
     upstreams = {label: f"{HOST}:{free_port()}" for label in MODULES}
@@ -68,7 +68,7 @@ def browser(addresses: dict[str, str]) -> Iterator[httpx.Client]:
 def log_in(
     browser: httpx.Client, page: str, *, password: str = OPERATOR["DJANGO_SUPERUSER_PASSWORD"]
 ) -> httpx.Response:
-    """Fill in the form that stands on this page."""
+    """Fill in the form on this page."""
     text = browser.get(page).text
     (token,) = set(re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', text))
     (action,) = re.findall(r'<form action="([^"]+)"', text)
@@ -89,7 +89,7 @@ class TestTheAdminOfAService:
             if "logout" not in link:
                 assert browser.get(link).status_code == 200, link
 
-    def test_is_not_where_clients_come_in(self, addresses: dict[str, str], browser: httpx.Client) -> None:
+    def test_is_not_at_the_public_address(self, addresses: dict[str, str], browser: httpx.Client) -> None:
         browser.base_url = f"http://{addresses['gateway']}"
         for page in ("/admin/orders/", "/admin/orders/login/", "/admin/", "/admin/login/"):
             assert browser.get(page).status_code == 404, page
@@ -97,7 +97,7 @@ class TestTheAdminOfAService:
         for file in set(re.findall(r'(?:href|src)="(/[^"]+)"', docs.text)):
             assert browser.get(file).status_code == 200, file
 
-    def test_logs_where_a_failed_log_in_came_from_whatever_the_client_says(self, addresses: dict[str, str]) -> None:
+    def test_logs_the_real_address_of_a_failed_log_in(self, addresses: dict[str, str]) -> None:
         transport = httpx.HTTPTransport(local_address="127.0.0.2")
         url = f"http://{addresses['operators']}"
         with httpx.Client(base_url=url, transport=transport, headers={"X-Forwarded-For": "203.0.113.9"}) as stranger:
@@ -109,7 +109,7 @@ class TestTheAdminOfAService:
 
         assert wait_until(failed, what="the line of a failed log-in")["address"] == "127.0.0.2"
 
-    def test_comes_with_its_files(self, browser: httpx.Client) -> None:
+    def test_serves_its_static_files(self, browser: httpx.Client) -> None:
         page = browser.get("/admin/orders/login/")
         assert page.headers.get_list("content-security-policy") == [ADMIN_POLICY]
         files = set(re.findall(r'(?:href|src)="(/[^"]+\.(?:css|js))"', page.text))
@@ -118,21 +118,21 @@ class TestTheAdminOfAService:
             assert file.startswith("/admin/orders/static/")
             assert browser.get(file).status_code == 200
 
-    def test_knows_nobody_of_another_service(self, browser: httpx.Client) -> None:
+    def test_refuses_an_operator_of_another_service(self, browser: httpx.Client) -> None:
         log_in(browser, "/admin/orders/")
         assert {cookie.path for cookie in browser.cookies.jar} == {"/admin/orders/"}
         assert browser.get("/admin/users/").url.path == "/admin/users/login/"
         assert browser.get("/admin/").status_code == 404
 
     @pytest.mark.parametrize("page", ["/admin/", "/admin/login/", "/admin/orders/login/"])
-    def test_is_found_by_whoever_comes_to_the_service_itself(
+    def test_is_reached_at_the_service_itself(
         self, addresses: dict[str, str], browser: httpx.Client, page: str
     ) -> None:
         browser.base_url = f"http://{addresses['orders']}"
         found = log_in(browser, page)
         assert (found.status_code, found.url.path) == (200, "/admin/orders/")
 
-    def test_has_the_documents_of_its_api_and_nobody_else_has(self, browser: httpx.Client) -> None:
+    def test_alone_has_the_documents_of_its_api(self, browser: httpx.Client) -> None:
         paths = ("/api/docs/orders/", "/api/schema/orders/")
         for path in paths:
             assert browser.get(path).status_code == 404

@@ -17,8 +17,8 @@ from tests.processes import MANAGE, workspace
 pytestmark = pytest.mark.full
 
 
-class TestAMonolithTakenApart:
-    def test_goes_on_where_it_was(self, postgres_url: str, amqp_url: str, tmp_path: Path) -> None:
+class TestAMonolithThatIsSplit:
+    def test_continues_where_it_stopped(self, postgres_url: str, amqp_url: str, tmp_path: Path) -> None:
         folders = [tmp_path / name for name in ("monolith", "services")]
         for folder in folders:
             folder.mkdir()
@@ -65,7 +65,7 @@ class TestAMonolithTakenApart:
 def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[str, Any]]]:
     """Leave a monolith behind with an order on the BFF, one on its way to it, and one that is not sent.
 
-    Gives the customer's token, the product, and the orders.
+    Returns the customer's token, the product, and the orders.
     """
     with workspace(folder) as space:
         url = ProcessSet("all", space, environment).start(seed=True)
@@ -81,7 +81,7 @@ def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[
 
 
 def move(schema: str, *, source: str, target: str) -> None:
-    """Copy a schema with all it holds into another database."""
+    """Copy a schema with all its contents into another database."""
     dump: list[str | Path] = [postgresql.client("pg_dump"), "--no-owner", "--no-acl", f"--schema={schema}", source]
     text = subprocess.run(dump, check=True, capture_output=True).stdout
     restore: list[str | Path] = [postgresql.client("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", target]

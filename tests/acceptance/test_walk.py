@@ -14,7 +14,7 @@ class TestTheWalk:
     def test_ends_on_a_page_that_shows_the_order(self, deployment: Deployment) -> None:
         if not shutil.which("curl"):
             unavailable("curl", "the walk is made of its calls", remedy="install it")
-        # On this machine's own authority, where there is one.
+        # curl trusts the deployment's own authority, where there is one.
         trust = {"CURL_CA_BUNDLE": str(deployment.authority)} if deployment.authority else {}
         done = subprocess.run(
             ["sh", "-e", "-u", "-c", "\n".join(walk(deployment.base_url))],

@@ -30,18 +30,18 @@ class Deployment:
     signing_key: ECKey
     workspace: Workspace
     operators_url: str
-    """Where operators come in, with the admin of each module."""
+    """The address for operators, with the admin of each module."""
     documents_public: bool = True
     authority: Path | None = None
-    """Whose certificate the public address shows, where it speaks TLS."""
+    """The authority of the public address' certificate, where it uses TLS."""
 
     def process(self, name: str) -> Process:
-        """The one of that name."""
+        """The process of that name."""
         return next(each for each in self.workspace.processes if each.name == name)
 
     @contextmanager
     def second_instance(self, module: str) -> Iterator[Process]:
-        """Another web process of a module behind the gateway of the split."""
+        """Hold a second web process of a module behind the gateway of the split."""
         space, first = self.workspace, self.process(f"{module}-web")
         address = f"{HOST}:{free_port()}"
         directory = f"--directory={space.folder / 'state' / 'endpoints'}"
@@ -58,7 +58,7 @@ class Deployment:
 
     @contextmanager
     def without(self, module: str) -> Iterator[None]:
-        """Stop the processes of a module that has some of its own; in the end, start them again and wait for them."""
+        """Stop a module's own processes; at the end of the block, start them again and wait for them."""
         processes = [each for each in self.workspace.processes if each.name.startswith(f"{module}-")]
         assert len(processes) == len(PROCESSES), f"{module} shares its processes with others"
         for process in processes:
@@ -69,13 +69,13 @@ class Deployment:
             for process in processes:
                 process.start()
             self.workspace.wait_ready(f"{self.web_urls[module]}/readyz", process=processes[-1])
-            # The gateway, where there is one, asks now and then whether it is back.
+            # A gateway sends requests to the module only after its next health check.
             self.workspace.wait_ready(f"{self.operators_url}/admin/{module}/login/", process=processes[-1])
 
 
 @contextmanager
 def local(folder: Path, *, host: str = HOST) -> Iterator[Deployment]:
-    """One process on SQLite: web, relay and worker together. `host` is the name that visitors call it by."""
+    """One process on SQLite: web, relay and worker together. `host` is its public name."""
     key = ECKey.generate_key("P-256")
     environment = {
         "DJANGO_SETTINGS_MODULE": "pangaea.settings.local",
@@ -112,7 +112,7 @@ def services(
     broker_url: str,
     former: Mapping[str, str] | None = None,
 ) -> Iterator[Deployment]:
-    """A deployment a module, each with a database of its own, behind one gateway.
+    """One deployment per module, each with its own database, behind one gateway.
 
     `former`: the settings of the monolith whose data these databases hold. Keys and the queues' names stay.
     """
@@ -151,7 +151,7 @@ def services(
 
 @contextmanager
 def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[Deployment]:
-    """What `make split` starts, on ports of its own: a service a module over mTLS, reached through Envoy over TLS."""
+    """What `make split` starts, on other ports: one service per module under mTLS, reached through Envoy over TLS."""
     ports = Ports(free_port(), free_port(), free_port(), free_port(), {label: free_port() for label in MODULES})
     prefix = f"pangaea_split_{secrets.token_hex(4)}"
     with held(
@@ -160,11 +160,11 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
         broker_url=broker_url,
         prefix=prefix,
         ports=ports,
-        # As in `services`: the visitors of a load test come from one address.
+        # As in `services`: the visitors of a load test share an address.
         limits=10,
     ) as deployment:
         trust = ssl.create_default_context(cafile=str(deployment.certificates / "ca.crt"))
-        # For the services' own addresses, where only the gateway may come.
+        # For the services' own addresses, which accept only the gateway.
         trust.load_cert_chain(deployment.certificates / "gateway.crt", deployment.certificates / "gateway.key")
         with workspace(folder, trust=trust) as space, Shop.trusting(trust):
             started = {
@@ -194,7 +194,7 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
 
 @dataclass(frozen=True)
 class ProcessSet:
-    """Web, relay and worker of one deployment: the same settings, started one by one."""
+    """Web, relay and worker of one deployment, with the same settings."""
 
     name: str
     space: Workspace
@@ -207,17 +207,17 @@ class ProcessSet:
             self.space.manage("seed_demo", environment=self.environment)
 
     def relay(self, *modules: str) -> Process:
-        """A relay for these modules; for all that are installed, if none is named."""
+        """Start a relay for these modules, or for all if none is named."""
         arguments = [f"--module={module}" for module in modules]
         name = "-".join([self.name, "relay", *modules])
         return self.space.start(name, (*MANAGE, "relay", *arguments), self.environment)
 
     def worker(self) -> Process:
-        """A worker for every queue."""
+        """Start a worker for every queue."""
         return self.space.start(f"{self.name}-worker", (*MANAGE, "worker"), self.environment)
 
     def web(self) -> str:
-        """The web process as it is deployed, with few threads; its address, once it is ready."""
+        """Start a web process as in a deployment, with few threads; returns its address once it is ready."""
         port = free_port()
         command = (*MANAGE, "web", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", "4")
         process = self.space.start(f"{self.name}-web", command, self.environment)
@@ -225,7 +225,7 @@ class ProcessSet:
         return f"http://{HOST}:{port}"
 
     def start(self, *, seed: bool) -> str:
-        """All of it; the web process's address."""
+        """Prepare and start all of it; returns the web process' address."""
         self.prepare(seed=seed)
         self.relay()
         self.worker()
@@ -249,6 +249,6 @@ def _common(broker_url: str) -> dict[str, str]:
         "SECURE_COOKIES": "false",
         "API_DOCUMENTS_PUBLIC": "true",
         "BROKER_URL": broker_url,
-        # Deployments of one run share a broker: none may take the other's messages.
+        # Deployments of one run share a broker, and none may consume another's messages.
         "BROKER_PREFIX": f"{secrets.token_hex(4)}.",
     }

@@ -1,4 +1,4 @@
-"""What most tests of the gateway stand before."""
+"""The service behind the gateway in most of its tests."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A real Envoy, modules that nobody installed, and services that say what reached them."""
+"""A real Envoy, modules that are not installed, and services that answer with the request that reached them."""
 
 import json
 import ssl
@@ -29,7 +29,7 @@ ACCESS_LOG = "access.log"
 
 
 def declare(label: str, *paths: str | Route) -> ModuleConfig:
-    """A module as the registry would hold it, that nobody installed. A path alone needs a token."""
+    """A module as in the registry, but not installed. A route that is only a path needs a token."""
     package = ModuleType(f"sample.{label}")
     package.__path__ = [str(CONF)]
     routes = tuple(each if isinstance(each, Route) else Route(each, urlconf="sample") for each in paths)
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Service:
-    """Says who it is and what reached it; `…/hang-up` ends the connection instead, once it has read the request.
+    """Answers with its name and the request; `…/hang-up` closes the connection instead, once it has read the request.
 
     `…/slow` is answered once `let_go` is set, `…/fail` with 500, `…/refuse` with 409.
     """
@@ -66,10 +66,10 @@ class Service:
         self.name = name
         self.ready = True
         self.asked = 0
-        """How often somebody wanted to know whether it is ready."""
+        """How often its readiness was asked for."""
         self.seen: list[Seen] = []
         self.peers: list[str | None] = []
-        """The identity of who sent each of them; None without TLS."""
+        """The identity of the sender of each of them; None without TLS."""
         self.let_go = threading.Event()
         self.server = ThreadingHTTPServer((host, port), self._handler())
         if tls:
@@ -104,7 +104,7 @@ class Service:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             timeout = 20
-            # Head and body go out in two pieces: the second must not wait until the first is acknowledged.
+            # Head and body are sent in two pieces; the second must not wait for the acknowledgement of the first.
             disable_nagle_algorithm = True
 
             def answer(self) -> None:
@@ -180,7 +180,7 @@ class Edge:
         return self.folder / ACCESS_LOG
 
     def wait_for(self, *paths: str, **headers: str) -> None:
-        """Wait until something answers at each of these paths."""
+        """Wait until a service answers at each of these paths."""
         for path in paths:
 
             def answers(path: str = path) -> bool:
@@ -198,13 +198,13 @@ class Edge:
         return entry
 
     def count(self, metric: str, **labels: str) -> int:
-        """What Prometheus reads of a metric; 0 where there is none."""
+        """The value of a metric for Prometheus; 0 where there is none."""
         name = metric + "{" + ",".join(f'{key}="{value}"' for key, value in labels.items()) + "}"
         text = httpx.get(f"{self.admin}/stats/prometheus", timeout=10, trust_env=False).text
         return next((int(each.split()[-1]) for each in text.splitlines() if each.startswith(f"{name} ")), 0)
 
     def healthy(self, cluster: str) -> list[str]:
-        """The addresses of the module's instances that get requests."""
+        """The addresses of the module's instances in use."""
         status = httpx.get(f"{self.admin}/clusters", params={"format": "json"}, timeout=10, trust_env=False).json()
         hosts = next(each for each in status["cluster_statuses"] if each["name"] == cluster).get("host_statuses", [])
         return [
@@ -224,9 +224,9 @@ def envoy(
     template: gateway.Template | None = None,
     **table: Any,
 ) -> Iterator[Edge]:
-    """A gateway before these modules; `table` is the topology's, without the places where it listens.
+    """Hold a gateway before these modules; `table` is the topology's, without the addresses where it listens.
 
-    `template` stands for the committed one. `operators=True`: its admins are at the public listener too.
+    `template` replaces the committed one. With `operators=True` the admins are at the public listener too.
     """
     port, tls_port, operators, admin = free_port(), free_port(), free_port(), free_port()
     limits = table.pop("limits", 1)

@@ -57,7 +57,7 @@ class TestEndpoints:
             gateway.Endpoints(tmp_path, "shop").add(Address("localhost", 80))
 
     @pytest.mark.parametrize("text", ["", "resources: 3", "a: [", "resources: [{endpoints: [{lb_endpoints: [1]}]}]"])
-    def test_say_which_file_they_cannot_read(self, tmp_path: Path, text: str) -> None:
+    def test_name_the_file_that_they_cannot_read(self, tmp_path: Path, text: str) -> None:
         (tmp_path / "shop.yaml").write_text(text)
 
         with pytest.raises(Misconfigured, match=r"shop\.yaml is not a list of endpoints"):
@@ -94,13 +94,13 @@ class TestEndpointsCommand:
             (["remove", "orders", "127.0.0.1:1"], "orders has no endpoint 127.0.0.1:1. There are: none."),
         ],
     )
-    def test_says_what_it_cannot_do(self, tmp_path: Path, arguments: list[str], complaint: str) -> None:
+    def test_refuses_what_it_cannot_do(self, tmp_path: Path, arguments: list[str], complaint: str) -> None:
         with pytest.raises(CommandError, match=complaint):
             self.endpoints(tmp_path, *arguments)
 
 
 class TestDiscovery:
-    """Instances that come and go before an Envoy that goes on running."""
+    """Instances that are added and removed under a running Envoy."""
 
     def test_an_instance_is_used_once_it_is_added_and_ready_and_no_more_once_it_is_removed(
         self, tmp_path: Path

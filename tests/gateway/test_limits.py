@@ -13,7 +13,7 @@ LARGEST = 1024 * 1024
 
 
 class TestRateLimits:
-    def test_are_told_with_every_answer_and_end_in_a_problem(self, client: httpx.Client, shop: Service) -> None:
+    def test_are_shown_with_every_answer_and_end_in_a_problem(self, client: httpx.Client, shop: Service) -> None:
         answers = [client.get("/shop/till") for _ in range(4)]
 
         assert [each.status_code for each in answers] == [200, 200, 200, 429]
@@ -88,7 +88,7 @@ class TestOtherOrigins:
 
 
 class TestCompression:
-    def test_is_for_long_answers_and_who_understands_it(self, client: httpx.Client) -> None:
+    def test_is_for_long_answers_to_clients_that_accept_it(self, client: httpx.Client) -> None:
         long = client.get("/shop/long", headers={"Accept-Encoding": "gzip"})
 
         assert long.headers["content-encoding"] == "gzip"

@@ -20,8 +20,8 @@ OTHERS = ("127.0.0.2", "127.0.0.3")
 
 
 class TestNames:
-    def test_are_looked_up_and_who_answers_there_is_asked_whether_it_is_ready(self, tmp_path: Path) -> None:
-        """A name that everybody knows, with an address of either kind; the service listens on IPv4."""
+    def test_are_looked_up_and_their_instances_are_checked_for_readiness(self, tmp_path: Path) -> None:
+        """The name is localhost, with an IPv4 and an IPv6 address; the service listens on IPv4."""
         with closing(Service("local")) as service:
             port = service.server.server_port
             with (
@@ -36,7 +36,7 @@ class TestNames:
                 service.ready = True
                 wait_until(lambda: client.get("/shop").status_code == 200, what="it to be taken back", seconds=30)
 
-    def test_are_looked_up_again_and_only_who_is_there_gets_requests(self, tmp_path: Path) -> None:
+    def test_are_looked_up_again_and_only_current_addresses_get_requests(self, tmp_path: Path) -> None:
         with ExitStack() as held:
             first, second = instances(held)
             names = held.enter_context(name_server())
@@ -68,7 +68,7 @@ class TestNames:
 
 
 class NameServer:
-    """Knows the IPv4 addresses of every name (RFC 1035)."""
+    """A name server that gives every name the same IPv4 addresses (RFC 1035)."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
@@ -89,7 +89,7 @@ class NameServer:
         return port
 
     def answer(self, query: bytes) -> bytes:
-        """The question again, and a record for each address that points back to its name."""
+        """The response: the question, and one record per address, whose name refers back to the question's."""
         end = query.index(b"\0", 12)
         question = query[12 : end + 5]
         labels, rest = [], query[12:end]
@@ -114,7 +114,7 @@ def name_server() -> Iterator[NameServer]:
 
 
 def instances(held: ExitStack) -> tuple[Service, Service]:
-    """Two, at one port of two addresses: what a name cannot tell apart is the port."""
+    """Two services on different addresses with the same port, since a name gives addresses only."""
     try:
         first = held.enter_context(closing(Service("first", host=OTHERS[0])))
     except OSError:
@@ -123,7 +123,7 @@ def instances(held: ExitStack) -> tuple[Service, Service]:
 
 
 def asking(names: NameServer) -> gateway.Template:
-    """The template with this name server in place of the machine's, asked often."""
+    """The template with this name server instead of the machine's, queried often."""
     template = gateway.template(CONF)
     template["cluster_static"].update(
         dns_refresh_rate="0.2s",

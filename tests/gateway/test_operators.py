@@ -1,4 +1,4 @@
-"""Where operators come in: a place of their own, which clients do not reach."""
+"""The listener for operators, which clients do not reach."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +31,7 @@ def operators(edge: Edge) -> Iterator[httpx.Client]:
         yield client
 
 
-class TestWhereClientsComeIn:
+class TestTheListenerForClients:
     @pytest.mark.parametrize(
         "path",
         [
@@ -43,7 +43,7 @@ class TestWhereClientsComeIn:
             "/shop/../admin/shop/",
         ],
     )
-    def test_there_is_no_admin(self, clients: httpx.Client, shop: Service, path: str) -> None:
+    def test_has_no_admin(self, clients: httpx.Client, shop: Service, path: str) -> None:
         before = len(shop.seen)
         for method in ("GET", "POST"):
             answer = clients.request(method, path)
@@ -51,20 +51,20 @@ class TestWhereClientsComeIn:
         assert not [each for each in shop.seen[before:] if "admin" in each.path]
 
     @pytest.mark.parametrize("path", ["/shop", "/api/docs/shop/", "/api/schema/shop/", "/admin/shop/static/docs.css"])
-    def test_the_api_is_with_the_files_of_its_documents(self, clients: httpx.Client, path: str) -> None:
+    def test_has_the_api_and_the_files_of_its_documents(self, clients: httpx.Client, path: str) -> None:
         assert clients.get(path).status_code == 200
 
 
-class TestWhereOperatorsComeIn:
+class TestTheListenerForOperators:
     @pytest.mark.parametrize("path", ["/admin/shop/", "/admin/shop/static/docs.css", "/api/docs/shop/"])
-    def test_the_admin_is(self, operators: httpx.Client, path: str) -> None:
+    def test_has_the_admin(self, operators: httpx.Client, path: str) -> None:
         assert operators.get(path).json()["path"] == path
 
-    def test_the_api_is_not(self, operators: httpx.Client) -> None:
+    def test_has_no_api(self, operators: httpx.Client) -> None:
         assert operators.get("/shop").status_code == 404
 
     @pytest.mark.parametrize("page", ["login", "password_change"])
-    def test_pages_that_take_a_password_are_limited(self, operators: httpx.Client, page: str) -> None:
+    def test_limits_pages_that_take_a_password(self, operators: httpx.Client, page: str) -> None:
         answers = [operators.post(f"/admin/shop/{page}/").status_code for _ in range(PER_MINUTE + 30)]
         assert answers[:PER_MINUTE] == [200] * PER_MINUTE
         assert answers[-1] == 429
@@ -72,7 +72,7 @@ class TestWhereOperatorsComeIn:
 
 
 class TestATopology:
-    def test_may_let_both_in_at_one_place(self, shop: Service, tmp_path: Path) -> None:
+    def test_may_serve_both_at_one_listener(self, shop: Service, tmp_path: Path) -> None:
         declared = [declare("shop", public("/shop"))]
         with envoy(tmp_path, declared, upstreams={"shop": shop.address}, operators=True) as edge:
             edge.wait_for("/shop")

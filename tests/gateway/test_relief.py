@@ -1,4 +1,4 @@
-"""What the gateway keeps from a module that cannot take it, and from itself."""
+"""The load that the gateway keeps from an overloaded module, and from itself."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.gateway.edge import CONF, HOST, Edge, Service, declare, envoy, public
 
 FLOOD = 12
 PLENTY = 1000
-"""Times the declared rate limits: here others must be met first."""
+"""Factor on the declared rate limits, so that other limits are reached first."""
 RELIEVED = (
     "The service behind this address is overloaded or failing: the request was not passed on to it. "
     "Try again in a moment."
@@ -25,7 +25,7 @@ RELIEVED = (
 
 
 class TestCircuitBreakers:
-    """Thresholds that a test can exceed; the shipped ones are of hundreds."""
+    """With thresholds that a test can exceed; the committed ones are in the hundreds."""
 
     @pytest.mark.parametrize(
         ("thresholds", "reach", "wait"),
@@ -77,7 +77,7 @@ class TestCircuitBreakers:
 
 
 class TestAdmissionControl:
-    def test_relieves_a_module_that_mostly_fails_and_no_other_until_it_answers_well(self, tmp_path: Path) -> None:
+    def test_relieves_only_a_module_that_mostly_fails_until_it_succeeds(self, tmp_path: Path) -> None:
         template = gateway.template(CONF)
         admission_control(template)["sampling_window"] = "2s"
         with (
@@ -120,7 +120,7 @@ class TestAdmissionControl:
             wait_until(recovered, what="the refusals to end", seconds=30)
 
     def test_leaves_a_module_alone_whose_answers_are_refusals_of_its_own(self, tmp_path: Path) -> None:
-        """What a client did wrong (4xx) says nothing about the module."""
+        """A client's fault (4xx) is no sign of a failing module."""
         template = gateway.template(CONF)
         admission_control(template)["sampling_window"] = "2s"
         with (
@@ -138,14 +138,14 @@ class TestConnections:
         monitor["typed_config"]["max_active_downstream_connections"] = 2
         with shop_and_store(tmp_path, template, wait=False) as (edge, _, _), ExitStack() as held:
             wait_until(lambda: edge.healthy("shop"), what="the service to be used", seconds=30)
-            kept = [held.enter_context(connected(edge)) for _ in range(2)]
+            accepted = [held.enter_context(connected(edge)) for _ in range(2)]
             with connected(edge) as surplus:
                 assert speak(surplus) == b""
-            assert [speak(each) for each in kept] == [b"HTTP/1.1 200"] * 2
+            assert [speak(each) for each in accepted] == [b"HTTP/1.1 200"] * 2
             address = f"{HOST}_{edge.port}"
             assert edge.count("envoy_listener_downstream_global_cx_overflow", envoy_listener_address=address) == 1
 
-            kept[0].close()
+            accepted[0].close()
 
             def served() -> bool:
                 with connected(edge) as next_one:
@@ -169,7 +169,7 @@ def shop_and_store(
 
 @contextmanager
 def flood(edge: Edge, path: str, method: str) -> Iterator[list["Future[httpx.Response]"]]:
-    """Requests at once, each on its own connection; their answers are there at the end."""
+    """Send concurrent requests, each on its own connection; all are answered by the end of the block."""
     with ThreadPoolExecutor(FLOOD) as pool:
         yield [
             pool.submit(httpx.request, method, f"{edge.url}{path}", timeout=60, trust_env=False) for _ in range(FLOOD)
@@ -211,7 +211,7 @@ def connected(edge: Edge) -> socket.socket:
 
 
 def speak(connection: socket.socket) -> bytes:
-    """The beginning of the answer; nothing where the gateway closed the connection."""
+    """The beginning of the answer; empty where the gateway closed the connection."""
     try:
         connection.sendall(b"GET /shop HTTP/1.1\r\nHost: edge\r\n\r\n")
         return connection.recv(4096)[:12]

@@ -10,10 +10,10 @@ from tests.gateway.edge import Edge, Service, declare, envoy, public, services
 
 
 class TestRetries:
-    """A service that reads a request and hangs up: whether it did the work nobody knows."""
+    """A service reads a request and closes the connection, so the gateway cannot know whether the work was done."""
 
     @pytest.mark.parametrize("method", ["POST", "PATCH"])
-    def test_never_repeat_what_may_not_be_repeated(self, edge: Edge, shop: Service, method: str) -> None:
+    def test_never_repeat_other_requests(self, edge: Edge, shop: Service, method: str) -> None:
         before = len(shop.seen)
 
         answer = httpx.request(method, f"{edge.url}/shop/hang-up", content=b"{}", timeout=20, trust_env=False)
@@ -23,7 +23,7 @@ class TestRetries:
         assert "retry-after" not in answer.headers
         assert len(shop.seen) == before + 1
 
-    def test_are_not_for_the_client_to_order(self, edge: Edge, shop: Service) -> None:
+    def test_are_not_controlled_by_the_client(self, edge: Edge, shop: Service) -> None:
         before = len(shop.seen)
         orders = {
             "X-Envoy-Retry-On": "reset,5xx",
@@ -37,7 +37,7 @@ class TestRetries:
         assert "60000" not in shop.seen[-1].headers.values()
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-    def test_repeat_what_may_be(self, edge: Edge, shop: Service, method: str) -> None:
+    def test_repeat_idempotent_requests(self, edge: Edge, shop: Service, method: str) -> None:
         before = len(shop.seen)
 
         httpx.request(method, f"{edge.url}/shop/hang-up", timeout=20, trust_env=False)
@@ -45,7 +45,7 @@ class TestRetries:
         assert len(shop.seen) > before + 1
 
     def test_find_the_instance_that_works(self, tmp_path_factory: pytest.TempPathFactory) -> None:
-        """One of two was killed: nothing listens there, and its health check has not failed yet."""
+        """One of two instances was killed: its port is closed, and its health check has not failed yet."""
         folder = tmp_path_factory.mktemp("killed")
         with (
             services("one", "two") as running,

@@ -1,4 +1,4 @@
-"""Shapes of a request about whose end two readers could disagree (RFC 9112, 11.2), written byte by byte."""
+"""Requests about whose end two parsers could disagree (RFC 9112, 11.2), written byte by byte."""
 
 import json
 import re
@@ -21,7 +21,7 @@ SHAPES = {
     "length in hex": b"Content-Length: 0x0\r\n\r\n" + SMUGGLED,
     "chunk size that is none": b"Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n" + SMUGGLED,
     "negative chunk size": b"Transfer-Encoding: chunked\r\n\r\n-1\r\n\r\n" + SMUGGLED,
-    "chunk longer than it says": b"Transfer-Encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n" + SMUGGLED,
+    "chunk longer than its size": b"Transfer-Encoding: chunked\r\n\r\n2\r\nabcdef\r\n0\r\n\r\n" + SMUGGLED,
     "unknown coding": b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + SMUGGLED,
     "chunked and identity": b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + SMUGGLED,
     "folded coding": b"Transfer-Encoding:\r\n chunked\r\nContent-Length: 0\r\n\r\n" + SMUGGLED,
@@ -66,7 +66,7 @@ class TestSmuggling:
         assert [each.path for each in shop.seen[before:]] == []
 
     def test_two_plain_requests_on_one_connection_are_two(self, edge: Edge, shop: Service) -> None:
-        """Without this, the tests above would hold for a gateway that answers nothing."""
+        """Without this, the tests above would pass for a gateway that answers nothing."""
         before = len(shop.seen)
         last = b"GET /shop/second HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
 
@@ -81,7 +81,7 @@ class TestSmuggling:
         ids=["folded", "folded by a tab", "bare carriage return"],
     )
     def test_a_header_on_two_lines_arrives_as_one(self, edge: Edge, shop: Service, value: bytes) -> None:
-        """RFC 9112, 5.2: who does not refuse a fold replaces it, so that nobody behind sees a second header."""
+        """RFC 9112, 5.2: a gateway that accepts a fold replaces it, so no server behind it sees a second header."""
         send(
             edge,
             b"POST /shop/fold HTTP/1.1\r\nHost: shop\r\nX-A: "
@@ -96,7 +96,7 @@ class TestSmuggling:
             "bTransfer-Encoding: chunked",
         }
 
-    def test_a_header_with_an_underscore_never_arrives(self, edge: Edge, shop: Service) -> None:
+    def test_a_header_with_an_underscore_is_removed(self, edge: Edge, shop: Service) -> None:
         send(edge, b"GET /shop HTTP/1.1\r\nHost: shop\r\nContent_Length: 44\r\nConnection: close\r\n\r\n")
 
         assert "content_length" not in shop.seen[-1].headers
@@ -110,7 +110,7 @@ def problem(answer: bytes) -> dict[str, object]:
 
 
 def send(edge: Edge, request: bytes) -> bytes:
-    """Everything that comes back until the gateway closes the connection."""
+    """All bytes of the answer until the gateway closes the connection."""
     with socket.create_connection((HOST, edge.port), timeout=20) as connection:
         connection.sendall(request)
         received = b""

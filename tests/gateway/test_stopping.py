@@ -1,4 +1,4 @@
-"""How a gateway is stopped without losing a request: the sequence of gateway_conf/README.md."""
+"""A gateway is stopped without losing a request, by the steps in gateway_conf/README.md."""
 
 import random
 import threading
@@ -18,12 +18,12 @@ from tests.gateway.edge import HOST, Edge, Service, declare, envoy, public, serv
 CALLERS = 6
 IN_FLIGHT = 4
 PLENTY = 100_000
-"""Times the declared rate limits."""
+"""Factor on the declared rate limits."""
 
 
 @pytest.mark.full
 class TestStoppingAGateway:
-    """One of two, while callers with connections that they keep ask both, and some answers take long."""
+    """One of two gateways is stopped while callers keep connections to both, and some answers take long."""
 
     def test_lets_what_is_in_flight_complete_and_loses_nothing(self, tmp_path: Path) -> None:
         with services("shop") as running, two_gateways(tmp_path, running["shop"]) as (first, second):
@@ -52,8 +52,8 @@ def stop(gateway: Edge, load: "Load", slow: list["Future[int]"], shop: Service) 
     assert httpx.get(f"{gateway.url}/healthz", trust_env=False).status_code == 200
     order(gateway, "/healthcheck/fail")
     assert httpx.get(f"{gateway.url}/healthz", trust_env=False).status_code == 503
-    load.gateways.remove(gateway)  # as the balancer does that sees this
-    wait_until(lambda: connections(gateway) == IN_FLIGHT, what="the callers to be told to go", seconds=30)
+    load.gateways.remove(gateway)  # as a balancer does after a failed health check
+    wait_until(lambda: connections(gateway) == IN_FLIGHT, what="the callers' connections to end", seconds=30)
 
     order(gateway, "/drain_listeners")
     wait_until(lambda: not listening(gateway), what="it to take no more connections", seconds=30)
@@ -66,7 +66,7 @@ def stop(gateway: Edge, load: "Load", slow: list["Future[int]"], shop: Service) 
 
 
 class Load:
-    """Callers that go to the gateways that the balancer knows, and from one that ends their connection to another."""
+    """Callers of the balancer's gateways, which go to another one when a gateway closes their connection."""
 
     def __init__(self, *gateways: Edge) -> None:
         self.gateways = list(gateways)
@@ -83,7 +83,7 @@ class Load:
             try:
                 connection.connect()
             except ConnectionRefusedError:
-                continue  # nothing was sent, nothing is lost: a balancer takes another
+                continue  # nothing was sent, so a balancer may use another gateway
             try:
                 while not self.end.is_set() and self.stays_open(gateway, connection):
                     pass
@@ -93,7 +93,7 @@ class Load:
                 connection.close()
 
     def stays_open(self, gateway: Edge, connection: HTTPConnection) -> bool:
-        """Ask twice, for what the gateway may repeat and for what it must not; whether the connection stays open."""
+        """Send a repeatable and an unrepeatable request; returns whether the connection stays open."""
         for method, path in (("GET", "/shop"), ("POST", "/shop/once")):
             connection.request(method, path)
             answer = connection.getresponse()

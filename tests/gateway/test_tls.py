@@ -66,10 +66,10 @@ class TestTlsTowardsServices:
         assert httpx.get(f"{edge.url}/shop", trust_env=False).status_code == 200
         assert running["shop"].peers[-1] == f"spiffe://{settings.PANGAEA.trust_domain}/gateway"
 
-    def test_believes_no_service_that_shows_another_modules_identity(
+    def test_trusts_no_service_that_shows_another_modules_identity(
         self, edge: Edge, running: Mapping[str, Service]
     ) -> None:
-        """`store` answers with the certificate of `impostor`: from the right authority, for somebody else."""
+        """`store` shows the certificate of `impostor`, from the right authority but for another module."""
         answer = httpx.get(f"{edge.url}/store", trust_env=False)
 
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
@@ -79,7 +79,7 @@ class TestTlsTowardsServices:
         )
         assert int(stats.text.split()[-1]) > 0
 
-    def test_believes_no_service_from_another_authority(
+    def test_trusts_no_service_from_another_authority(
         self, folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
         strange = tmp_path_factory.mktemp("strange")
@@ -107,7 +107,7 @@ def make(folder: Path, *, rotate: bool = False) -> None:
 
 
 def serving(folder: Path, name: str) -> ssl.SSLContext:
-    """A service's side: its certificate, and a caller must have one."""
+    """A service's TLS context: it shows its certificate, and requires one of the caller."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(folder / "ca.crt"))
     context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
     context.verify_mode = ssl.CERT_REQUIRED
@@ -155,7 +155,7 @@ def running(folder: Path) -> Iterator[dict[str, Service]]:
 
 @pytest.fixture(scope="module")
 def edge(running: dict[str, Service], folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Before services that are found in files, and certificates that are found in files."""
+    """A gateway that reads endpoints and certificates from files."""
     endpoints = tmp_path_factory.mktemp("endpoints")
     for name, each in running.items():
         gateway.Endpoints(endpoints, name).set([gateway.Address.parse(each.address, what=name)])

@@ -25,7 +25,7 @@ def signed(key: ECKey, *, kid: str | None = None, **claims: object) -> str:
 
 
 class TestTokens:
-    def test_let_pass_who_has_one_and_reach_the_service(self, client: httpx.Client, shop: Service) -> None:
+    def test_admit_their_holder_and_reach_the_service(self, client: httpx.Client, shop: Service) -> None:
         token = access_token(uuid.uuid4())
 
         for scheme in ("Bearer", "bearer", "BEARER"):
@@ -41,13 +41,13 @@ class TestTokens:
             (signed(ECKey.generate_key("P-256")), "token_invalid"),
             (signed(ECKey.generate_key("P-256"), kid="mine"), "token_invalid"),
             (signed(token_keys.signing_key(), iss="https://elsewhere.example"), "token_invalid"),
-            (signed(token_keys.signing_key(), aud="somebody"), "token_invalid"),
+            (signed(token_keys.signing_key(), aud="elsewhere"), "token_invalid"),
             (access_token(uuid.uuid4(), lifetime=timedelta(seconds=-60)), "token_expired"),
         ],
         ids=["none", "word", "garbled", "other key", "unknown key", "other issuer", "other audience", "expired"],
     )
     @pytest.mark.parametrize("method", ["GET", "POST"])
-    def test_refuse_who_has_none_that_can_be_believed(
+    def test_are_refused_unless_they_are_valid(
         self, client: httpx.Client, shop: Service, token: str | None, code: str, method: str
     ) -> None:
         before = len(shop.seen)
@@ -63,7 +63,7 @@ class TestTokens:
     def test_are_taken_from_the_header_alone(self, client: httpx.Client) -> None:
         assert client.get("/shop", params={"access_token": access_token(uuid.uuid4())}).status_code == 401
 
-    def test_are_not_asked_for_where_the_module_says_public(self, client: httpx.Client) -> None:
+    def test_are_not_asked_for_on_public_routes(self, client: httpx.Client) -> None:
         stale = {"Authorization": "Bearer abc"}
 
         assert client.get("/shop/window").status_code == 200
@@ -71,10 +71,10 @@ class TestTokens:
         assert client.get("/api/schema/shop").status_code == 200
         assert client.get(KEYS).status_code == 200
 
-    def test_are_not_asked_for_where_there_is_nothing(self, client: httpx.Client) -> None:
+    def test_are_not_asked_for_without_a_route(self, client: httpx.Client) -> None:
         assert client.get("/nowhere").status_code == 404
 
-    def test_name_who_is_limited(self, client: httpx.Client) -> None:
+    def test_are_limited_by_subject(self, client: httpx.Client) -> None:
         first, second = ({"Authorization": f"Bearer {access_token(uuid.uuid4())}"} for _ in range(2))
 
         assert [client.get("/shop/till", headers=first).status_code for _ in range(4)] == [200, 200, 429, 429]
@@ -82,7 +82,7 @@ class TestTokens:
 
 
 class TestKeys:
-    def test_go_on_counting_while_their_source_is_down(self, tmp_path: Path) -> None:
+    def test_stay_valid_while_their_source_is_down(self, tmp_path: Path) -> None:
         with services("shop", "issuer") as running, edge_before(tmp_path, running) as edge:
             token = {"Authorization": f"Bearer {access_token(uuid.uuid4())}"}
             edge.wait_for("/shop", **token)
@@ -94,7 +94,7 @@ class TestKeys:
             assert httpx.get(f"{edge.url}{KEYS}", trust_env=False).status_code == 503
             assert httpx.get(f"{edge.url}/shop", headers=token, trust_env=False).status_code == 200
 
-    def test_that_nobody_could_read_yet_are_not_the_callers_fault(self, tmp_path: Path) -> None:
+    def test_that_could_not_be_read_yet_are_not_the_callers_fault(self, tmp_path: Path) -> None:
         with services("shop", "issuer") as running:
             running["issuer"].ready = False
             with edge_before(tmp_path, running) as edge:
