@@ -38,7 +38,7 @@ class Browser:
     """One page of a browser. Times out with AssertionError where the browser does not answer."""
 
     commands: int
-    """Where the browser reads commands, and below where it writes answers: file descriptors."""
+    """The file descriptors from which the browser reads commands, and (below) to which it writes answers."""
     answers: int
     session: str = ""
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -72,7 +72,7 @@ class Browser:
         return done["result"].get("value")
 
     def follow(self, expression: str) -> None:
-        """Evaluate what leads to another page, and wait until that is loaded."""
+        """Evaluate an expression that leads to another page, and wait until that is loaded."""
         self.events.clear()
         self.evaluate(expression)
         self.wait_loaded()
@@ -88,8 +88,8 @@ class Browser:
 
     @property
     def complaints(self) -> list[str]:
-        """What the console says since the page was opened: refusals by its Content-Security-Policy, and exceptions."""
-        self.evaluate("0")  # what was reported before this answer has arrived
+        """The console's messages since the page was opened: refusals by its Content-Security-Policy, and exceptions."""
+        self.evaluate("0")  # reports from before this answer have arrived with it
         logged = [event["params"]["entry"] for event in self.events if event["method"] == "Log.entryAdded"]
         thrown = [event["params"] for event in self.events if event["method"] == "Runtime.exceptionThrown"]
         return [
@@ -112,9 +112,9 @@ class Browser:
 
 @contextmanager
 def browser(folder: Path, *, hosts: Mapping[str, str]) -> Iterator[Browser]:
-    """A Chromium with a profile of its own in this folder, which finds `hosts` at these addresses.
+    """A Chromium with its profile in this folder, which finds `hosts` at these addresses.
 
-    Where there is no Chromium the test is skipped, in CI it fails.
+    Without an installed Chromium the test is skipped, in CI it fails.
     """
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
@@ -122,7 +122,7 @@ def browser(folder: Path, *, hosts: Mapping[str, str]) -> Iterator[Browser]:
     rules = ", ".join(f"MAP {name} {address}" for name, address in hosts.items())
     command = [program, *FLAGS, f"--user-data-dir={folder}", f"--host-resolver-rules={rules}", "about:blank"]
     (reads, commands), (answers, writes) = os.pipe(), os.pipe()
-    # The browser's ends are 3 and 4; from above those a shell can move them there in any order.
+    # The browser's ends are 3 and 4. The shell's are above those, so that it can move them in any order.
     theirs = [fcntl.fcntl(each, fcntl.F_DUPFD, 10) for each in (reads, writes)]
     script = f'exec "$@" 3<&{theirs[0]} 4>&{theirs[1]}'
     process = subprocess.Popen(
@@ -142,7 +142,7 @@ def browser(folder: Path, *, hosts: Mapping[str, str]) -> Iterator[Browser]:
             page.call(f"{domain}.enable")
         yield page
     finally:
-        # Its end of the pipe is closed: that ends it.
+        # It ends because its end of the pipe is closed.
         os.close(commands)
         os.close(answers)
         with suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""What tests that start real processes share: their logs stand beside a failure."""
+"""Shared by tests that start real processes: a failure is reported with the ends of their logs."""
 
 from collections.abc import Generator, Iterator
 
@@ -10,7 +10,7 @@ from tests.processes import Workspace
 
 @pytest.fixture(scope="session")
 def managed_rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rabbit_node.Node]:
-    """A RabbitMQ node of this run's own, with the management API; starting takes seconds: for `full` tests."""
+    """This run's own RabbitMQ node, with the management API. Its start takes seconds, so it is for `full` tests."""
     with rabbit_node.for_a_test(tmp_path_factory.mktemp("rabbit"), management=True) as node:
         yield node
 
@@ -23,7 +23,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         for value in getattr(item, "funcargs", {}).values():
             space = getattr(value, "workspace", value)
             if isinstance(space, Workspace):
-                # One that was started again goes on in the same log.
+                # A restarted process continues the same log.
                 tails = {process.name: process.tail for process in space.processes}
                 report.sections.extend((f"log of {name}", tail) for name, tail in tails.items())
     return report

@@ -1,4 +1,4 @@
-"""The project's processes as tests start them: an explicit environment, a log each, and no survivors."""
+"""The project's processes, as tests start them: with an explicit environment, one log per process, and no survivors."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ COMMAND_SECONDS = 120.0
 LOG_TAIL = 6_000
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 INHERITED = ("PATH", "HOME", "TMPDIR", "LANG", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
-"""What a process gets from the test's own environment: no settings, those are the deployment's."""
+"""The variables that a process gets from the test's own environment; settings are the deployment's."""
 
 
 @dataclass
 class Process:
-    """A program of a deployment, running in a process group of its own."""
+    """A program of a deployment, in its own process group."""
 
     name: str
     log: Path
@@ -38,7 +38,7 @@ class Process:
         self.start()
 
     def start(self) -> None:
-        """Start it, or start it again after it was stopped: the same in everything."""
+        """Start it, or start it again after a stop with the same command, environment and log."""
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
                 self.command,
@@ -52,7 +52,7 @@ class Process:
 
     @property
     def tail(self) -> str:
-        """The end of what it wrote."""
+        """The end of its log."""
         return self.log.read_text(errors="replace")[-LOG_TAIL:]
 
     def wait_logged(self, text: str, *, since: int = 0) -> None:
@@ -66,7 +66,7 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it runs."""
         return self.popen.poll() is None
 
     def check(self) -> None:
@@ -75,12 +75,12 @@ class Process:
             raise AssertionError(f"{self.name} ended with {self.popen.returncode}:\n{self.tail}")
 
     def kill(self) -> None:
-        """SIGKILL to the whole group: the machine lost power."""
+        """Send SIGKILL to the whole group, as if the machine lost power."""
         os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait(timeout=STOP_SECONDS)
 
     def stop(self) -> None:
-        """SIGTERM, and SIGKILL to what is left of the group."""
+        """Send SIGTERM, and SIGKILL to the remaining processes of the group."""
         self.popen.terminate()
         with suppress(subprocess.TimeoutExpired):
             self.popen.wait(timeout=STOP_SECONDS)
@@ -96,7 +96,7 @@ class Workspace:
     folder: Path
     processes: list[Process] = field(default_factory=list)
     trust: ssl.SSLContext | bool = True
-    """How https is spoken where a process is asked whether it is ready."""
+    """The TLS context for requests that ask whether a process is ready."""
 
     def start(self, name: str, command: "tuple[str | Path, ...]", environment: Mapping[str, str]) -> Process:
         """Start a program in the background."""
@@ -105,7 +105,7 @@ class Workspace:
         return process
 
     def manage(self, *arguments: str, environment: Mapping[str, str]) -> str:
-        """Run a command of manage.py to its end and give what it printed; AssertionError if it fails."""
+        """Run a command of manage.py to its end; returns its output. Raises AssertionError if it fails."""
         done = subprocess.run(
             [*MANAGE, *arguments],
             check=False,
@@ -122,14 +122,14 @@ class Workspace:
         return done.stdout
 
     def stop(self) -> None:
-        """Stop everything: the signal goes to all, then each gets its time."""
+        """Stop all processes: all are signalled first, and then each gets its time to end."""
         for process in self.processes:
             process.popen.terminate()
         for process in self.processes:
             process.stop()
 
     def wait_ready(self, url: str, *, process: Process) -> None:
-        """Wait until `url` answers 200, as long as the process that should answer lives."""
+        """Wait until `url` answers 200; fails at once if the process ends."""
         answer = "no answer"
 
         def ready() -> bool:
@@ -151,7 +151,7 @@ class Workspace:
 
 @contextmanager
 def workspace(folder: Path, *, trust: ssl.SSLContext | bool = True) -> Iterator[Workspace]:
-    """Hold a workspace; in the end everything started in it is stopped."""
+    """Hold a workspace; at the end of the block every process started in it is stopped."""
     space = Workspace(folder, trust=trust)
     try:
         yield space
@@ -160,7 +160,7 @@ def workspace(folder: Path, *, trust: ssl.SSLContext | bool = True) -> Iterator[
 
 
 def explicit(environment: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a process: what every program needs, and the given settings."""
+    """The whole environment of a process: the variables that every program needs, and these settings."""
     return {
         **{name: os.environ[name] for name in INHERITED if name in os.environ},
         "PYTHONPATH": f"{ROOT / 'platform'}{os.pathsep}{ROOT}",

@@ -1,4 +1,4 @@
-"""A RabbitMQ node of a test's own: own name, ports, cookie, plug-ins and data. The machine's server is left alone."""
+"""A test's own RabbitMQ node, with its own name, ports, cookie, plug-ins and data, beside the machine's server."""
 
 import os
 import shutil
@@ -19,14 +19,14 @@ from pangaea.testing.availability import unavailable
 HOST = "127.0.0.1"
 START_SECONDS, STOP_SECONDS = 90.0, 60.0
 SCRIPTS = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
-"""Where the server's own scripts lie. Debian's /usr/sbin has wrappers for the one server of the machine."""
+"""The folder of the server's own scripts. Debian's /usr/sbin has wrappers for the machine's single server."""
 
 
 class Node:
-    """A node that any account may start. It may be stopped and started again: its data stays."""
+    """A node that any account may start. It keeps its data when it is stopped and started again."""
 
     def __init__(self, folder: Path, *, management: bool = False, certificate: Path | None = None) -> None:
-        """With a `certificate`, whose key and `ca.crt` are beside it, it speaks TLS too, at ports of its own.
+        """With a `certificate`, whose key and `ca.crt` are beside it, it serves TLS too, at further ports.
 
         Raises Unavailable where RabbitMQ is not installed.
         """
@@ -40,13 +40,13 @@ class Node:
         settings = {
             "listeners.tcp.1": f"{HOST}:{port}",
             "log.console.level": "warning",
-            "max_message_size": "16777216",  # RabbitMQ 4's; 3 takes eight times as much
+            "max_message_size": "16777216",  # the default of RabbitMQ 4; that of 3 is eight times as large
         }
         self.secured_url = self.secured_management = None
         if certificate is not None:
             amqps, https = free_port(), free_port()
             files = {"certfile": certificate, "keyfile": certificate.with_suffix(".key")}
-            # At every address of the loopback: the certificate has not all of them.
+            # At every loopback address, of which the certificate names only some.
             settings["listeners.ssl.1"] = f"0.0.0.0:{amqps}"
             settings |= {f"ssl_options.{name}": str(path) for name, path in files.items()}
             settings["ssl_options.cacertfile"] = str(certificate.with_name("ca.crt"))
@@ -63,7 +63,7 @@ class Node:
         self._node: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Return when it answers."""
+        """Start the node; returns when it answers."""
         node = self._node = self._spawn(self._script)
         wait_until(lambda: self._answers(node), what="RabbitMQ", seconds=START_SECONDS)
 
@@ -72,7 +72,7 @@ class Node:
         self.start()
 
     def crash(self) -> None:
-        """SIGKILL, and a start with what was on disk."""
+        """Kill the node, and start it with the data on its disk."""
         if self._node is not None:
             os.killpg(self._node.pid, signal.SIGKILL)
             self._node.wait(timeout=STOP_SECONDS)
@@ -80,7 +80,7 @@ class Node:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Let it do nothing, with all connections open."""
+        """Pause the node until the end of the block; its connections stay open."""
         node = self._node
         assert node is not None, "it was not started"
         os.killpg(node.pid, signal.SIGSTOP)
@@ -95,7 +95,7 @@ class Node:
             _end(self._node)
 
     def close(self) -> None:
-        """Stop everything."""
+        """Stop the node and all its helpers."""
         self.stop()
         _end(self._names)
 
@@ -109,7 +109,7 @@ class Node:
         folder = str(self._folder)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": folder,  # the cookie is made there
+            "HOME": folder,  # the cookie is created there
             "RABBITMQ_CONF_ENV_FILE": os.devnull,
             "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{folder}/advanced",
@@ -152,7 +152,7 @@ def held(folder: Path, *, management: bool = False, certificate: Path | None = N
 
 @contextmanager
 def for_a_test(folder: Path, *, management: bool = False, certificate: Path | None = None) -> Iterator[Node]:
-    """The same in a fixture: where RabbitMQ is not installed, the test is skipped, in CI failed."""
+    """As `held`, for a fixture: without an installed RabbitMQ the test is skipped, in CI it fails."""
     try:
         with held(folder, management=management, certificate=certificate) as node:
             yield node

@@ -1,4 +1,4 @@
-"""TLS before a server that has none, and certificates for whatever names a test needs."""
+"""TLS before a server without it, and certificates for any names that a test needs."""
 
 import asyncio
 import ipaddress
@@ -17,12 +17,12 @@ from pangaea.credentials.certificates import Subject, issue
 
 CHUNK = 65_536
 SHUTDOWN_SECONDS = 0.1
-"""For a client to agree that a connection is closed: one that refused the certificate never does."""
+"""The wait for a client to close its side; a client that refused the certificate never does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server(Subject):
-    """A server that has just these names; what is an address is one."""
+    """A server with just these names; those that are IP addresses are certified as such."""
 
     identity: None = None
     usages: tuple[x509.ObjectIdentifier, ...] = (ExtendedKeyUsageOID.SERVER_AUTH,)
@@ -48,16 +48,16 @@ def certificates(folder: Path, **servers: tuple[str, ...]) -> Path:
 
 @contextmanager
 def before(url: str, default_port: int, *, certificate: Path) -> Iterator[int]:
-    """Hold TLS before the server of that URL, at the loopback's address; gives the port."""
+    """Hold TLS before the server of that URL, at the loopback address. Yields the port."""
     address = urlsplit(url)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, certificate.with_suffix(".key"))
-    context.set_alpn_protocols(["postgresql"])  # what libpq asks for that begins with TLS
+    context.set_alpn_protocols(["postgresql"])  # the protocol that libpq names where a connection begins with TLS
     loop = asyncio.new_event_loop()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server = await asyncio.open_connection(address.hostname, address.port or default_port)
-        with suppress(asyncio.CancelledError):  # at the end; asyncio would report it as a failure
+        with suppress(asyncio.CancelledError):  # at the end of the block; asyncio would report it as a failure
             await asyncio.gather(_copy(reader, server[1]), _copy(server[0], writer))
 
     listening = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context, ssl_shutdown_timeout=SHUTDOWN_SECONDS)
@@ -79,7 +79,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     except OSError:
-        pass  # one end is closed, and so is the other
+        pass  # one end is closed; the other is closed next
     finally:
         writer.close()
         with suppress(OSError, asyncio.CancelledError):

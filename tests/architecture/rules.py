@@ -1,4 +1,4 @@
-"""What imports cannot show, each as a function from a file to what is wrong in it."""
+"""Rules beyond imports, each a function from a file to its violations."""
 
 import ast
 import re
@@ -32,23 +32,23 @@ ROLES = {
 
 
 def names_no_other_module(source: Source) -> Iterator[Violation]:
-    """No dotted path into another module, not even in a string or a comment; none that is put together at run time."""
+    """No dotted path into another module, not even in a string or a comment, nor one that is composed at run time."""
     for number, line in enumerate(source.text.splitlines(), 1):
         for found in re.findall(r"\bmodules\.(\w+|\{)", line):
             if source.module and (found in source.others or found == "{"):
-                yield f"{source.path}:{number} names modules.{found}: speak to it by messages"
+                yield f"{source.path}:{number} names modules.{found}: use messages instead"
 
 
 def looks_up_no_other_app(source: Source) -> Iterator[Violation]:
-    """`apps.get_model`, `import_string` and their kin name the module's own things, literally."""
+    """`apps.get_model`, `import_string` and similar functions name the module's own models and code, in literals."""
     for call, name in source.calls():
         first = text(argument(call, 0, "app_label"))
         where = f"{source.path}:{call.lineno}"
         if name in LOOKUPS and (first is None or first.split(".")[0] != source.module):
-            yield f"{where} {name}() of another app, or of one that only shows at run time"
+            yield f"{where} {name}() of another app, or of one that is known at run time only"
         if name in DYNAMIC_IMPORTS and not (first or "").startswith(f"modules.{source.module}."):
-            yield f"{where} {name}() of another module's code, or of code that only shows at run time"
-        # A test may log an operator in.
+            yield f"{where} {name}() of another module's code, or of code that is known at run time only"
+        # A test may log in an operator.
         if name == "get_user_model" and not source.is_test:
             yield f"{where} get_user_model() is the operators' table: accounts of customers are the users module's own"
 
@@ -83,7 +83,7 @@ def writes_no_foreign_sql(source: Source) -> Iterator[Violation]:
     escape = re.compile(r"\bsearch_path\b|\bset\s+(?:session\s+|local\s+)?role\b", re.IGNORECASE)
     for line, value in source.strings():
         if table.search(value):
-            yield f"{source.path}:{line} SQL names a schema or table of somebody else"
+            yield f"{source.path}:{line} SQL names a schema or table of another module or of the kernel"
         if escape.search(value):
             yield f"{source.path}:{line} SQL changes role or search_path: a module stays in its schema"
 
@@ -109,9 +109,9 @@ def uses_only_its_own_alias(source: Source) -> Iterator[Violation]:
 
 
 def names_the_alias_of_transactions(source: Source) -> Iterator[Violation]:
-    """Every function of `django.db.transaction` speaks for `default` unless told: atomic, on_commit and the others."""
+    """Without `using` every function of `django.db.transaction` acts on `default`: atomic, on_commit and the others."""
     modules, functions = _transaction_names(source.tree)
-    told = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call) and _says_using(node)}
+    named = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call) and _names_using(node)}
     for node in ast.walk(source.tree):
         match node:
             case ast.Attribute(value=ast.Name(id=module), attr=attr) if module in modules:
@@ -120,8 +120,8 @@ def names_the_alias_of_transactions(source: Source) -> Iterator[Violation]:
                 name = functions[function]
             case _:
                 continue
-        if name[0].islower() and id(node) not in told:
-            yield f"{source.path}:{node.lineno} transaction.{name} without using=: it would speak for `default`"
+        if name[0].islower() and id(node) not in named:
+            yield f"{source.path}:{node.lineno} transaction.{name} without using=: it would act on `default`"
 
 
 def _transaction_names(tree: ast.Module) -> tuple[set[str], dict[str, str]]:
@@ -137,12 +137,12 @@ def _transaction_names(tree: ast.Module) -> tuple[set[str], dict[str, str]]:
     return modules, functions
 
 
-def _says_using(call: ast.Call) -> bool:
+def _names_using(call: ast.Call) -> bool:
     return any(each.arg == "using" for each in call.keywords) or (last_name(call.func) == "atomic" and bool(call.args))
 
 
 def opens_no_atomic_requests(source: Source) -> Iterator[Violation]:
-    """ATOMIC_REQUESTS is nowhere: a request's transaction belongs to one module and is opened by its view."""
+    """ATOMIC_REQUESTS is not used: a request's transaction belongs to one module and is opened by its view."""
     for line, value in source.strings():
         if value == "ATOMIC_REQUESTS":
             yield f"{source.path}:{line} ATOMIC_REQUESTS"
@@ -152,13 +152,13 @@ def opens_no_atomic_requests(source: Source) -> Iterator[Violation]:
 
 
 def links_by_path(source: Source) -> Iterator[Violation]:
-    """No link is made of the request's `Host`: its port is not verified, and behind a gateway it is another's."""
+    """No link is built from the request's `Host`: its port is not verified, or may be the gateway's."""
     for node in ast.walk(source.tree):
         match node:
             case ast.Attribute(attr=name) | ast.Name(id=name) | ast.alias(name=name):
                 made = name in ABSOLUTE_LINKS or name.startswith("Hyperlinked")
             case ast.Call(func=function, keywords=keywords) if last_name(function) == "reverse":
-                # REST framework's makes an absolute URL where it is given a request.
+                # REST framework's function returns an absolute URL if it is given a request.
                 name, made = "reverse(request=…)", any(each.arg == "request" for each in keywords)
             case _:
                 continue

@@ -1,4 +1,4 @@
-"""The project's Python files, parsed, and what every rule needs to know about one."""
+"""The project's Python files, parsed, with the facts about a file that the rules use."""
 
 import ast
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def argument(call: ast.Call, position: int | None, keyword: str) -> ast.expr | N
 
 
 def labels() -> frozenset[str]:
-    """The modules that are there."""
+    """The labels of the modules in the project."""
     return frozenset(path.parent.name for path in (ROOT / "modules").glob("*/apps.py"))
 
 

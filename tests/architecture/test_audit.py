@@ -1,4 +1,4 @@
-"""`.ci/audit`, with a stand-in for OSV: what it finds fails, and what it could not ask it says."""
+"""`.ci/audit`, with a stand-in for OSV: a vulnerability fails it, and an OSV that cannot be asked is reported."""
 
 import json
 import os
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -92,13 +92,13 @@ class TestTheAudit:
         assert "GHSA-0000" in done.stdout
 
     @pytest.mark.parametrize("status", [404, 500, 503])
-    def test_says_when_osv_answers_with_an_error(self, osv: OSV, audit: Audit, status: int) -> None:
+    def test_reports_that_osv_answers_with_an_error(self, osv: OSV, audit: Audit, status: int) -> None:
         osv.status = status
         done = audit(osv.server_port)
         assert done.returncode == 0
         assert done.stdout.startswith("NOT AUDITED: ")
 
-    def test_says_when_osv_cannot_be_reached(self, audit: Audit) -> None:
+    def test_reports_that_osv_cannot_be_reached(self, audit: Audit) -> None:
         done = audit(free_port())
         assert done.returncode == 0
         assert done.stdout.startswith("NOT AUDITED: ")

@@ -1,4 +1,4 @@
-"""What the README shows is in the repository, and what the documents link to exists."""
+"""The README's snippets are code of the repository, and the documents' links lead to files that exist."""
 
 import re
 from pathlib import Path
@@ -19,20 +19,20 @@ PATTERNS = 22
 
 
 def missing_lines(code: str, source: str) -> list[str]:
-    """The lines of a snippet that do not stand in the source, in the same order."""
+    """The lines of a snippet that the source lacks, or has in another order."""
     lines = iter(source.splitlines())
     return [line for line in code.splitlines() if line.strip() and line not in lines]
 
 
 class TestReadme:
-    def test_shows_code_that_is_really_there(self) -> None:
+    def test_shows_code_of_the_repository(self) -> None:
         snippets = list(SNIPPET.finditer((ROOT / "README.md").read_text()))
         assert len(snippets) >= 2
         for snippet in snippets:
             source = (ROOT / snippet["path"]).read_text()
             assert missing_lines(snippet["code"], source) == [], snippet["path"]
 
-    def test_a_line_that_is_not_there_is_found(self) -> None:
+    def test_a_line_that_the_source_lacks_is_found(self) -> None:
         assert missing_lines("a = 1\nb = 2\n", "a = 1\nc = 3\n") == ["b = 2"]
 
 

@@ -1,4 +1,4 @@
-"""Every module lives alone: with the folders of the others deleted it boots, and its own tests pass."""
+"""Every module works alone: with the other modules' folders deleted it starts, and its own tests pass."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ LEFT_BEHIND = shutil.ignore_patterns(
     ".git", ".venv", ".local", ".*_cache", ".hypothesis", "__pycache__", "node_modules"
 )
 CHOSEN = ("PANGAEA_", "DJANGO_", "DATABASE_URL", "BROKER_URL", "LOCAL_STATE_DIR", "PYTEST_")
-"""Settings of whoever runs the suite; the extracted module runs on its defaults."""
+"""Prefixes of the variables of this test run's own settings; the extracted module runs on its defaults."""
 
 pytestmark = pytest.mark.full
 
@@ -33,13 +33,13 @@ def extracted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 
 
 def environment(copy: Path) -> dict[str, str]:
-    """The copy's kernel comes before the installed one, which is that of the whole project."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(CHOSEN)}
-    return {**kept, "PYTHONPATH": f"{copy / 'platform'}{os.pathsep}{copy}", "PYTHONDONTWRITEBYTECODE": "1"}
+    """An environment in which the copy's kernel precedes the installed one, which is the whole project's."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(CHOSEN)}
+    return {**inherited, "PYTHONPATH": f"{copy / 'platform'}{os.pathsep}{copy}", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def python(copy: Path, *arguments: str, seconds: float = 300) -> str:
-    """What Python printed in the copy; AssertionError with all of it when it fails."""
+    """Run Python in the copy; returns its output. Raises AssertionError with that output if it fails."""
     done = subprocess.run(
         [sys.executable, *arguments],
         check=False,
@@ -66,7 +66,7 @@ class TestAnExtractedModule:
         python(copy, "manage.py", "check")
         python(copy, "manage.py", "makemigrations", "--check", "--dry-run")
 
-    def test_boots_and_is_ready(self, extracted: tuple[str, Path]) -> None:
+    def test_starts_and_is_ready(self, extracted: tuple[str, Path]) -> None:
         _, copy = extracted
         python(copy, "manage.py", "migrate", "--verbosity", "0")
         port = free_port()

@@ -1,4 +1,4 @@
-"""`importlinter.ini` holds on the real tree, on any set of modules, and each of its contracts can break."""
+"""The contracts of `importlinter.ini` hold on the project and on any set of modules, and each of them can break."""
 
 import configparser
 import os

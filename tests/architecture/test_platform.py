@@ -1,4 +1,4 @@
-"""platform/ is a folder of sources. As a package it would hide the standard library's `platform` from everything."""
+"""platform/ is a folder of sources. As a package it would hide the standard library's `platform` from all code."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What Django itself knows once every model is loaded: relations, tables, settings."""
+"""Rules on Django's app registry, once every model is loaded: relations, tables, settings."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,12 +18,12 @@ Models = Iterable[type[models.Model]]
 
 
 def loaded(registry: Apps | None = apps) -> Models:
-    """Every model that the registry knows, tables of many-to-many relations included."""
+    """Every model of the registry, with those of many-to-many tables."""
     return [model for each in registry.all_models.values() for model in each.values()] if registry else []
 
 
 def crossings(found: Models) -> Iterator[str]:
-    """Every relation from one app to another that lives in another database."""
+    """Every relation between apps that are in different databases."""
     for model in found:
         for field in model._meta.get_fields():
             other = field.related_model
@@ -35,7 +35,7 @@ def crossings(found: Models) -> Iterator[str]:
 
 
 def strays(found: Models, labels: list[str]) -> Iterator[str]:
-    """Every model of a module that is not in its own table space, or not written in the module's package."""
+    """Every model of a module whose table lacks the module's prefix, or whose code is outside the module's package."""
     for model in found:
         label = model._meta.app_label
         if label in labels and not model._meta.db_table.startswith(f"{label}_"):
@@ -68,7 +68,7 @@ class TestRelations:
 
 
 class TestModels:
-    def test_live_in_their_module(self) -> None:
+    def test_belong_to_their_module(self) -> None:
         assert list(strays(loaded(), modules.labels())) == []
 
     def test_elsewhere_are_noticed(self) -> None:

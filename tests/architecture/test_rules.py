@@ -1,4 +1,4 @@
-"""The rules of `rules.py` on the real tree, and on snippets that break them: a rule that cannot fail holds nothing."""
+"""The rules of `rules.py` on the real tree, and on snippets that break them: a rule that cannot fail guards nothing."""
 
 import inspect
 

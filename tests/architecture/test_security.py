@@ -1,4 +1,4 @@
-"""What SECURITY.md says can be looked up."""
+"""Each promise of SECURITY.md names tests that exist."""
 
 import ast
 import re

@@ -21,7 +21,7 @@ FSTRINGS = {getattr(tokenize, name) for name in ("FSTRING_MIDDLE",) if hasattr(t
 
 @dataclass(frozen=True)
 class Word:
-    """What is not written, what is written instead, and where it may stand."""
+    """A pattern that is not written, its replacement, and the places where it is allowed."""
 
     pattern: re.Pattern[str]
     is_name: bool
@@ -30,7 +30,7 @@ class Word:
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> "Word":
-        """An entry of the file. Raises KeyError for one without a reason for what it allows."""
+        """An entry of the file. Raises KeyError if it allows a place without a reason."""
         allowed = tuple(each["place"] for each in entry.get("allowed", ()) if each["because"])
         is_name = "name" in entry
         expression = rf"\A(?:{entry['name']})\Z" if is_name else entry["text"]

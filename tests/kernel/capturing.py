@@ -1,4 +1,4 @@
-"""A captured table with a column of every kind. It poses as one of orders' own, since a capture belongs to a module."""
+"""A captured table with a column of every kind. Captures belong to a module, so it is declared as one of orders'."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,10 @@ SOURCE = "orders"
 
 
 class Specimen(models.Model):
-    """Lives in a registry of its own, so that no other test meets it."""
+    """A model in its own registry, so that no other test loads it."""
 
     code = models.CharField(max_length=40, primary_key=True)
-    title = models.TextField(null=True)  # noqa: DJ001 - a text that may be null is one of the kinds
+    title = models.TextField(null=True)  # noqa: DJ001 - a nullable text is one of the kinds
     count = models.BigIntegerField(null=True)
     is_open = models.BooleanField(null=True)
     token = models.UUIDField(null=True)
@@ -80,7 +80,7 @@ specimens = Capture(Specimen, key="code", yields=SpecimenChanged, fields=FIELDS)
 
 @contextmanager
 def captured_table(capture: Capture = specimens) -> Iterator[None]:
-    """The model's table with its triggers beside the module's own, while the test runs."""
+    """Hold the model's table, with its triggers, beside the module's own."""
     connection = connections[SOURCE]
     with connection.schema_editor() as editor:
         editor.create_model(capture.model)

@@ -18,7 +18,7 @@ class Config(ModuleConfig):
 
 
 class Shelf:
-    """A folder of modules. Each file is given as its source text; `config` are lines of the module's declaration."""
+    """A folder of modules. Files are given as source text; `config` holds lines of the module's declaration."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class Shelf:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Install them, and the kernel, and nothing else."""
+        """Install these modules and the kernel, and no other app."""
         sys.path.insert(0, str(self.folder))
         importlib.invalidate_caches()
         try:

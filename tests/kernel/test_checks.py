@@ -1,4 +1,4 @@
-"""A wrong declaration is named before anything starts."""
+"""System checks name a wrong declaration before a process starts."""
 
 from pathlib import Path
 
@@ -28,11 +28,11 @@ CASHIER = """
     @cashier.on(Sell)
     def sell(message): ...
 """
-OBEYING = """
+ACCEPTING = """
     subscriptions = ("shop.handlers.cashier",)
     accepts_commands_from = ("store",)
 """
-HEARD = """
+FOREIGN = """
     from typing import ClassVar
     from pangaea.messages import Command, Event
 
@@ -51,7 +51,7 @@ LEDGER = """
     @ledger.on(acl.Sold)
     def note(message): ...
 """
-LISTENING = 'subscriptions = ("store.handlers.ledger",)'
+SUBSCRIBING = 'subscriptions = ("store.handlers.ledger",)'
 
 
 @pytest.fixture
@@ -59,13 +59,13 @@ def shelf(tmp_path: Path) -> Shelf:
     return Shelf(tmp_path)
 
 
-def shop(shelf: Shelf, *, config: str = OBEYING, messages: str = LANGUAGE, handlers: str = CASHIER) -> None:
-    """A module that says `sold` and obeys `sell`."""
+def shop(shelf: Shelf, *, config: str = ACCEPTING, messages: str = LANGUAGE, handlers: str = CASHIER) -> None:
+    """Add a module that publishes `sold` and handles `sell`."""
     shelf.add("shop", config, messages=messages, handlers=handlers)
 
 
-def store(shelf: Shelf, *, config: str = LISTENING, acl: str = HEARD, handlers: str = LEDGER) -> None:
-    """A module that hears `sold` and sends `sell`."""
+def store(shelf: Shelf, *, config: str = SUBSCRIBING, acl: str = FOREIGN, handlers: str = LEDGER) -> None:
+    """Add a module that subscribes to `sold` and sends `sell`."""
     shelf.add("store", config, acl=acl, handlers=handlers)
 
 
@@ -75,23 +75,23 @@ def mistakes(shelf: Shelf) -> list[Error]:
 
 
 def only_mistake(shelf: Shelf, expected: str) -> str:
-    """The text and the hint of the one mistake there is."""
+    """The text and the hint of the only mistake."""
     (found,) = mistakes(shelf)
     assert found.id == expected
     return f"{found.msg} {found.hint or ''}"
 
 
 class TestTheDeclarations:
-    def test_of_this_project_are_right(self) -> None:
+    def test_of_this_project_have_no_mistakes(self) -> None:
         assert check_modules(None) == []
         call_command("check", "--tag=pangaea")
 
-    def test_that_fit_together_are_right(self, shelf: Shelf) -> None:
+    def test_that_fit_together_have_no_mistakes(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf)
         assert mistakes(shelf) == []
 
-    def test_of_a_listener_alone_are_not_held_against_it(self, shelf: Shelf) -> None:
+    def test_of_a_subscriber_without_its_source_have_no_mistakes(self, shelf: Shelf) -> None:
         store(shelf)
         assert mistakes(shelf) == []
 
@@ -126,28 +126,28 @@ class TestASubscription:
         store(shelf, handlers=LEDGER.replace("store.ledger", "shop.ledger"))
         assert "whose name begins with 'store'" in only_mistake(shelf, "pangaea.E004")
 
-    def test_that_hears_what_nobody_says(self, shelf: Shelf) -> None:
+    def test_to_a_message_that_its_source_does_not_declare(self, shelf: Shelf) -> None:
         shop(shelf)
-        store(shelf, acl=HEARD.replace("shop.sold", "shop.given_away"))
-        told = only_mistake(shelf, "pangaea.E005")
-        assert "store.ledger handles shop.given_away, which shop does not declare." in told
-        assert "shop declares: shop.sell, shop.sold." in told
+        store(shelf, acl=FOREIGN.replace("shop.sold", "shop.given_away"))
+        mistake = only_mistake(shelf, "pangaea.E005")
+        assert "store.ledger handles shop.given_away, which shop does not declare." in mistake
+        assert "shop declares: shop.sell, shop.sold." in mistake
 
-    def test_that_hears_another_version(self, shelf: Shelf) -> None:
+    def test_to_another_version(self, shelf: Shelf) -> None:
         shop(shelf)
-        store(shelf, acl=HEARD.replace('"shop.sold"', '"shop.sold"\n        version: ClassVar[int] = 2'))
+        store(shelf, acl=FOREIGN.replace('"shop.sold"', '"shop.sold"\n        version: ClassVar[int] = 2'))
         assert "handles shop.sold in version 2; published is 1." in only_mistake(shelf, "pangaea.E006")
 
-    def test_that_takes_a_command_for_an_event(self, shelf: Shelf) -> None:
+    def test_that_declares_a_command_as_an_event(self, shelf: Shelf) -> None:
         shop(shelf)
-        store(shelf, acl=HEARD.replace("shop.sold", "shop.bought").replace("shop.sell", "shop.sold"))
+        store(shelf, acl=FOREIGN.replace("shop.sold", "shop.bought").replace("shop.sell", "shop.sold"))
         assert {each.id for each in mistakes(shelf)} == {"pangaea.E005", "pangaea.E006"}
 
     def test_that_handles_a_command_to_another_module(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf, handlers=LEDGER.replace("acl.Sold", "acl.Sell"))
-        told = {each.id: each.msg for each in mistakes(shelf)}
-        assert told["pangaea.E007"] == "store.ledger handles shop.sell, which is a command to shop."
+        texts = {each.id: each.msg for each in mistakes(shelf)}
+        assert texts["pangaea.E007"] == "store.ledger handles shop.sell, which is a command to shop."
 
 
 class TestACommand:
@@ -167,6 +167,6 @@ class TestACommand:
     def test_that_its_receiver_does_not_accept(self, shelf: Shelf) -> None:
         shop(shelf, config='subscriptions = ("shop.handlers.cashier",)')
         store(shelf)
-        told = only_mistake(shelf, "pangaea.E009")
-        assert "store sends shop.sell, and shop does not accept its commands." in told
-        assert "accepts commands from: nobody" in told
+        mistake = only_mistake(shelf, "pangaea.E009")
+        assert "store sends shop.sell, and shop does not accept its commands." in mistake
+        assert "accepts commands from: nobody" in mistake

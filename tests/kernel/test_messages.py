@@ -26,8 +26,8 @@ class Sell(Command, frozen=True, kw_only=True):
     wire_name: ClassVar[str] = "shop.sell"
 
 
-class HeardOfASale(Event, frozen=True, kw_only=True):
-    """A listener's own class: the fields that it needs."""
+class SaleNoticed(Event, frozen=True, kw_only=True):
+    """A subscriber's own class, with the fields that it needs."""
 
     wire_name: ClassVar[str] = "shop.sold"
     price: Money
@@ -51,7 +51,7 @@ def envelope(**changes: object) -> Envelope:
 
 
 class TestAMessage:
-    def test_comes_back_as_it_was_said(self) -> None:
+    def test_is_decoded_as_it_was_published(self) -> None:
         assert msgspec.json.decode(msgspec.json.encode(SALE), type=Sold) == SALE
 
     def test_is_plain_json_that_other_languages_read(self) -> None:
@@ -62,15 +62,15 @@ class TestAMessage:
             "weight": "0.10",
         }
 
-    def test_is_read_by_a_listener_who_needs_less_of_it(self) -> None:
-        heard = msgspec.json.decode(msgspec.json.encode(SALE), type=HeardOfASale)
+    def test_is_read_by_a_subscriber_that_needs_fewer_fields(self) -> None:
+        heard = msgspec.json.decode(msgspec.json.encode(SALE), type=SaleNoticed)
         assert heard.price == Money(1999, "EUR")
 
     def test_cannot_be_changed(self) -> None:
         with pytest.raises(AttributeError):
             SALE.price = Money(1, "EUR")  # type: ignore[misc] # that is the point
 
-    def test_is_for_everybody_if_it_is_an_event(self) -> None:
+    def test_is_for_all_modules_if_it_is_an_event(self) -> None:
         assert messages.audience_of(SALE) == "all"
 
     def test_is_for_the_module_that_it_names_if_it_is_a_command(self) -> None:
@@ -138,7 +138,7 @@ class TestABatch:
         ],
         ids=["json", "no json", "looks like a batch", "no text", "deep"],
     )
-    def test_comes_back_as_it_was_sent_whatever_its_messages_are(self, bodies: tuple[bytes, ...]) -> None:
+    def test_is_decoded_as_it_was_sent_whatever_its_messages_are(self, bodies: tuple[bytes, ...]) -> None:
         read = Batch.unpack(self.packed(*bodies))
         assert tuple(bytes(body) for body in read.messages) == bodies
         assert (read.first, read.last, read.before, read.head) == (5, 4 + len(bodies), self.header.before, 9)
@@ -172,6 +172,6 @@ class TestABatch:
         with pytest.raises(msgspec.DecodeError, match="add up"):
             Batch.unpack(body)
 
-    def test_bears_fields_that_a_later_kernel_adds(self) -> None:
+    def test_ignores_fields_that_a_later_kernel_adds(self) -> None:
         parts = {"compression": "none"} | msgspec.json.decode(self.packed())
         assert Batch.unpack(msgspec.json.encode(parts)).first == 5

@@ -13,7 +13,7 @@ def shelf(tmp_path: Path) -> Shelf:
 
 
 def listening(shelf: Shelf, label: str, *sources: str) -> None:
-    """Add a module that hears these others."""
+    """Add a module that subscribes to these others."""
     classes = "".join(
         f"class {source.title()}(Event, frozen=True):\n    wire_name: ClassVar[str] = '{source}.spoke'\n"
         f"ears.on({source.title()})(print)\n"
@@ -27,27 +27,27 @@ def listening(shelf: Shelf, label: str, *sources: str) -> None:
 
 
 class TestUpstreamFirst:
-    def test_puts_producers_before_those_who_listen(self, shelf: Shelf) -> None:
+    def test_puts_producers_before_their_subscribers(self, shelf: Shelf) -> None:
         listening(shelf, "a", "b", "c")
         listening(shelf, "b", "c")
         listening(shelf, "c")
         with shelf.installed():
             assert [module.label for module in modules.upstream_first()] == ["c", "b", "a"]
 
-    def test_is_ordered_by_label_where_nobody_listens(self, shelf: Shelf) -> None:
+    def test_is_ordered_by_label_without_subscriptions(self, shelf: Shelf) -> None:
         for label in ("b", "c", "a"):
             listening(shelf, label)
         with shelf.installed():
             assert [module.label for module in modules.upstream_first()] == ["a", "b", "c"]
 
-    def test_is_ordered_by_label_where_they_listen_to_each_other(self, shelf: Shelf) -> None:
+    def test_is_ordered_by_label_where_modules_subscribe_to_each_other(self, shelf: Shelf) -> None:
         listening(shelf, "b", "a")
         listening(shelf, "a", "b")
         listening(shelf, "c", "a")
         with shelf.installed():
             assert [module.label for module in modules.upstream_first()] == ["a", "b", "c"]
 
-    def test_bears_one_who_listens_to_itself_or_to_nobody_here(self, shelf: Shelf) -> None:
+    def test_accepts_a_module_that_subscribes_to_itself_or_to_an_absent_one(self, shelf: Shelf) -> None:
         listening(shelf, "a", "a", "elsewhere")
         with shelf.installed():
             assert [module.label for module in modules.upstream_first()] == ["a"]
@@ -62,12 +62,12 @@ class TestTheRegistry:
             assert modules.named("b").name == "b"
         assert "a" not in modules.labels()
 
-    def test_names_those_there_are_when_asked_for_another(self, shelf: Shelf) -> None:
+    def test_names_the_installed_ones_when_asked_for_another(self, shelf: Shelf) -> None:
         listening(shelf, "a")
         with shelf.installed(), pytest.raises(LookupError, match=r"no module 'billing' .* Installed: a\."):
             modules.named("billing")
 
-    def test_says_none_when_there_are_none(self, shelf: Shelf) -> None:
+    def test_reports_none_when_none_is_installed(self, shelf: Shelf) -> None:
         with shelf.installed(), pytest.raises(LookupError, match=r"Installed: none\."):
             modules.named("billing")
 

@@ -1,4 +1,4 @@
-"""Transactions that are open at the same time, each on a thread and a connection of its own."""
+"""Concurrent transactions, each on its own thread and connection."""
 
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -13,7 +13,7 @@ from pangaea import outbox
 from pangaea.testing import wait_until
 from tests.kernel.pipeline import SOURCE, Tick
 
-PATIENCE = 10
+ANSWER_TIMEOUT = 10
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Open:
 
 
 class Writers:
-    """Several writers. On an engine that lets one write at a time none holds its transaction open."""
+    """Several writers. On an engine with a single writer at a time, none holds its transaction open."""
 
     def __init__(self, count: int = 3) -> None:
         self._threads = [ThreadPoolExecutor(max_workers=1) for _ in range(count)]
@@ -50,21 +50,21 @@ class Writers:
             queue = sum(not rival.published.done() for rival in rivals)
             wait_until(lambda: published.done() or waiting() > queue, what="the writer to publish or to wait")
         else:
-            published.result(PATIENCE)
+            published.result(ANSWER_TIMEOUT)
         return True
 
     def end(self, writer: int, *, commit: bool) -> Open | None:
-        """Commit or roll back; None if there is nothing to end. Whoever waited for the key has published on return."""
+        """Commit or roll back; None if there is none. On return a writer that waited for the key has published."""
         mine = self._open.get(writer)
         if mine is None or not mine.published.done():
             return None
         del self._open[writer]
-        self._threads[writer].submit(_end, mine.block, commit=commit).result(PATIENCE)
+        self._threads[writer].submit(_end, mine.block, commit=commit).result(ANSWER_TIMEOUT)
         queue = [each.published for each in self._open.values() if each.key == mine.key and not each.published.done()]
         holders = [each for each in self._open.values() if each.key == mine.key and each.published.done()]
         if queue and not holders:
-            done, _ = wait(queue, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-            assert done, "nobody got the key that was freed"
+            done, _ = wait(queue, timeout=ANSWER_TIMEOUT, return_when=FIRST_COMPLETED)
+            assert done, "no writer got the key that was freed"
         return mine
 
     def settle(self, end: Callable[[int], object]) -> None:
@@ -78,10 +78,10 @@ class Writers:
         self.settle(partial(self.end, commit=False))
 
     def close(self) -> None:
-        """Give the connections and the threads back."""
+        """Close the connections and end the threads."""
         self.abandon()
         for thread in self._threads:
-            thread.submit(connections.close_all).result(PATIENCE)
+            thread.submit(connections.close_all).result(ANSWER_TIMEOUT)
             thread.shutdown()
 
 
