@@ -11,14 +11,14 @@ PYTEST := $(BIN)/python -m pytest
 EDGE := tests/gateway tests/identity
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
-# What Django judges is the profile that goes to production, with safe settings and secrets that exist only for this one call.
+# Django checks the production profile, with safe settings and with secrets that exist only for this call.
 DEPLOYED = DJANGO_SETTINGS_MODULE=pangaea.settings.monolith ALLOWED_HOSTS=shop.example \
 	DATABASE_URL="postgres://pangaea:unused@db.example/pangaea?sslmode=verify-full&sslrootcert=system" \
 	BROKER_URL=amqps://pangaea:unused@mq.example// \
 	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	SIGNING_KEY="$$($(BIN)/python -c 'from joserfc.jwk import ECKey; print(ECKey.generate_key("P-256").as_pem(private=True).decode())')"
 
-# Two halves, a core each: what the second prints comes when both have ended.
+# Two halves at once, one core per half; the second one's output is printed when both have ended.
 side_by_side = log=$$(mktemp); trap 'rm -f "$$log"' EXIT; { $(2); } >"$$log" 2>&1 & second=$$!; \
 	$(1); first=$$?; wait $$second; second=$$?; cat "$$log"; [ $$first = 0 ] && [ $$second = 0 ]
 
@@ -30,7 +30,7 @@ help: ## list the targets
 	@echo "usage: make TARGET"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
 
-# ---------------------------------------------------------------- for everybody
+# ---------------------------------------------------------------- for every user
 
 .PHONY: run
 run: ## set up what is missing, load the demo, serve http://127.0.0.1:8000 (PORT=8001 changes it)
@@ -57,7 +57,7 @@ test-full: dev ## the long tests that `make test` leaves out: every topology, fa
 	$(PYTEST) -m full $(ARGS)
 
 .PHONY: faults
-faults: dev ## soak: storms of kills and restarts, long searches, with their figures; FAULTS_SEED=7 is other weather
+faults: dev ## soak: storms of kills and restarts, long searches, with their figures; FAULTS_SEED=7 draws another storm
 	$(PYTEST) -m soak -s $(ARGS)
 
 .PHONY: bench
@@ -68,7 +68,7 @@ bench: dev ## measure the streams beside a pipeline written by hand, durably; AR
 check: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered ## the one gate: format, lint, words, types, imports, migrations, deployment, rendered files
 
 .PHONY: format
-format: dev ## format the code and mend what ruff can mend
+format: dev ## format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
@@ -78,7 +78,7 @@ lock: dev ## write requirements*.txt from pyproject.toml; ARGS=--upgrade takes t
 	$(COMPILE) $(ARGS) --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 
 .PHONY: audit
-audit: dev ## ask OSV whether a locked requirement has a known vulnerability; says NOT AUDITED where it cannot be asked
+audit: dev ## ask OSV whether a locked requirement has a known vulnerability; prints NOT AUDITED where OSV cannot be asked
 	@.ci/audit
 
 .PHONY: clean
@@ -117,7 +117,7 @@ dev:
 	@PYTHON="$(PYTHON)" .ci/venv
 	@$(MAKE) --no-print-directory --silent .venv/.installed-dev
 
-# The stamps: requirements are installed when they changed, and only then.
+# The stamps: requirements are installed only after they changed.
 .venv/.installed: requirements.txt pyproject.toml
 	@echo "Installing the locked requirements (a minute or two the first time)"
 	@$(PIP) --require-hashes -r requirements.txt
