@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's commands on this project: the `local` profile unless DJANGO_SETTINGS_MODULE says otherwise."""
+"""Django's commands on this project: the `local` profile unless DJANGO_SETTINGS_MODULE names another."""
 
 import importlib.util
 import os
@@ -29,7 +29,7 @@ def main() -> None:
         message = "Django is not installed for this Python. `make run` sets everything up in .venv; or activate yours."
         raise SystemExit(message) from error
     if sys.argv[1:2] == ["config"]:
-        # Django knows a project's commands only once its settings are loaded; this one is for when they refuse to.
+        # Django finds a project's commands only once its settings are loaded; `config` must run when they are refused.
         from pangaea.management.commands.config import Command
 
         Command().run_from_argv(sys.argv)
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except (Misconfigured, Refused) as error:
-        # It says what to set; a traceback would bury that.
+        # The message names what to set; a traceback would bury it.
         sys.exit(str(error))
 
 

