@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pangaea.testing import wait_until
 from tests.faults.storm.books import Audit, Books
-from tests.faults.storm.deployment import MODULES, STARTING_SECONDS, Crew, environment
+from tests.faults.storm.deployment import MODULES, STARTING_SECONDS, Supervisor, environment
 from tests.faults.storm.figures import Row
+from tests.faults.storm.schedule import Storm, draw_schedule
 from tests.faults.storm.troubles import Troubles
-from tests.faults.storm.weather import Storm, forecast
 from tests.processes import Workspace
 
 KINDS = ("relay", "worker", "writer")
@@ -51,7 +51,7 @@ def run(
     database_url: str,
     broker_url: str,
     prefix: str,
-    expect: Callable[[Crew], Troubles],
+    expect: Callable[[Supervisor], Troubles],
 ) -> Outcome:
     """Run the plan with these troubles.
 
@@ -61,21 +61,23 @@ def run(
     space.manage("migrate", "--verbosity", "0", environment=settings)
     books = Books(database_url)
     books.open()
-    crew = Crew(space, settings)
-    troubles = expect(crew)
-    gusts = forecast(plan.seed, seconds=plan.seconds, kinds=KINDS, every=plan.kill_every, troubles=tuple(troubles))
-    print(f"seed {plan.seed}", *gusts, sep="\n")  # noqa: T201 - pytest shows it beside a failure
-    _man(crew, plan, books)
-    storm = Storm(crew, troubles)
-    with crew.on_duty():
+    supervisor = Supervisor(space, settings)
+    troubles = expect(supervisor)
+    incidents = draw_schedule(
+        plan.seed, seconds=plan.seconds, kinds=KINDS, every=plan.kill_every, troubles=tuple(troubles)
+    )
+    print(f"seed {plan.seed}", *incidents, sep="\n")  # noqa: T201 - pytest shows it beside a failure
+    _add_slots(supervisor, plan, books)
+    storm = Storm(supervisor, troubles)
+    with supervisor.supervising():
         wait_until(books.written, what="the first message to be written", seconds=STARTING_SECONDS)
-        storm.rage(gusts, seconds=plan.seconds)
+        storm.run(incidents, seconds=plan.seconds)
         over, meanwhile = time.monotonic(), books.count()
-        crew.wait_done("writer", seconds=FINISH_SECONDS)
+        supervisor.wait_done("writer", seconds=FINISH_SECONDS)
         published = time.monotonic()
         _heal(books)
         healed = time.monotonic()
-        crew.wait_orphans()
+        supervisor.wait_orphans()
     audit = books.audit()
     rows: list[Row] = [
         ("messages, keys, writers", f"{audit.messages:,}, {plan.keys:,}, {plan.writers}"),
@@ -97,15 +99,15 @@ def run(
     return Outcome(plan=plan, audit=audit, rows=rows)
 
 
-def _man(crew: Crew, plan: Plan, books: Books) -> None:
-    crew.post("relay", lambda: ["relay"], count=RELAYS)
+def _add_slots(supervisor: Supervisor, plan: Plan, books: Books) -> None:
+    supervisor.add("relay", lambda: ["relay"], count=RELAYS)
     if plan.apart:
         for module in MODULES:
-            crew.post("worker", lambda module=module: ["worker", f"--module={module}"], count=plan.workers)  # type: ignore[misc]
+            supervisor.add("worker", lambda module=module: ["worker", f"--module={module}"], count=plan.workers)  # type: ignore[misc]
     else:
-        crew.post("worker", lambda: ["worker"], count=plan.workers)
+        supervisor.add("worker", lambda: ["worker"], count=plan.workers)
     for number in range(plan.writers):
-        crew.post("writer", _writer(number, plan, books))
+        supervisor.add("writer", _writer(number, plan, books))
 
 
 def _writer(number: int, plan: Plan, books: Books) -> Callable[[], Sequence[str] | None]:

@@ -21,7 +21,7 @@ SEED = 20261122
 
 @pytest.fixture
 def seed() -> int:
-    """The seed of the weather: FAULTS_SEED, or a constant."""
+    """The seed of the schedule: FAULTS_SEED, or a constant."""
     return int(os.environ.get("FAULTS_SEED", SEED))
 
 

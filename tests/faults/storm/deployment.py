@@ -1,4 +1,4 @@
-"""The landscape's processes, and the crew that restarts those that ended."""
+"""The landscape's processes, and the supervisor that restarts them."""
 
 import os
 import signal
@@ -19,12 +19,12 @@ from tests.processes import MANAGE, Process, Workspace
 
 MODULES = ("source", "ledger")
 QUEUES = tuple(f"{module}.inbox.{queue}" for module in MODULES for queue in ("0of1", "0of2", "1of2"))
-LOOK_SECONDS = 0.05
+CHECK_INTERVAL = 0.05
 ORPHAN_SECONDS = 90.0
 STARTING_SECONDS = 120.0
 
 Command = Callable[[], Sequence[str] | None]
-"""Returns the arguments of manage.py for a post's next process; None when its work is done."""
+"""Returns the arguments of manage.py for a slot's next process; None when its work is done."""
 
 
 def environment(*, database_url: str, broker_url: str, prefix: str = "") -> dict[str, str]:
@@ -39,8 +39,8 @@ def environment(*, database_url: str, broker_url: str, prefix: str = "") -> dict
 
 
 @dataclass
-class Post:
-    """A process that has to run: the first, or the one that replaced it."""
+class Slot:
+    """The place of a process that has to run, and the process in it: the first, or the one that replaced it."""
 
     kind: str
     name: str
@@ -55,12 +55,12 @@ class Post:
 
 
 @dataclass
-class Crew:
-    """Posts, and a thread that restarts each whose process ended before its work was done."""
+class Supervisor:
+    """Slots, and a thread that restarts each whose process ended before its work was done."""
 
     space: Workspace
     settings: Mapping[str, str]
-    posts: list[Post] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
     """How many ended unasked, by kind."""
     orphans: list[int] = field(default_factory=list)
@@ -68,19 +68,19 @@ class Crew:
     _guard: threading.RLock = field(default_factory=threading.RLock)
     _closed: threading.Event = field(default_factory=threading.Event)
 
-    def post(self, kind: str, command: Command, *, count: int = 1) -> None:
-        """Add posts of a kind."""
+    def add(self, kind: str, command: Command, *, count: int = 1) -> None:
+        """Add slots of a kind."""
         for _ in range(count):
-            number = sum(each.kind == kind for each in self.posts)
-            self.posts.append(Post(kind, f"{kind}-{number}", command))
+            number = sum(each.kind == kind for each in self.slots)
+            self.slots.append(Slot(kind, f"{kind}-{number}", command))
 
-    def of(self, kind: str) -> list[Post]:
-        """The posts of a kind."""
-        return [post for post in self.posts if post.kind == kind]
+    def of(self, kind: str) -> list[Slot]:
+        """The slots of a kind."""
+        return [slot for slot in self.slots if slot.kind == kind]
 
     @contextmanager
-    def on_duty(self) -> Iterator[None]:
-        """Keep a process running for every post until the end of the block; then stop all."""
+    def supervising(self) -> Iterator[None]:
+        """Keep a process running in every slot until the end of the block; then stop all."""
         with ThreadPoolExecutor(max_workers=1) as pool:
             watch = pool.submit(self._watch)
             try:
@@ -92,13 +92,13 @@ class Crew:
                 for group in self.orphans:
                     os.killpg(group, signal.SIGKILL)
 
-    def kill(self, post: Post, *, how: str) -> str | None:
+    def kill(self, slot: Slot, *, how: str) -> str | None:
         """Send SIGKILL to a process and its children; with `child` or `parent` to that one only, if there are both.
 
         Gives what was done, None if there was no process.
         """
         with self._guard:
-            process = post.process
+            process = slot.process
             if process is None or not process.running:
                 return None
             children = _children(process.popen.pid)
@@ -113,56 +113,56 @@ class Crew:
             else:
                 process.kill()
             self.space.processes.remove(process)
-            self._man(post)
+            self._start(slot)
             return how if children else "all"
 
     def change(self, settings: Mapping[str, str]) -> None:
         """Restart relays and workers with other settings, one after the other, as a deployment does."""
         self.settings = settings
-        for post in (*self.of("relay"), *self.of("worker")):
+        for slot in (*self.of("relay"), *self.of("worker")):
             with self._guard:
-                if post.process is not None and post.process in self.space.processes:
-                    post.process.stop()
-                    self.space.processes.remove(post.process)
-                self._man(post)
+                if slot.process is not None and slot.process in self.space.processes:
+                    slot.process.stop()
+                    self.space.processes.remove(slot.process)
+                self._start(slot)
 
     def wait_done(self, kind: str, *, seconds: float) -> None:
-        """Wait until the work of these posts is done."""
-        posts = self.of(kind)
-        wait_until(lambda: all(post.done for post in posts), what=f"every {kind} to finish", seconds=seconds)
+        """Wait until the work of these slots is done."""
+        slots = self.of(kind)
+        wait_until(lambda: all(slot.done for slot in slots), what=f"every {kind} to finish", seconds=seconds)
 
     def wait_orphans(self) -> None:
         """Wait until the children of killed parents have ended."""
         wait_until(lambda: not self.orphans, what="the children of killed parents to end", seconds=ORPHAN_SECONDS)
 
     def _watch(self) -> None:
-        while not self._closed.wait(LOOK_SECONDS):
+        while not self._closed.wait(CHECK_INTERVAL):
             with self._guard:
                 # Soon after it ended: a process id that is free is given to another process some day.
                 self.orphans = [group for group in self.orphans if _group_exists(group)]
-                for post in self.posts:
-                    self._look_after(post)
+                for slot in self.slots:
+                    self._check(slot)
 
-    def _look_after(self, post: Post) -> None:
-        if post.done or post.running:
+    def _check(self, slot: Slot) -> None:
+        if slot.done or slot.running:
             return
-        if post.process is not None:
-            if post.kind != "writer" or post.process.popen.returncode:
-                self.ended[post.kind] += 1
-            post.process.stop()
-            self.space.processes.remove(post.process)
-        self._man(post)
+        if slot.process is not None:
+            if slot.kind != "writer" or slot.process.popen.returncode:
+                self.ended[slot.kind] += 1
+            slot.process.stop()
+            self.space.processes.remove(slot.process)
+        self._start(slot)
 
-    def _man(self, post: Post) -> None:
-        post.process = None
+    def _start(self, slot: Slot) -> None:
+        slot.process = None
         try:
-            command = post.command()
-        except psycopg.OperationalError:  # the database restarts; the next look asks again
+            command = slot.command()
+        except psycopg.OperationalError:  # the database restarts; the next check asks again
             return
         if command is None:
-            post.done = True
+            slot.done = True
         else:
-            post.process = self.space.start(post.name, (*MANAGE, *command), self.settings)
+            slot.process = self.space.start(slot.name, (*MANAGE, *command), self.settings)
 
 
 def _children(parent: int) -> list[int]:

@@ -28,7 +28,7 @@ class TestASquall:
                 database_url=url,
                 broker_url=amqp_url,
                 prefix=prefix,
-                expect=lambda _crew: {"queues purged": broker.purge, "queues deleted": broker.delete_queues},
+                expect=lambda _supervisor: {"queues purged": broker.purge, "queues deleted": broker.delete_queues},
             )
         show("squall on PostgreSQL and RabbitMQ", outcome.rows)
         assert outcome.audit.messages >= plan.messages

@@ -6,7 +6,7 @@ from pangaea.servers import postgresql
 from pangaea.testing.databases import scratch_database
 from tests.faults.storm import campaign, troubles
 from tests.faults.storm.campaign import Outcome, Plan
-from tests.faults.storm.deployment import Crew
+from tests.faults.storm.deployment import Supervisor
 from tests.faults.storm.figures import Row
 from tests.faults.storm.servers import Broker, RabbitNode, Valkey
 from tests.faults.storm.troubles import Troubles
@@ -59,9 +59,9 @@ def run(space: Workspace, database: postgresql.Server, seed: int) -> Run:
     """One run on a broker, with this many workers per module and with these troubles."""
 
     def go(broker: Broker, workers: int, shocks: Troubles) -> Outcome:
-        def expect(crew: Crew) -> Troubles:
+        def expect(supervisor: Supervisor) -> Troubles:
             *spread, last = shocks.items()
-            return dict([*spread, *troubles.of_a_crew(crew, broker, database).items(), last])
+            return dict([*spread, *troubles.of_a_deployment(supervisor, broker, database).items(), last])
 
         plan = Plan(seed=seed, messages=MESSAGES, keys=1_000, writers=4, seconds=90, kill_every=2, workers=workers)
         with scratch_database(database.url, prefix="pangaea_storm") as url:

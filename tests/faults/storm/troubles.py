@@ -1,4 +1,4 @@
-"""Troubles that need more than one server at once, or the crew."""
+"""Troubles of several servers at once, or of the supervisor."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import psycopg
 
 from pangaea.servers import postgresql
 from pangaea.testing import wait_until
-from tests.faults.storm.deployment import Crew
+from tests.faults.storm.deployment import Supervisor
 from tests.faults.storm.servers import Broker
 
 Troubles = dict[str, Callable[[], int | None]]
@@ -24,14 +24,14 @@ WAITING: LiteralString = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_block
 CHANGED = {"QUEUES_PER_MODULE": "2", "QUEUE_LENGTH": "5000"}
 
 
-def of_a_crew(crew: Crew, broker: Broker, database: postgresql.Server | None = None) -> Troubles:
+def of_a_deployment(supervisor: Supervisor, broker: Broker, database: postgresql.Server | None = None) -> Troubles:
     """The troubles of a deployment besides those of its servers one by one."""
-    url = crew.settings["DATABASE_URL"]
-    former = dict(crew.settings)
+    url = supervisor.settings["DATABASE_URL"]
+    former = dict(supervisor.settings)
     troubles: Troubles = {
         "acknowledgements failed": lambda: lose_acknowledgements(url, broker),
-        "settings changed, one process after the other": lambda: crew.change({**former, **CHANGED}),
-        "settings changed back": lambda: crew.change(former),
+        "settings changed, one process after the other": lambda: supervisor.change({**former, **CHANGED}),
+        "settings changed back": lambda: supervisor.change(former),
     }
     if database is not None:
         troubles["PostgreSQL silent"] = lambda: silence(database)

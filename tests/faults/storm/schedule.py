@@ -1,4 +1,4 @@
-"""What goes wrong and when: drawn from a seed, so that a run can be repeated."""
+"""Incidents and their times, drawn from a seed, so that a run can be repeated."""
 
 import random
 import threading
@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import cycle
 
-from tests.faults.storm.deployment import Crew, Post
+from tests.faults.storm.deployment import Slot, Supervisor
 
 WAYS = ("all", "child", "parent")
 """Which of a worker's processes a kill ends: both, only the one that applies, or only the one that fetches."""
@@ -18,8 +18,8 @@ CALM = 5 / 6
 
 
 @dataclass(frozen=True)
-class Gust:
-    """Something that goes wrong, `at` seconds after the beginning."""
+class Incident:
+    """A kill or a trouble, `at` seconds after the beginning."""
 
     at: float
     what: str
@@ -34,47 +34,47 @@ class Gust:
 def forecast(seed: int, *, seconds: float, kinds: Sequence[str], every: float, troubles: Sequence[str]) -> list[Gust]:
     """A kill about every this many seconds, of each kind in turn; the troubles in this order, spread over the time.
 
-    The last trouble strikes at the end, some time after the last kill: what it breaks must heal without a restart.
+    The last trouble is at the end, some time after the last kill: what it breaks must heal without a restart.
     """
     drawn = random.Random(seed)
     ways = cycle(drawn.sample(WAYS, len(WAYS)))
-    gusts: list[Gust] = []
+    incidents: list[Incident] = []
     at = drawn.uniform(0, every)
     for kind in cycle(drawn.sample(kinds, len(kinds))):
-        if at > seconds * CALM:
+        if at > seconds * KILLING:
             break
         how = next(ways) if kind == "worker" else "all"
-        gusts.append(Gust(at, f"kill {kind}", drawn.randrange(1_000), how))
+        incidents.append(Incident(at, f"kill {kind}", drawn.randrange(1_000), how))
         at += drawn.uniform(0.5, 1.5) * every
     *spread, last = troubles
-    share = seconds * CALM / (len(spread) + 1)
-    gusts.extend(Gust(share * (n + drawn.uniform(-0.3, 0.3)), what) for n, what in enumerate(spread, 1))
-    return [*sorted(gusts, key=lambda gust: gust.at), Gust(seconds, last)]
+    share = seconds * KILLING / (len(spread) + 1)
+    incidents.extend(Incident(share * (n + drawn.uniform(-0.3, 0.3)), what) for n, what in enumerate(spread, 1))
+    return [*sorted(incidents, key=lambda incident: incident.at), Incident(seconds, last)]
 
 
 @dataclass
 class Storm:
-    """Lets the gusts loose. Kills go on while a trouble of the servers lasts."""
+    """Causes the incidents. Kills continue while a trouble of the servers lasts."""
 
-    crew: Crew
+    supervisor: Supervisor
     troubles: dict[str, Callable[[], int | None]]
     """Troubles by name. One that returns a number deleted that many broker messages."""
     happened: Counter[str] = field(default_factory=Counter)
     ways: Counter[str] = field(default_factory=Counter)
     thrown_away: int = 0
 
-    def rage(self, gusts: Sequence[Gust], *, seconds: float) -> None:
-        """Cause each gust at its time; returns when all are over and every server runs again."""
+    def run(self, incidents: Sequence[Incident], *, seconds: float) -> None:
+        """Cause each incident at its time; returns when all are over and every server runs again."""
         began = time.monotonic()
         never = threading.Event()
         with ThreadPoolExecutor(max_workers=1) as servers:
             pending: list[Future[None]] = []
-            for gust in gusts:
-                never.wait(max(0.0, began + gust.at - time.monotonic()))
-                if gust.what in self.troubles:
-                    pending.append(servers.submit(self._trouble, gust.what))
+            for incident in incidents:
+                never.wait(max(0.0, began + incident.at - time.monotonic()))
+                if incident.what in self.troubles:
+                    pending.append(servers.submit(self._trouble, incident.what))
                 else:
-                    self._kill(gust)
+                    self._kill(incident)
             never.wait(max(0.0, began + seconds - time.monotonic()))
             for each in pending:
                 each.result()
@@ -83,14 +83,14 @@ class Storm:
         self.thrown_away += self.troubles[what]() or 0
         self.happened[what] += 1
 
-    def _kill(self, gust: Gust) -> None:
-        kind = gust.what.removeprefix("kill ")
-        for post in self._candidates(kind, gust.victim):
-            if done := self.crew.kill(post, how=gust.how):
-                self.happened[gust.what] += 1
+    def _kill(self, incident: Incident) -> None:
+        kind = incident.what.removeprefix("kill ")
+        for slot in self._candidates(kind, incident.victim):
+            if done := self.supervisor.kill(slot, how=incident.how):
+                self.happened[incident.what] += 1
                 self.ways[done] += 1
                 return
 
-    def _candidates(self, kind: str, first: int) -> Iterator[Post]:
-        posts = self.crew.of(kind)
-        return (posts[(first + n) % len(posts)] for n in range(len(posts)))
+    def _candidates(self, kind: str, first: int) -> Iterator[Slot]:
+        slots = self.supervisor.of(kind)
+        return (slots[(first + n) % len(slots)] for n in range(len(slots)))
