@@ -167,26 +167,28 @@ class TestBadInput:
 class TestTokens:
     """A caller without a valid token gets nothing, and the reason."""
 
-    def test_without_a_token(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
+    def test_are_required(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
         assert_refused(shop, customer, product, None, "token_missing")
 
-    def test_signed_by_a_foreign_key(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
+    def test_signed_by_a_foreign_key_are_refused(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
         header, claims = parts_of(customer.token)
         forged = jwt.encode(header, claims, ECKey.generate_key("P-256"))
         assert_refused(shop, customer, product, forged, "token_invalid")
 
-    def test_with_an_unknown_key_id(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
+    def test_with_an_unknown_key_id_are_refused(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
         header, claims = parts_of(customer.token)
         forged = jwt.encode({**header, "kid": "mine"}, claims, ECKey.generate_key("P-256"))
         assert_refused(shop, customer, product, forged, "token_invalid")
 
-    def test_expired(self, deployment: Deployment, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
+    def test_that_have_expired_are_refused(
+        self, deployment: Deployment, shop: Shop, customer: Customer, product: dict[str, Any]
+    ) -> None:
         header, claims = parts_of(customer.token)
         past = {"iat": claims["iat"] - 2 * LONG_AGO, "exp": claims["iat"] - LONG_AGO}
         old = jwt.encode(header, {**claims, **past}, deployment.signing_key)
         assert_refused(shop, customer, product, old, "token_expired")
 
-    def test_with_other_claims_under_the_same_signature(
+    def test_with_other_claims_under_the_same_signature_are_refused(
         self, shop: Shop, customer: Customer, product: dict[str, Any]
     ) -> None:
         _, claims = parts_of(customer.token)
@@ -194,7 +196,7 @@ class TestTokens:
         body = base64.urlsafe_b64encode(json.dumps({**claims, "sub": str(uuid.uuid4())}).encode()).rstrip(b"=").decode()
         assert_refused(shop, customer, product, f"{head}.{body}.{signature}", "token_invalid")
 
-    def test_garbled(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
+    def test_that_are_garbled_are_refused(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
         assert_refused(shop, customer, product, "not.a.token", "token_invalid")
 
 

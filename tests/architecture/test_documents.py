@@ -38,7 +38,7 @@ class TestReadme:
 
 class TestLinks:
     @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-    def test_lead_somewhere(self, document: Path) -> None:
+    def test_lead_to_existing_files(self, document: Path) -> None:
         broken = [link for link in LINK.findall(document.read_text()) if not (document.parent / link).exists()]
         assert not broken
 

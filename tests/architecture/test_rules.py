@@ -103,7 +103,7 @@ def snippet(rule: Rule, text: str) -> Source:
 
 class TestModules:
     @pytest.mark.parametrize("rule", MODULE_RULES, ids=lambda rule: rule.__name__)
-    def test_keep(self, rule: Rule) -> None:
+    def test_keep_each_rule(self, rule: Rule) -> None:
         assert [violation for source in sources("modules") if source.module for violation in rule(source)] == []
 
     def test_are_found(self) -> None:
@@ -113,7 +113,7 @@ class TestModules:
 
 class TestTheKernel:
     @pytest.mark.parametrize("rule", KERNEL_RULES, ids=lambda rule: rule.__name__)
-    def test_keeps(self, rule: Rule) -> None:
+    def test_keeps_each_rule(self, rule: Rule) -> None:
         assert [violation for source in sources("platform") for violation in rule(source)] == []
 
     def test_and_the_projects_tests_name_their_aliases(self) -> None:
@@ -125,11 +125,11 @@ class TestTheKernel:
 
 class TestEveryRule:
     @pytest.mark.parametrize(("rule", "text"), BROKEN)
-    def test_catches(self, rule: Rule, text: str) -> None:
+    def test_catches_a_violation(self, rule: Rule, text: str) -> None:
         assert list(rule(snippet(rule, text)))
 
     @pytest.mark.parametrize(("rule", "text"), KEPT)
-    def test_lets_pass(self, rule: Rule, text: str) -> None:
+    def test_lets_legitimate_code_pass(self, rule: Rule, text: str) -> None:
         assert list(rule(snippet(rule, text))) == []
 
     def test_is_applied_and_proven_able_to_fail(self) -> None:

@@ -56,7 +56,7 @@ class TestBodies:
 
 
 class TestOtherOrigins:
-    def test_may_ask_first(self, client: httpx.Client, shop: Service) -> None:
+    def test_may_send_a_preflight(self, client: httpx.Client, shop: Service) -> None:
         before = len(shop.seen)
         asking = {
             "Origin": ORIGIN,
@@ -80,7 +80,7 @@ class TestOtherOrigins:
         assert "x-ratelimit-remaining" in answer.headers["access-control-expose-headers"]
 
     @pytest.mark.parametrize("origin", ["https://evil.example", f"{ORIGIN}.evil.example", "null"])
-    def test_may_not_unless_they_are_listed(self, client: httpx.Client, origin: str) -> None:
+    def test_are_refused_unless_they_are_listed(self, client: httpx.Client, origin: str) -> None:
         asking = {"Origin": origin, "Access-Control-Request-Method": "POST"}
 
         assert "access-control-allow-origin" not in client.options("/shop", headers=asking).headers
@@ -99,7 +99,7 @@ class TestCompression:
 
 
 class TestTraceContext:
-    def test_arrives_as_it_came(self, client: httpx.Client, shop: Service) -> None:
+    def test_is_passed_on_unchanged(self, client: httpx.Client, shop: Service) -> None:
         client.get("/shop", headers={"traceparent": TRACE, "tracestate": "vendor=1"})
 
         assert shop.seen[-1].headers["traceparent"] == TRACE

@@ -19,14 +19,14 @@ LABELS = ("shop", "store", "impostor")
 
 class TestTlsTowardsClients:
     @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-    def test_speaks_versions_that_are_safe(self, edge: Edge, folder: Path, version: ssl.TLSVersion) -> None:
+    def test_accepts_safe_versions(self, edge: Edge, folder: Path, version: ssl.TLSVersion) -> None:
         context = trusting(folder)
         context.minimum_version = context.maximum_version = version
 
         with httpx.Client(verify=context, trust_env=False) as client:
             assert client.get(f"{edge.tls_url}/shop").json()["headers"]["x-forwarded-proto"] == "https"
 
-    def test_refuses_what_is_older(self, edge: Edge, folder: Path) -> None:
+    def test_refuses_older_versions(self, edge: Edge, folder: Path) -> None:
         context = trusting(folder)
         context.set_ciphers("ALL:@SECLEVEL=0")
         with pytest.warns(DeprecationWarning, match="TLSv1_1"):
@@ -62,7 +62,7 @@ class TestTlsTowardsClients:
 
 
 class TestTlsTowardsServices:
-    def test_shows_the_service_who_the_gateway_is(self, edge: Edge, running: Mapping[str, Service]) -> None:
+    def test_identifies_the_gateway_to_the_service(self, edge: Edge, running: Mapping[str, Service]) -> None:
         assert httpx.get(f"{edge.url}/shop", trust_env=False).status_code == 200
         assert running["shop"].peers[-1] == f"spiffe://{settings.PANGAEA.trust_domain}/gateway"
 

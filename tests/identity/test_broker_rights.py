@@ -141,7 +141,7 @@ REFUSED: dict[str, Attempt] = {
 
 class TestTheUserOfOrders:
     @pytest.mark.parametrize("attempt", REFUSED)
-    def test_is_refused_to(self, as_orders: Any, rights: Rights, attempt: str) -> None:
+    def test_is_refused_every_other_right(self, as_orders: Any, rights: Rights, attempt: str) -> None:
         with pytest.raises(amqp.AccessRefused):
             REFUSED[attempt](as_orders.channel(), rights)
 
@@ -231,7 +231,7 @@ class TestTheDefinitions:
 
 
 class Reader:
-    """Orders' consumer, as its worker has it, with everything that passed its admission."""
+    """The consumer of orders' worker, with the messages that it admitted."""
 
     def __init__(self, rights: Rights, settings: Settings) -> None:
         settings.PANGAEA = declared_for(rights.urls["orders"], rights.prefix)

@@ -145,7 +145,7 @@ class TestSpoofedIdentityHeaders:
 
 
 class TestAcceptedCallers:
-    def test_are_named_as_a_word_or_as_a_whole_id(self, space: Workspace, users: Service) -> None:
+    def test_are_named_by_module_or_by_id(self, space: Workspace, users: Service) -> None:
         named = {"ACCEPTED_CALLERS": "orders, spiffe://pangaea.local/web_bff"}
         certificates = users.certificates
         port = free_port()

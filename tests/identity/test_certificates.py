@@ -58,7 +58,7 @@ class TestACertificateOfAModule:
         server = PolicyBuilder().store(trusted).time(NOON).build_server_verifier(x509.DNSName("web-bff"))
         server.verify(read(tmp_path, "web_bff"), [])
 
-    def test_fits_its_key_which_only_its_owner_reads(self, tmp_path: Path) -> None:
+    def test_matches_its_key_which_only_its_owner_may_read(self, tmp_path: Path) -> None:
         issue(tmp_path)
         for path in tmp_path.glob("*.key"):
             key = load_pem_private_key(path.read_bytes(), password=None)

@@ -115,7 +115,7 @@ class TestARotation:
 
 
 class TestAContext:
-    def test_is_made_once_for_files_that_stay(self, tmp_path: Path) -> None:
+    def test_is_created_once_for_unchanged_files(self, tmp_path: Path) -> None:
         folder = make_certificates(tmp_path)
         contexts = reloading(Files(folder / "users.crt", folder / "users.key", folder / "ca.crt"), server_context)
         first = contexts.current()

@@ -98,52 +98,52 @@ class TestTheDeclarations:
 
 class TestAName:
     @pytest.mark.parametrize("name", ["shop.Sold It", "sold", "shop.sold.twice", ""])
-    def test_that_is_no_wire_name(self, shelf: Shelf, name: str) -> None:
+    def test_that_is_no_wire_name_is_a_mistake(self, shelf: Shelf, name: str) -> None:
         shop(shelf, messages=LANGUAGE.replace("shop.sold", name))
         found = mistakes(shelf)
         assert "pangaea.E001" in {each.id for each in found}
         assert f"{name!r} is no wire name" in found[0].msg
 
-    def test_that_was_forgotten(self, shelf: Shelf) -> None:
+    def test_that_was_forgotten_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf, messages=LANGUAGE.replace('wire_name: ClassVar[str] = "shop.sold"', "amount: int"))
         assert "'Sold' is no wire name" in mistakes(shelf)[0].msg
 
-    def test_of_another_module(self, shelf: Shelf) -> None:
+    def test_of_another_module_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf, messages=LANGUAGE.replace("shop.sold", "store.sold"))
         assert "Name it shop.<what_happened>" in only_mistake(shelf, "pangaea.E002")
 
 
 class TestASubscription:
-    def test_that_cannot_be_imported(self, shelf: Shelf) -> None:
+    def test_that_cannot_be_imported_is_a_mistake(self, shelf: Shelf) -> None:
         store(shelf, config='subscriptions = ("store.handlers.absent",)')
         assert "store.handlers.absent cannot be imported" in only_mistake(shelf, "pangaea.E003")
 
-    def test_that_is_none(self, shelf: Shelf) -> None:
+    def test_that_is_none_is_a_mistake(self, shelf: Shelf) -> None:
         store(shelf, config='subscriptions = ("store.handlers.note",)')
         assert "store.handlers.note is no subscription of store" in only_mistake(shelf, "pangaea.E004")
 
-    def test_that_belongs_to_another_module(self, shelf: Shelf) -> None:
+    def test_that_belongs_to_another_module_is_a_mistake(self, shelf: Shelf) -> None:
         store(shelf, handlers=LEDGER.replace("store.ledger", "shop.ledger"))
         assert "whose name begins with 'store'" in only_mistake(shelf, "pangaea.E004")
 
-    def test_to_a_message_that_its_source_does_not_declare(self, shelf: Shelf) -> None:
+    def test_to_a_message_that_its_source_does_not_declare_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf, acl=FOREIGN.replace("shop.sold", "shop.given_away"))
         mistake = only_mistake(shelf, "pangaea.E005")
         assert "store.ledger handles shop.given_away, which shop does not declare." in mistake
         assert "shop declares: shop.sell, shop.sold." in mistake
 
-    def test_to_another_version(self, shelf: Shelf) -> None:
+    def test_to_another_version_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf, acl=FOREIGN.replace('"shop.sold"', '"shop.sold"\n        version: ClassVar[int] = 2'))
         assert "handles shop.sold in version 2; published is 1." in only_mistake(shelf, "pangaea.E006")
 
-    def test_that_declares_a_command_as_an_event(self, shelf: Shelf) -> None:
+    def test_that_declares_a_command_as_an_event_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf, acl=FOREIGN.replace("shop.sold", "shop.bought").replace("shop.sell", "shop.sold"))
         assert {each.id for each in mistakes(shelf)} == {"pangaea.E005", "pangaea.E006"}
 
-    def test_that_handles_a_command_to_another_module(self, shelf: Shelf) -> None:
+    def test_that_handles_a_command_to_another_module_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf, handlers=LEDGER.replace("acl.Sold", "acl.Sell"))
         texts = {each.id: each.msg for each in mistakes(shelf)}
@@ -151,20 +151,20 @@ class TestASubscription:
 
 
 class TestACommand:
-    def test_that_nothing_handles(self, shelf: Shelf) -> None:
+    def test_that_nothing_handles_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf, config='accepts_commands_from = ("store",)')
         assert "shop.sell is handled by nothing." in only_mistake(shelf, "pangaea.E008")
 
-    def test_that_a_projection_handles(self, shelf: Shelf) -> None:
+    def test_that_a_projection_handles_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf, handlers=CASHIER.replace("Reaction", "Projection").replace(', begins="start"', ""))
         assert "shop.sell is handled by Projection('shop.cashier')." in only_mistake(shelf, "pangaea.E008")
 
-    def test_that_two_handle(self, shelf: Shelf) -> None:
+    def test_that_two_handle_is_a_mistake(self, shelf: Shelf) -> None:
         twice = CASHIER + '\n    second = Reaction("shop.second", begins="start")\n    second.on(Sell)(sell)\n'
         shop(shelf, config='subscriptions = ("shop.handlers.cashier", "shop.handlers.second")', handlers=twice)
         assert "exactly one Reaction" in only_mistake(shelf, "pangaea.E008")
 
-    def test_that_its_receiver_does_not_accept(self, shelf: Shelf) -> None:
+    def test_that_its_receiver_does_not_accept_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf, config='subscriptions = ("shop.handlers.cashier",)')
         store(shelf)
         mistake = only_mistake(shelf, "pangaea.E009")

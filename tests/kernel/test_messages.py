@@ -79,7 +79,7 @@ class TestAMessage:
 
 class TestAWireName:
     @pytest.mark.parametrize("name", ["shop.sold", "web_bff.home2_seen", "a.b"])
-    def test_reads_module_and_what_happened(self, name: str) -> None:
+    def test_consists_of_a_module_and_a_name(self, name: str) -> None:
         messages.check_wire_name(name)
         assert messages.module_of(name) == name.split(".", maxsplit=1)[0]
 
@@ -87,7 +87,7 @@ class TestAWireName:
         "name",
         ["", "shop", "shop.", ".sold", "Shop.sold", "shop.Sold", "shop.sold.twice", "shop sold", "shop.sold\n", "2.b"],
     )
-    def test_is_nothing_else(self, name: str) -> None:
+    def test_has_no_other_form(self, name: str) -> None:
         with pytest.raises(ValueError, match="is no wire name"):
             messages.check_wire_name(name)
 
@@ -150,16 +150,16 @@ class TestABatch:
     def test_without_messages_announces_the_position_before_its_first(self) -> None:
         assert Batch.unpack(self.packed()).last == 4
 
-    def test_is_found_in_behind_keys_that_look_like_its_messages(self) -> None:
+    def test_is_decoded_when_keys_look_like_its_messages(self) -> None:
         key = '"],"messages":[,"messages":['
         read = Batch.unpack(self.packed(b"1", key=key))
         assert [entry.key for entry in read.entries or ()] == [key]
 
-    def test_is_one_json_object_to_the_version_before(self) -> None:
+    def test_is_one_json_object_to_the_previous_version(self) -> None:
         read = msgspec.json.decode(self.packed(b'{"a": 1}', b'{"b":2.50}'), type=Batch)
         assert [bytes(body) for body in read.messages] == [b'{"a": 1}', b'{"b":2.50}']
 
-    def test_of_the_version_before_is_read(self) -> None:
+    def test_of_the_previous_version_is_read(self) -> None:
         parts = msgspec.json.decode(msgspec.json.encode(self.header))
         del parts["entries"], parts["question"]
         read = Batch.unpack(msgspec.json.encode(parts | {"messages": [{"a": 1}, 2]}))

@@ -56,7 +56,7 @@ class Slot:
 
 @dataclass
 class Supervisor:
-    """Slots, and a thread that restarts each whose process ended before its work was done."""
+    """Slots, and a thread that starts a slot's process again if it ended before its work was done."""
 
     space: Workspace
     settings: Mapping[str, str]
