@@ -94,7 +94,7 @@ def run(
         ("**lost**", audit.lost),
         ("**applied twice**", audit.twice),
         ("**out of key order**", audit.out_of_order),
-        ("**innocents parked**", audit.parked),
+        ("**valid messages parked**", audit.parked),
     ]
     return Outcome(plan=plan, audit=audit, rows=rows)
 
