@@ -19,7 +19,8 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.databases import aliases
-from pangaea.management.commands import seed_demo, settings_doc
+from pangaea.management.commands import settings_doc
+from pangaea.management.welcome import OPERATOR
 from pangaea.outbox.models import Stream
 from pangaea.testing.databases import scratch_database
 from tests.processes import workspace
@@ -194,7 +195,7 @@ class TestSeedDemo:
         before = everything()
         assert output_of("seed_demo").count("\n") == first.count("\n")
         assert everything() == before
-        assert get_user_model()._default_manager.filter(username=seed_demo.OPERATOR, is_superuser=True).count() == 1
+        assert get_user_model()._default_manager.filter(username=OPERATOR, is_superuser=True).count() == 1
 
     def test_brings_no_password_outside_the_local_profile(self, settings: Settings) -> None:
         settings.PANGAEA_IN_PROCESS = False
