@@ -120,7 +120,7 @@ def rows(deployment: Deployment, module: str, statement: LiteralString, *values:
         return connection.execute(statement, values).fetchall()
 
 
-def end(process: Process) -> None:
+def terminate(process: Process) -> None:
     """Signal it twice, and wait until it ends with 0."""
     for _ in range(2):
         os.kill(process.popen.pid, signal.SIGTERM)
@@ -159,7 +159,7 @@ class TestEachProcessThatIsTerminated:
                 seen.wait_for(MORE)
             for name in [f"{module}-{kind}" for kind in ("relay", "worker") for module in MODULES]:
                 process = deployment.process(name)
-                end(process)
+                terminate(process)
                 seen.wait_for(MORE)
                 process.start()
                 seen.wait_for(MORE)

@@ -45,7 +45,7 @@ class Landscape:
         """Publishes `count` ticks, one per transaction, at that rate."""
         return self._start("writer", "tick", f"--count={count}", f"--rate={rate}", "--writer=999")
 
-    def say(self, count: int, *, seed: int) -> None:
+    def publish(self, count: int, *, seed: int) -> None:
         """Commit `count` ticks at once. Each seed counts its own, so use one only once."""
         url = psycopg.conninfo.make_conninfo(self.database_url, options="-c search_path=source")
         with psycopg.connect(url, autocommit=True) as connection:
@@ -103,7 +103,7 @@ class Landscape:
     def wait_state(self, process: str, component: str, state: str) -> None:
         """Wait until a component of a process has this state."""
 
-        def is_so() -> bool:
+        def shows_it() -> bool:
             states = self.components(process)
             return bool(states) and states[component]["state"] == state
 

@@ -25,7 +25,7 @@ def land(request: pytest.FixtureRequest, postgres_url: str, tmp_path: Path) -> I
 class TestAHandlerThatKillsItsProcess:
     def test_is_found_and_its_neighbours_are_applied_once(self, land: Landscape) -> None:
         relay, worker = land.relay(), land.worker()
-        land.say(COUNT, seed=1)
+        land.publish(COUNT, seed=1)
         published = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
         assert 0 < published < COUNT
 
@@ -35,8 +35,8 @@ class TestAHandlerThatKillsItsProcess:
         wait_until(lambda: land.query(found)[0][1] == "dead", what="three more crashes", seconds=HEALING_SECONDS)
         letters = land.query(found)
         assert [letter[:3] for letter in letters] == [
-            (LETHAL, "dead", 4),
-            *[(LETHAL, "behind", 0)] * (COUNT - published - 1),
+            (CRASHING, "dead", 4),
+            *[(CRASHING, "behind", 0)] * (COUNT - published - 1),
         ]
         assert "ended 4 times while it handled this message" in letters[0][3]
         assert relay.running

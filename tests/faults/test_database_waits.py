@@ -53,7 +53,7 @@ class TestAMigrationThatIsNotApplied:
             land.relay()
             worker = land.worker()
             worker.wait_logged("migrations awaited")
-            land.say(100, seed=7)
+            land.publish(100, seed=7)
             wait_until(lambda: land.is_ready("worker") is False, what="the worker to be unready")
             assert land.written() == written
             connection.execute("INSERT INTO ledger.django_migrations VALUES (%s, %s, %s, %s)", row)

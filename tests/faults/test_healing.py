@@ -123,7 +123,7 @@ class TestOnRabbitMQ:
             land.wait_state("worker", "queues", "interrupted")
             second = land.worker(name="-second")
             second.wait_logged("broker connection failed")
-        land.say(100, seed=2)
+        land.publish(100, seed=2)
         land.wait_written(200)
         assert worker.running
         assert second.running

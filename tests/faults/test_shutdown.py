@@ -185,7 +185,7 @@ class TestAWorkerHeldPastItsGrace:
             passed = land.query(CURSORS)
 
             assert signalled(worker, times=1) == 0, worker.tail
-            wait_until(lambda: nothing_is_left_of(worker), what="its children to end")
+            wait_until(lambda: has_ended_whole(worker), what="its children to end")
             assert land.query(CURSORS) == passed
             assert land.query("SELECT 1 FROM ledger.ledger_entry WHERE key = 'key-7'") == []
 

@@ -82,7 +82,7 @@ class TestRetries:
             wait_until(lambda: land.number(attempts) > 1, what="a retry", seconds=HEALING_SECONDS)
 
             with cursors_locked(land):
-                land.say(2, seed=2)
+                land.publish(2, seed=2)
                 waits_until = time.monotonic() + 1
                 wait_until(lambda: time.monotonic() > waits_until, what="a round to wait for its turn")
                 assert land.components("worker"), "it does not answer"
@@ -106,7 +106,7 @@ class TestAHandlerThatHangs:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as land:
             land.relay()
             worker = land.worker()
-            land.say(600, seed=1)
+            land.publish(600, seed=1)
             published = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
             assert 0 < published < 600
 
@@ -118,7 +118,7 @@ class TestAHandlerThatHangs:
             assert "2 times" in error
             assert {(key, state) for key, state, *_ in others} <= {(BAD, "behind")}
             assert worker.log.read_text().count("hanging job killed") == 3
-            land.say(100, seed=2)
+            land.publish(100, seed=2)
             wait_until(lambda: land.behind() == 0, what="the others to be applied", seconds=HEALING_SECONDS)
             assert worker.running
 

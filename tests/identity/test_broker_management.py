@@ -153,14 +153,14 @@ class TestAnUnusableAddress:
 
     def test_is_not_left_for_one_that_it_names(self) -> None:
         """The administrator's password is for no other server."""
-        heard: list[object] = []
+        received: list[object] = []
         with (
             web_server(lambda handler: received.append(handler.headers)) as other,
             web_server(send_elsewhere(other)) as address,
         ):
             printed = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
         assert "307 to POST" in printed
-        assert not heard
+        assert not received
 
 
 @pytest.mark.usefixtures("passwords")
@@ -182,7 +182,7 @@ class TestAnAddressWithTls:
             printed = refusal(f"https://guest:{QUOTED}@{address}", "--vhost=/")
             assert "CERTIFICATE_VERIFY_FAILED" in printed
             assert "BROKER_CA" in printed
-            assert not heard
+            assert not received
             monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
             apply(f"https://guest:{QUOTED}@{address}", "--vhost=/")
         assert received == [f"Basic {base64.b64encode(f'guest:{SECRET}'.encode()).decode()}"]

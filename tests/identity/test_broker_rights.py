@@ -152,7 +152,7 @@ class TestTheUserOfOrders:
         with connect(rights.urls["users"]) as users:
             users.channel().basic_publish_confirm(amqp.Message("published by users"), rights.exchange, "users.all.0")
         channel.queue_declare(rights.queue("orders"), passive=True)
-        assert next(heard(channel, rights.queue("orders"))) == ("users.all.0", "published by users")
+        assert next(received(channel, rights.queue("orders"))) == ("users.all.0", "published by users")
 
     def test_cannot_forge_its_sender_by_further_routing_keys(self, as_orders: Any, rights: Rights) -> None:
         """RabbitMQ before 4.0 checks only the first key. What arrives by another one still names its true sender."""

@@ -81,13 +81,13 @@ def run(
     audit = books.audit()
     rows: list[Row] = [
         ("messages, keys, writers", f"{audit.messages:,}, {plan.keys:,}, {plan.writers}"),
-        ("published while the storm lasted", f"{spoken:,}"),
+        ("published while the storm lasted", f"{meanwhile:,}"),
         ("seconds of storm, seed", f"{plan.seconds:.0f}, {plan.seed}"),
         *((f"SIGKILL to a {kind}", storm.happened[f"kill {kind}"]) for kind in KINDS),
         ("of the workers: only the pool's process, only its parent", f"{storm.ways['child']}, {storm.ways['parent']}"),
         *((what, storm.happened[what]) for what in troubles),
         ("broker messages thrown away", storm.thrown_away),
-        ("processes that ended unasked", crew.ended.total()),
+        ("processes that ended unasked", supervisor.ended.total()),
         ("requests to catch up", books.requests()),
         ("writers done after the storm", f"{published - over:.1f} s"),
         ("all applied after that", f"{healed - published:.1f} s"),

@@ -31,7 +31,9 @@ class Incident:
         return f"{self.at:5.1f} s {self.what}{details}"
 
 
-def forecast(seed: int, *, seconds: float, kinds: Sequence[str], every: float, troubles: Sequence[str]) -> list[Gust]:
+def draw_schedule(
+    seed: int, *, seconds: float, kinds: Sequence[str], every: float, troubles: Sequence[str]
+) -> list[Incident]:
     """A kill about every this many seconds, of each kind in turn; the troubles in this order, spread over the time.
 
     The last trouble is at the end, some time after the last kill: what it breaks must heal without a restart.
@@ -41,13 +43,13 @@ def forecast(seed: int, *, seconds: float, kinds: Sequence[str], every: float, t
     incidents: list[Incident] = []
     at = drawn.uniform(0, every)
     for kind in cycle(drawn.sample(kinds, len(kinds))):
-        if at > seconds * KILLING:
+        if at > seconds * CALM:
             break
         how = next(ways) if kind == "worker" else "all"
         incidents.append(Incident(at, f"kill {kind}", drawn.randrange(1_000), how))
         at += drawn.uniform(0.5, 1.5) * every
     *spread, last = troubles
-    share = seconds * KILLING / (len(spread) + 1)
+    share = seconds * CALM / (len(spread) + 1)
     incidents.extend(Incident(share * (n + drawn.uniform(-0.3, 0.3)), what) for n, what in enumerate(spread, 1))
     return [*sorted(incidents, key=lambda incident: incident.at), Incident(seconds, last)]
 
