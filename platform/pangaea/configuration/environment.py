@@ -1,7 +1,7 @@
-"""Where a setting's text comes from: the module's own variable, then the general one; each may be given as a file.
+"""Where a setting's text comes from: the module's own variable, then the shared one; each may name a file instead.
 
-`ORDERS_RELAY_BATCH` goes before `RELAY_BATCH` where orders is the only module of the process, and `RELAY_BATCH_FILE`
-names a file that holds the value. What is set to nothing is set.
+`ORDERS_RELAY_BATCH` comes before `RELAY_BATCH` where orders is the only module of the process, and `RELAY_BATCH_FILE`
+names a file that holds the value. A variable that is set to nothing counts as set.
 """
 
 from collections.abc import Mapping
@@ -12,50 +12,50 @@ from environ import FileAwareMapping
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The text of a setting, and the variable that gave it."""
+    """The text of a setting, and its source: a variable, or `RELAY_BATCH_FILE=/path`."""
 
     text: str
     source: str
 
 
 class Unreadable(ValueError):
-    """The variable is there, but what it says cannot be had. The message names it and says what to do."""
+    """A variable is set whose value cannot be read. The message names it and says what to do."""
 
 
 class Environment:
-    """The environment of one process; `module` is its module's label where it has only one."""
+    """The environment of one process. Files are read by django-environ.
 
-    def __init__(self, environ: Mapping[str, str], *, module: str = "") -> None:
-        self._environ = dict(environ)
-        self._files = FileAwareMapping(env=self._environ)
-        self.module = module
+    Its `FileAwareEnv` itself is not used: it takes a value that begins with `$` for another variable's name, so that a
+    secret like `$ecret` would be quoted in its error and in its debug log, and a file would silently hide a value.
+    """
 
-    def find(self, name: str, *, general: bool = False) -> Found | None:
-        """What sets `name`, or None; with `general` no module's own variable does. Raises Unreadable."""
-        for candidate in [name] if general or not self.module else [variable_of(self.module, name), name]:
-            if found := self._read(candidate):
-                return found
-        return None
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._files = FileAwareMapping(env=dict(environ))
+
+    def find(self, name: str, *, module: str = "") -> Found | None:
+        """What sets `name`, for that module first if there is one; None if nothing does. Raises Unreadable."""
+        return (self._read(variable_of(module, name)) if module else None) or self._read(name)
 
     def text(self, name: str) -> str:
-        """What `name` itself is set to; empty without it. Raises Unreadable."""
-        found = self._read(name)
+        """The text that `name` is set to; empty if it is not. Raises Unreadable."""
+        found = self.find(name)
         return found.text if found else ""
 
     def _read(self, name: str) -> Found | None:
-        file = f"{name}_FILE"
-        named = self._environ.get(file)
-        if named and name in self._environ:
-            raise Unreadable(f"{name} and {file} are both set: keep one of them.")
-        if named:
-            try:
-                return Found(str(self._files[name]).rstrip("\r\n"), f"{file}={named}")
-            except (OSError, UnicodeDecodeError) as error:
-                why = getattr(error, "strerror", None) or "not UTF-8"
-                raise Unreadable(
-                    f"{file} names {named}, which cannot be read ({why}): mount the file there."
-                ) from error
-        return Found(self._environ[name].rstrip("\r\n"), name) if name in self._environ else None
+        variable, path = f"{name}_FILE", self._environ.get(f"{name}_FILE")
+        if path and name in self._environ:
+            raise Unreadable(f"{name} and {variable} are both set: keep one of them.")
+        try:
+            text = str(self._files[name]).rstrip("\r\n")
+        except KeyError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8"
+            raise Unreadable(
+                f"{variable} names {path}, which cannot be read ({reason}): mount the file there."
+            ) from error
+        return Found(text, f"{variable}={path}" if path else name)
 
 
 def variable_of(module: str, name: str) -> str:

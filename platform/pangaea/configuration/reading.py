@@ -1,73 +1,95 @@
-"""A dataclass of settings read from an environment: every value with its source, and every mistake at once."""
+"""A dataclass of settings read from an environment: every value with its source, and all mistakes at once."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import Field, dataclass, fields
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from pangaea import modules
-from pangaea.configuration.environment import Environment, Unreadable
+from pangaea.configuration.environment import Environment, Unreadable, variable_of
+from pangaea.configuration.values import parse, redacted, text_of
 
 DEFAULT, PROFILE = "default", "profile"
 """Sources that are no variable: the declaration itself, and what the profile sets."""
 
 
-@dataclass(frozen=True, slots=True)
+class Refused(ImproperlyConfigured):
+    """The environment cannot be used. The message names every problem, so its traceback adds nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """One effective value: the variable that sets it, and its source. Secrets are redacted, so it may be shown."""
+
+    variable: str
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Reading:
-    """What an environment says: `values` and `sources` by field. What is malformed has a source and no value."""
+    """What an environment sets. A malformed value is shown among the settings and missing from the values."""
 
     environment: Environment
-    labels: Sequence[str]
+    labels: list[str] = field(default_factory=list)
     """The modules of the process."""
-    values: Mapping[str, Any]
-    sources: Mapping[str, str]
-    problems: Sequence[str]
+    values: dict[str, Any] = field(default_factory=dict)
+    """By field; the modules' own databases by `<module>_<field>`."""
+    settings: list[Setting] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def lone_module(self) -> str:
+        """The label of the process's only module; empty where it has several."""
+        return self.labels[0] if len(self.labels) == 1 else ""
+
+    def read(self, each: "Field[Any]", default: Any, source: str = DEFAULT, *, owner: str = "") -> None:
+        """Read a field, or with `owner` the setting of the same form that is one module's alone."""
+        name, key = (
+            (variable_of(owner, variable(each)), f"{owner}_{each.name}") if owner else (variable(each), each.name)
+        )
+        value, shown = default, "(malformed)"
+        try:
+            if found := self.environment.find(name, module=self.lone_module if each.metadata["per_module"] else ""):
+                source = found.source
+                value = parse(found.text, each.default)
+                _validate(each, value)
+        except Unreadable as error:
+            self.problems.append(str(error))
+        except ValueError as error:
+            self.problems.append(f"{source.partition('=')[0]} {error}")
+        else:
+            self.values[key] = value
+            shown = redacted(text_of(value))
+            shown = "***" if shown and each.metadata["secret"] and "://" not in shown else shown
+        if not owner or source != DEFAULT:
+            self.settings.append(Setting(variable=name, value=shown, source=source))
 
 
 def examine(
-    kind: Any, environ: Mapping[str, str], *, required: Iterable[str] = (), defaults: Mapping[str, Any] | None = None
+    kind: Any, environ: Mapping[str, str], *, required: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
 ) -> Reading:
     """Read every field of `kind`, whose metadata are those that `declared.setting` gives. Raises nothing."""
-    defaults = defaults or {}
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    problems: list[str] = []
+    profile = defaults or {}
+    reading = Reading(Environment(environ))
 
-    def read(each: "Field[Any]", environment: Environment) -> None:
-        name = variable(each)
-        try:
-            found = environment.find(name, general=each.metadata["general"])
-            if found is None:
-                values[each.name] = defaults.get(each.name, each.default)
-                sources[each.name] = PROFILE if each.name in defaults else DEFAULT
-            else:
-                sources[each.name] = found.source
-                values[each.name] = _convert(each, found.text)
-        except Unreadable as error:
-            sources.setdefault(each.name, name)
-            problems.append(str(error))
-        except ValueError as error:
-            problems.append(f"{sources[each.name].partition('=')[0]} {error}")
-        else:
-            if each.name in required and not values[each.name]:
-                problems.append(f"{name} is not set. {each.metadata['why']}")
+    def read(*, per_module: bool) -> None:
+        for each in fields(kind):
+            if each.metadata["per_module"] is per_module:
+                source = PROFILE if each.name in profile else DEFAULT
+                reading.read(each, profile.get(each.name, each.default), source)
+                if each.name in required and not reading.values.get(each.name, "malformed"):
+                    reading.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
 
-    first = [each for each in fields(kind) if each.metadata["general"]]
-    for each in first:
-        read(each, Environment(environ))
-    labels, unknown = _modules(values)
-    problems += unknown
-    environment = Environment(environ, module=labels[0] if len(labels) == 1 else "")
-    for each in fields(kind):
-        if each not in first:
-            read(each, environment)
-    return Reading(environment, labels, values, sources, problems)
-
-
-class Refused(ImproperlyConfigured):
-    """The environment will not do. The message names everything; where it was raised says nothing."""
+    read(per_module=False)
+    _find_modules(reading)  # whose own variables the others are read from
+    read(per_module=True)
+    for label in reading.labels:
+        for each in fields(kind):
+            if each.metadata["owned"]:
+                reading.read(each, each.default, owner=label)
+    return reading
 
 
 def refuse(problems: Sequence[str]) -> None:
@@ -81,59 +103,26 @@ def variable(each: "Field[Any]") -> str:
     return each.metadata["env"] or each.name.upper()
 
 
-def _modules(values: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The labels of the modules that the process runs, and what is wrong with those that are asked for."""
-    chosen, package = values.get("modules", ()), values.get("modules_package", "")
+def _find_modules(reading: Reading) -> None:
+    chosen, package = reading.values.get("modules", ()), reading.values.get("modules_package", "")
     try:
         present = modules.discover(package)
     except (ImportError, ValueError):
         present = []
+    reading.labels.extend(chosen if present and chosen else present)
     if not present:
-        return [], [f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."]
-    if unknown := sorted(set(chosen) - set(present)):
-        names = f"PANGAEA_MODULES names {', '.join(unknown)}"
-        return list(chosen), [f"{names}; in {package} there are: {', '.join(present)}."]
-    return list(chosen) or present, []
+        reading.problems.append(
+            f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
+        )
+    elif unknown := sorted(set(chosen) - set(present)):
+        reading.problems.append(
+            f"PANGAEA_MODULES names {', '.join(unknown)}; in {package} there are: {', '.join(present)}."
+        )
 
 
-def _convert(each: "Field[Any]", text: str) -> Any:
-    """The text as the type of the field's default. Raises ValueError with what follows the variable's name."""
-    form = each.metadata["form"] or (lambda _: "")
-    value: Any
-    match each.default:
-        case bool():
-            wrong = "" if text.strip().lower() in _BOOLEANS else f"is {text!r}; set true or false."
-            value = _BOOLEANS.get(text.strip().lower())
-        case int():
-            value = int(text) if text.strip().isdecimal() else None
-            # Where nothing is the default, nothing may be said aloud.
-            well = value is not None and (value > 0 or value == each.default)
-            wrong = "" if well else f"is {text!r}; set a whole number above 0, like {each.default or 8001}."
-            wrong = wrong or form(text)
-        case timedelta():
-            value = _length(text)
-            wrong = "" if value else f"is {text!r}; set seconds above 0, like {each.default.total_seconds():g}."
-        case tuple():
-            value = tuple(part.strip() for part in text.split(",") if part.strip())
-            wrong = next((found for part in value if (found := form(part))), "")
-        case str():
-            value = text
-            # Empty means without; whether that will do is for `required` to say, or for a word that must be there.
-            wrong = form(text) if text.strip() or each.default else ""
-        case _:
-            raise TypeError(f"{each.name} has a default of a type that cannot be read from the environment.")
-    if wrong:
-        raise ValueError(wrong)
-    return value
-
-
-_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
-
-
-def _length(text: str) -> timedelta | None:
-    """So many seconds; None for what is not a length of time above nothing."""
-    try:
-        length = timedelta(seconds=float(text))
-    except (ValueError, OverflowError):
-        return None
-    return length if length > timedelta(0) else None
+def _validate(each: "Field[Any]", value: Any) -> None:
+    """Raise ValueError with what the validator finds. An empty value is well-formed where the default is empty."""
+    validator = each.metadata["validator"] or (lambda _: "")
+    texts = value if isinstance(value, tuple) else [str(value)] if value or each.default else []
+    if problem := next(filter(None, map(validator, texts)), ""):
+        raise ValueError(problem)

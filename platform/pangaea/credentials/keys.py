@@ -55,15 +55,6 @@ def _labelled(key: ECKey) -> ECKey:
     return ECKey.import_key({**fields, "kid": kid, "use": "sig", "alg": ALGORITHM})
 
 
-def problem(material: str) -> str:
-    """Why that text cannot be SIGNING_KEY; empty if it can. Quotes nothing of it."""
-    try:
-        parse(material)
-    except Misconfigured as error:
-        return str(error)
-    return ""
-
-
 def read(file: Path) -> tuple[ECKey, ...]:
     """The keys in a file, one at least. Raises Misconfigured; no error quotes a key."""
     try:

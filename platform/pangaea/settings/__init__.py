@@ -1,4 +1,10 @@
-"""The profiles: local, monolith, service, test.
+"""The settings modules that Django loads, and nothing else: one per profile.
 
-`declared` holds every environment variable, `base` composes Django's settings from them.
+local      one process on a laptop
+monolith   all modules in one deployment
+service    one module, or a few, as a deployment of their own
+test       the suite's
+django     Django's settings, composed from a profile's configuration
+http       those of requests and responses: middleware, DRF, API documents, logging
+operators  those of the admin's look
 """

@@ -1,14 +1,14 @@
-"""Django's settings, composed from what the environment declares. The profiles differ only in what they pass here."""
+"""Django's settings, composed from a profile's configuration. What differs between profiles is declared there."""
 
+import os
 from typing import Any
 
-from pangaea.configuration.declared import Declared
-from pangaea.configuration.profiles import Configuration
+from pangaea.configuration import profiles
 from pangaea.databases import entries
 from pangaea.settings import http, operators
 
 DJANGO_APPS = [
-    # Without its own site: that of the operators is `pangaea.ops.log_in`'s.
+    # Without unfold's own site: the operators' is `pangaea.ops.log_in`'s.
     "unfold.apps.BasicAppConfig",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -22,15 +22,21 @@ DJANGO_APPS = [
 ]
 
 
-def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
-    """Django's settings for one process.
+def compose(name: str) -> dict[str, Any]:
+    """Django's settings for one process, in the profile of that name; raises ImproperlyConfigured.
 
-    Besides these a profile sets PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver carries the
-    messages too, and PANGAEA_ADMIN: the path of the admin.
+    Besides Django's own: PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver carries the messages
+    too, and PANGAEA_ADMIN: the path of the admin.
     """
-    declared = configuration.declared
+    configuration = profiles.load(name, os.environ)
+    declared, profile, labels = configuration.declared, configuration.profile, configuration.labels
+    # Of several services behind one gateway each has its own files and its own log-in.
+    own_path = f"/{configuration.admin_path}" if profile.shares_host else "/"
     return {
-        "DEBUG": debug,
+        "PANGAEA": declared,
+        "PANGAEA_IN_PROCESS": profile.in_process,
+        "PANGAEA_ADMIN": configuration.admin_path,
+        "DEBUG": profile.in_process,
         "SECRET_KEY": declared.secret_key,
         "SECRET_KEY_FALLBACKS": list(declared.secret_key_fallbacks),
         "ALLOWED_HOSTS": list(declared.allowed_hosts),
@@ -39,7 +45,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
             "pangaea",
             "pangaea.identity",
             "pangaea.ops",
-            *(f"{declared.modules_package}.{label}" for label in configuration.labels),
+            *(f"{declared.modules_package}.{label}" for label in labels),
             *DJANGO_APPS,
         ],
         "MIDDLEWARE": [
@@ -78,7 +84,7 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         "DATABASE_ROUTERS": ["pangaea.databases.router.Router"],
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
         "AUTH_USER_MODEL": "ops.Operator",
-        # Unfold's form does not say where to go on to when nobody asked for a page.
+        # Unfold's form names no page to continue to, unless the operator came from one.
         "LOGIN_REDIRECT_URL": "admin:index",
         "PASSWORD_HASHERS": ["pangaea.identity.password_hashing.BoundedPBKDF2"],
         "AUTH_PASSWORD_VALIDATORS": [
@@ -87,16 +93,11 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
             {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
             {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
         ],
-        "CACHES": {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}},
-        "LANGUAGE_CODE": "en-us",
         "TIME_ZONE": "UTC",
-        "USE_I18N": True,
-        "USE_TZ": True,
         "SILENCED_SYSTEM_CHECKS": http.SILENCED_SYSTEM_CHECKS,
-        # Of several services behind one gateway each has its own files and its own log-in.
-        "STATIC_URL": f"/{configuration.admin_path}static/" if configuration.profile.shares_host else "/static/",
-        "SESSION_COOKIE_PATH": f"/{configuration.admin_path}" if configuration.profile.shares_host else "/",
-        "CSRF_COOKIE_PATH": f"/{configuration.admin_path}" if configuration.profile.shares_host else "/",
+        "STATIC_URL": f"{own_path}static/",
+        "SESSION_COOKIE_PATH": own_path,
+        "CSRF_COOKIE_PATH": own_path,
         # Every worker serves the admin's files from where they are installed: no collectstatic step to forget.
         "WHITENOISE_USE_FINDERS": True,
         "SESSION_COOKIE_SECURE": declared.secure_cookies,
@@ -104,20 +105,13 @@ def compose(configuration: Configuration, *, debug: bool) -> dict[str, Any]:
         # From the last request on, and not from the log-in. Only the admin's requests have a session.
         "SESSION_SAVE_EVERY_REQUEST": True,
         "CSRF_COOKIE_SECURE": declared.secure_cookies,
+        "SECURE_HSTS_SECONDS": 31_536_000 if profile.deployed and declared.secure_cookies else 0,
         "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https") if declared.trust_forwarded_proto else None,
-        "SECURE_REFERRER_POLICY": "same-origin",
         "REST_FRAMEWORK": http.REST_FRAMEWORK,
         "SPECTACULAR_SETTINGS": http.SPECTACULAR_SETTINGS,
         "UNFOLD": operators.unfold(
-            configuration.labels,
-            shares_host=configuration.profile.shares_host,
-            documents_public=declared.api_documents_public,
+            labels, shares_host=profile.shares_host, documents_public=declared.api_documents_public
         ),
         "LOGGING_CONFIG": http.LOGGING_CONFIG,
         "LOGGING": http.logging_config(declared.log_level, json=declared.log_format == "json"),
     }
-
-
-def deployed(declared: Declared) -> dict[str, Any]:
-    """What a deployment that strangers reach adds."""
-    return {"SESSION_COOKIE_HTTPONLY": True, "SECURE_HSTS_SECONDS": 0 if not declared.secure_cookies else 31_536_000}

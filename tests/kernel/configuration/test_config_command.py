@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pangaea.configuration.validators import redacted
+from pangaea.configuration.values import redacted
 from tests.kernel.configuration.test_settings import GOOD, ROOT
 
 SERVICE = GOOD | {
@@ -51,7 +51,7 @@ class TestShow:
         found = rows(shown.stdout)
         assert found["RELAY_BATCH"] == ["8", "ORDERS_RELAY_BATCH"]
         assert found["RELAY_PASS"] == ["9", "RELAY_PASS"]
-        assert found["RELAY_POLL"] == ["3", f"RELAY_POLL_FILE={tmp_path}/poll"]
+        assert found["RELAY_POLL"] == ["3s", f"RELAY_POLL_FILE={tmp_path}/poll"]
         assert found["QUEUE_LENGTH"] == ["10000", "default"]
         assert found["ORDERS_DATABASE_URL"][1] == "ORDERS_DATABASE_URL"
 

@@ -16,6 +16,7 @@ from pangaea import modules
 from pangaea.configuration import profiles
 from pangaea.configuration.declared import Declared
 from pangaea.configuration.reading import variable
+from pangaea.configuration.values import text_of
 from pangaea.databases import entries
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,7 +65,7 @@ ANYTHING_GOES = {"LOCAL_STATE_DIR"}  # a path that is made; only the local profi
 def malformed(each: "Field[Any]") -> str:
     name = variable(each)
     if isinstance(each.default, (str, tuple)):
-        assert name in MALFORMED, f"say in MALFORMED what {name} cannot be, and give the setting a form"
+        assert name in MALFORMED, f"say in MALFORMED what {name} cannot be, and give the setting a validator"
         return MALFORMED[name]
     return "hunter2"
 
@@ -127,7 +128,18 @@ class TestDeclared:
             ("RELAY_BATCH", "1e3"),
             ("RELAY_POLL", "-1"),
             ("RELAY_POLL", "nan"),
-            ("RELAY_POLL", "10s"),
+            ("RELAY_POLL", "0s"),
+            ("RELAY_POLL", "10 s"),
+            ("RELAY_POLL", "10S"),
+            ("RELAY_POLL", "10w"),
+            ("RELAY_POLL", "1h30m"),
+            ("RELAY_POLL", "1e3"),
+            ("RELAY_POLL", "-5s"),
+            ("RELAY_POLL", "99999999999d"),
+            ("RELAY_BATCH", "1_000"),
+            ("RELAY_BATCH", "٣"),
+            ("SECURE_COOKIES", "2"),
+            ("SECURE_COOKIES", "ture"),
             ("QUEUES_PER_MODULE", "9"),
             ("DEAD_LETTER_PAUSE", "7200"),
             ("AUDIENCE", ""),
@@ -141,7 +153,7 @@ class TestDeclared:
         assert Declared.read({"SECRET_KEY": "$ecret"}).secret_key == "$ecret"
 
     def test_reads_its_own_defaults_back(self) -> None:
-        shown = {variable(each): profiles.text_of(each.default) for each in fields(Declared)}
+        shown = {variable(each): text_of(each.default) for each in fields(Declared)}
         assert Declared.read({name: text for name, text in shown.items() if text}) == Declared()
 
     def test_names_all_mistakes_at_once(self) -> None:
@@ -248,7 +260,7 @@ class TestEveryVariable:
 
     def test_of_all_that_are_wrong_none_is_left_out(self) -> None:
         # A value and the file that holds it exclude each other, which is another mistake.
-        own = [each for each in CHECKED if not each.metadata["general"] and each.name != "signing_key_file"]
+        own = [each for each in CHECKED if each.metadata["per_module"] and each.name != "signing_key_file"]
         said = problems({variable(each): malformed(each) for each in own})
         for each in own:
             assert [problem for problem in said if problem.startswith(variable(each))], variable(each)

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea.configuration import profiles
+from pangaea.configuration.reading import Setting
 
 PACKAGE = "pangaea.settings"
 
@@ -12,11 +13,11 @@ PACKAGE = "pangaea.settings"
 class Command(BaseCommand):
     """Reads the environment itself: manage.py runs it before Django's settings are loaded, which may refuse to."""
 
-    help = "The configuration of this environment: what is in force and why, what is missing or unsafe."
+    help = "Show or check the configuration of this environment."
     requires_system_checks = []
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """As Django does. Where the settings' module does not exist, `handle` has said all there is to say."""
+        """As Django does. Where the settings module does not exist, `handle` has already printed the problem."""
         try:
             super().run_from_argv(argv)
         except ModuleNotFoundError:
@@ -24,8 +25,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        actions.add_parser("show", help="every value and what set it, secrets redacted")
-        actions.add_parser("check", help="name everything missing, malformed or unsafe; exit status 1 if there is any")
+        actions.add_parser("show", help="print every value and its source, secrets redacted")
+        actions.add_parser("check", help="name everything missing, malformed or unsafe; exit status 1 if anything is")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         package, _, name = os.environ.get("DJANGO_SETTINGS_MODULE", "").rpartition(".")
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"The profile {name!r} can start, with {', '.join(configuration.labels)}.")
 
-    def _show(self, settings: list[profiles.Setting]) -> None:
+    def _show(self, settings: list[Setting]) -> None:
         rows = [("VARIABLE", "VALUE", "SOURCE"), *((each.variable, each.value, each.source) for each in settings)]
         first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
         for row in rows:

@@ -7,18 +7,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import modules
 from pangaea.configuration.declared import Declared
-from pangaea.configuration.profiles import text_of
 from pangaea.configuration.reading import variable
+from pangaea.configuration.values import text_of
 
 INTRODUCTION = """# Settings
 
-Every environment variable that a process of Pangaea reads, generated from `platform/pangaea/settings/declared.py` by
+Every environment variable that a process of Pangaea reads, generated from `platform/pangaea/configuration/declared.py` by
 `manage.py settings_doc`. A value may be given as a file instead: `SECRET_KEY_FILE=/run/secrets/key`. Besides these,
 `<MODULE>_DATABASE_URL` (`ORDERS_DATABASE_URL`) gives one module a database of its own, `DJANGO_SETTINGS_MODULE` chooses
 the profile, and `manage.py permissions` alone reads `<MODULE>_BROKER_PASSWORD`.
 
 A process with one module reads `ORDERS_RELAY_BATCH` first, then `RELAY_BATCH`, then takes the default; so for all that
-are not marked as general. `manage.py config show` prints what is in force and where each value comes from,
+are not process-wide. `manage.py config show` prints what is in force and where each value comes from,
 `manage.py config check` names everything that is missing, malformed or unsafe.
 
 The `local` profile needs none of them. `monolith` and `service` refuse to start without `SECRET_KEY`, `ALLOWED_HOSTS`,
@@ -60,7 +60,14 @@ def document() -> str:
     rows = []
     for each in fields(Declared):
         default = text_of(each.default)
-        marks = ", ".join(mark for mark in ("secret", "general") if each.metadata[mark])
+        marks = ", ".join(
+            mark
+            for mark, applies in {
+                "secret": each.metadata["secret"],
+                "process-wide": not each.metadata["per_module"],
+            }.items()
+            if applies
+        )
         rows.append(f"| `{variable(each)}` | {default and f'`{default}`'} | {marks} | {each.metadata['why']} |\n")
     return INTRODUCTION + "".join(rows)
 
