@@ -104,10 +104,8 @@ check-migrations: dev
 check-deploy: dev
 	$(DEPLOYED) $(MANAGE) check --deploy --fail-level WARNING
 check-rendered: dev
-	$(MANAGE) settings_doc --check
-	$(MANAGE) openapi render --check
+	$(MANAGE) render --check
 	$(BIN)/openapi-spec-validator docs/openapi.yaml
-	$(MANAGE) gateway render --check
 	$(MANAGE) gateway validate
 
 # ---------------------------------------------------------------- set-up

@@ -98,7 +98,7 @@ class Split:
         for label, port in self.ports.web.items():
             manage("endpoints", "add", label, f"{HOST}:{port}", f"--directory={self.endpoints}")
         manage(
-            *("gateway", "render", "--topology=split", f"--output={self.state / 'envoy.yaml'}"),
+            *("gateway", "configure", "split", f"--output={self.state / 'envoy.yaml'}"),
             *(f"--listen={HOST}:{self.ports.http}", f"--listen-tls={HOST}:{self.ports.https}"),
             f"--operators={HOST}:{self.ports.operators}",
             *(f"--admin={HOST}:{self.ports.gateway_admin}", f"--endpoints={self.endpoints}"),

@@ -45,7 +45,7 @@ def addresses(postgres_url: str, amqp_url: str, tmp_path_factory: pytest.TempPat
         ports = free_port(), free_port(), free_port()
         configuration = folder / "envoy.yaml"
         space.manage(
-            *("gateway", "render", "--topology=plain", f"--output={configuration}"),
+            *("gateway", "configure", "plain", f"--output={configuration}"),
             *(f"--listen={HOST}:{ports[0]}", f"--admin={HOST}:{ports[1]}", f"--operators={HOST}:{ports[2]}"),
             *(f"--upstream={label}={address}" for label, address in upstreams.items()),
             environment={"LOCAL_STATE_DIR": str(folder / "state")},

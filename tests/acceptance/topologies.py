@@ -138,7 +138,7 @@ def services(
         configuration = folder / "envoy.yaml"
         upstreams = [f"--upstream={module}={url.removeprefix('http://')}" for module, url in web_urls.items()]
         space.manage(
-            *("gateway", "render", "--topology=plain", f"--output={configuration}", "--limits=10"),
+            *("gateway", "configure", "plain", f"--output={configuration}", "--limits=10"),
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
             f"--operators={HOST}:{operators_port}",
             environment={"LOCAL_STATE_DIR": str(folder / "state"), "API_DOCUMENTS_PUBLIC": "true"},

@@ -3,21 +3,25 @@
 addresses    HOST:PORT
 topologies   where the gateway listens, where the modules answer, which parts are switched on
 routes       which path belongs to which module
-rendering    template + topology + modules -> the file that Envoy reads
+rendering    template + topology + modules -> the files that Envoy reads
 endpoints    the files in which Envoy finds a module's instances while it runs
-validation   what Envoy itself says about the committed renderings
+validation   Envoy's own judgement on the committed renderings
 
-The policy of the edge is Envoy's own language, in `envoy.template.yaml`; where the modules run is in `topologies.toml`.
-What the kernel adds is read from the declarations, so that no list of modules has to be kept anywhere.
+The policy of the edge is in Envoy's own language, in `envoy.template.yaml`; addresses are in `topologies.toml`. The
+rest is read from the modules' declarations, so a new module needs no line in either.
 """
 
 from pangaea.gateway.addresses import Address
 from pangaea.gateway.endpoints import Endpoints
-from pangaea.gateway.rendering import TEMPLATE, Rendering, Template, render, template
+from pangaea.gateway.rendering import TEMPLATE, Rendering, Template, files, render, template
 from pangaea.gateway.routes import owners
 from pangaea.gateway.topologies import TOPOLOGIES, Topology, topologies
 
+FOLDER = "gateway_conf"
+"""Where a project keeps the template, the topologies and the renderings."""
+
 __all__ = [
+    "FOLDER",
     "TEMPLATE",
     "TOPOLOGIES",
     "Address",
@@ -25,6 +29,7 @@ __all__ = [
     "Rendering",
     "Template",
     "Topology",
+    "files",
     "owners",
     "render",
     "template",

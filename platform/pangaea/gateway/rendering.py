@@ -11,6 +11,7 @@ import yaml
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
+from pangaea.gateway.addresses import Address
 from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
 from pangaea.modules import ModuleConfig, RateLimit
@@ -26,7 +27,7 @@ PARTS = frozenset(
 
 HEADER = """\
 # {what} of the topology {topology!r}, rendered from {template}, {topologies} and the routes that the modules declare.
-# Edit those and run `python manage.py gateway render`.
+# Edit those and run `python manage.py render`.
 
 """
 
@@ -36,7 +37,7 @@ Template = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What Envoy reads. `secrets` are the files, by name, that tell it where its certificates are; none without TLS."""
+    """What Envoy reads. `secrets` are the files, by name, with the paths of its certificates; none without TLS."""
 
     configuration: str
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +73,7 @@ def render(
     `secrets` is the folder where Envoy will find the rendering's own; every path is relative to where Envoy is started.
     """
     labels = [module.label for module in modules]
+    addresses = topology.addresses(labels)
     if strangers := topology.upstreams.keys() - set(labels):
         raise Misconfigured(
             f"The topology {topology.name!r} says where {', '.join(sorted(strangers))} answers, but installed are: "
@@ -80,7 +82,7 @@ def render(
     public = routes(modules, documents=installation.api_documents_public)
     edge = _Edge(topology, template, public, installation, secrets)
     return Rendering(
-        configuration=_text(edge.configuration(labels), what="The edge", topology=topology),
+        configuration=_text(edge.configuration(addresses), what="The edge", topology=topology),
         secrets={
             f"{name}.yaml": _text(edge.part(name), what=f"Where the secret {name!r} is:", topology=topology)
             for name in (SECRETS if topology.certificates is not None else ())
@@ -88,9 +90,28 @@ def render(
     )
 
 
+def files(
+    path: Path,
+    topology: Topology,
+    *,
+    modules: list[ModuleConfig],
+    template: Template,
+    installation: Declared,
+    root: Path,
+) -> dict[Path, str]:
+    """The configuration for this path, and the secrets for the folder beside it. Envoy is started in `root`."""
+    folder = path.with_suffix(".secrets").resolve()
+    secrets = folder.relative_to(root.resolve()) if folder.is_relative_to(root.resolve()) else folder
+    rendering = render(
+        topology, modules=modules, template=template, installation=installation, secrets=secrets.as_posix()
+    )
+    beside = {path.with_suffix(".secrets") / name: text for name, text in rendering.secrets.items()}
+    return {path: rendering.configuration, **beside}
+
+
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """One rendering: the parts of the template, filled."""
+    """One rendering: the parts of the template with their gaps filled."""
 
     topology: Topology
     template: Template
@@ -102,13 +123,13 @@ class _Edge:
         folders = {"certificates": self.topology.certificates, "secrets": self.secrets}
         return _fill(self.template[part], {**folders, **values})
 
-    def configuration(self, labels: list[str]) -> Any:
+    def configuration(self, addresses: Mapping[str, Address | None]) -> Any:
         return self.part(
             "bootstrap",
             admin_host=self.topology.admin.host,
             admin_port=self.topology.admin.port,
             listeners=self.listeners(),
-            clusters=[self.cluster(label) for label in labels],
+            clusters=[self.cluster(label, address) for label, address in addresses.items()],
         )
 
     def listeners(self) -> list[Any]:
@@ -139,8 +160,7 @@ class _Edge:
             if place
         ]
 
-    def cluster(self, label: str) -> Any:
-        address = self.topology.address_of(label)
+    def cluster(self, label: str, address: Address | None) -> Any:
         if address is None:
             discovery = self.part("cluster_discovered", module=label, endpoints=self.topology.endpoints)
         else:

@@ -1,31 +1,34 @@
 """Where the gateway listens, where the modules answer, and what of the edge a deployment uses."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from pangaea.errors import Misconfigured
-from pangaea.gateway.addresses import Address
+from pangaea.gateway.addresses import LAST_PORT, Address
 
 TOPOLOGIES = "topologies.toml"
 NEEDED = ("listen", "admin")
 TEXTS = (*NEEDED, "listen_tls", "operators", "host", "upstream", "endpoints", "certificates")
-KNOWN = (*TEXTS, "origins", "upstreams")
+KNOWN = (*TEXTS, "origins", "upstreams", "first_port")
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
     """Where the gateway listens and where each module answers.
 
-    A module without an own line in `upstreams` is looked for in the files of the folder `endpoints`; where there is no
-    such folder it answers at `upstream`, in which `{module}` is its label with dashes, for host names have no
-    underscores. With `certificates`, the folder that `manage.py certs` fills, the gateway proves who it is to the
-    services and lets each of them do the same; `listen_tls` is where it speaks TLS to clients. `operators` is where it
-    serves the modules' admins, over TLS where there are certificates: without it nowhere, and with the address of
-    `listen` beside everything else. `host` is the name that
-    the gateway's own requests to services carry. Pages from the `origins` may read answers (CORS).
+    No topology has to name a module. The files in the folder `endpoints` hold the modules' addresses; without such a
+    folder a module answers at `upstream`, in which `{module}` is its label with dashes, for host names have no
+    underscores, and `{port}` the next port from `first_port`, in the order of labels. `upstreams` has other addresses
+    for single modules.
+
+    With `certificates`, the folder that `manage.py certs` fills, the gateway authenticates itself to the services and
+    verifies them; `listen_tls` is where it serves clients over TLS. `operators` is where it serves the modules' admins,
+    over TLS where there are certificates: without it nowhere, and with the address of `listen` beside everything else.
+    `host` is the Host header of the gateway's own requests to services. Pages from the `origins` may read answers
+    (CORS).
     """
 
     name: str
@@ -36,6 +39,7 @@ class Topology:
     host: str = ""
     upstream: str | None = None
     upstreams: Mapping[str, Address] = field(default_factory=dict)
+    first_port: int | None = None
     endpoints: str | None = None
     certificates: str | None = None
     origins: tuple[str, ...] = ()
@@ -58,6 +62,11 @@ class Topology:
             raise Misconfigured(f'`origins` of the {where} is a list like ["https://shop.example"].')
         if odd := [key for key, value in {**texts, **named}.items() if not isinstance(value, str)]:
             raise Misconfigured(f"The {where} has an address that is not a string: {', '.join(odd)}.")
+        first_port = table.get("first_port")
+        if ("{port}" in texts.get("upstream", "")) != (type(first_port) is int and 0 < first_port <= LAST_PORT):
+            raise Misconfigured(
+                f"`first_port` of the {where} is the number of a port, like 8101, where `upstream` has {{port}}."
+            )
         if missing := set(NEEDED) - texts.keys():
             raise Misconfigured(f"The {where} lacks {' and '.join(sorted(missing))}.")
         if "listen_tls" in texts and "certificates" not in texts:
@@ -74,6 +83,7 @@ class Topology:
             **addresses,
             **texts,
             origins=tuple(origins),
+            first_port=first_port,
             upstreams={
                 label: Address.parse(text, what=f"The upstream {label!r} of the {where}")
                 for label, text in named.items()
@@ -84,18 +94,32 @@ class Topology:
         """The same topology with other values for these fields; `upstreams` are added."""
         return replace(self, upstreams={**self.upstreams, **(upstreams or {})}, **fields)
 
-    def address_of(self, module: str) -> Address | None:
-        """Where the module answers, None where files of endpoints say it; Misconfigured where nobody does."""
-        if address := self.upstreams.get(module):
-            return address
-        if self.endpoints is not None:
-            return None
+    def addresses(self, labels: Sequence[str]) -> dict[str, Address | None]:
+        """Where each of these modules answers; None where files of endpoints say it.
+
+        Raises Misconfigured where nothing says it, and where two would answer at one address.
+        """
+        found = {label: self._address_of(label, number) for number, label in enumerate(sorted(labels))}
+        owners: dict[Address, str] = {}
+        for label, address in found.items():
+            if address and (other := owners.setdefault(address, label)) != label:
+                raise Misconfigured(
+                    f"In the topology {self.name!r} both {other!r} and {label!r} answer at {address}: give one of them "
+                    f"another address in the table [{self.name}.upstreams] of {TOPOLOGIES}."
+                )
+        return found
+
+    def _address_of(self, module: str, number: int) -> Address | None:
+        if module in self.upstreams or self.endpoints is not None:
+            return self.upstreams.get(module)
         if self.upstream is None:
             raise Misconfigured(
-                f"The topology {self.name!r} does not say where the module {module!r} answers. Add it to the "
-                f'table [{self.name}.upstreams] of {TOPOLOGIES}, like {module} = "127.0.0.1:8101".'
+                f"The topology {self.name!r} does not say where the module {module!r} answers. Give it an `upstream`, "
+                f'like "{{module}}:8000", or add the module to the table [{self.name}.upstreams] of {TOPOLOGIES}, '
+                f'like {module} = "127.0.0.1:8101".'
             )
         text = self.upstream.replace("{module}", module.replace("_", "-"))
+        text = text.replace("{port}", str((self.first_port or 0) + number))
         return Address.parse(text, what=f"`upstream` of the topology {self.name!r}, for the module {module!r},")
 
 

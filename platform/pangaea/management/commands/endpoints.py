@@ -64,7 +64,7 @@ class Command(BaseCommand):
 
 
 def _folder(name: str | None) -> Path:
-    declared = gateway.topologies(modules.project_root() / "gateway_conf")
+    declared = gateway.topologies(modules.project_root() / gateway.FOLDER)
     folders = {each.name: each.endpoints for each in declared.values() if each.endpoints is not None}
     if name is None and len(folders) == 1:
         (name,) = folders

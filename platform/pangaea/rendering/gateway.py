@@ -1,0 +1,26 @@
+"""gateway_conf/envoy.<topology>.yaml and its secrets, for every topology."""
+
+import os
+from pathlib import Path
+
+from pangaea import gateway, modules
+from pangaea.configuration.declared import Declared
+
+
+def files(root: Path) -> dict[Path, str]:
+    """The renderings in the project's folder."""
+    folder = root / gateway.FOLDER
+    template = gateway.template(folder)
+    # The edge is a deployment's, whichever profile renders it: what the environment does not set has its default.
+    installation = Declared.read(os.environ)
+    found: dict[Path, str] = {}
+    for topology in gateway.topologies(folder).values():
+        found |= gateway.files(
+            folder / f"envoy.{topology.name}.yaml",
+            topology,
+            modules=modules.installed(),
+            template=template,
+            installation=installation,
+            root=root,
+        )
+    return found

@@ -1,0 +1,35 @@
+"""docs/openapi.yaml: the API of the whole system, whichever way it is deployed."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pangaea.api import schema
+from pangaea.errors import Misconfigured
+
+HEADER = """\
+# The API of the whole system, whichever way it is deployed: OpenAPI 3.0.3, rendered from the code.
+# Edit that and run `python manage.py render`. Each service serves its own part at /api/schema/<module>/.
+
+"""
+
+
+def files(root: Path) -> dict[Path, str]:
+    """The document. Raises Misconfigured where the generator is in doubt."""
+    document, doubts = schema.build()
+    if doubts:
+        raise Misconfigured("The API is not described without a doubt:\n  - " + "\n  - ".join(map(str, doubts)))
+    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    return {root / "docs" / "openapi.yaml": HEADER + text}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a shared part out each time, and texts of a framework's own kind as texts."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_multi_representer(str, lambda dumper, text: dumper.represent_str(str(text)))
+_Dumper.add_multi_representer(dict, lambda dumper, mapping: dumper.represent_dict(dict(mapping).items()))

@@ -1,0 +1,60 @@
+"""The renderers of committed files, and what is done with what they render."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings as django_settings
+
+from pangaea import modules
+from pangaea.errors import Misconfigured
+from pangaea.rendering import gateway, openapi, settings
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """Files that are rendered together."""
+
+    name: str
+    paths: str
+    """For --help: the files, relative to the project's folder."""
+    render: Callable[[Path], Mapping[Path, str]]
+    """From the project's folder: the text of each file, by its path there. Raises Misconfigured."""
+    of_modules: bool = True
+    """Whether the files describe the modules, and so need all of them installed."""
+
+
+RENDERERS = (
+    Renderer("settings", "docs/settings.md, .env.example", settings.files, of_modules=False),
+    Renderer("openapi", "docs/openapi.yaml", openapi.files),
+    Renderer("gateway", "gateway_conf/envoy.*", gateway.files),
+)
+
+
+def render(names: Sequence[str], root: Path) -> dict[Path, str]:
+    """What the renderers of these names, or all, make of the project in that folder: texts by path.
+
+    Raises Misconfigured where a renderer cannot render, or this process lacks a module.
+    """
+    chosen = [each for each in RENDERERS if each.name in (names or NAMES)]
+    missing = set(modules.discover(django_settings.PANGAEA.modules_package)) - set(modules.labels())
+    if missing and any(each.of_modules for each in chosen):
+        raise Misconfigured(
+            f"This process lacks {', '.join(sorted(missing))}, so it is not the whole: unset PANGAEA_MODULES."
+        )
+    return {path: text for each in chosen for path, text in each.render(root).items()}
+
+
+NAMES = tuple(each.name for each in RENDERERS)
+
+
+def outdated(files: Mapping[Path, str]) -> list[Path]:
+    """The files whose content is not the rendered text."""
+    return [path for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+
+
+def write(files: Mapping[Path, str]) -> None:
+    """Write all of them, with the folders that they need."""
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
