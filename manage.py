@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's commands on this project: the `local` profile unless DJANGO_SETTINGS_MODULE names another."""
+"""Django's commands on this project: the `local` profile unless DJANGO_SETTINGS_MODULE is set."""
 
 import importlib.util
 import os
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         execute_from_command_line(sys.argv)
     except (Misconfigured, Refused) as error:
-        # The message names what to set; a traceback would bury it.
+        # The message names the remedy; a traceback would bury it.
         sys.exit(str(error))
 
 

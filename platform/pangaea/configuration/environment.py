@@ -19,7 +19,7 @@ class Found:
 
 
 class Unreadable(ValueError):
-    """A variable is set whose value cannot be read. The message names it and says what to do."""
+    """A variable is set whose value cannot be read. The message names it and the remedy."""
 
 
 class Environment:

@@ -1,4 +1,4 @@
-"""Keys that the local profile makes for itself, once, readable by their owner alone."""
+"""Keys that the local profile generates once, readable by their owner alone."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from pangaea.reloading import locked, write_atomically
 
 
 def generated_secrets(folder: Path) -> dict[str, Any]:
-    """`secret_key` and `signing_key`, kept in `folder` so that restarts do not log anybody out."""
+    """`secret_key` and `signing_key`, kept in `folder` so that a restart ends no log-in."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
         "secret_key": _keep(folder / "secret_key", get_random_secret_key),
@@ -24,7 +24,7 @@ def generated_secrets(folder: Path) -> dict[str, Any]:
 def _keep(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
         # Another process may do the same at this moment: the first key stays. Neither a hard link nor a file opened
-        # exclusively would do: file systems in containers may refuse the one, and the other appears empty at first.
+        # exclusively works: file systems in containers may refuse the one, and the other appears empty at first.
         with locked(path.parent):
             if not path.exists():
                 write_atomically(path, make().encode(), mode=0o600)

@@ -1,7 +1,7 @@
-"""Which URLs of servers on other hosts lead there without verified TLS.
+"""URLs that reach servers on other hosts without verified TLS.
 
-Verified: the server's certificate comes from a known authority and has the host's name (RFC 9525). A host of this
-machine (the loopback's, a Unix socket) needs none, and one that UNVERIFIED_HOSTS names is accepted as it is.
+Verified means that the server's certificate comes from a known authority and has the host's name (RFC 9525). Hosts of
+this machine (the loopback, a Unix socket) and those in UNVERIFIED_HOSTS need no TLS.
 """
 
 import os
@@ -21,9 +21,9 @@ SYSTEM = "system"
 
 
 def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with a well-formed URL, or with the several of a broker's cluster, one sentence per server.
+    """What is wrong with a well-formed URL, or with the URLs of a broker's cluster: one sentence per server.
 
-    `environ` has libpq's own variables (PGSSLMODE …), which hold where a URL leaves something out. Nothing of a URL is
+    `environ` has libpq's own variables (PGSSLMODE …), which apply where a URL leaves something out. Nothing of a URL is
     quoted but its hosts, `sslmode` and `sslrootcert`.
     """
     names = {_normalised(each) for each in accepted}

@@ -13,7 +13,7 @@ from pangaea.credentials import keys, spiffe
 from pangaea.errors import Misconfigured
 
 Validator = Callable[[str], str]
-"""Completes the sentence "RELAY_BATCH …" and says what to set instead; empty if nothing is wrong."""
+"""Completes the sentence "RELAY_BATCH …" and names what to set instead; empty if nothing is wrong."""
 
 _HOST = r"(?:\*|\.?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
 _TLS_PARAMETER = re.compile(r"[?&](ssl_[a-z_]+|verify|ssl)(?==)", re.IGNORECASE)

@@ -14,7 +14,7 @@ rest is read from the modules' declarations, so a new module needs no line in ei
 from pangaea.gateway.addresses import Address
 from pangaea.gateway.endpoints import Endpoints
 from pangaea.gateway.rendering import TEMPLATE, Rendering, Template, files, render, template
-from pangaea.gateway.routes import owners
+from pangaea.gateway.routes import EdgeRoute, issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology, topologies
 
 FOLDER = "gateway_conf"
@@ -25,13 +25,15 @@ __all__ = [
     "TEMPLATE",
     "TOPOLOGIES",
     "Address",
+    "EdgeRoute",
     "Endpoints",
     "Rendering",
     "Template",
     "Topology",
     "files",
-    "owners",
+    "issuer",
     "render",
+    "routes",
     "template",
     "topologies",
 ]

@@ -1,7 +1,7 @@
-"""Where the instances of a module answer: the files that Envoy reads again whenever they change (file-based EDS).
+"""The addresses of a module's instances: files that Envoy reloads when they change (file-based EDS).
 
-A file a module, `<module>.yaml`, in a folder that Envoy watches for files moved into it. So it is never written in
-place: the next one is written beside it and moved over it, and Envoy sees the old one or the new one, whole.
+One file per module, `<module>.yaml`, in a folder that Envoy watches for files moved into it. So a file is never written
+in place: the next one is written beside it and moved over it, and Envoy sees one of the two, whole.
 """
 
 from collections.abc import Iterable, Iterator
@@ -47,7 +47,7 @@ class Endpoints:
             ) from error
 
     def add(self, address: Address) -> bool:
-        """Let the gateway send requests there, once it is ready. False where it was there already."""
+        """Let the gateway send requests to the address once it is ready. False if it was there already."""
         _refuse_name(address)
         with self._locked():
             known = self.list()
@@ -57,7 +57,7 @@ class Endpoints:
             return True
 
     def remove(self, address: Address) -> bool:
-        """Send no more requests there. False where it was not there. The last one may go: then the module is down."""
+        """Send it no more requests. False if it was not there. The last one may be removed: then the module is down."""
         with self._locked():
             known = self.list()
             if address not in known:
@@ -75,12 +75,12 @@ class Endpoints:
 
     def _replace(self, addresses: Iterable[Address]) -> None:
         text = yaml.safe_dump(_document(self.module, sorted(addresses)), sort_keys=False)
-        # No secret, and Envoy may run as somebody else.
-        write_atomically(self.file, text.encode(), mode=0o644)
+        # No secret, and Envoy may run as another user.
+        replace(self.file, text.encode(), mode=0o644)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep others from reading what is about to be replaced: two additions at once must both count."""
+        """One writer at a time, so that of two concurrent additions none is lost."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with locked(self.directory):
             yield

@@ -12,7 +12,7 @@ from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
 from pangaea.gateway.addresses import Address
-from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, routes
+from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
 from pangaea.modules import ModuleConfig, RateLimit
 
@@ -76,7 +76,7 @@ def render(
     addresses = topology.addresses(labels)
     if strangers := topology.upstreams.keys() - set(labels):
         raise Misconfigured(
-            f"The topology {topology.name!r} says where {', '.join(sorted(strangers))} answers, but installed are: "
+            f"The topology {topology.name!r} has an address for {', '.join(sorted(strangers))}, but installed are: "
             f"{', '.join(labels) or 'no modules'}. Correct the name, or render with every module installed."
         )
     public = routes(modules, documents=installation.api_documents_public)
@@ -206,7 +206,7 @@ class _Edge:
 
     @property
     def issuer(self) -> str | None:
-        return next((route.module for route in self.routes if route.path == KEYS_PATH), None)
+        return issuer(self.routes)
 
     @property
     def host(self) -> str:

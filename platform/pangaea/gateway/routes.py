@@ -1,5 +1,6 @@
 """Which path belongs to which module."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,8 +10,7 @@ from pangaea.modules import ModuleConfig, RateLimit
 KEYS_PATH = "/.well-known/jwks.json"
 """Where the keys that verify access tokens are published (RFC 8615); the module that declares it issues the tokens."""
 
-
-GUESSES = RateLimit(requests=60, per=timedelta(minutes=1))
+PASSWORD_LIMIT = RateLimit(requests=60, per=timedelta(minutes=1))
 """For the pages of the admin that take a password."""
 
 
@@ -23,17 +23,17 @@ class EdgeRoute:
     public: bool
     rate_limit: RateLimit
     for_clients: bool = True
-    """Whether it is where clients come in, at the public listeners."""
+    """Whether the public listeners have it."""
     for_operators: bool = False
-    """Whether it is where operators come in: all of the admin and nothing of the modules' own."""
+    """Whether the operators' listener has it: all of the admin, and no route that a module declares."""
 
 
 def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
     """Every public path of the modules, in the order in which they must be tried.
 
     Beside its own routes each module serves its admin, which has a log-in of its own, and with `documents` its API's
-    schema and the page of it. A longer path comes first: a route inside another module's prefix belongs to who
-    declared it. Misconfigured, naming both, if two modules declare the same path.
+    schema and the page of it. A longer path comes first: a route inside another module's prefix belongs to the module
+    that declared it. Raises Misconfigured, naming both, if two modules declare the same path.
     """
     found: dict[str, EdgeRoute] = {}
     for module in modules:
@@ -50,7 +50,7 @@ def _of_every_module(label: str, *, documents: bool) -> list[EdgeRoute]:
     admin = f"/admin/{label}"
     # The pages of the documents need the admin's files too.
     shared = [f"{admin}/static", *((f"/api/schema/{label}", f"/api/docs/{label}") if documents else ())]
-    guarded = {admin: RateLimit(), f"{admin}/login": GUESSES, f"{admin}/password_change": GUESSES}
+    guarded = {admin: RateLimit(), f"{admin}/login": PASSWORD_LIMIT, f"{admin}/password_change": PASSWORD_LIMIT}
     return [
         *(
             EdgeRoute(path, label, public=True, rate_limit=RateLimit(), for_clients=documents, for_operators=True)
@@ -63,6 +63,6 @@ def _of_every_module(label: str, *, documents: bool) -> list[EdgeRoute]:
     ]
 
 
-def owners(modules: list[ModuleConfig], *, documents: bool) -> dict[str, str]:
-    """Every public path and the label of the module that answers there, in the order of `routes`."""
-    return {route.path: route.module for route in routes(modules, documents=documents)}
+def issuer(routes: Iterable[EdgeRoute]) -> str | None:
+    """The label of the module that publishes the keys of access tokens, and so issues them; None without one."""
+    return next((route.module for route in routes if route.path == KEYS_PATH), None)

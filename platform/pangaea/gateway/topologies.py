@@ -95,9 +95,9 @@ class Topology:
         return replace(self, upstreams={**self.upstreams, **(upstreams or {})}, **fields)
 
     def addresses(self, labels: Sequence[str]) -> dict[str, Address | None]:
-        """Where each of these modules answers; None where files of endpoints say it.
+        """The address of each of these modules; None where files of endpoints hold it.
 
-        Raises Misconfigured where nothing says it, and where two would answer at one address.
+        Raises Misconfigured where a module has none, and where two would have the same.
         """
         found = {label: self._address_of(label, number) for number, label in enumerate(sorted(labels))}
         owners: dict[Address, str] = {}
@@ -114,7 +114,7 @@ class Topology:
             return self.upstreams.get(module)
         if self.upstream is None:
             raise Misconfigured(
-                f"The topology {self.name!r} does not say where the module {module!r} answers. Give it an `upstream`, "
+                f"The topology {self.name!r} has no address for the module {module!r}. Give it an `upstream`, "
                 f'like "{{module}}:8000", or add the module to the table [{self.name}.upstreams] of {TOPOLOGIES}, '
                 f'like {module} = "127.0.0.1:8101".'
             )

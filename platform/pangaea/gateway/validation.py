@@ -1,4 +1,4 @@
-"""What Envoy itself says about the committed configurations."""
+"""Envoy's own judgement on the committed configurations."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ from pangaea.errors import Misconfigured
 from pangaea.gateway.endpoints import Endpoints
 from pangaea.gateway.topologies import topologies
 
-SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 def validate(directory: Path) -> str:
-    """Let Envoy read every rendering in the folder. Gives one line to print.
+    """Let Envoy read every rendering in the folder. Returns a line to print.
 
     Raises Misconfigured with Envoy's words for one that it refuses. Where there is no Envoy (its wheel is one of the
     dev requirements, and not made for every system) nothing is validated; under CI that is an error.
@@ -28,7 +28,7 @@ def validate(directory: Path) -> str:
     declared = topologies(directory)
     for name, topology in declared.items():
         with tempfile.TemporaryDirectory(prefix="pangaea-envoy-") as folder:
-            # The paths in a rendering are relative to the project's root; what a deployment makes there stands here.
+            # Paths in a rendering are relative to the project's root; a deployment's folders there are created here.
             root = Path(folder)
             (root / directory.name).symlink_to(directory.resolve())
             if topology.endpoints is not None:
@@ -46,7 +46,7 @@ def _judge(command: Sequence[str], *, at: Path, name: str) -> None:
         cwd=at,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     if done.returncode:

@@ -5,5 +5,5 @@ settings   docs/settings.md and .env.example, from the declared settings
 openapi    docs/openapi.yaml, from the modules' APIs
 gateway    gateway_conf/envoy.*, from the modules' routes, the template and the topologies
 
-A renderer is a function from the project's folder to texts by path. A new one is a line in the registry.
+A renderer is a function from the project's folder to texts by path; to add one, add it to the registry.
 """

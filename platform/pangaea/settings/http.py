@@ -1,13 +1,13 @@
-"""Django's settings for the edge: DRF, API documents, the first middlewares, logging."""
+"""Django's settings for requests and responses: the first middlewares, DRF, API documents, logging."""
 
 from typing import Any
 
 MIDDLEWARE_HEAD = [
     # Outermost, so that every other line of the log and every error knows the request.
-    "pangaea.telemetry.access_log.AccessLogMiddleware",
-    # Around everything that answers.
+    "pangaea.telemetry.correlation.RequestMiddleware",
+    # Around everything that responds.
     "pangaea.api.content_security.ContentSecurityMiddleware",
-    # Before anything answers, probes too.
+    # Before anything that responds, probes too.
     "pangaea.api.callers.CallerMiddleware",
     # Before anything that reads the host or redirects to https: a probe comes by IP address and without TLS.
     "pangaea.health.probes.ProbeMiddleware",
@@ -18,7 +18,7 @@ MIDDLEWARE_HEAD = [
 LOGGING_CONFIG = "pangaea.telemetry.logs.configure"
 
 SILENCED_SYSTEM_CHECKS = [
-    "security.W005",  # whether every subdomain speaks TLS is for the owner of the domain to say, not for one service
+    "security.W005",  # whether every subdomain speaks TLS is the decision of the domain's owner, not of one service
     "security.W008",  # TLS ends at the gateway: redirecting is its work, probes and services come without
     "security.W021",  # preloading a domain into browsers is the owner's decision too
     "urls.W002",  # a module's patterns begin with a slash, because a route's path ends without one
@@ -69,7 +69,7 @@ def logging_config(level: str, *, json: bool) -> dict[str, Any]:
             # Django repeats every 4xx and 5xx; the access line has them. Only an unhandled error's traceback is news.
             "django.request": {"filters": ["traceback"]},
             "django.server": {"level": "ERROR"},
-            # Two lines a batch that say nothing; its warnings matter.
+            # Two lines per batch without information; its warnings matter.
             "celery": {"level": "WARNING"},
             # At DEBUG it prints every query with its parameters, which are customers' data.
             "django.db.backends": {"level": "INFO"},

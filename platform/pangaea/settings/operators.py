@@ -1,11 +1,11 @@
-"""How the operators' site looks. Its sidebar is made of what is installed, see `pangaea.ops.navigation`."""
+"""The appearance of the operators' site. Its sidebar is built from the installed apps: `pangaea.ops.navigation`."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 def unfold(labels: Sequence[str], *, shares_host: bool, documents_public: bool) -> dict[str, Any]:
-    """Unfold's settings. Of several admins at one host each says whose it is, and leads back to its own API."""
+    """Unfold's settings. Of several admins at one host each names its modules, and links to its own API."""
     site = f"/api/docs/{min(labels)}/" if shares_host else "/"
     name = f"Pangaea: {', '.join(labels)}" if shares_host else "Pangaea"
     return {

@@ -65,7 +65,7 @@ ANYTHING_GOES = {"LOCAL_STATE_DIR"}  # a path that is made; only the local profi
 def malformed(each: "Field[Any]") -> str:
     name = variable(each)
     if isinstance(each.default, (str, tuple)):
-        assert name in MALFORMED, f"say in MALFORMED what {name} cannot be, and give the setting a validator"
+        assert name in MALFORMED, f"add to MALFORMED what {name} cannot be, and give the setting a validator"
         return MALFORMED[name]
     return "hunter2"
 
@@ -74,7 +74,7 @@ CHECKED = [each for each in fields(Declared) if variable(each) not in ANYTHING_G
 
 
 def problems(environ: dict[str, str], profile: str = "service") -> list[str]:
-    """What the profile says about that environment when it is to start."""
+    """The problems of a profile's start in that environment."""
     try:
         profiles.load(profile, environ)
     except ImproperlyConfigured as error:
@@ -170,13 +170,13 @@ class TestPrecedence:
         assert Declared.read({**environ, "PANGAEA_MODULES": "users"}).relay_batch == 7
         assert Declared.read({**environ, "PANGAEA_MODULES": "orders,users"}).relay_batch == 7
 
-    def test_the_modules_own_goes_before_a_general_file(self, tmp_path: Path) -> None:
-        (tmp_path / "general").write_text("7\n")
+    def test_the_modules_own_goes_before_a_shared_file(self, tmp_path: Path) -> None:
+        (tmp_path / "shared").write_text("7\n")
         (tmp_path / "own").write_text("8\n")
-        general = {"PANGAEA_MODULES": "orders", "RELAY_BATCH_FILE": str(tmp_path / "general")}
-        assert Declared.read(general).relay_batch == 7
-        assert Declared.read(general | {"ORDERS_RELAY_BATCH": "9"}).relay_batch == 9
-        assert Declared.read(general | {"ORDERS_RELAY_BATCH_FILE": str(tmp_path / "own")}).relay_batch == 8
+        shared = {"PANGAEA_MODULES": "orders", "RELAY_BATCH_FILE": str(tmp_path / "shared")}
+        assert Declared.read(shared).relay_batch == 7
+        assert Declared.read(shared | {"ORDERS_RELAY_BATCH": "9"}).relay_batch == 9
+        assert Declared.read(shared | {"ORDERS_RELAY_BATCH_FILE": str(tmp_path / "own")}).relay_batch == 8
 
     def test_a_value_and_a_file_for_it_are_a_contradiction(self, tmp_path: Path) -> None:
         (tmp_path / "batch").write_text("7")
@@ -261,11 +261,11 @@ class TestEveryVariable:
     def test_of_all_that_are_wrong_none_is_left_out(self) -> None:
         # A value and the file that holds it exclude each other, which is another mistake.
         own = [each for each in CHECKED if each.metadata["per_module"] and each.name != "signing_key_file"]
-        said = problems({variable(each): malformed(each) for each in own})
+        found = problems({variable(each): malformed(each) for each in own})
         for each in own:
-            assert [problem for problem in said if problem.startswith(variable(each))], variable(each)
-        assert [problem for problem in said if problem.startswith("PANGAEA_MODULES is not set")]
-        assert [problem for problem in said if problem.startswith("DATABASE_URL is not set")]
+            assert [problem for problem in found if problem.startswith(variable(each))], variable(each)
+        assert [problem for problem in found if problem.startswith("PANGAEA_MODULES is not set")]
+        assert [problem for problem in found if problem.startswith("DATABASE_URL is not set")]
 
     def test_right_refuses_nothing(self) -> None:
         assert problems(self.SERVICE) == []

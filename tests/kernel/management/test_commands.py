@@ -1,4 +1,4 @@
-"""Django's everyday commands need no --database, and the kernel's own say what is wrong by name."""
+"""Django's everyday commands need no --database, and the kernel's own name what is wrong."""
 
 import io
 import json
@@ -37,7 +37,7 @@ def output_of(command: str, *arguments: str, **options: object) -> str:
 
 
 def forget_last_migration(alias: str, label: str) -> str:
-    """Make the database behind an alias believe that it lacks the app's last migration; its name."""
+    """Make the database behind an alias lack the app's last migration; its name."""
     recorder = MigrationRecorder(connections[alias])
     name = max(name for app, name in recorder.applied_migrations() if app == label)
     recorder.record_unapplied(label, name)
@@ -62,8 +62,8 @@ class TestMigrate:
         assert f"pangaea.{name}" in planned[1]
 
     def test_with_an_apps_label_touches_the_aliases_that_hold_it(self) -> None:
-        told = output_of("migrate", "pangaea")
-        headings = [line for line in told.splitlines() if line.endswith(": pangaea") and not line.startswith(" ")]
+        printed = output_of("migrate", "pangaea")
+        headings = [line for line in printed.splitlines() if line.endswith(": pangaea") and not line.startswith(" ")]
         assert headings == [f"{label}: pangaea" for label in modules.labels()]
         assert "default: auth" in output_of("migrate", "auth")
 
@@ -178,7 +178,7 @@ class TestCommandsThatNeedTheirTables:
 
 
 def warning(name: str) -> str:
-    """What a command says of migrations."""
+    """What a command prints about migrations."""
     stream = io.StringIO()
     command = load_command_class("pangaea", name)
     command.stdout = OutputWrapper(stream)

@@ -1,1 +1,1 @@
-"""One file a command; Django finds them by name."""
+"""One file per command; Django finds them by name."""

@@ -8,12 +8,12 @@ from pangaea import errors, gateway, modules
 
 
 class Command(BaseCommand):
-    help = "Where the instances of a module answer: the files that the gateway reads again when they change."
+    help = "The addresses of a module's instances, in files that the gateway reloads when they change."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        add = actions.add_parser("add", help="let the gateway use an instance, as soon as it is ready")
-        remove = actions.add_parser("remove", help="let the gateway use an instance no more; what is in flight ends")
+        add = actions.add_parser("add", help="let the gateway use an instance once it is ready")
+        remove = actions.add_parser("remove", help="send an instance no more requests; those in flight end")
         exactly = actions.add_parser("set", help="let the gateway use these instances and no others")
         show = actions.add_parser("list", help="print MODULE HOST:PORT for every instance")
         for action in (add, remove, exactly):
