@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pangaea.configuration import validators
+from pangaea.configuration.environment import Environment
 from pangaea.configuration.reading import Reading, examine, refuse
 from pangaea.configuration.safety import contradictions
 from pangaea.configuration.validators import Validator
@@ -27,18 +28,21 @@ def setting(
     env: str | None = None,
     secret: bool = False,
     validator: Validator | None = None,
+    deployed: Validator | None = None,
     per_module: bool = True,
     owned: bool = False,
     within: str = "",
 ) -> Any:
     """A field of Declared: read from `env` (the field's name in capitals by default), else `default`.
 
-    The `validator` judges every text that is not empty; of a list, each item. Without `per_module` no variable sets it
+    The `validator` judges every text that is not empty; of a list, each item. `deployed` judges it further where
+    strangers reach the process. Without `per_module` no variable sets it
     for one module; where it is `owned`, `<MODULE>_…` is another setting, of the same form. `within` names the setting
     that it may not exceed.
     """
-    metadata = {"why": why, "env": env, "secret": secret, "validator": validator, "owned": owned, "within": within}
-    return field(default=default, metadata=metadata | {"per_module": per_module and not owned})
+    metadata = {"why": why, "env": env, "secret": secret, "validator": validator, "deployed": deployed}
+    metadata |= {"per_module": per_module and not owned, "owned": owned, "within": within}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,10 @@ class Declared:
         per_module=False,
     )
     secret_key: str = setting(
-        "", "Django's signing key for sessions of the admin: 50 random characters or more.", secret=True
+        "",
+        "Django's signing key for sessions of the admin: 50 random characters or more.",
+        secret=True,
+        deployed=validators.random,
     )
     secret_key_fallbacks: tuple[str, ...] = setting(
         (),
@@ -67,6 +74,7 @@ class Declared:
         "rotation: first the next SECRET_KEY, before it signs; then the former one.",
         secret=True,
         validator=validators.word,
+        deployed=validators.random,
     )
     unverified_hosts: tuple[str, ...] = setting(
         (),
@@ -76,7 +84,10 @@ class Declared:
         validator=validators.exact_host,
     )
     allowed_hosts: tuple[str, ...] = setting(
-        (), "The host names that this deployment answers to, separated by commas.", validator=validators.host
+        (),
+        "The host names that this deployment answers to, separated by commas.",
+        validator=validators.host,
+        deployed=validators.no_wildcard,
     )
     csrf_trusted_origins: tuple[str, ...] = setting(
         (),
@@ -191,6 +202,7 @@ class Declared:
         "no message is stored there alone.",
         secret=True,
         validator=validators.broker,
+        deployed=validators.shared_broker,
     )
     broker_ca: str = setting(
         "",
@@ -472,12 +484,9 @@ class Declared:
         return Files(Path(self.tls_certificate), Path(self.tls_key), Path(self.tls_ca))
 
     @classmethod
-    def read(cls, environ: Mapping[str, str], *, required: tuple[str, ...] = (), **defaults: Any) -> "Declared":
-        """The configuration in `environ`; `defaults` take precedence over the fields' own.
-
-        Raises ImproperlyConfigured naming every missing or malformed variable at once.
-        """
-        reading = examine(cls, environ, required=required, defaults=defaults)
+    def read(cls, environ: Mapping[str, str]) -> "Declared":
+        """The configuration in `environ`, of no profile. Raises Refused, naming every malformed variable."""
+        reading = examine(cls, Environment(environ))
         refuse([*reading.problems, *contradictions(fields(cls), reading.values)])
         return cls.of(reading)
 

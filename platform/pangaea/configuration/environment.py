@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from environ import FileAwareMapping
 
+PROFILE = "profile"
+"""The source of what a profile sets."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -25,17 +28,20 @@ class Unreadable(ValueError):
 class Environment:
     """The environment of one process. Files are read by django-environ.
 
-    Its `FileAwareEnv` itself is not used: it takes a value that begins with `$` for another variable's name, so that a
+    Its `FileAwareEnv` is not used: it takes a value that begins with `$` for another variable's name, so that a
     secret like `$ecret` would be quoted in its error and in its debug log, and a file would silently hide a value.
     """
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    def __init__(self, environ: Mapping[str, str], profile: Mapping[str, str] | None = None) -> None:
+        """`profile` has the texts that a profile sets where the environment sets nothing."""
         self._environ = environ
+        self._profile = profile or {}
         self._files = FileAwareMapping(env=dict(environ))
 
     def find(self, name: str, *, module: str = "") -> Found | None:
         """What sets `name`, for that module first if there is one; None if nothing does. Raises Unreadable."""
-        return (self._read(variable_of(module, name)) if module else None) or self._read(name)
+        found = (self._read(variable_of(module, name)) if module else None) or self._read(name)
+        return Found(self._profile[name], PROFILE) if not found and name in self._profile else found
 
     def text(self, name: str) -> str:
         """The text that `name` is set to; empty if it is not. Raises Unreadable."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from django.core.management.utils import get_random_secret_key
 from joserfc.jwk import ECKey
@@ -10,12 +9,12 @@ from joserfc.jwk import ECKey
 from pangaea.reloading import locked, write_atomically
 
 
-def generated_secrets(folder: Path) -> dict[str, Any]:
-    """`secret_key` and `signing_key`, kept in `folder` so that a restart ends no log-in."""
+def generated_secrets(folder: Path) -> dict[str, str]:
+    """SECRET_KEY and SIGNING_KEY, kept in `folder` so that a restart ends no log-in."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
-        "secret_key": _keep(folder / "secret_key", get_random_secret_key),
-        "signing_key": _keep(
+        "SECRET_KEY": _keep(folder / "secret_key", get_random_secret_key),
+        "SIGNING_KEY": _keep(
             folder / "signing_key.pem", lambda: ECKey.generate_key("P-256").as_pem(private=True).decode()
         ),
     }

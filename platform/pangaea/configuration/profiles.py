@@ -7,17 +7,16 @@ work where they refuse to load.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from joserfc.jwk import ECKey
 
 from pangaea import modules
 from pangaea.configuration import transport
 from pangaea.configuration.declared import Declared
-from pangaea.configuration.environment import Environment, Unreadable, variable_of
+from pangaea.configuration.environment import PROFILE, Environment, Unreadable, variable_of
 from pangaea.configuration.generated import generated_secrets
-from pangaea.configuration.reading import PROFILE, Reading, Setting, examine, refuse, variable
-from pangaea.configuration.safety import contradictions, unsafe
+from pangaea.configuration.reading import Reading, Setting, examine, refuse, variable
+from pangaea.configuration.safety import contradictions
 
 STATE = "LOCAL_STATE_DIR"
 
@@ -34,7 +33,7 @@ class Profile:
     """runserver carries the messages too, in a process for development."""
     shares_host: bool = False
     """Others answer at other paths of the same host, so the admin is at `/admin/<module>/`."""
-    defaults: Callable[[Mapping[str, str]], dict[str, Any]] = lambda _: {}
+    defaults: Callable[[Mapping[str, str]], dict[str, str]] = lambda _: {}
     """What the profile sets where the environment does not. Raises OSError where it cannot keep its files."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Variables whose values in the environment are ignored."""
@@ -42,20 +41,13 @@ class Profile:
     """The URL of an alias, in a profile that is not deployed."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Configuration:
     """What an environment makes of a profile. Use `declared` and the URLs only where there are no problems."""
 
     profile: Profile
+    environ: Mapping[str, str]
     reading: Reading
-    database_urls: Mapping[str, str]
-    """By alias."""
-    direct_urls: Mapping[str, str]
-    """The same databases without a pooler, by alias; empty where none was set."""
-    settings: list[Setting]
-    problems: list[str]
-    remarks: list[str]
-    """What is probably a mistake, and does no harm."""
 
     @property
     def declared(self) -> Declared:
@@ -70,6 +62,47 @@ class Configuration:
         """The path of the admin, without the slash before it. Of several modules of a service, the first one has it."""
         return f"admin/{min(self.labels)}/" if self.profile.shares_host else "admin/"
 
+    @property
+    def database_urls(self) -> dict[str, str]:
+        """By alias."""
+        urls = _urls(self.reading, "database_url")
+        if self.profile.deployed:
+            return urls
+        return {alias: self.profile.database(self.environ, alias) for alias in urls}
+
+    @property
+    def direct_urls(self) -> dict[str, str]:
+        """The same databases without a pooler, by alias; empty where none is set."""
+        return _urls(self.reading, "direct_database_url") if self.profile.deployed else {}
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Every effective value."""
+        urls = {} if self.profile.deployed else self.database_urls
+        return self.reading.settings + [
+            Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls.items()
+        ]
+
+    @property
+    def problems(self) -> list[str]:
+        """Everything missing, malformed or unsafe."""
+        found = self.reading.problems + contradictions(fields(Declared), self.reading.values)
+        if self.profile.deployed:
+            found += [*_missing(self.reading), *_unverified(self.environ, self.reading)]
+        return found
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is probably a mistake, and harmless: variables for one module, in a process that has several."""
+        return [
+            f"{name} has no effect: it is for a process with one module, and this one runs {', '.join(self.labels)}."
+            for label in ([] if self.reading.lone_module else self.labels)
+            for each in fields(Declared)
+            if each.metadata["per_module"]
+            for name in [variable_of(label, variable(each))]
+            if name in self.environ or f"{name}_FILE" in self.environ
+        ]
+
 
 def load(name: str, environ: Mapping[str, str]) -> Configuration:
     """The configuration of a profile. Raises ImproperlyConfigured naming everything missing, malformed or unsafe."""
@@ -82,8 +115,8 @@ def examine_profile(name: str, environ: Mapping[str, str]) -> Configuration:
     """The same, whatever is wrong with it."""
     profile = PROFILES[name]
     environ = {**environ, **profile.overrides}
-    defaults: dict[str, Any] = {}
-    problems: list[str] = []
+    defaults: dict[str, str] = {}
+    problems = []
     try:
         defaults = profile.defaults(environ)
     except Unreadable:
@@ -92,23 +125,10 @@ def examine_profile(name: str, environ: Mapping[str, str]) -> Configuration:
         problems.append(
             f"{STATE} is {error.filename!r}, where no files can be kept ({error.strerror}): name a folder that can."
         )
-    reading = examine(Declared, environ, required=profile.required, defaults=defaults)
-    problems += reading.problems + contradictions(fields(Declared), reading.values)
-    urls, direct, chosen = _urls(reading, "database_url"), _urls(reading, "direct_database_url"), []
-    if profile.deployed:
-        problems += [*_databases(reading), *unsafe(reading.values), *_unverified(environ, reading)]
-    else:
-        urls, direct = {alias: profile.database(environ, alias) for alias in urls}, {}
-        chosen = [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls.items()]
-    return Configuration(
-        profile=profile,
-        reading=reading,
-        database_urls=urls,
-        direct_urls=direct,
-        settings=reading.settings + chosen,
-        problems=problems,
-        remarks=_ineffective(environ, reading),
-    )
+    environment = Environment(environ, defaults)
+    reading = examine(Declared, environment, required=profile.required, deployed=profile.deployed)
+    reading.problems.extend(problems)
+    return Configuration(profile, environ, reading)
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -116,25 +136,25 @@ def state_folder(environ: Mapping[str, str]) -> Path:
     return modules.project_root() / (Environment(environ).text(STATE) or ".local")
 
 
-def _local(environ: Mapping[str, str]) -> dict[str, Any]:
+def _local(environ: Mapping[str, str]) -> dict[str, str]:
     return {
-        "allowed_hosts": ("localhost", "127.0.0.1", "[::1]"),
-        "secure_cookies": False,
-        "api_documents_public": True,
-        "broker_url": "memory://localhost/",
-        "log_format": "text",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
+        "SECURE_COOKIES": "false",
+        "API_DOCUMENTS_PUBLIC": "true",
+        "BROKER_URL": "memory://localhost/",
+        "LOG_FORMAT": "text",
         # SQLite has one writer: a batch holds the file's lock, and requests wait for it.
-        "relay_batch": 50,
+        "RELAY_BATCH": "50",
         **generated_secrets(state_folder(environ)),
     }
 
 
-def _test(_environ: Mapping[str, str]) -> dict[str, Any]:
+def _test(_environ: Mapping[str, str]) -> dict[str, str]:
     return {
-        "secret_key": "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz",
-        "allowed_hosts": ("testserver", "localhost", "127.0.0.1"),
-        "api_documents_public": True,
-        "signing_key": ECKey.generate_key("P-256").as_pem(private=True).decode(),
+        "SECRET_KEY": "only-for-tests-" + "0123456789abcdefghijklmnopqrstuvwxyz",
+        "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
+        "API_DOCUMENTS_PUBLIC": "true",
+        "SIGNING_KEY": ECKey.generate_key("P-256").as_pem(private=True).decode(),
     }
 
 
@@ -167,22 +187,25 @@ def _urls(reading: Reading, name: str) -> dict[str, str]:
     return {"default": urls[reading.lone_module] if reading.lone_module else shared, **urls}
 
 
-def _databases(reading: Reading) -> list[str]:
-    """Databases that no variable names. A malformed URL has no value, and its own problem."""
+def _missing(reading: Reading) -> list[str]:
+    """What a deployment needs one of two variables for. A malformed one has no value, and its own problem."""
     values, problems = reading.values, []
     lacking = [label for label in reading.labels if values.get(f"{label}_database_url") == ""]
-    if values.get("database_url") == "":
-        if lacking:
-            names = ", ".join(variable_of(label, "DATABASE_URL") for label in lacking)
-            problems.append(f"DATABASE_URL is not set: set it, or {names}.")
-        elif not reading.lone_module:
-            problems.append("DATABASE_URL is not set: with several modules, the operators' tables need it.")
-    return problems + [
+    if values.get("database_url") == "" and (lacking or not reading.lone_module):
+        names = ", ".join(variable_of(label, "DATABASE_URL") for label in lacking)
+        reason = f"set it, or {names}" if lacking else "with several modules, the operators' tables need it"
+        problems.append(f"DATABASE_URL is not set: {reason}.")
+    problems += [
         f"{variable_of(label, 'DIRECT_DATABASE_URL')} is set, and {variable_of(label, 'DATABASE_URL')} is not: "
         "the two name one database, through a pooler and past it."
         for label in lacking
         if values.get(f"{label}_direct_database_url") != ""
     ]
+    if not any(values.get(name, "malformed") for name in ("signing_key", "jwks_url")):
+        problems.append(
+            "SIGNING_KEY (where users runs) or JWKS_URL (elsewhere) is not set; access tokens need one of them."
+        )
+    return problems
 
 
 def _unverified(environ: Mapping[str, str], reading: Reading) -> list[str]:
@@ -197,19 +220,4 @@ def _unverified(environ: Mapping[str, str], reading: Reading) -> list[str]:
         for problem in transport.problems(
             name.upper(), url, accepted=values.get("unverified_hosts", ()), environ=environ
         )
-    ]
-
-
-def _ineffective(environ: Mapping[str, str], reading: Reading) -> list[str]:
-    """Variables for a module alone, in a process that has several."""
-    names = [
-        variable_of(label, variable(each))
-        for label in ([] if reading.lone_module else reading.labels)
-        for each in fields(Declared)
-        if each.metadata["per_module"]
-    ]
-    return [
-        f"{name} has no effect: this process runs {', '.join(reading.labels)}, and it is for a process with one module."
-        for name in names
-        if name in environ or f"{name}_FILE" in environ
     ]

@@ -1,6 +1,6 @@
 """A dataclass of settings read from an environment: every value with its source, and all mistakes at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -10,8 +10,8 @@ from pangaea import modules
 from pangaea.configuration.environment import Environment, Unreadable, variable_of
 from pangaea.configuration.values import parse, redacted, text_of
 
-DEFAULT, PROFILE = "default", "profile"
-"""Sources that are no variable: the declaration itself, and what the profile sets."""
+DEFAULT = "default"
+"""The source of what no variable and no profile sets."""
 
 
 class Refused(ImproperlyConfigured):
@@ -32,6 +32,8 @@ class Reading:
     """What an environment sets. A malformed value is shown among the settings and missing from the values."""
 
     environment: Environment
+    deployed: bool
+    """Whether values are judged by what is unsafe in a deployment, too."""
     labels: list[str] = field(default_factory=list)
     """The modules of the process."""
     values: dict[str, Any] = field(default_factory=dict)
@@ -44,51 +46,51 @@ class Reading:
         """The label of the process's only module; empty where it has several."""
         return self.labels[0] if len(self.labels) == 1 else ""
 
-    def read(self, each: "Field[Any]", default: Any, source: str = DEFAULT, *, owner: str = "") -> None:
+    def read(self, each: "Field[Any]", *, owner: str = "") -> None:
         """Read a field, or with `owner` the setting of the same form that is one module's alone."""
-        name, key = (
-            (variable_of(owner, variable(each)), f"{owner}_{each.name}") if owner else (variable(each), each.name)
-        )
-        value, shown = default, "(malformed)"
+        name, key = variable(each), each.name
+        if owner:
+            name, key = variable_of(owner, name), f"{owner}_{key}"
+        value, shown, source = each.default, "(malformed)", DEFAULT
         try:
             if found := self.environment.find(name, module=self.lone_module if each.metadata["per_module"] else ""):
                 source = found.source
                 value = parse(found.text, each.default)
-                _validate(each, value)
+                _judge(each, "validator", value)
+            self.values[key] = value
+            shown = redacted(text_of(value))
+            if self.deployed:
+                _judge(each, "deployed", value)
         except Unreadable as error:
             self.problems.append(str(error))
         except ValueError as error:
             self.problems.append(f"{source.partition('=')[0]} {error}")
-        else:
-            self.values[key] = value
-            shown = redacted(text_of(value))
-            shown = "***" if shown and each.metadata["secret"] and "://" not in shown else shown
+        if each.metadata["secret"] and key in self.values and "://" not in shown:
+            shown = "***" if value else ""
         if not owner or source != DEFAULT:
             self.settings.append(Setting(variable=name, value=shown, source=source))
 
 
 def examine(
-    kind: Any, environ: Mapping[str, str], *, required: Sequence[str] = (), defaults: Mapping[str, Any] | None = None
+    kind: Any,
+    environment: Environment,
+    *,
+    required: Sequence[str] = (),
+    deployed: bool = False,
 ) -> Reading:
     """Read every field of `kind`, whose metadata are those that `declared.setting` gives. Raises nothing."""
-    profile = defaults or {}
-    reading = Reading(Environment(environ))
-
-    def read(*, per_module: bool) -> None:
-        for each in fields(kind):
-            if each.metadata["per_module"] is per_module:
-                source = PROFILE if each.name in profile else DEFAULT
-                reading.read(each, profile.get(each.name, each.default), source)
-                if each.name in required and not reading.values.get(each.name, "malformed"):
-                    reading.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
-
-    read(per_module=False)
+    reading = Reading(environment, deployed)
+    for each in fields(kind):
+        if not each.metadata["per_module"]:
+            reading.read(each)
     _find_modules(reading)  # whose own variables the others are read from
-    read(per_module=True)
-    for label in reading.labels:
-        for each in fields(kind):
-            if each.metadata["owned"]:
-                reading.read(each, each.default, owner=label)
+    for each in fields(kind):
+        if each.metadata["per_module"]:
+            reading.read(each)
+        for label in reading.labels if each.metadata["owned"] else ():
+            reading.read(each, owner=label)
+        if each.name in required and not reading.values.get(each.name, "malformed"):
+            reading.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
     return reading
 
 
@@ -109,20 +111,18 @@ def _find_modules(reading: Reading) -> None:
         present = modules.discover(package)
     except (ImportError, ValueError):
         present = []
-    reading.labels.extend(chosen if present and chosen else present)
     if not present:
-        reading.problems.append(
-            f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
-        )
+        problem = f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
+        reading.problems.append(problem)
     elif unknown := sorted(set(chosen) - set(present)):
-        reading.problems.append(
-            f"PANGAEA_MODULES names {', '.join(unknown)}; in {package} there are: {', '.join(present)}."
-        )
+        problem = f"PANGAEA_MODULES names {', '.join(unknown)}; in {package} there are: {', '.join(present)}."
+        reading.problems.append(problem)
+    reading.labels.extend(chosen if present and chosen else present)
 
 
-def _validate(each: "Field[Any]", value: Any) -> None:
-    """Raise ValueError with what the validator finds. An empty value is well-formed where the default is empty."""
-    validator = each.metadata["validator"] or (lambda _: "")
+def _judge(each: "Field[Any]", kind: str, value: Any) -> None:
+    """Raise ValueError with what that validator finds. An empty value is well-formed where the default is empty."""
     texts = value if isinstance(value, tuple) else [str(value)] if value or each.default else []
-    if problem := next(filter(None, map(validator, texts)), ""):
-        raise ValueError(problem)
+    for text in texts if each.metadata[kind] else ():
+        if problem := each.metadata[kind](text):
+            raise ValueError(problem)

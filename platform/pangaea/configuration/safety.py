@@ -1,6 +1,6 @@
-"""What is wrong between settings of which each is well-formed: contradictions, and what no deployment may have.
+"""What is wrong between settings of which each is well-formed.
 
-Values are by field. Those that are malformed or missing are not there: other problems name them.
+Values are by field. Malformed ones are missing: other problems name them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,29 +37,5 @@ def _weak_identity(values: Mapping[str, Any]) -> list[str]:
         problems.append(
             "BROKER_URL is Redis's, where a message cannot be traced to its sender, and TLS_CERTIFICATE is set: use "
             "RabbitMQ, or set BROKER_WITHOUT_LOGINS=true where every service may send in the name of every other."
-        )
-    return problems
-
-
-def unsafe(values: Mapping[str, Any]) -> list[str]:
-    """What a deployment that strangers reach may not have."""
-    problems = [
-        f"{name.upper()} is short or repetitive: set 50 random characters or more."
-        for name, keys in (
-            ("secret_key", [values.get("secret_key", "")]),
-            ("secret_key_fallbacks", values.get("secret_key_fallbacks", ())),
-        )
-        if any(key and (len(key) < 50 or len(set(key)) < 5) for key in keys)  # noqa: PLR2004 - Django's own, W009
-    ]
-    if "*" in values.get("allowed_hosts", ()):
-        problems.append("ALLOWED_HOSTS is '*', which lets anybody forge links: name the hosts.")
-    broker = values.get("broker_url", "")
-    if broker and not broker.startswith(("amqp://", "amqps://", "redis://", "rediss://", "unix://")):
-        problems.append(
-            "BROKER_URL must be amqp(s):// or redis(s)://: other processes cannot reach a bus inside this one."
-        )
-    if not any(values.get(name, "malformed") for name in ("signing_key", "jwks_url")):
-        problems.append(
-            "SIGNING_KEY (where users runs) or JWKS_URL (elsewhere) is not set; access tokens need one of them."
         )
     return problems

@@ -27,14 +27,11 @@ def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mappi
     quoted but its hosts, `sslmode` and `sslrootcert`.
     """
     names = {_normalised(each) for each in accepted}
-    unverified: dict[str, str] = {}
     if urlsplit(url).scheme in POSTGRESQL:
-        hosts, remedy = _postgresql(url, environ)
-        unverified = dict.fromkeys(hosts, remedy) if remedy else {}
+        unverified = _postgresql(url, environ)
     else:
-        for address in map(urlsplit, url.split(";")):
-            if better := SCHEMES.get(address.scheme):
-                unverified[address.hostname or ""] = f"use {better}://"
+        clear = [address for address in map(urlsplit, url.split(";")) if address.scheme in SCHEMES]
+        unverified = {address.hostname or "": f"use {SCHEMES[address.scheme]}://" for address in clear}
     return [
         f"{variable} reaches {host} without verified TLS: {remedy}, or accept the host by name, where something else "
         f"protects the network between: UNVERIFIED_HOSTS={host}."
@@ -43,26 +40,27 @@ def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mappi
     ]
 
 
-def _postgresql(url: str, environ: Mapping[str, str]) -> tuple[list[str], str]:
-    """The hosts that libpq would try, and what to set so that it verifies them; empty where it does."""
+def _postgresql(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """The hosts that libpq would try without verifying them, each with what to set so that it does."""
     entry = Env.db_url_config(url)
     options = entry.get("OPTIONS", {})
 
     def parameter(name: str) -> str:
         return str(options.get(name) or environ.get(f"PG{name.upper()}") or "")
 
-    # libpq connects to `hostaddr`, and a service of its file may name another host.
-    listed = f"{entry['HOST'] or parameter('host')},{parameter('hostaddr')},{parameter('service')}"
-    hosts = [unquote(each) for each in listed.split(",") if each]
     mode, authorities = parameter("sslmode"), parameter("sslrootcert")
-    query = f"sslmode={VERIFIED}&sslrootcert=FILE (or {SYSTEM})"
     if mode != VERIFIED:
-        return hosts, f"sslmode is {mode or 'not set'}, give the URL ?{query}"
-    if not authorities:
-        return hosts, f"sslrootcert is not set, give the URL ?{query}"
-    if authorities != SYSTEM and not (Path(authorities).is_file() and os.access(authorities, os.R_OK)):
-        return hosts, f"its sslrootcert, {authorities}, cannot be read, give the URL ?{query}"
-    return hosts, ""
+        problem = f"sslmode is {mode or 'not set'}"
+    elif not authorities:
+        problem = "sslrootcert is not set"
+    elif authorities != SYSTEM and not (Path(authorities).is_file() and os.access(authorities, os.R_OK)):
+        problem = f"its sslrootcert, {authorities}, cannot be read"
+    else:
+        return {}
+    # libpq connects to `hostaddr`, and a service of its file may name another host.
+    hosts = f"{entry['HOST'] or parameter('host')},{parameter('hostaddr')},{parameter('service')}".split(",")
+    remedy = f"{problem}, give the URL ?sslmode={VERIFIED}&sslrootcert=FILE (or {SYSTEM})"
+    return {unquote(each): remedy for each in hosts if each}
 
 
 def _normalised(host: str) -> str:

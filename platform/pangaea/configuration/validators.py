@@ -65,8 +65,29 @@ origin = matches(
 http_url = url("http", "https", example="https://users.example/path")
 word = matches(r"\S+", "must be one word without spaces, like pangaea.")
 queue_prefix = matches(r"[A-Za-z0-9._-]{0,100}", "is {}; use letters, digits, dots, dashes and underscores, like eu1.")
+no_wildcard = matches(r"(?!\*$).*", "is {}, which lets any client forge links: name the hosts.")
+shared_broker = matches(
+    r"(amqps?|rediss?|unix)://.*",
+    "must be amqp(s):// or redis(s)://: other processes cannot reach a bus inside this one.",
+)
 broker_login = matches(r".+=[^\W\d]\w*", "has {}: give a user and a module each, like shop=orders.")
 """A user of RabbitMQ and a module."""
+
+
+def random(text: str) -> str:
+    """A key that cannot be guessed, by Django's own rule (security.W009)."""
+    is_strong = len(text) >= 50 and len(set(text)) >= 5  # noqa: PLR2004
+    return "" if is_strong else "is short or repetitive: set 50 random characters or more."
+
+
+def file_to_write(text: str) -> str:
+    """The path of a file in a folder where this process may write."""
+    path = Path(text)
+    if path.is_dir():
+        return f"is {text!r}, which is a folder: give the path of a file in it."
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return f"is {text!r}, but in {path.parent} this process cannot write: give a path in a folder where it can."
+    return ""
 
 
 def file_to_read(text: str) -> str:
