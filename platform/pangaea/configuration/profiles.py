@@ -11,12 +11,11 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 
 from pangaea import modules
-from pangaea.configuration import transport
+from pangaea.configuration import safety
 from pangaea.configuration.declared import Declared
 from pangaea.configuration.environment import PROFILE, Environment, Unreadable, variable_of
 from pangaea.configuration.generated import generated_secrets
 from pangaea.configuration.reading import Reading, Setting, examine, refuse, variable
-from pangaea.configuration.safety import contradictions
 
 STATE = "LOCAL_STATE_DIR"
 
@@ -86,10 +85,9 @@ class Configuration:
     @property
     def problems(self) -> list[str]:
         """Everything missing, malformed or unsafe."""
-        found = self.reading.problems + contradictions(fields(Declared), self.reading.values)
-        if self.profile.deployed:
-            found += [*_missing(self.reading), *_unverified(self.environ, self.reading)]
-        return found
+        reading = self.reading
+        found = reading.problems + safety.contradictions(fields(Declared), reading.values)
+        return found + safety.unsafe(reading, self.environ) if self.profile.deployed else found
 
     @property
     def remarks(self) -> list[str]:
@@ -185,39 +183,3 @@ def _urls(reading: Reading, name: str) -> dict[str, str]:
         for label in reading.labels
     }
     return {"default": urls[reading.lone_module] if reading.lone_module else shared, **urls}
-
-
-def _missing(reading: Reading) -> list[str]:
-    """What a deployment needs one of two variables for. A malformed one has no value, and its own problem."""
-    values, problems = reading.values, []
-    lacking = [label for label in reading.labels if values.get(f"{label}_database_url") == ""]
-    if values.get("database_url") == "" and (lacking or not reading.lone_module):
-        names = ", ".join(variable_of(label, "DATABASE_URL") for label in lacking)
-        reason = f"set it, or {names}" if lacking else "with several modules, the operators' tables need it"
-        problems.append(f"DATABASE_URL is not set: {reason}.")
-    problems += [
-        f"{variable_of(label, 'DIRECT_DATABASE_URL')} is set, and {variable_of(label, 'DATABASE_URL')} is not: "
-        "the two name one database, through a pooler and past it."
-        for label in lacking
-        if values.get(f"{label}_direct_database_url") != ""
-    ]
-    if not any(values.get(name, "malformed") for name in ("signing_key", "jwks_url")):
-        problems.append(
-            "SIGNING_KEY (where users runs) or JWKS_URL (elsewhere) is not set; access tokens need one of them."
-        )
-    return problems
-
-
-def _unverified(environ: Mapping[str, str], reading: Reading) -> list[str]:
-    """URLs of other hosts without verified TLS."""
-    values, lone = reading.values, reading.lone_module
-    # A service with a database of its own never uses the shared one.
-    unused = {"database_url", "direct_database_url"} if lone and values.get(f"{lone}_database_url") != "" else set()
-    return [
-        problem
-        for name, url in values.items()
-        if name.endswith("_url") and name not in unused
-        for problem in transport.problems(
-            name.upper(), url, accepted=values.get("unverified_hosts", ()), environ=environ
-        )
-    ]

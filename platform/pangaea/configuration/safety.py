@@ -1,6 +1,6 @@
 """What is wrong between settings of which each is well-formed.
 
-Values are by field. Malformed ones are missing: other problems name them.
+Values are by field. Malformed ones are missing: they have their own problems.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,9 @@ from dataclasses import Field
 from pathlib import Path
 from typing import Any
 
-from pangaea.configuration.reading import variable
+from pangaea.configuration import transport
+from pangaea.configuration.environment import variable_of
+from pangaea.configuration.reading import Reading, variable
 
 
 def contradictions(settings: Sequence["Field[Any]"], values: Mapping[str, Any]) -> list[str]:
@@ -39,3 +41,44 @@ def _weak_identity(values: Mapping[str, Any]) -> list[str]:
             "RabbitMQ, or set BROKER_WITHOUT_LOGINS=true where every service may send in the name of every other."
         )
     return problems
+
+
+def unsafe(reading: Reading, environ: Mapping[str, str]) -> list[str]:
+    """What no deployment can start with, or should. `environ` has libpq's own variables, too."""
+    return _missing(reading) + _unverified(reading, environ)
+
+
+def _missing(reading: Reading) -> list[str]:
+    """What a deployment needs one of two variables for. A malformed one has no value, and its own problem."""
+    values, problems = reading.values, []
+    lacking = [label for label in reading.labels if values.get(f"{label}_database_url") == ""]
+    if values.get("database_url") == "" and (lacking or not reading.lone_module):
+        names = ", ".join(variable_of(label, "DATABASE_URL") for label in lacking)
+        reason = f"set it, or {names}" if lacking else "with several modules, the operators' tables need it"
+        problems.append(f"DATABASE_URL is not set: {reason}.")
+    problems += [
+        f"{variable_of(label, 'DIRECT_DATABASE_URL')} is set, and {variable_of(label, 'DATABASE_URL')} is not: "
+        "the two name one database, through a pooler and past it."
+        for label in lacking
+        if values.get(f"{label}_direct_database_url") != ""
+    ]
+    if not any(values.get(name, "malformed") for name in ("signing_key", "jwks_url")):
+        problems.append(
+            "SIGNING_KEY (where users runs) or JWKS_URL (elsewhere) is not set; access tokens need one of them."
+        )
+    return problems
+
+
+def _unverified(reading: Reading, environ: Mapping[str, str]) -> list[str]:
+    """URLs of other hosts without verified TLS."""
+    values, lone = reading.values, reading.lone_module
+    # A service with a database of its own never uses the shared one.
+    unused = {"database_url", "direct_database_url"} if lone and values.get(f"{lone}_database_url") != "" else set()
+    return [
+        problem
+        for name, url in values.items()
+        if name.endswith("_url") and name not in unused
+        for problem in transport.problems(
+            name.upper(), url, accepted=values.get("unverified_hosts", ()), environ=environ
+        )
+    ]
