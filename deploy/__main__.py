@@ -1,7 +1,7 @@
 """`make split`: the services of `deploy.split` as one command, until Ctrl-C.
 
 PostgreSQL is the server in POSTGRES_URL (an administrator's URL), or one with temporary data from the development
-wheels; RabbitMQ is the server in AMQP_URL (guest on this machine by default), where this run has a virtual host.
+wheels; RabbitMQ is the one in AMQP_URL (guest on this machine by default), where a virtual host is made for this run.
 """
 
 import argparse
@@ -38,14 +38,15 @@ HIGHEST_PORT = 65535
 def prefix_of(state: Path) -> str:
     """The prefix of the names of databases, logins, users and queues.
 
-    It depends on the folder: a later run in it finds its databases again, and runs in two folders share nothing.
+    It is the same for the same folder, so that a later run finds its databases on a permanent server, and differs
+    between folders, so that concurrent runs share nothing.
     """
     return f"pangaea_split_{zlib.crc32(str(state.resolve()).encode()):08x}"
 
 
 @contextmanager
 def alone(state: Path) -> Iterator[None]:
-    """Lock the folder. SystemExit while another run holds it, whose endpoints and passwords would be overwritten."""
+    """Lock the folder. Raises SystemExit while another run has it, whose files would be overwritten."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (state / ".running").open("w") as mine:
         try:
@@ -61,32 +62,32 @@ def alone(state: Path) -> Iterator[None]:
 
 @contextmanager
 def database_server() -> Iterator[str]:
-    """An administrator's URL: POSTGRES_URL, or a server with temporary data. SystemExit if the former is unusable."""
-    address = os.environ.get("POSTGRES_URL")
-    if not address:
+    """An administrator's URL: POSTGRES_URL (SystemExit if it is unusable), or a server with temporary data."""
+    given = os.environ.get("POSTGRES_URL")
+    if not given:
         with postgresql.server() as url:
             yield url
         return
-    if urlsplit(address).scheme not in {"postgres", "postgresql"} or not urlsplit(address).hostname:
+    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
         sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
     try:
-        psycopg.connect(address, connect_timeout=10).close()
+        psycopg.connect(given, connect_timeout=10).close()
     except psycopg.Error as error:
         sys.exit(
             f"POSTGRES_URL leads to no server that can be used: {error}\n"
-            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it to start a server with temporary data."
+            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then one is brought along."
         )
-    yield address
+    yield given
 
 
 @contextmanager
 def broker() -> Iterator[str]:
-    """A virtual host for this run on the server in AMQP_URL. SystemExit where there is no server."""
+    """This run's own virtual host on the server in AMQP_URL. Raises SystemExit if that is unusable."""
     with ExitStack() as stack:
         try:
             url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
         except Unavailable as reason:
-            sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")
+            sys.exit(f"make split needs RabbitMQ: {reason}\nWhat helps: {rabbitmq.REMEDY}, or set AMQP_URL.")
         yield url
 
 
@@ -108,7 +109,7 @@ def _is_free(port: int) -> bool:
 
 
 def greet(split: Split) -> None:
-    """Wait until the gateway has found every service ready, and print the addresses."""
+    """Wait until the gateway has found every service ready, and print all addresses."""
     envoy = f"http://{HOST}:{split.ports.gateway_admin}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -123,13 +124,13 @@ def greet(split: Split) -> None:
     try:
         wait_until(ready, what="the services behind the gateway", seconds=START_SECONDS)
     except AssertionError as error:
-        print(f"\n{error} The output of the processes is above.\n", flush=True)
+        print(f"\n{error} The processes' output is above.\n", flush=True)
         return
     url, plain = f"https://localhost:{split.ports.https}", f"http://localhost:{split.ports.http}"
     environment = os.path.relpath(split.environment_file("MODULE"))
     places = [
         ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
-        ("", f"{plain}   (without TLS, on this machine alone)"),
+        ("", f"{plain}   (the same without TLS, on this machine alone)"),
         ("Operators", f"https://localhost:{split.ports.operators}/admin/<module>/   ({', '.join(split.ports.web)})"),
         ("", "the documents of a module's API are there too"),
         ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
@@ -140,7 +141,7 @@ def greet(split: Split) -> None:
 
 
 def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
-    """Run all of them until one ends or Ctrl-C. Gives the exit status of the first that failed.
+    """Run all of them until one ends or Ctrl-C; returns the exit status of the first that failed.
 
     `then` is called in a thread once they are started.
     """
@@ -153,7 +154,7 @@ def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
     for program in programs:
         supervisor.add_process(
             program.name,
-            # honcho starts a shell, which would keep the signals from the program.
+            # honcho starts a shell, which must not keep the signals from the program.
             f"exec {shlex.join(program.command)}",
             env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
             cwd=str(ROOT),
@@ -164,7 +165,7 @@ def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
 
 
 def main() -> int:
-    """Prepare, run, print the addresses. Ctrl-C stops it and is no failure."""
+    """Prepare, run, and print all addresses. Ctrl-C stops it and counts as success."""
     parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--state", type=Path, default=STATE, help="folder for what is generated (default: .local/split)"
@@ -174,30 +175,30 @@ def main() -> int:
         ("--https", 8443, "the same over TLS"),
         ("--operators", 8444, "the modules' admins over TLS"),
         ("--admin", 9901, "Envoy's own pages"),
-        ("--web", 8101, "the first service; the others have the next ports, in the order of labels"),
+        ("--web", 8101, "the first service's; the others have the next ones"),
     ):
         parser.add_argument(name, type=_port, default=default, metavar="PORT", help=f"{what} (default: {default})")
-    options = parser.parse_args()
-    web = {label: options.web + number for number, label in enumerate(modules.discover())}
-    ports = Ports(options.http, options.https, options.operators, options.admin, web)
-    wanted = (options.http, options.https, options.operators, options.admin, *web.values())
+    given = parser.parse_args()
+    web = {label: given.web + number for number, label in enumerate(modules.discover())}
+    ports = Ports(given.http, given.https, given.operators, given.admin, web)
+    wanted = (given.http, given.https, given.operators, given.admin, *web.values())
     if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
         parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
-    # Until the process manager handles signals, SIGTERM has to clean up too.
+    # Clean-up also happens on a signal before the process manager handles them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
-        stack.enter_context(alone(options.state))
+        stack.enter_context(alone(given.state))
         if taken := [port for port in wanted if not _is_free(port)]:
             sys.exit(
-                f"Ports in use by other processes: {', '.join(map(str, taken))}. Stop those, or choose others: "
+                f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: "
                 'make split ARGS="--http=8180 --https=8543 --operators=8544 --admin=9902 --web=8201"'
             )
         broker_url = stack.enter_context(broker())
         administrator_url = stack.enter_context(database_server())
         print("Preparing certificates, databases, rights and the gateway ...", flush=True)
-        prefix = prefix_of(options.state)
+        prefix = prefix_of(given.state)
         split = stack.enter_context(
-            held(options.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
+            held(given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
         )
         status = run(split.programs(), then=lambda: greet(split))
     return 0 if status == 128 + signal.SIGINT else status
@@ -209,6 +210,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except Unavailable as reason:
-        sys.exit(f"make split cannot continue: {reason}")
+        sys.exit(f"make split cannot go on: {reason}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

