@@ -7,16 +7,12 @@ these, `<MODULE>_DATABASE_URL` gives a module its own database.
 It is long because it is one list: what can be set is declared here, and nowhere else.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from pangaea.configuration import validators
-from pangaea.configuration.environment import Environment
-from pangaea.configuration.reading import Reading, examine, refuse
-from pangaea.configuration.safety import contradictions
 from pangaea.configuration.validators import Validator
 from pangaea.credentials.mutual_tls import Files
 
@@ -483,14 +479,7 @@ class Declared:
             return None
         return Files(Path(self.tls_certificate), Path(self.tls_key), Path(self.tls_ca))
 
-    @classmethod
-    def read(cls, environ: Mapping[str, str]) -> "Declared":
-        """The configuration in `environ`, of no profile. Raises Refused, naming every malformed variable."""
-        reading = examine(cls, Environment(environ))
-        refuse([*reading.problems, *contradictions(fields(cls), reading.values)])
-        return cls.of(reading)
 
-    @classmethod
-    def of(cls, reading: Reading) -> "Declared":
-        """The configuration that was read without a problem."""
-        return cls(**{each.name: reading.values[each.name] for each in fields(cls)})
+def variable(each: "Field[Any]") -> str:
+    """The environment variable of a field."""
+    return each.metadata["env"] or each.name.upper()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from environ import FileAwareMapping
 
-PROFILE = "profile"
-"""The source of what a profile sets."""
+DEFAULT, PROFILE = "default", "profile"
+"""Sources that are no variable: the declaration, and what the profile sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,10 @@ class Found:
 
     text: str
     source: str
+
+    @property
+    def variable(self) -> str:
+        return self.source.partition("=")[0]
 
 
 class Unreadable(ValueError):

@@ -1,17 +1,17 @@
-"""A dataclass of settings read from an environment: every value with its source, and all mistakes at once."""
+"""The configuration that an environment gives a profile: every value with its source, and all mistakes at once."""
 
-from collections.abc import Sequence
-from dataclasses import Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
 from pangaea import modules
-from pangaea.configuration.environment import Environment, Unreadable, variable_of
+from pangaea.configuration import safety
+from pangaea.configuration.declared import Declared, variable
+from pangaea.configuration.environment import DEFAULT, PROFILE, Environment, Found, Unreadable, variable_of
+from pangaea.configuration.profiles import PROFILES, STATE, Profile
 from pangaea.configuration.values import parse, redacted, text_of
-
-DEFAULT = "default"
-"""The source of what no variable and no profile sets."""
 
 
 class Refused(ImproperlyConfigured):
@@ -27,97 +27,147 @@ class Setting:
     source: str
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What an environment sets. A malformed value is shown among the settings and missing from the values."""
+class Configuration:
+    """What an environment makes of a profile, whatever is wrong with it. Without `problems` all of it can be used."""
 
-    environment: Environment
-    deployed: bool
-    """Whether values are judged by what is unsafe in a deployment, too."""
-    labels: list[str] = field(default_factory=list)
-    """The modules of the process."""
-    values: dict[str, Any] = field(default_factory=dict)
-    """By field; the modules' own databases by `<module>_<field>`."""
-    settings: list[Setting] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, profile: Profile, environ: Mapping[str, str]) -> None:
+        self.profile = profile
+        self.environ = {**environ, **profile.overrides}
+        self.settings: list[Setting] = []
+        """Every effective value."""
+        self.problems: list[str] = []
+        """Everything missing, malformed or unsafe."""
+        self.labels: list[str] = []
+        """The modules of the process."""
+        self._values: dict[str, Any] = {}
+        """By field; the modules' own databases by `<module>_<field>`. Malformed values are missing."""
+        self._environment = Environment(self.environ, self._defaults())
+        self._read(per_module=False)
+        self._find_modules()  # whose own variables the others are read from
+        self._read(per_module=True)
+        if not profile.deployed:
+            urls = self.database_urls.items()
+            self.settings += [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls]
+        self.problems += safety.contradictions(fields(Declared), self._values)
+        if profile.deployed:
+            self.problems += safety.unsafe(self.labels, self._values, self.environ)
 
     @property
-    def lone_module(self) -> str:
-        """The label of the process's only module; empty where it has several."""
-        return self.labels[0] if len(self.labels) == 1 else ""
+    def declared(self) -> Declared:
+        return Declared(**{each.name: self._values[each.name] for each in fields(Declared)})
 
-    def read(self, each: "Field[Any]", *, owner: str = "") -> None:
-        """Read a field, or with `owner` the setting of the same form that is one module's alone."""
-        name, key = variable(each), each.name
-        if owner:
-            name, key = variable_of(owner, name), f"{owner}_{key}"
-        value, shown, source = each.default, "(malformed)", DEFAULT
+    @property
+    def admin_path(self) -> str:
+        """The path of the admin, without the slash before it. Of several modules of a service, the first one has it."""
+        return f"admin/{min(self.labels)}/" if self.profile.shares_host else "admin/"
+
+    @property
+    def database_urls(self) -> dict[str, str]:
+        """By alias."""
+        if self.profile.deployed:
+            return self._urls("database_url")
+        return {alias: self.profile.database(self.environ, alias) for alias in ("default", *self.labels)}
+
+    @property
+    def direct_urls(self) -> dict[str, str]:
+        """The same databases without a pooler, by alias; empty where none is set."""
+        return self._urls("direct_database_url") if self.profile.deployed else {}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is probably a mistake, and harmless: variables for one module, in a process that has several."""
+        names = [
+            variable_of(label, variable(each))
+            for label in (self.labels if len(self.labels) > 1 else ())
+            for each in fields(Declared)
+            if each.metadata["per_module"]
+        ]
+        return [
+            f"{name} has no effect: it is for a process with one module, and this one runs {', '.join(self.labels)}."
+            for name in names
+            if name in self.environ or f"{name}_FILE" in self.environ
+        ]
+
+    def _defaults(self) -> dict[str, str]:
         try:
-            if found := self.environment.find(name, module=self.lone_module if each.metadata["per_module"] else ""):
-                source = found.source
+            return self.profile.defaults(self.environ)
+        except Unreadable:  # a problem of its own setting
+            return {}
+        except OSError as error:
+            folder = f"{error.filename!r}, where no files can be kept ({error.strerror})"
+            self.problems.append(f"{STATE} is {folder}: name a folder that can.")
+            return {}
+
+    def _find_modules(self) -> None:
+        chosen, package = self._values.get("modules", ()), self._values.get("modules_package", "")
+        try:
+            present = modules.discover(package)
+        except (ImportError, ValueError):
+            present = []
+        self.labels += chosen if present and chosen else present
+        if not present:
+            problem = f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
+            self.problems.append(problem)
+        elif unknown := sorted(set(chosen) - set(present)):
+            names = f"PANGAEA_MODULES names {', '.join(unknown)}"
+            self.problems.append(f"{names}; in {package} there are: {', '.join(present)}.")
+
+    def _read(self, *, per_module: bool) -> None:
+        for each in fields(Declared):
+            if each.metadata["per_module"] is per_module:
+                module = self.labels[0] if per_module and len(self.labels) == 1 else ""
+                self._set(each, variable(each), each.name, module=module)
+                if each.name in self.profile.required and not self._values.get(each.name, "malformed"):
+                    self.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
+            for label in self.labels if each.metadata["owned"] else ():
+                self._set(each, variable_of(label, variable(each)), f"{label}_{each.name}")
+
+    def _set(self, each: "Field[Any]", name: str, key: str, *, module: str = "") -> None:
+        """Read a setting of the form of that field."""
+        found, value, shown = Found("", DEFAULT), each.default, "(malformed)"
+        try:
+            if text := self._environment.find(name, module=module):
+                found = text
                 value = parse(found.text, each.default)
                 _judge(each, "validator", value)
-            self.values[key] = value
+            self._values[key] = value
             shown = redacted(text_of(value))
-            if self.deployed:
+            if self.profile.deployed:
                 _judge(each, "deployed", value)
         except Unreadable as error:
             self.problems.append(str(error))
         except ValueError as error:
-            self.problems.append(f"{source.partition('=')[0]} {error}")
-        if each.metadata["secret"] and key in self.values and "://" not in shown:
+            self.problems.append(f"{found.variable} {error}")
+        if each.metadata["secret"] and key in self._values and "://" not in shown:
             shown = "***" if value else ""
-        if not owner or source != DEFAULT:
-            self.settings.append(Setting(variable=name, value=shown, source=source))
+        if key == each.name or found.source != DEFAULT:
+            self.settings.append(Setting(variable=name, value=shown, source=found.source))
+
+    def _urls(self, name: str) -> dict[str, str]:
+        """By alias. A module with a database of its own uses no shared URL; if alone, it holds `ops` too."""
+        shared, values = self._values.get(name, ""), self._values
+        urls = {
+            label: values.get(f"{label}_{name}", "") if values.get(f"{label}_database_url") else shared
+            for label in self.labels
+        }
+        return {"default": urls[self.labels[0]] if len(urls) == 1 else shared, **urls}
 
 
-def examine(
-    kind: Any,
-    environment: Environment,
-    *,
-    required: Sequence[str] = (),
-    deployed: bool = False,
-) -> Reading:
-    """Read every field of `kind`, whose metadata are those that `declared.setting` gives. Raises nothing."""
-    reading = Reading(environment, deployed)
-    for each in fields(kind):
-        if not each.metadata["per_module"]:
-            reading.read(each)
-    _find_modules(reading)  # whose own variables the others are read from
-    for each in fields(kind):
-        if each.metadata["per_module"]:
-            reading.read(each)
-        for label in reading.labels if each.metadata["owned"] else ():
-            reading.read(each, owner=label)
-        if each.name in required and not reading.values.get(each.name, "malformed"):
-            reading.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
-    return reading
+def load(profile: str, environ: Mapping[str, str]) -> Configuration:
+    """The configuration of a profile. Raises Refused, naming everything missing, malformed or unsafe."""
+    return _accepted(Configuration(PROFILES[profile], environ))
 
 
-def refuse(problems: Sequence[str]) -> None:
-    """Raise Refused with all of them, if there are any."""
-    if problems:
-        raise Refused("The configuration is incomplete or unsafe:\n  - " + "\n  - ".join(problems))
+def declared(environ: Mapping[str, str]) -> Declared:
+    """What an environment declares, whatever the profile. Raises Refused, naming everything malformed."""
+    return _accepted(Configuration(Profile(), environ)).declared
 
 
-def variable(each: "Field[Any]") -> str:
-    """The environment variable of a field."""
-    return each.metadata["env"] or each.name.upper()
-
-
-def _find_modules(reading: Reading) -> None:
-    chosen, package = reading.values.get("modules", ()), reading.values.get("modules_package", "")
-    try:
-        present = modules.discover(package)
-    except (ImportError, ValueError):
-        present = []
-    if not present:
-        problem = f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
-        reading.problems.append(problem)
-    elif unknown := sorted(set(chosen) - set(present)):
-        problem = f"PANGAEA_MODULES names {', '.join(unknown)}; in {package} there are: {', '.join(present)}."
-        reading.problems.append(problem)
-    reading.labels.extend(chosen if present and chosen else present)
+def _accepted(configuration: Configuration) -> Configuration:
+    if configuration.problems:
+        problems = "\n  - ".join(configuration.problems)
+        raise Refused(f"The configuration is incomplete or unsafe:\n  - {problems}")
+    return configuration
 
 
 def _judge(each: "Field[Any]", kind: str, value: Any) -> None:

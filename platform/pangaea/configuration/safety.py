@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pangaea.configuration import transport
+from pangaea.configuration.declared import variable
 from pangaea.configuration.environment import variable_of
-from pangaea.configuration.reading import Reading, variable
 
 
 def contradictions(settings: Sequence["Field[Any]"], values: Mapping[str, Any]) -> list[str]:
@@ -43,16 +43,16 @@ def _weak_identity(values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def unsafe(reading: Reading, environ: Mapping[str, str]) -> list[str]:
-    """What no deployment can start with, or should. `environ` has libpq's own variables, too."""
-    return _missing(reading) + _unverified(reading, environ)
+def unsafe(labels: Sequence[str], values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
+    """What no deployment of these modules starts with. `environ` has libpq's own variables, too."""
+    return _missing(labels, values) + _unverified(labels, values, environ)
 
 
-def _missing(reading: Reading) -> list[str]:
+def _missing(labels: Sequence[str], values: Mapping[str, Any]) -> list[str]:
     """What a deployment needs one of two variables for. A malformed one has no value, and its own problem."""
-    values, problems = reading.values, []
-    lacking = [label for label in reading.labels if values.get(f"{label}_database_url") == ""]
-    if values.get("database_url") == "" and (lacking or not reading.lone_module):
+    problems = []
+    lacking = [label for label in labels if values.get(f"{label}_database_url") == ""]
+    if values.get("database_url") == "" and (lacking or len(labels) > 1):
         names = ", ".join(variable_of(label, "DATABASE_URL") for label in lacking)
         reason = f"set it, or {names}" if lacking else "with several modules, the operators' tables need it"
         problems.append(f"DATABASE_URL is not set: {reason}.")
@@ -69,16 +69,15 @@ def _missing(reading: Reading) -> list[str]:
     return problems
 
 
-def _unverified(reading: Reading, environ: Mapping[str, str]) -> list[str]:
+def _unverified(labels: Sequence[str], values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
     """URLs of other hosts without verified TLS."""
-    values, lone = reading.values, reading.lone_module
+    own = [label for label in labels if values.get(f"{label}_database_url") != ""]
     # A service with a database of its own never uses the shared one.
-    unused = {"database_url", "direct_database_url"} if lone and values.get(f"{lone}_database_url") != "" else set()
+    unused = {"database_url", "direct_database_url"} if own == list(labels) and len(own) == 1 else set()
+    accepted = values.get("unverified_hosts", ())
     return [
         problem
         for name, url in values.items()
         if name.endswith("_url") and name not in unused
-        for problem in transport.problems(
-            name.upper(), url, accepted=values.get("unverified_hosts", ()), environ=environ
-        )
+        for problem in transport.problems(name.upper(), url, accepted=accepted, environ=environ)
     ]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from pangaea import gateway, modules
-from pangaea.configuration.declared import Declared
+from pangaea.configuration import reading
 
 
 def files(root: Path) -> dict[Path, str]:
@@ -12,7 +12,7 @@ def files(root: Path) -> dict[Path, str]:
     folder = root / gateway.FOLDER
     template = gateway.template(folder)
     # The edge is a deployment's, whichever profile renders it: what the environment does not set has its default.
-    installation = Declared.read(os.environ)
+    installation = reading.declared(os.environ)
     found: dict[Path, str] = {}
     for topology in gateway.topologies(folder).values():
         found |= gateway.files(

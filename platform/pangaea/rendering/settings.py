@@ -3,8 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
-from pangaea.configuration.declared import Declared
-from pangaea.configuration.reading import variable
+from pangaea.configuration.declared import Declared, variable
 from pangaea.configuration.values import text_of
 
 INTRODUCTION = """# Settings

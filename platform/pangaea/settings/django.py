@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from pangaea.configuration import profiles
+from pangaea.configuration import reading
 from pangaea.databases import entries
 from pangaea.settings import http, operators
 
@@ -28,7 +28,7 @@ def compose(name: str) -> dict[str, Any]:
     Besides Django's own: PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver carries the messages
     too, and PANGAEA_ADMIN: the path of the admin.
     """
-    configuration = profiles.load(name, os.environ)
+    configuration = reading.load(name, os.environ)
     declared, profile, labels = configuration.declared, configuration.profile, configuration.labels
     # Of several services behind one gateway each has its own files and its own log-in.
     own_path = f"/{configuration.admin_path}" if profile.shares_host else "/"

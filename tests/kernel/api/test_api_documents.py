@@ -11,7 +11,7 @@ from django.urls import path
 from pangaea import modules
 from pangaea.api import documents
 from pangaea.api.content_security import HEADER, POLICY
-from pangaea.configuration import profiles
+from pangaea.configuration import reading
 from pangaea.ops.models import Operator
 
 urlpatterns = [*documents.patterns(public=False, admin_path="admin/"), path("admin/", admin.site.urls)]
@@ -71,10 +71,10 @@ class TestDocumentsOfOperators:
 class TestASetting:
     @pytest.mark.parametrize("profile", ["monolith", "service"])
     def test_makes_them_public_in_a_deployment(self, profile: str) -> None:
-        assert not profiles.load(profile, DEPLOYED).declared.api_documents_public
-        assert profiles.load(profile, {**DEPLOYED, "API_DOCUMENTS_PUBLIC": "true"}).declared.api_documents_public
+        assert not reading.load(profile, DEPLOYED).declared.api_documents_public
+        assert reading.load(profile, {**DEPLOYED, "API_DOCUMENTS_PUBLIC": "true"}).declared.api_documents_public
 
     def test_hides_them_on_a_laptop(self, tmp_path: Path) -> None:
         environ = {"PATH": os.environ["PATH"], "LOCAL_STATE_DIR": str(tmp_path)}
-        assert profiles.load("local", environ).declared.api_documents_public
-        assert not profiles.load("local", {**environ, "API_DOCUMENTS_PUBLIC": "false"}).declared.api_documents_public
+        assert reading.load("local", environ).declared.api_documents_public
+        assert not reading.load("local", {**environ, "API_DOCUMENTS_PUBLIC": "false"}).declared.api_documents_public

@@ -13,9 +13,8 @@ from django.core.exceptions import ImproperlyConfigured
 from joserfc.jwk import ECKey
 
 from pangaea import modules
-from pangaea.configuration import profiles
-from pangaea.configuration.declared import Declared
-from pangaea.configuration.reading import variable
+from pangaea.configuration.declared import Declared, variable
+from pangaea.configuration.reading import declared, load
 from pangaea.configuration.values import text_of
 from pangaea.databases import entries
 
@@ -76,7 +75,7 @@ CHECKED = [each for each in fields(Declared) if variable(each) not in ANYTHING_G
 def problems(environ: dict[str, str], profile: str = "service") -> list[str]:
     """The problems of a profile's start in that environment."""
     try:
-        profiles.load(profile, environ)
+        load(profile, environ)
     except ImproperlyConfigured as error:
         return str(error).split("\n  - ")[1:]
     return []
@@ -101,24 +100,47 @@ def start(profile: str, environ: dict[str, str]) -> subprocess.CompletedProcess[
 
 class TestDeclared:
     def test_has_a_default_for_everything(self) -> None:
-        assert Declared.read({}).relay_batch == 250
+        assert declared({}).relay_batch == 250
 
     def test_reads_numbers_durations_lists_and_booleans(self) -> None:
-        declared = Declared.read(
-            {"RELAY_BATCH": "7", "RELAY_POLL": "0.5", "ALLOWED_HOSTS": " a, b ,", "SECURE_COOKIES": "no"}
-        )
-        assert declared.relay_batch == 7
-        assert declared.relay_poll == timedelta(milliseconds=500)
-        assert declared.allowed_hosts == ("a", "b")
-        assert not declared.secure_cookies
+        read = declared({"RELAY_BATCH": "7", "RELAY_POLL": "0.5", "ALLOWED_HOSTS": " a, b ,", "SECURE_COOKIES": "no"})
+        assert read.relay_batch == 7
+        assert read.relay_poll == timedelta(milliseconds=500)
+        assert read.allowed_hosts == ("a", "b")
+        assert not read.secure_cookies
+
+    @pytest.mark.parametrize(
+        ("text", "length"),
+        [
+            ("500ms", timedelta(milliseconds=500)),
+            ("30s", timedelta(seconds=30)),
+            ("2.5s", timedelta(seconds=2.5)),
+            ("10m", timedelta(minutes=10)),
+            ("2h", timedelta(hours=2)),
+            ("1d", timedelta(days=1)),
+            ("90", timedelta(seconds=90)),
+            (" 5s\n", timedelta(seconds=5)),
+        ],
+    )
+    def test_reads_a_duration_with_its_unit(self, text: str, length: timedelta) -> None:
+        assert declared({"ACCESS_TOKEN_LIFETIME": text}).access_token_lifetime == length
+
+    @pytest.mark.parametrize("seconds", [0.0005, 0.5, 2.5, 59, 60, 3600, 86400, 90061])
+    def test_reads_the_text_of_a_duration_back(self, seconds: float) -> None:
+        length = timedelta(seconds=seconds)
+        assert declared({"ACCESS_TOKEN_LIFETIME": text_of(length)}).access_token_lifetime == length
+
+    def test_names_the_units_where_a_duration_has_none_of_them(self) -> None:
+        with pytest.raises(ImproperlyConfigured, match=r"RELAY_POLL is '10w'; set a duration .* d, h, m, s, ms .* 1s"):
+            declared({"RELAY_POLL": "10w"})
 
     def test_takes_a_secret_from_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "key").write_text("from a file\n")
-        assert Declared.read({"SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key.strip() == "from a file"
+        assert declared({"SECRET_KEY_FILE": str(tmp_path / "key")}).secret_key.strip() == "from a file"
 
     def test_names_a_secret_file_that_is_missing(self, tmp_path: Path) -> None:
         with pytest.raises(ImproperlyConfigured, match="SECRET_KEY"):
-            Declared.read({"SECRET_KEY_FILE": str(tmp_path / "absent")})
+            declared({"SECRET_KEY_FILE": str(tmp_path / "absent")})
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -147,69 +169,69 @@ class TestDeclared:
     )
     def test_refuses_what_only_looks_right(self, name: str, value: str) -> None:
         with pytest.raises(ImproperlyConfigured, match=name):
-            Declared.read({name: value})
+            declared({name: value})
 
     def test_takes_a_text_as_it_is(self) -> None:
-        assert Declared.read({"SECRET_KEY": "$ecret"}).secret_key == "$ecret"
+        assert declared({"SECRET_KEY": "$ecret"}).secret_key == "$ecret"
 
     def test_reads_its_own_defaults_back(self) -> None:
         shown = {variable(each): text_of(each.default) for each in fields(Declared)}
-        assert Declared.read({name: text for name, text in shown.items() if text}) == Declared()
+        assert declared({name: text for name, text in shown.items() if text}) == Declared()
 
     def test_names_all_mistakes_at_once(self) -> None:
         with pytest.raises(ImproperlyConfigured) as caught:
-            Declared.read({"RELAY_BATCH": "x", "RELAY_POLL": "y", "LOG_LEVEL": "z"})
+            declared({"RELAY_BATCH": "x", "RELAY_POLL": "y", "LOG_LEVEL": "z"})
         assert all(name in str(caught.value) for name in ("RELAY_BATCH", "RELAY_POLL", "LOG_LEVEL"))
 
 
 class TestPrecedence:
     def test_a_lone_module_has_variables_of_its_own(self) -> None:
         environ = {"RELAY_BATCH": "7", "RELAY_POLL": "9", "ORDERS_RELAY_BATCH": "8"}
-        alone = Declared.read({**environ, "PANGAEA_MODULES": "orders"})
+        alone = declared({**environ, "PANGAEA_MODULES": "orders"})
         assert (alone.relay_batch, alone.relay_poll, alone.relay_pass) == (8, timedelta(seconds=9), 2000)
-        assert Declared.read({**environ, "PANGAEA_MODULES": "users"}).relay_batch == 7
-        assert Declared.read({**environ, "PANGAEA_MODULES": "orders,users"}).relay_batch == 7
+        assert declared({**environ, "PANGAEA_MODULES": "users"}).relay_batch == 7
+        assert declared({**environ, "PANGAEA_MODULES": "orders,users"}).relay_batch == 7
 
     def test_the_modules_own_goes_before_a_shared_file(self, tmp_path: Path) -> None:
         (tmp_path / "shared").write_text("7\n")
         (tmp_path / "own").write_text("8\n")
         shared = {"PANGAEA_MODULES": "orders", "RELAY_BATCH_FILE": str(tmp_path / "shared")}
-        assert Declared.read(shared).relay_batch == 7
-        assert Declared.read(shared | {"ORDERS_RELAY_BATCH": "9"}).relay_batch == 9
-        assert Declared.read(shared | {"ORDERS_RELAY_BATCH_FILE": str(tmp_path / "own")}).relay_batch == 8
+        assert declared(shared).relay_batch == 7
+        assert declared(shared | {"ORDERS_RELAY_BATCH": "9"}).relay_batch == 9
+        assert declared(shared | {"ORDERS_RELAY_BATCH_FILE": str(tmp_path / "own")}).relay_batch == 8
 
     def test_a_value_and_a_file_for_it_are_a_contradiction(self, tmp_path: Path) -> None:
         (tmp_path / "batch").write_text("7")
         with pytest.raises(ImproperlyConfigured, match="RELAY_BATCH and RELAY_BATCH_FILE are both set"):
-            Declared.read({"RELAY_BATCH": "7", "RELAY_BATCH_FILE": str(tmp_path / "batch")})
+            declared({"RELAY_BATCH": "7", "RELAY_BATCH_FILE": str(tmp_path / "batch")})
 
     def test_a_mistake_is_named_with_the_variable_that_holds_it(self) -> None:
         with pytest.raises(ImproperlyConfigured, match="- ORDERS_RELAY_BATCH is 'x'"):
-            Declared.read({"PANGAEA_MODULES": "orders", "ORDERS_RELAY_BATCH": "x"})
+            declared({"PANGAEA_MODULES": "orders", "ORDERS_RELAY_BATCH": "x"})
 
     def test_the_modules_own_database_goes_before_the_shared_one(self) -> None:
         own, shared = "postgres://o:p@localhost/o", GOOD["DATABASE_URL"]
-        alone = profiles.load("service", GOOD | {"PANGAEA_MODULES": "orders", "ORDERS_DATABASE_URL": own})
+        alone = load("service", GOOD | {"PANGAEA_MODULES": "orders", "ORDERS_DATABASE_URL": own})
         assert alone.database_urls == {"default": own, "orders": own}
-        several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_DATABASE_URL": own})
+        several = load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_DATABASE_URL": own})
         assert several.database_urls == {"default": shared, "orders": own, "users": shared}
 
     def test_a_direct_url_goes_with_the_url_through_a_pooler(self) -> None:
         own, direct, shared = (f"postgres://u:p@127.0.0.1/{name}" for name in ("pooled", "direct", "shared"))
         settings = {"ORDERS_DATABASE_URL": own, "ORDERS_DIRECT_DATABASE_URL": direct}
-        alone = profiles.load("service", GOOD | settings | {"PANGAEA_MODULES": "orders"})
+        alone = load("service", GOOD | settings | {"PANGAEA_MODULES": "orders"})
         assert alone.direct_urls == {"default": direct, "orders": direct}
         settings |= {"DIRECT_DATABASE_URL": shared, "PANGAEA_MODULES": "orders,users"}
-        several = profiles.load("monolith", GOOD | settings)
+        several = load("monolith", GOOD | settings)
         assert several.direct_urls == {"default": shared, "orders": direct, "users": shared}
         with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is set, and ORDERS_DATABASE_URL is"):
-            profiles.load("monolith", GOOD | settings | {"ORDERS_DATABASE_URL": ""})
+            load("monolith", GOOD | settings | {"ORDERS_DATABASE_URL": ""})
         with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is malformed") as refusal:
-            profiles.load("monolith", GOOD | settings | {"ORDERS_DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d"})
+            load("monolith", GOOD | settings | {"ORDERS_DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d"})
         assert "hunter2" not in str(refusal.value)
 
     def test_says_what_has_no_effect(self) -> None:
-        several = profiles.load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})
+        several = load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})
         assert [remark.partition(" ")[0] for remark in several.remarks] == ["ORDERS_RELAY_BATCH"]
 
 
@@ -295,6 +317,12 @@ class TestProfiles:
     def test_a_deployment_refuses_what_is_unsafe(self, name: str, value: str) -> None:
         (problem,) = problems(GOOD | {name: value}, "monolith")
         assert problem.startswith(name)
+
+    @pytest.mark.parametrize("parameter", ["ATOMIC_REQUESTS=true", "conn_max_age=5", "ATOMIC%5FREQUESTS=1", "pool=1"])
+    def test_a_databases_url_sets_nothing_of_djangos(self, parameter: str) -> None:
+        (problem,) = problems(GOOD | {"DATABASE_URL": f"{GOOD['DATABASE_URL']}?{parameter}"}, "monolith")
+        assert problem.startswith("DATABASE_URL has ")
+        assert "in its query: set it without" in problem
 
     def test_local_names_a_folder_that_cannot_keep_its_files(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()

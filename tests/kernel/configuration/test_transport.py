@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pangaea.configuration import profiles
+from pangaea.configuration.profiles import PROFILES
+from pangaea.configuration.reading import Configuration
 from tests.kernel.configuration.test_config_command import config
 from tests.kernel.configuration.test_settings import GOOD, problems
 
@@ -148,7 +149,7 @@ class TestAcceptedHosts:
 
 class TestTheOtherProfiles:
     def test_judge_nothing(self) -> None:
-        assert profiles.examine_profile("local", {"BROKER_URL": "redis://away/0", "DATABASE_URL": AWAY}).problems == []
+        assert Configuration(PROFILES["local"], {"BROKER_URL": "redis://away/0", "DATABASE_URL": AWAY}).problems == []
 
 
 class TestConfigCheck:

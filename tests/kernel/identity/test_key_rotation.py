@@ -15,7 +15,7 @@ from joserfc.jwk import ECKey
 from pytest_django import Settings
 
 from pangaea import errors
-from pangaea.configuration.declared import Declared
+from pangaea.configuration import reading
 from pangaea.credentials import keys
 from pangaea.identity import token_keys, tokens
 from pangaea.testing import access_token
@@ -167,6 +167,6 @@ class TestAProcess:
         run()
         other = ECKey.generate_key("P-256").as_pem(private=True).decode()
         environ = {"PANGAEA_MODULES": "users", "SIGNING_KEY_FILE": str(file)}
-        assert Declared.read(environ).signing_key_file == str(file)
+        assert reading.declared(environ).signing_key_file == str(file)
         with pytest.raises(ImproperlyConfigured, match="SIGNING_KEY_FILE and a module's own SIGNING_KEY are both set"):
-            Declared.read(environ | {"USERS_SIGNING_KEY": other})
+            reading.declared(environ | {"USERS_SIGNING_KEY": other})

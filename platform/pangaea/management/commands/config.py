@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from pangaea.configuration import profiles
-from pangaea.configuration.reading import Setting
+from pangaea.configuration.profiles import PROFILES
+from pangaea.configuration.reading import Configuration, Setting
 
 PACKAGE = "pangaea.settings"
 
@@ -30,10 +30,10 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         package, _, name = os.environ.get("DJANGO_SETTINGS_MODULE", "").rpartition(".")
-        if package != PACKAGE or name not in profiles.PROFILES:
-            known = ", ".join(f"{PACKAGE}.{each}" for each in profiles.PROFILES)
+        if package != PACKAGE or name not in PROFILES:
+            known = ", ".join(f"{PACKAGE}.{each}" for each in PROFILES)
             raise CommandError(f"DJANGO_SETTINGS_MODULE names no profile of Pangaea; set it to one of {known}.")
-        configuration = profiles.examine_profile(name, os.environ)
+        configuration = Configuration(PROFILES[name], os.environ)
         self.stderr.writelines(f"note: {remark}\n" for remark in configuration.remarks)
         if options["action"] == "show":
             self._show(configuration.settings)

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea import errors, gateway, modules
-from pangaea.configuration.declared import Declared
+from pangaea.configuration import reading
 from pangaea.gateway import validation
 from pangaea.rendering import registry
 
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             modules=modules.installed(),
             template=gateway.template(directory),
             # The edge is a deployment's, whichever profile configures it.
-            installation=Declared.read(os.environ),
+            installation=reading.declared(os.environ),
             root=modules.project_root(),
         )
         if options["output"] != "-":
