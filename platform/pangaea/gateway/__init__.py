@@ -1,11 +1,11 @@
 """The edge: Envoy's configuration, from what the installed modules declare.
 
-addresses    HOST:PORT
-topologies   where the gateway listens, where the modules answer, which parts are switched on
-routes       which path belongs to which module
-rendering    template + topology + modules -> the files that Envoy reads
-endpoints    the files in which Envoy finds a module's instances while it runs
-validation   Envoy's own judgement on the committed renderings
+    addresses    HOST:PORT
+    topologies   where the gateway listens, where the modules answer, which parts are switched on
+    routes       which path belongs to which module
+    rendering    template + topology + modules -> the files that Envoy reads
+    endpoints    the files in which Envoy finds a module's instances while it runs
+    validation   Envoy's own judgement on the committed renderings
 
 The policy of the edge is in Envoy's own language, in `envoy.template.yaml`; addresses are in `topologies.toml`. The
 rest is read from the modules' declarations, so a new module needs no line in either.
