@@ -126,7 +126,10 @@ _DJANGO_PARAMETERS = {"atomic_requests", "autocommit", "conn_max_age", "conn_hea
 
 
 def database(text: str) -> str:
-    """The URL of a PostgreSQL database, or of an SQLite file."""
+    """The URL of a PostgreSQL database, or of an SQLite file.
+
+    django-environ warns of an unknown scheme with the password in its text, so that it only parses what passes here.
+    """
     if problem := "" if text.startswith("sqlite://") else _POSTGRES(text):
         return problem
     found = [name for name in parse_qs(urlsplit(text).query) if name.lower() in _DJANGO_PARAMETERS]

@@ -1,4 +1,4 @@
-"""What is in force, why, and what is wrong: also where Django's settings refuse to load."""
+"""The values in use, their sources and their problems, also where Django's settings refuse to load."""
 
 import os
 import subprocess
@@ -55,7 +55,7 @@ class TestShow:
         assert found["QUEUE_LENGTH"] == ["10000", "default"]
         assert found["ORDERS_DATABASE_URL"][1] == "ORDERS_DATABASE_URL"
 
-    def test_says_what_the_profile_sets(self, tmp_path: Path) -> None:
+    def test_shows_what_the_profile_sets(self, tmp_path: Path) -> None:
         local = {"DJANGO_SETTINGS_MODULE": "pangaea.settings.local", "LOCAL_STATE_DIR": str(tmp_path)}
         assert rows(config("show", local).stdout)["RELAY_BATCH"] == ["50", "profile"]
 
@@ -74,7 +74,7 @@ class TestShow:
 
 
 class TestCheck:
-    def test_is_content_with_a_whole_configuration(self) -> None:
+    def test_accepts_a_whole_configuration(self) -> None:
         done = config("check", SERVICE)
         assert (done.returncode, done.stderr) == (0, "")
         assert "orders" in done.stdout
@@ -113,13 +113,13 @@ class TestRedaction:
 
 
 class TestAnyOtherCommand:
-    def test_says_what_to_set_and_shows_no_traceback(self) -> None:
+    def test_names_what_to_set_and_shows_no_traceback(self) -> None:
         done = manage("web", environ=SERVICE | {"PANGAEA_MODULES": "order"})
         assert done.returncode == 1
         assert done.stderr.startswith("The configuration is incomplete or unsafe:\n  - PANGAEA_MODULES names order;")
         assert "Traceback" not in done.stderr
 
-    def test_neither_has_config_of_a_profile_that_does_not_exist(self) -> None:
+    def test_refuses_a_profile_that_does_not_exist_without_a_traceback(self) -> None:
         done = config("check", {"DJANGO_SETTINGS_MODULE": "pangaea.settings.nope"})
         assert done.returncode == 1
         assert "names no profile of Pangaea" in done.stderr

@@ -171,7 +171,7 @@ class TestDeclared:
         with pytest.raises(ImproperlyConfigured, match=name):
             declared({name: value})
 
-    def test_takes_a_text_as_it_is(self) -> None:
+    def test_takes_a_text_unchanged(self) -> None:
         assert declared({"SECRET_KEY": "$ecret"}).secret_key == "$ecret"
 
     def test_reads_its_own_defaults_back(self) -> None:
@@ -230,7 +230,7 @@ class TestPrecedence:
             load("monolith", GOOD | settings | {"ORDERS_DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d"})
         assert "hunter2" not in str(refusal.value)
 
-    def test_says_what_has_no_effect(self) -> None:
+    def test_names_what_has_no_effect(self) -> None:
         several = load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})
         assert [remark.partition(" ")[0] for remark in several.remarks] == ["ORDERS_RELAY_BATCH"]
 
@@ -344,7 +344,7 @@ class TestProfiles:
         refused = start("service", GOOD | {"PANGAEA_MODULES": "billing"})
         assert "billing" in refused.stderr
 
-    def test_a_secret_never_stands_in_the_message(self) -> None:
+    def test_a_secret_is_never_in_the_message(self) -> None:
         refused = start("monolith", GOOD | {"SECRET_KEY": "hunter2", "DATABASE_URL": "postgres://u:hunter2@h:port/d"})
         assert refused.returncode != 0
         assert "hunter2" not in refused.stderr.rpartition("ImproperlyConfigured")[2]

@@ -45,7 +45,7 @@ def forget_last_migration(alias: str, label: str) -> str:
 
 
 class TestMigrate:
-    def test_with_check_is_content_when_every_alias_is_up_to_date(self) -> None:
+    def test_with_check_passes_when_every_alias_is_up_to_date(self) -> None:
         output_of("migrate", "--check")
 
     def test_with_check_fails_when_any_alias_is_behind(self) -> None:
@@ -54,7 +54,7 @@ class TestMigrate:
             output_of("migrate", "--check")
         assert ended.value.code == 1
 
-    def test_with_plan_says_what_it_would_do_to_which_alias(self) -> None:
+    def test_with_plan_shows_what_it_would_do_to_which_alias(self) -> None:
         alias = modules.labels()[-1]
         name = forget_last_migration(alias, "pangaea")
         planned = output_of("migrate", "--plan", "pangaea").split(f"{alias}: pangaea")
@@ -71,12 +71,12 @@ class TestMigrate:
         with pytest.raises(CommandError, match=r"No installed app with label 'nonsense'\."):
             output_of("migrate", "nonsense")
 
-    def test_of_an_app_that_lives_elsewhere_is_refused_and_says_where(self) -> None:
+    def test_of_an_app_on_another_alias_is_refused_and_names_it(self) -> None:
         label = modules.labels()[0]
         with pytest.raises(CommandError, match=f"not behind 'default' but behind {label}"):
             output_of("migrate", label, "--database=default")
 
-    def test_is_silent_when_told_so(self) -> None:
+    def test_prints_nothing_at_verbosity_0(self) -> None:
         assert output_of("migrate", verbosity=0) == ""
 
 
@@ -173,7 +173,7 @@ class TestCommandsThatNeedTheirTables:
         assert f"for default, {behind}." in warning(name)
         assert not any(other in warning(name) for other in others)
 
-    def test_say_nothing_when_all_are_up_to_date(self, name: str) -> None:
+    def test_print_nothing_when_all_are_up_to_date(self, name: str) -> None:
         assert warning(name) == ""
 
 
