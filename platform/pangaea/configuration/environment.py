@@ -20,10 +20,6 @@ class Found:
     text: str
     source: str
 
-    @property
-    def variable(self) -> str:
-        return self.source.partition("=")[0]
-
 
 class Unreadable(ValueError):
     """A variable is set whose value cannot be read. The message names it and the remedy."""

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pangaea import modules
 from pangaea.configuration import safety
 from pangaea.configuration.declared import Declared, variable
-from pangaea.configuration.environment import DEFAULT, PROFILE, Environment, Found, Unreadable, variable_of
+from pangaea.configuration.environment import DEFAULT, PROFILE, Environment, Unreadable, variable_of
 from pangaea.configuration.profiles import PROFILES, STATE, Profile
 from pangaea.configuration.values import parse, redacted, text_of
 
@@ -104,13 +104,15 @@ class Configuration:
             present = modules.discover(package)
         except (ImportError, ValueError):
             present = []
-        self.labels += chosen if present and chosen else present
+        self.labels += dict.fromkeys(chosen if present and chosen else present)
         if not present:
             problem = f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
             self.problems.append(problem)
         elif unknown := sorted(set(chosen) - set(present)):
             names = f"PANGAEA_MODULES names {', '.join(unknown)}"
             self.problems.append(f"{names}; in {package} there are: {', '.join(present)}.")
+        elif len(chosen) > len(set(chosen)):
+            self.problems.append("PANGAEA_MODULES names a module twice: name each once.")
 
     def _read(self, *, per_module: bool) -> None:
         for each in fields(Declared):
@@ -124,10 +126,10 @@ class Configuration:
 
     def _set(self, each: "Field[Any]", name: str, key: str, *, module: str = "") -> None:
         """Read a setting of the form of that field."""
-        found, value, shown = Found("", DEFAULT), each.default, "(malformed)"
+        value, shown, source = each.default, "(malformed)", DEFAULT
         try:
-            if text := self._environment.find(name, module=module):
-                found = text
+            if found := self._environment.find(name, module=module):
+                source = found.source
                 value = parse(found.text, each.default)
                 _judge(each, "validator", value)
             self._values[key] = value
@@ -137,11 +139,11 @@ class Configuration:
         except Unreadable as error:
             self.problems.append(str(error))
         except ValueError as error:
-            self.problems.append(f"{found.variable} {error}")
+            self.problems.append(f"{source.partition('=')[0]} {error}")
         if each.metadata["secret"] and key in self._values and "://" not in shown:
             shown = "***" if value else ""
-        if key == each.name or found.source != DEFAULT:
-            self.settings.append(Setting(variable=name, value=shown, source=found.source))
+        if key == each.name or source != DEFAULT:
+            self.settings.append(Setting(variable=name, value=shown, source=source))
 
     def _urls(self, name: str) -> dict[str, str]:
         """By alias. A module with a database of its own uses no shared URL; if alone, it holds `ops` too."""

@@ -13,8 +13,8 @@ rest is read from the modules' declarations, so a new module needs no line in ei
 
 from pangaea.gateway.addresses import Address
 from pangaea.gateway.endpoints import Endpoints
-from pangaea.gateway.rendering import TEMPLATE, Rendering, Template, files, render, template
-from pangaea.gateway.routes import EdgeRoute, issuer, routes
+from pangaea.gateway.rendering import TEMPLATE, Template, files, render, template
+from pangaea.gateway.routes import issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology, topologies
 
 FOLDER = "gateway_conf"
@@ -25,9 +25,7 @@ __all__ = [
     "TEMPLATE",
     "TOPOLOGIES",
     "Address",
-    "EdgeRoute",
     "Endpoints",
-    "Rendering",
     "Template",
     "Topology",
     "files",

@@ -19,6 +19,7 @@ from pangaea.configuration.values import text_of
 from pangaea.databases import entries
 
 ROOT = Path(__file__).resolve().parents[3]
+MODULE = modules.discover()[0]
 GOOD = {
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "ALLOWED_HOSTS": "shop.example",
@@ -254,7 +255,7 @@ class TestABrokerWithoutLogins:
 
 
 class TestEveryVariable:
-    SERVICE = GOOD | {"PANGAEA_MODULES": modules.discover()[0]}
+    SERVICE = GOOD | {"PANGAEA_MODULES": MODULE}
 
     @pytest.mark.parametrize("each", CHECKED, ids=variable)
     def test_malformed_is_named_with_what_to_set(self, each: "Field[Any]") -> None:
@@ -263,6 +264,10 @@ class TestEveryVariable:
         assert problem.startswith(variable(each))
         assert any(word in problem for word in ("set ", "use ", "Write ", "give ", "name ", "be ", "are: ")), problem
         assert "hunter2" not in problem or not each.metadata["secret"]
+
+    def test_of_modules_may_name_each_once(self) -> None:
+        (problem,) = problems(self.SERVICE | {"PANGAEA_MODULES": f"{MODULE}, {MODULE}"})
+        assert problem == "PANGAEA_MODULES names a module twice: name each once."
 
     @pytest.mark.parametrize("name", ["PANGAEA_MODULES", *sorted(GOOD)])
     def test_missing_is_named_with_what_it_is_for(self, name: str) -> None:
