@@ -348,17 +348,11 @@ class Declared:
         timedelta(days=365),
         "How long a discarded dead letter is kept, with the reason.",
     )
-    heartbeat_file: str = setting(
-        "",
-        "File to which a relay or a worker writes its state every second, for the probe `python -m "
-        "pangaea.telemetry.heartbeat`. Each process needs its own.",
-        env="PANGAEA_HEARTBEAT_FILE",
-        validator=validators.file_to_write,
-    )
     health_host: str = setting(
         "127.0.0.1",
         "The address on which relay and worker answer probes at HEALTH_PORT. Use 0.0.0.0 for an orchestrator that "
-        "probes from outside the container; the responses name modules, databases and the broker's state.",
+        "probes from outside the container; the responses name modules and databases, and why a relay or a worker is "
+        "interrupted.",
         validator=validators.listening_address,
     )
     health_port: int = setting(

@@ -80,16 +80,6 @@ def random(text: str) -> str:
     return "" if is_strong else "is short or repetitive: set 50 random characters or more."
 
 
-def file_to_write(text: str) -> str:
-    """The path of a file in a folder where this process may write."""
-    path = Path(text)
-    if path.is_dir():
-        return f"is {text!r}, which is a folder: give the path of a file in it."
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        return f"is {text!r}, but in {path.parent} this process cannot write: give a path in a folder where it can."
-    return ""
-
-
 def file_to_read(text: str) -> str:
     """The path of a file that is there."""
     is_readable = os.access(text, os.R_OK) and Path(text).is_file()

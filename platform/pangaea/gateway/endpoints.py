@@ -76,7 +76,7 @@ class Endpoints:
     def _replace(self, addresses: Iterable[Address]) -> None:
         text = yaml.safe_dump(_document(self.module, sorted(addresses)), sort_keys=False)
         # No secret, and Envoy may run as another user.
-        replace(self.file, text.encode(), mode=0o644)
+        write_atomically(self.file, text.encode(), mode=0o644)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from typing import Any
 
 MIDDLEWARE_HEAD = [
     # Outermost, so that every other line of the log and every error knows the request.
-    "pangaea.telemetry.correlation.RequestMiddleware",
+    "pangaea.telemetry.access_log.AccessLogMiddleware",
     # Around everything that responds.
     "pangaea.api.content_security.ContentSecurityMiddleware",
     # Before anything that responds, probes too.
