@@ -50,7 +50,7 @@ class Command(migrate.Command):
                 super().handle(*args, **options, database=alias, app_label=label)
 
     def _report_unprovisioned(self, wanted: list[str], *, fail: bool) -> None:
-        """Say what must be made before there is anything to look at, and leave it at that."""
+        """Print the statements that schemas and roles still need; nothing else can be looked at before."""
         lacking = provisioning.unprovisioned(wanted)
         for alias, statements in lacking.items():
             wanted.remove(alias)

@@ -68,7 +68,7 @@ class Command(BaseCommand):
         second_passwords = permissions.passwords_in(os.environ, labels, suffix=permissions.SECOND_PASSWORD_SUFFIX)
         missing = permissions.missing_passwords({**passwords, **second_passwords})
         if missing and options["action"] == "apply":
-            raise CommandError(f"Without a password nobody can log in: set {', '.join(missing)} (or …_FILE).")
+            raise CommandError(f"Without a password no module can log in: set {', '.join(missing)} (or …_FILE).")
         virtual_host = options["vhost"] or permissions.virtual_host_of(declared)
         found = permissions.definitions(
             declared, labels, virtual_host=virtual_host, passwords=passwords, second_passwords=second_passwords
@@ -105,8 +105,8 @@ def _administrator() -> str | None:
     except Unreadable as error:
         raise CommandError(str(error)) from error
     accepted = settings.PANGAEA.unverified_hosts
-    with suppress(ValueError):  # malformed: what is to use it says so
+    with suppress(ValueError):  # malformed: an error of the client that uses it
         _ = urlsplit(url).port
-        if wrong := transport.problems(ADMINISTRATOR, url, accepted=accepted, environ=os.environ):
-            raise CommandError(" ".join(wrong))
+        if problems := transport.problems(ADMINISTRATOR, url, accepted=accepted, environ=os.environ):
+            raise CommandError(" ".join(problems))
     return url or None

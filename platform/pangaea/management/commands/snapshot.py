@@ -1,4 +1,4 @@
-"""`manage.py snapshot orders.product`: publish the rows of a captured model as they are."""
+"""`manage.py snapshot orders.product`: publish the present rows of a captured model."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from pangaea.errors import Misuse
 
 
 class Command(BaseCommand):
-    """Goes on where an interrupted one stopped. Changes may go on meanwhile."""
+    """Continues where an interrupted one stopped. Rows may change meanwhile."""
 
-    help = "Publish the rows of a captured model as they are, for listeners that lack them."
+    help = "Publish the present rows of a captured model, for subscribers that lack them."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which one."""
+        """The model, and the size of a transaction."""
         parser.add_argument("capture", help="<module>.<model>, like orders.product")
-        parser.add_argument("--chunk", type=int, default=snapshot.CHUNK, help="rows a transaction (%(default)s)")
+        parser.add_argument("--chunk", type=int, default=snapshot.CHUNK, help="rows per transaction (%(default)s)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Publish and show how far it has come."""
+        """Publish and show the progress."""
         if options["chunk"] < 1:
             raise CommandError("--chunk must be at least 1.")
         capture = _named(options["capture"])
