@@ -4,7 +4,7 @@ PangaeaError
 ├── Misconfigured         a setting or a declaration is missing, unsafe or contradicts another
 ├── Misuse                a kernel function was called as it must not be: a bug in the caller
 ├── MalformedMessage      bytes from outside that are not a message this process can read
-├── LethalMessage         a message ended the process that handled it, every time
+├── PoisonMessage         a message crashed the process that handled it, every time
 │   └── HungMessage       its handler did not return, and the process was ended for it
 ├── RefusedByBroker       the broker answered, and does not take a message; it may take others
 ├── RefusedMessage        a message of the broker that this process does not take
@@ -47,15 +47,15 @@ class MalformedMessage(PangaeaError):
     """Bytes from outside are no message of a name and version that this process knows. Trying again will not help."""
 
 
-class LethalMessage(PangaeaError):
-    """The process ended while a handler was at this message alone: out of memory, a crash in native code.
+class PoisonMessage(PangaeaError):
+    """The process ended while a handler worked on this message alone: out of memory, a crash in native code.
 
     It is retried like any parked message, since something else may have ended the process; after
-    `DEATHS_AT_MOST` more crashes it is dead.
+    `CRASHES_AT_MOST` more crashes it is dead.
     """
 
 
-class HungMessage(LethalMessage):
+class HungMessage(PoisonMessage):
     """A handler did not return from this message within JOB_TIME_LIMIT: find what it waits for."""
 
 

@@ -1,4 +1,4 @@
-"""How often the reader of a call changes the file: the kernel's files in the order in which a piece of work enters them.
+"""How often the reader of a call changes the file: the kernel's files, in the order in which some work enters them.
 
 What is counted: `sys.setprofile` reports every call of a Python function, a generator that goes on among them, in the
 thread that does the work. Of those, the ones whose code lies in a file of the kernel are kept, lambdas, properties and

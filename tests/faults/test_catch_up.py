@@ -57,7 +57,7 @@ class TestASubscriber:
         writer.stop()
         total = land.number("SELECT count(*) FROM source.pangaea_outbox")
         land.wait_written(total)
-        requests = worker.log.read_text().count("asks for what it missed")
+        requests = worker.log.read_text().count("catch-up requested")
         live = total - missed
         print(f"a subscriber that {name}: {missed:,} missed, {live:,} more: {seconds:.1f} s, {requests} requests")  # noqa: T201 - figures
         assert requests <= HANDFUL

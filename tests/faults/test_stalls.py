@@ -101,7 +101,7 @@ class TestAHandlerThatHangs:
             "LANDSCAPE_HANGING_KEY": BAD,
             **SHORT_LIMITS,
             "CATCH_UP_RENEWAL": "1",
-            "DEATHS_AT_MOST": "1",
+            "CRASHES_AT_MOST": "1",
         }
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, **settings) as land:
             land.relay()
@@ -111,7 +111,7 @@ class TestAHandlerThatHangs:
             assert 0 < published < 600
 
             land.wait_written(published)
-            letters = "SELECT key, state, deaths, error FROM ledger.pangaea_dead_letter ORDER BY position"
+            letters = "SELECT key, state, crashes, error FROM ledger.pangaea_dead_letter ORDER BY position"
             wait_until(lambda: land.query(letters)[0][1] == "dead", what="no more retries", seconds=HEALING_SECONDS)
             (key, _, crashes, error), *others = land.query(letters)
             assert (key, crashes) == (BAD, 2)

@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from pangaea import modules
-from pangaea.inbox import retries
+from pangaea.inbox.dead_letters import redrive as redriving
+from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
+from pangaea.inbox.subscriptions import Subscription
 from pangaea.outbox.relay import partition_of
 from tests.kernel.pipeline import LISTENER, Ledger
 
@@ -33,7 +35,17 @@ def declared() -> Iterator[Ledger]:
 
 def retry(*, now: datetime) -> int:
     """Let the worker's timer come at that moment."""
-    return retries.retry_due(LISTENER, now=now)
+    return redriving.retry_due(LISTENER, now=now)
+
+
+def redrive(listening: Subscription, key: str) -> int:
+    """Redrive a key as an operator's command does; the number applied. Raises the failure that ended it."""
+    selection = Selection(module=LISTENER, subscription=listening.name, key=key)
+    (*outcomes,) = redriving.redrive(selection, [listening])
+    for outcome in outcomes:
+        if outcome.failure:
+            raise outcome.failure
+    return sum(outcome.applied for outcome in outcomes)
 
 
 def letters() -> list[DeadLetter]:

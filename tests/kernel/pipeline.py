@@ -9,6 +9,7 @@ from django.db import connections, transaction
 from pangaea import outbox
 from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.subscriptions import Projection, Subscription
 from pangaea.messages import Event, Received
 from pangaea.outbox import replay
@@ -101,8 +102,7 @@ class Wire:
 
     def deliver(self, outgoing: Outgoing) -> None:
         """Deliver one batch; a request that it causes is kept."""
-        batch, places = decode(outgoing.body)
-        request = consume.apply(self.ledger.subscription, batch, places)
+        request = consume.apply(Delivery(self.ledger.subscription, *decode(outgoing.body)))
         if request:
             self.requests.append(request)
 

@@ -16,8 +16,11 @@ from django.db import DatabaseError, connections, transaction
 from django.test import override_settings
 
 from pangaea.errors import MalformedMessage
-from pangaea.inbox import consume, dead_letters
+from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
+from pangaea.inbox.dead_letters import redrive
+from pangaea.inbox.dead_letters.selection import Selection
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.messages import Received
 from pangaea.outbox import replay
@@ -213,7 +216,7 @@ class World:
         index %= len(self.broker)
         self.ledger.crashes = crash == "before"
         try:
-            batch, places = decode(self.broker[index].body)
+            delivery = Delivery(self.ledger.subscription, *decode(self.broker[index].body))
         except MalformedMessage:  # the worker drops what it cannot read
             self.broker.pop(index)
             return
@@ -221,7 +224,7 @@ class World:
         try:
             # A failure that is no crash is logged by the worker, and the batch is gone.
             with suppress(DatabaseError):
-                request = consume.apply(self.ledger.subscription, batch, places)
+                request = consume.apply(delivery)
         except Crash:
             return
         finally:
@@ -234,22 +237,20 @@ class World:
         self._check_alarms()
 
     def redrive(self, key: str) -> None:
-        with suppress(ValueError, MalformedMessage):
-            dead_letters.redrive(self.ledger.subscription, key)
+        """Redrive a key as an operator's command does, which stops at the first failure."""
+        selection = Selection(module=LISTENER, subscription=self.ledger.subscription.name, key=key)
+        for outcome in redrive.redrive(selection, [self.ledger.subscription]):
+            if outcome.failure and not isinstance(outcome.failure, ValueError | MalformedMessage):
+                raise outcome.failure
 
     def reset(self) -> None:
         """Back to 0: the projection's effects, its cursors and its parked messages together."""
         with transaction.atomic(using=LISTENER):
             self._clear_ledger()
             self.clear_parked()
-            Cursor.objects.using(LISTENER).update(
-                position=0,
-                message_id=None,
-                state=Cursor.State.ACTIVE,
-                requested_at=None,
-                requested_from=None,
-                question=None,
-            )
+            for cursor in Cursor.objects.using(LISTENER).select_for_update():
+                cursor.resume(0, None)
+                cursor.save()
 
     # The end
 

@@ -17,8 +17,9 @@ from modules.web_bff.models import OrderLine, OrderSummary, TimelineEntry
 from pangaea import outbox
 from pangaea.databases.engines.sqlite.engine import shadow_files
 from pangaea.ids import uuid7
-from pangaea.inbox import consume, shadows
+from pangaea.inbox import consume
 from pangaea.inbox.models import Cursor
+from pangaea.inbox.rebuild import shadows
 from pangaea.management.commands import rebuild, reconcile
 from pangaea.messages import Money
 from pangaea.outbox import replay

@@ -1,4 +1,4 @@
-"""When a worker retries parked messages.
+"""When a worker retries parked messages, and deletes old records of discarded ones.
 
 The timer runs in the worker's main process, which must not use a database after its pool was forked; the retries are
 jobs of the pool, in turn with the batches. So a message that crashes its process during a retry crashes only the pool's
@@ -13,7 +13,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from pangaea.broker import topology
-from pangaea.inbox.retries import retry_due
+from pangaea.inbox.dead_letters import timer
 
 log = structlog.get_logger()
 
@@ -58,9 +58,9 @@ def _ignore(_result: Any) -> None:
 
 
 def retry_all(labels: Sequence[str]) -> None:
-    """Retry the due messages of these modules. A module whose database does not answer does not delay the others."""
+    """One round for each of these modules. A module whose database does not answer does not delay the others."""
     for label in labels:
         try:
-            retry_due(label)
+            timer.run_round(label)
         except Exception as error:  # noqa: BLE001 - the messages stay due
             log.warning("retries interrupted", module=label, error=str(error))

@@ -436,11 +436,11 @@ class Declared:
     dead_letter_poll: timedelta = setting(
         timedelta(seconds=1), "How often a worker looks for parked messages that are due: one indexed query per module."
     )
-    deaths_at_most: int = setting(
+    crashes_at_most: int = setting(
         3,
-        "A batch that ended its worker this many times is applied one message at a time. The message at which the "
-        "worker ends then is parked and retried, and is dead after this many more crashes. Fewer would suspect "
-        "messages that were only there when something else struck.",
+        "A batch that crashed its worker this many times is suspected: it is applied one message at a time. The "
+        "message at which the worker crashes then is parked and retried, and is dead after this many more crashes. "
+        "Fewer would suspect messages that were only there when something else struck.",
     )
 
     check_lag_at_most: int = setting(

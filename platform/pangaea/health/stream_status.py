@@ -358,7 +358,7 @@ def _subscriptions(module: ModuleConfig) -> list[SubscriptionStatus]:
 def _subscription(name: str, cursors: list[CursorStatus], declared: Subscription | None) -> SubscriptionStatus:
     if declared is None:
         return SubscriptionStatus(name, cursors, declared=False)
-    return SubscriptionStatus(name, cursors, remedy=resuming.remedy(declared), is_rebuilt=resuming.is_rebuilt(declared))
+    return SubscriptionStatus(name, cursors, remedy=declared.remedy, is_rebuilt=declared.is_rebuilt)
 
 
 def _status(cursor: Cursor, parked: dict[str, Any]) -> CursorStatus:

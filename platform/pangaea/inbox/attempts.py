@@ -1,9 +1,10 @@
-"""Attempts are written down before handlers run, so that a process that did not live to tell is missed all the same.
+"""Attempts are written down before handlers run, so that a message is found at which the process crashes.
 
-A row for each subscription and stream, committed on its own: from this position of the cursor on, so many messages. It
-is written anew when they are through, or when what comes is not what follows. An attempt counts as a death if another
-one begins within it and nobody knows that the first came back; three deaths at one position of the cursor make those
-that follow suspects. A broker's count of deliveries would not do: the same positions may come in another message.
+One row for each subscription and stream, committed on its own: from this position of the cursor on, this many messages.
+It is written again when they are through, or when what comes is not what follows. An attempt counts as a crash if
+another one begins within it, and no process knows that the first came back; three crashes at one position of the
+cursor make the batch suspected. A broker's count of deliveries does not serve: the same positions may come in another
+message.
 """
 
 from collections.abc import Iterator
@@ -14,21 +15,20 @@ from uuid import uuid4
 from django.db import connections
 
 from pangaea.databases import engines
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Attempt as Row
-from pangaea.inbox.subscriptions import Subscription
-from pangaea.wire import Batch
 
 AHEAD = 1000
-"""Messages after a batch that need no other writing, if they come one batch after another."""
+"""Messages after a batch that need no further write, if they come one batch after another."""
 
 _BEGIN = """
 INSERT INTO pangaea_attempt (subscription, source, audience, partition, position, until, number, alone, token)
-SELECT %s, %s, %s, %s, place.position, %s, 1, FALSE, %s
+SELECT %s, %s, %s, %s, reached.position, %s, 1, FALSE, %s
 FROM (
     SELECT COALESCE(MAX(position), 0) AS position, COALESCE(MAX(state), 'active') AS state FROM pangaea_cursor
     WHERE subscription = %s AND source = %s AND audience = %s AND partition = %s
-) AS place
-WHERE place.state = 'active' AND place.position BETWEEN %s AND %s
+) AS reached
+WHERE reached.state = 'active' AND reached.position BETWEEN %s AND %s
 ON CONFLICT (subscription, source, audience, partition) DO UPDATE SET
     position = excluded.position,
     until = excluded.until,
@@ -45,7 +45,7 @@ RETURNING position, number, alone
 _Stream = tuple[str, str, str, int]
 _survived: dict[_Stream, str] = {}
 """The last attempt of this process at each stream that came back, with effects or with an error."""
-_under_way: dict[_Stream, "Attempt"] = {}
+_in_flight: dict[_Stream, "Attempt"] = {}
 """The last attempt at each stream whose batches all had their effects."""
 
 
@@ -53,8 +53,8 @@ _under_way: dict[_Stream, "Attempt"] = {}
 class Attempt:
     """An attempt at the messages after `position`, the `number`-th without progress; `last` is the batch's last one.
 
-    What follows up to `until` needs no other one. `culprit` is the position of the message that was handled alone when
-    the last process ended.
+    What follows up to `until` needs no other one. `crashed_at` is the position of the message that was handled alone
+    when the last process ended.
     """
 
     module: str
@@ -64,42 +64,47 @@ class Attempt:
     last: int
     until: int
     number: int
-    culprit: int | None
+    crashed_at: int | None
+
+    @property
+    def crashes(self) -> int:
+        """How many processes ended in earlier attempts."""
+        return self.number - 1
 
     def narrow(self, position: int) -> None:
-        """Write down that from here on this message is handled, and no other."""
+        """Write down that from here on this message alone is handled."""
         subscription, source, audience, partition = self.stream
         Row.objects.using(self.module).filter(
             subscription=subscription, source=source, audience=audience, partition=partition
         ).update(position=position - 1, until=position, alone=True, token=self.token)
 
 
-def begin(subscription: Subscription, batch: Batch) -> Attempt | None:
+def begin(delivery: Delivery) -> Attempt | None:
     """Write down an attempt at a batch; None if no message of it is the cursor's next, so that no handler will run."""
-    if not batch.messages:
+    if not delivery.messages:
         return None
-    stream = (subscription.name, batch.source, batch.audience, batch.partition)
-    # Not there until this batch, too, has come back: a process that is about to end has nothing under way.
-    before = _under_way.pop(stream, None)
-    if before and batch.first == before.last + 1 and batch.last <= before.until:
+    stream, first, last = delivery.stream, delivery.messages[0].position, delivery.messages[-1].position
+    # Not there until this batch, too, has come back: a process that is about to end has nothing in flight.
+    before = _in_flight.pop(stream, None)
+    if before and first == before.last + 1 and last <= before.until:
         _survived.pop(stream, None)
-        return replace(before, last=batch.last)
+        return replace(before, last=last)
     token, known = uuid4().hex, _survived.get(stream, "")
-    until = batch.last + AHEAD
-    values = [*stream, until, token, *stream, batch.first - 1, batch.last - 1, known, known, known]
-    rows = engines.of(subscription.module).rows(connections[subscription.module], _BEGIN, *values)
+    until = last + AHEAD
+    values = [*stream, until, token, *stream, first - 1, last - 1, known, known, known]
+    rows = engines.of(delivery.module).rows(connections[delivery.module], _BEGIN, *values)
     if not rows:
         return None
     position, number, alone = rows[0]
     return Attempt(
-        module=subscription.module,
+        module=delivery.module,
         stream=stream,
         token=token,
         position=position,
-        last=batch.last,
+        last=last,
         until=until,
         number=number,
-        culprit=position + 1 if alone else None,
+        crashed_at=position + 1 if alone else None,
     )
 
 
@@ -114,4 +119,4 @@ def surviving(attempt: Attempt | None) -> Iterator[None]:
         raise
     if attempt:
         _survived[attempt.stream] = attempt.token
-        _under_way[attempt.stream] = replace(attempt, number=1, culprit=None)
+        _in_flight[attempt.stream] = replace(attempt, number=1, crashed_at=None)

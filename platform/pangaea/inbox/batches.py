@@ -1,4 +1,4 @@
-"""Batches as they arrive: messages at their positions, of which some may be unreadable without spoiling the rest."""
+"""Batches as they arrive: messages at their positions. One that cannot be read does not spoil the others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pangaea.errors import MalformedMessage
-from pangaea.messages import EVERYBODY, KEY_LENGTH, module_of
+from pangaea.messages import EVERYBODY, KEY_LENGTH
 from pangaea.wire import PARTITIONS, UNDECODABLE, Batch, Entry, Envelope
 
 NAME_LENGTH = 127
@@ -18,12 +18,12 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A message at its position in a batch.
+class Delivered:
+    """A message at its position in a batch, not decoded yet: each subscription does that into a class of its own.
 
-    Of one that cannot be read, or does not belong here, `id` and `key` are those of its entry in the batch, `name` is
-    what can be made out of it, empty where nothing can, and `problem` says why. In a batch without entries `id` and
-    `key` are made out likewise, or None and empty.
+    Where it cannot be read, or does not belong into the stream, `envelope` is None and `problem` is the reason. Its
+    `id` and `key` are then those of its entry in the batch; `name` is what the body still gives, or empty. In a batch
+    without entries `id` and `key` come from the body likewise, or are None and empty.
     """
 
     position: int
@@ -41,8 +41,8 @@ class Place:
         return self.envelope
 
 
-def decode(body: bytes) -> tuple[Batch, list[Place]]:
-    """A batch and its messages. Raises MalformedMessage when the batch as such cannot be read."""
+def decode(body: bytes) -> tuple[Batch, list[Delivered]]:
+    """A batch and its messages. Raises MalformedMessage when the batch itself cannot be read."""
     try:
         batch = Batch.unpack(body)
     except UNDECODABLE as error:
@@ -53,9 +53,9 @@ def decode(body: bytes) -> tuple[Batch, list[Place]]:
         )
         raise MalformedMessage(message)
     entries: Sequence[Entry | None] = batch.entries or [None] * len(batch.messages)
-    received = enumerate(zip(batch.messages, entries, strict=True), batch.first)
-    places = [_place(position, message, entry, batch) for position, (message, entry) in received]
-    return replace(batch, entries=None), places
+    bodies = enumerate(zip(batch.messages, entries, strict=True), batch.first)
+    messages = [_delivered(position, body, entry, batch) for position, (body, entry) in bodies]
+    return replace(batch, entries=None), messages
 
 
 def read_envelope(
@@ -68,8 +68,8 @@ def read_envelope(
 ) -> Envelope:
     """The envelope of one message. Raises MalformedMessage.
 
-    With `source` it must belong into that stream: a module says only its own events, and asks its receiver's commands.
-    It must have this id and this key, where they are given: its stream and its order go by them.
+    With `source` it must belong into that stream: a module publishes its own events only, and sends its receiver the
+    receiver's commands. It must have this id and this key, where they are given: stream and order depend on them.
     """
     try:
         envelope = _ENVELOPE.decode(body)
@@ -78,27 +78,29 @@ def read_envelope(
     if not _text(envelope.subject, KEY_LENGTH) or not _text(envelope.type, NAME_LENGTH):
         raise MalformedMessage("The message has a key or a name that is empty, too long or unprintable.")
     owner = source if audience == EVERYBODY else audience
-    if source and (envelope.source != source or module_of(envelope.type) != owner):
+    if source and (envelope.source != source or envelope.type.partition(".")[0] != owner):
         text = f"{envelope.type} from {envelope.source} does not belong into the stream {source}.{audience}."
         raise MalformedMessage(text)
     if (message_id or envelope.id, key or envelope.subject) != (envelope.id, envelope.subject):
-        text = f"The message says id {envelope.id} and key {envelope.subject!r}; the outbox, {message_id} and {key!r}."
+        text = (
+            f"The message has id {envelope.id} and key {envelope.subject!r}; its outbox row, {message_id} and {key!r}."
+        )
         raise MalformedMessage(text)
     return envelope
 
 
-def _place(position: int, body: msgspec.Raw, entry: Entry | None, batch: Batch) -> Place:
+def _delivered(position: int, body: msgspec.Raw, entry: Entry | None, batch: Batch) -> Delivered:
     message_id, key = (entry.id, entry.key) if entry else (None, "")
     try:
         envelope = read_envelope(body, source=batch.source, audience=batch.audience, message_id=message_id, key=key)
     except MalformedMessage as error:
         return _unreadable(position, body, entry, str(error))
-    return Place(
+    return Delivered(
         position=position, body=body, id=envelope.id, key=envelope.subject, name=envelope.type, envelope=envelope
     )
 
 
-def _unreadable(position: int, body: msgspec.Raw, entry: Entry | None, problem: str) -> Place:
+def _unreadable(position: int, body: msgspec.Raw, entry: Entry | None, problem: str) -> Delivered:
     try:
         found: Any = msgspec.json.decode(body)
     except UNDECODABLE:
@@ -107,7 +109,7 @@ def _unreadable(position: int, body: msgspec.Raw, entry: Entry | None, problem: 
     message_id = entry.id if entry else _uuid(fields.get("id"))
     key = _text(entry.key if entry else fields.get("subject"), KEY_LENGTH)
     name = _text(fields.get("type"), NAME_LENGTH)
-    return Place(position=position, body=body, id=message_id, key=key, name=name, envelope=None, problem=problem)
+    return Delivered(position=position, body=body, id=message_id, key=key, name=name, envelope=None, problem=problem)
 
 
 def _uuid(value: object) -> UUID | None:

@@ -15,19 +15,19 @@ from pangaea.outbox.publish import projecting
 from pangaea.telemetry import correlation
 from pangaea.wire import UNDECODABLE, Envelope
 
-Placed = tuple[int, Envelope]
+Positioned = tuple[int, Envelope]
 """A message and its position."""
 
 
-def handle(subscription: Subscription, placed: Iterable[Placed], *, audience: str = EVERYBODY) -> None:
-    """Call the subscription's handlers for these messages, in order. An event without a handler is passed over.
+def handle(subscription: Subscription, messages: Iterable[Positioned], *, audience: str = EVERYBODY) -> None:
+    """Call the subscription's handlers for these messages, in order. An event without a handler is skipped.
 
     Raises what a handler raises, and MalformedMessage for a version or for fields that it cannot read, or for a command
-    that no subscription of its module handles: passed over, it would be lost to a sender who is ahead of its receiver.
+    that no subscription of its module handles: skipped, it would be lost where its sender is newer than its receiver.
     """
     token = projecting.set(subscription.name if subscription.replayable else None)
     try:
-        for handler, run in _runs(subscription, placed, audience):
+        for handler, run in _runs(subscription, messages, audience):
             if handler.many:
                 # A batch handler works for many requests at once; its log lines have the first one's id.
                 with (
@@ -47,12 +47,12 @@ def handle(subscription: Subscription, placed: Iterable[Placed], *, audience: st
 
 
 def _runs(
-    subscription: Subscription, placed: Iterable[Placed], audience: str
+    subscription: Subscription, messages: Iterable[Positioned], audience: str
 ) -> Iterator[tuple[Handler, Sequence[Received[Any]]]]:
-    """Neighbours with the same function, decoded."""
+    """Consecutive messages with the same function, decoded."""
     handled = (
         (handler, position, envelope)
-        for position, envelope in placed
+        for position, envelope in messages
         if (handler := _handler_of(subscription, envelope, audience)) is not None
     )
     for _, run in groupby(handled, key=lambda entry: entry[0].call):
@@ -69,7 +69,7 @@ def _handler_of(subscription: Subscription, envelope: Envelope, audience: str) -
         text = f"{envelope.type} came in version {envelope.schemaversion}; {subscription.name} reads version {known}."
         raise MalformedMessage(text)
     if audience == subscription.module and not _is_handled(envelope.type, audience):
-        text = f"{audience} does not handle {envelope.type}, which {envelope.source} asks of it."
+        text = f"{audience} does not handle {envelope.type}, which {envelope.source} sent to it."
         raise MalformedMessage(text)
     return None
 

@@ -1,8 +1,8 @@
 """The messages whose handler is running, in memory that a worker's parent process shares with its pool's process.
 
 The pool's process writes them down before it calls a handler. The parent reads when it last did so, and ends a process
-that does not get on. The process that replaces it reads what was in flight: so the message whose handler did not return
-is known, without a round trip to the database for each message.
+that makes no progress. The process that replaces it reads what was in flight: so the message whose handler did not
+return is known, without a round trip to the database for each message.
 """
 
 import mmap
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from time import monotonic
 from uuid import UUID
 
-from pangaea.inbox.batches import Place
+from pangaea.inbox.batches import Delivered
 
 _MOVED, _MOVED_AT = struct.Struct("d"), 0
 _ENDED, _ENDED_AT = struct.Struct("?"), 8
@@ -23,7 +23,7 @@ _NOTHING = (0, b"", b"")
 
 _page: mmap.mmap | None = None
 _hung: tuple[str, UUID, UUID] | None = None
-"""What was in flight in the process before this one, if it was ended because it did not get on."""
+"""What was in flight in the process before this one, if it was ended because it made no progress."""
 
 
 def share() -> None:
@@ -56,7 +56,7 @@ def moved_at() -> float:
 
 
 def note_ended() -> str:
-    """Write down that the pool's process is ended because it does not get on; gives what it works on, for the log."""
+    """Write down that the pool's process is ended because it makes no progress; what it works on, for the log."""
     if _page is None:
         return ""
     _ENDED.pack_into(_page, _ENDED_AT, True)  # noqa: FBT003 - struct's signature
@@ -65,7 +65,7 @@ def note_ended() -> str:
 
 
 def inherit() -> None:
-    """In the pool's process, when it starts: remember what the one before it was ended for."""
+    """In the pool's process, when it starts: read what was in flight when the one before it was ended."""
     global _hung  # noqa: PLW0603 - as above
     if _page is None:
         return
@@ -75,15 +75,15 @@ def inherit() -> None:
     _RUN.pack_into(_page, _RUN_AT, *_NOTHING)
 
 
-def hung_among(subscription: str, places: Sequence[Place]) -> Sequence[Place]:
-    """Those of these messages that were in flight when the process before this one was ended. It is asked once."""
+def hung_among(subscription: str, messages: Sequence[Delivered]) -> Sequence[Delivered]:
+    """Those of these messages that were in flight when the process before this one was ended; found once."""
     global _hung  # noqa: PLW0603 - as above
     if _hung is None or _hung[0] != subscription:
         return ()
-    ids = [place.id for place in places]
+    ids = [message.id for message in messages]
     if _hung[1] not in ids or _hung[2] not in ids:
         return ()
-    found = places[ids.index(_hung[1]) : ids.index(_hung[2]) + 1]
+    found = messages[ids.index(_hung[1]) : ids.index(_hung[2]) + 1]
     _hung = None
     return found
 

@@ -1,98 +1,31 @@
-"""Cursors and dead letters. Every module's schema has these tables; always say which: `.using("web_bff")`."""
+"""The inbox's tables. Every module's schema has them; always name it: `.using("web_bff")`."""
 
-from typing import Any
-from uuid import UUID
+from datetime import datetime
 
+from django.conf import settings
 from django.db import models
-from django.db.models import Q
-from django.utils import timezone
+from django.db.models import F, Q, QuerySet
 
+from pangaea.inbox.cursor import Cursor
+from pangaea.inbox.stream_key import StreamKey
 from pangaea.messages import KEY_LENGTH
 
-
-class Place(models.Model):
-    """A subscription and the stream it reads: abstract, shared by the tables below."""
-
-    subscription = models.CharField(max_length=127)
-    source = models.CharField(max_length=63)
-    audience = models.CharField(max_length=63)
-    partition = models.SmallIntegerField()
-
-    class Meta:
-        abstract = True
+__all__ = ["Attempt", "Cursor", "DeadLetter", "DiscardedLetter", "Resumption"]
 
 
-class Cursor(Place):
-    """How far a subscription has read one stream. It moves in the effects' transaction, so each message counts once.
-
-    `message_id` is the id of the message at `position`. `head` is the stream's last position as far as it is known: the
-    highest of the batches that arrived, and what the last answer to a request says. Lag is `head - position`.
-    `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
-    The producer has deleted the messages up to `floor`, the last one's id is `floor_id`, as its last answer said. A
-    projection that begins there has `began_at` until it has taken a snapshot that began after that position.
-    `waiting_since` is the moment since which messages wait, or a snapshot, and none was taken; None while none waits.
-    """
-
-    class State(models.TextChoices):
-        ACTIVE = "active", "active"
-        DIVERGED = "diverged", "diverged: the producer's history is another"
-        BELOW_FLOOR = "below_floor", "below the floor: the producer has deleted what comes next"
-
-    id = models.BigAutoField(primary_key=True)
-    position = models.BigIntegerField(default=0)
-    message_id = models.UUIDField(null=True)
-    head = models.BigIntegerField(default=0)
-    state = models.CharField(max_length=16, choices=State.choices, default=State.ACTIVE)
-    requested_at = models.DateTimeField(null=True)
-    requested_from = models.BigIntegerField(null=True)
-    question = models.BigIntegerField(null=True)
-    floor = models.BigIntegerField(default=0, db_default=0)
-    floor_id = models.UUIDField(null=True)
-    began_at = models.BigIntegerField(null=True)
-    waiting_since = models.DateTimeField(null=True)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        db_table = "pangaea_cursor"
-        constraints = [
-            models.UniqueConstraint(
-                fields=["subscription", "source", "audience", "partition"], name="pangaea_cursor_once"
-            ),
-            models.CheckConstraint(condition=Q(position__gte=0), name="pangaea_cursor_from_zero"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.subscription} on {self.source}.{self.audience}.{self.partition} at {self.position}"
-
-    # Mutators
-
-    def save(self, *args: Any, **kwargs: Any) -> None:
-        self.note_waiting()
-        super().save(*args, **kwargs)
-
-    def advance(self, position: int, message_id: UUID | None) -> None:
-        """Move on to a message that was taken; saved by the caller."""
-        self.position, self.message_id, self.waiting_since = position, message_id, None
-
-    def note_waiting(self) -> None:
-        """Begin or end the time that messages or a snapshot wait, before the row is written."""
-        waits = self.position < self.head or self.began_at is not None
-        self.waiting_since = (self.waiting_since or timezone.now()) if waits else None
-
-
-class DeadLetter(Place):
+class DeadLetter(StreamKey):
     """A message that its handler could not apply, or that waits behind one of its key. A row here stops its key.
 
-    The lowest position of a key is tried again at `next_attempt_at`, or is dead; those behind it have no attempts of
-    their own. `attempts` and `deaths` are counted before the handler runs; `deaths` are attempts of which nothing more
-    was heard, so the process must have ended. `message_id` and `key` are those of the outbox; of a message that came
-    without them they are made out of its body, where that is possible.
+    The lowest position of a key is retried at `next_attempt_at`, or is dead; those behind it have no attempts of their
+    own. `attempts` and `crashes` are counted before the handler runs; `crashes` are attempts whose outcome was never
+    written, so the process must have ended. `message_id` and `key` are those of the outbox; where a message came
+    without them they are read from its body, if that is possible.
     """
 
     class State(models.TextChoices):
         BEHIND = "behind", "behind another of its key"
-        RETRYING = "retrying", "tried again by itself"
-        DEAD = "dead", "tried no more: redrive or discard it"
+        RETRYING = "retrying", "retried automatically"
+        DEAD = "dead", "no longer retried: redrive or discard it"
 
     id = models.BigAutoField(primary_key=True)
     position = models.BigIntegerField()
@@ -104,7 +37,7 @@ class DeadLetter(Place):
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     attempts = models.IntegerField(default=0)
-    deaths = models.IntegerField(default=0)
+    crashes = models.IntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
     parked_at = models.DateTimeField(auto_now_add=True)
 
@@ -131,9 +64,67 @@ class DeadLetter(Place):
     def __str__(self) -> str:
         return f"{self.name} at {self.position}: {self.error or 'behind another'}"
 
+    # Properties
 
-class DiscardedLetter(Place):
-    """A message that will never be applied, because an operator said so; kept with the reason. It stops nothing."""
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a log line names it by."""
+        stream = {"subscription": self.subscription, "stream": self.stream_name}
+        return {**stream, "position": self.position, "message": self.name, "key": self.key}
+
+    # Mutators: each is one statement, since others may change the row at the same time.
+
+    def claim(self, *, due: datetime, if_unclaimed: bool) -> bool:
+        """Count an attempt before it begins; False where the letter has been applied or discarded.
+
+        Should the process end with the attempt, the letter is due again at `due`, and its crash is counted. A dead one
+        stays dead until it is applied: the operator who redrives it sees the outcome. `if_unclaimed`: False too where
+        another attempt has begun since the letter was read.
+        """
+        letters = self._row().filter(attempts=self.attempts) if if_unclaimed else self._row()
+        if self.state != self.State.DEAD:
+            self.state, self.next_attempt_at = self.State.RETRYING, due
+        claimed = letters.update(
+            attempts=F("attempts") + 1,
+            crashes=F("crashes") + 1,
+            state=self.state,
+            next_attempt_at=self.next_attempt_at,
+        )
+        self.attempts += 1
+        return bool(claimed)
+
+    def unclaim(self) -> None:
+        """Take the attempt back: it failed for a reason that is not the message's."""
+        self.attempts -= 1
+        self._row().update(attempts=self.attempts, crashes=0)
+
+    def note_failure(self, *, error: str, traceback: str) -> None:
+        """Keep why the claimed attempt failed. The process lived, so its crashes are forgotten."""
+        self.crashes = 0
+        self._row().update(error=error, traceback=traceback, crashes=0)
+
+    def give_up(self, *, error: str, traceback: str) -> bool:
+        """End its automatic retries; whether that was done.
+
+        Nothing happens if the letter was changed since it was read or claimed: an operator has asked for a redrive or
+        has discarded it, or another attempt has begun.
+        """
+        unchanged = {name: getattr(self, name) for name in ("state", "attempts", "crashes", "next_attempt_at")}
+        letters = self._row().filter(**unchanged)
+        return bool(letters.update(state=self.State.DEAD, next_attempt_at=None, error=error, traceback=traceback))
+
+    def let_retry(self, *, now: datetime) -> None:
+        """Make it due, as the lowest of its key. A dead one gets one attempt. The caller holds the cursor's lock."""
+        self.state, self.next_attempt_at = self.State.RETRYING, now
+        self.crashes = min(self.crashes, settings.PANGAEA.crashes_at_most)
+        self.save(update_fields=["state", "next_attempt_at", "crashes"])
+
+    def _row(self) -> "QuerySet[DeadLetter]":
+        return DeadLetter.objects.using(str(self._state.db)).filter(pk=self.pk)
+
+
+class DiscardedLetter(StreamKey):
+    """A message that an operator decided never to apply, kept with the reason. It stops nothing."""
 
     id = models.BigAutoField(primary_key=True)
     position = models.BigIntegerField()
@@ -147,6 +138,9 @@ class DiscardedLetter(Place):
     discarded_by = models.CharField(max_length=150)
     reason = models.TextField()
 
+    COPIED = ("position", "key", "name", "body", "error", "attempts", "parked_at")
+    """The fields that it takes over from the letter."""
+
     class Meta:
         db_table = "pangaea_discarded_letter"
         constraints = [models.CheckConstraint(condition=~Q(reason=""), name="pangaea_discarded_with_reason")]
@@ -154,12 +148,20 @@ class DiscardedLetter(Place):
     def __str__(self) -> str:
         return f"{self.name} at {self.position}: {self.reason}"
 
+    # Factories
 
-class Resumption(Place):
+    @classmethod
+    def of(cls, letter: DeadLetter, *, reason: str, by: str) -> "DiscardedLetter":
+        """The record of a letter; saved by the caller, who deletes the letter."""
+        copied = {name: getattr(letter, name) for name in cls.COPIED}
+        return cls(**letter.stream, **copied, discarded_by=by, reason=reason)
+
+
+class Resumption(StreamKey):
     """What an operator decided about a subscription on one stream: who, when, from where to where, and why.
 
     `state` is the one that it was stopped in. `how` is "head", "start", or "forget" where the cursor was deleted.
-    `skipped` messages will never be applied by this, `repeated` ones are met again; `discarded` were parked.
+    `skipped` messages will never be applied by this, `repeated` ones are received again; `discarded` were parked.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -179,14 +181,14 @@ class Resumption(Place):
         constraints = [models.CheckConstraint(condition=~Q(reason=""), name="pangaea_resumption_with_reason")]
 
     def __str__(self) -> str:
-        return f"{self.subscription} on {self.source}.{self.audience}.{self.partition}: {self.how}, {self.reason}"
+        return f"{self.subscription} on {self.stream_name}: {self.how}, {self.reason}"
 
 
-class Attempt(Place):
-    """What was last begun on a stream, written before handlers run; it tells of a process that did not live to its end.
+class Attempt(StreamKey):
+    """The last attempt that began on a stream, written before handlers run: it outlives a process that crashes.
 
-    `number` attempts began at this cursor position, the last one as `token`; it goes on up to the position `until`
-    without writing again. `alone`: at the next message only.
+    `number` attempts began at this cursor position, the last one as `token`; it covers positions up to `until` without
+    another write. `alone`: it covers the next message only.
     """
 
     pk = models.CompositePrimaryKey("subscription", "source", "audience", "partition")
@@ -200,4 +202,4 @@ class Attempt(Place):
         db_table = "pangaea_attempt"
 
     def __str__(self) -> str:
-        return f"{self.subscription} on {self.source}.{self.audience}.{self.partition} after {self.position}"
+        return f"{self.subscription} on {self.stream_name} after {self.position}"

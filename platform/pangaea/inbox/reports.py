@@ -1,6 +1,6 @@
-"""What a module's subscriptions tell those they listen to, now and then: how far they have come.
+"""Reports to the producers: how far a module's subscriptions have read their streams.
 
-A subscriber that misses nothing never asks for anything, so its producer would not know that it exists.
+A subscriber that misses nothing requests nothing, so its producer would not know that it exists.
 """
 
 from itertools import groupby
@@ -11,7 +11,7 @@ from pangaea.wire import Report
 
 
 def of(module: str) -> list[Report]:
-    """A report for each of the module's subscriptions and each module that it listens to."""
+    """A report for each of the module's subscriptions and each module that it reads."""
     names = [subscription.name for subscription in modules.named(module).load_subscriptions()]
     cursors = Cursor.objects.using(module).filter(subscription__in=names).order_by("subscription", "source")
     return [

@@ -1,7 +1,7 @@
-"""Ways back for a subscription that has stopped: what to do about it, by its kind, and the operator's decision.
+"""A subscription that has stopped is resumed by an operator; what an undeclared one left is deleted.
 
-A projection is rebuilt: that repeats no effect. A reaction is resumed where an operator says, at the head of the
-producer's history or at its start, and what that skips or repeats is shown before it is done and kept after.
+A projection is rebuilt instead: that repeats no effect. A reaction is resumed where the operator decides, at the head
+of the producer's history or at its start, and what that skips or repeats is shown before it is done and recorded after.
 """
 
 from collections.abc import Iterable
@@ -15,19 +15,18 @@ from django.db.models import QuerySet
 
 from pangaea import modules
 from pangaea.errors import Invalid, NotFound, PangaeaError
-from pangaea.inbox import catch_up
-from pangaea.inbox.models import Attempt, Cursor, DeadLetter, DiscardedLetter, Resumption
-from pangaea.inbox.subscriptions import Projection, Subscription
+from pangaea.inbox.dead_letters.discarding import discard_stream
+from pangaea.inbox.models import Attempt, Cursor, DeadLetter, Resumption
+from pangaea.inbox.subscriptions import Subscription
 from pangaea.wire import CatchUp
 
 log = structlog.get_logger()
 
 How = Literal["head", "start"]
-_STREAM = ("source", "audience", "partition")
 
 
 class Refused(PangaeaError):
-    """The subscription was left as it was. The message says why, and what to do."""
+    """The subscription is unchanged. The message names the reason and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +34,8 @@ class Step:
     """What resuming does on one stream: from one position to another.
 
     At most `skipped` messages of the producer's history will never be applied: where it was rewritten, nothing here
-    knows from which position on. `repeated` ones are met, applied before or not, and `parked` ones are discarded.
+    knows from which position on. `repeated` ones are received again, applied before or not; `parked` ones are
+    discarded.
     """
 
     stream: str
@@ -80,13 +80,6 @@ class Plan:
         return f"{self.subscription} goes on at the {self.how} of {streams}: {what}.{parked}"
 
 
-def remedy(subscription: Subscription) -> str:
-    """What an operator does about a subscription of this kind that has stopped."""
-    if is_rebuilt(subscription):
-        return f"rebuild it with `manage.py rebuild {subscription.name}`"
-    return f"decide with `manage.py streams resume {subscription.name} --from=head|start`, or in the admin"
-
-
 def named(name: str) -> Subscription:
     """The subscription of that name in this process. Raises NotFound, naming those there are."""
     declared: dict[str, Subscription] = {
@@ -100,8 +93,8 @@ def named(name: str) -> Subscription:
 def plan(subscription: Subscription, how: How) -> Plan:
     """What `resume` would do now. Raises Refused where nothing has stopped, or where a rebuild is the remedy."""
     steps = [_step(cursor, how) for cursor in _stopped(subscription)]
-    if is_rebuilt(subscription):
-        raise Refused(f"{subscription.name} is a projection: {remedy(subscription)}, which repeats no effect.")
+    if subscription.is_rebuilt:
+        raise Refused(f"{subscription.name} is a projection: {subscription.remedy}, which repeats no effect.")
     if not steps:
         raise Refused(f"{subscription.name} has not stopped on any stream: there is nothing to resume.")
     return Plan(subscription=subscription.name, how=how, steps=steps)
@@ -110,9 +103,9 @@ def plan(subscription: Subscription, how: How) -> Plan:
 def resume(subscription: Subscription, how: How, *, reason: str, by: str) -> Plan:
     """Let a stopped subscription go on, on every stream on which it has stopped; what was done.
 
-    One transaction: cursors, parked messages, and a Resumption for each stream. At the head of a stream that is the
-    last position known here: the producer's announcements tell it at least each ANNOUNCE_AT_MOST. Raises Refused as
-    `plan` does, Invalid without a reason.
+    One transaction: cursors, parked messages, and a Resumption for each stream. The head of a stream is its last
+    position known here, which the producer announces at least once per ANNOUNCE_AT_MOST. Raises Refused as `plan` does,
+    Invalid without a reason.
     """
     reason = _checked(reason)
     with transaction.atomic(using=subscription.module):
@@ -130,7 +123,7 @@ def requests(subscription: Subscription) -> list[CatchUp]:
         active = Cursor.objects.using(module).filter(subscription=subscription.name, state=Cursor.State.ACTIVE)
         found = []
         for cursor in active.select_for_update().order_by("id"):
-            if request := catch_up.request(cursor):
+            if request := cursor.request():
                 cursor.save()
                 found.append(request)
     return found
@@ -144,13 +137,13 @@ def undeclared(module: str) -> list[str]:
 
 
 def name_undeclared(labels: Iterable[str]) -> None:
-    """Log what these modules' undeclared subscriptions left, once a process starts; it leaves no connection open."""
+    """Log which undeclared subscriptions of these modules have cursors. It leaves no connection open."""
     for label in labels:
         # A database that does not answer is waited for where it is needed.
         with suppress(DatabaseError):
             for name in undeclared(label):
                 remedy = f"declare it again, or `manage.py streams forget {name}`"
-                log.warning("subscription with cursors is not declared", subscription=name, remedy=remedy)
+                log.warning("undeclared subscription found", subscription=name, remedy=remedy)
         if not connections[label].in_atomic_block:
             connections[label].close()
 
@@ -166,7 +159,7 @@ def forget(module: str, name: str, *, reason: str, by: str) -> int:
     discarded = 0
     with transaction.atomic(using=module):
         for cursor in Cursor.objects.using(module).select_for_update().filter(subscription=name).order_by("id"):
-            letters = _discard(cursor, reason=reason, by=by)
+            letters = discard_stream(cursor, reason=reason, by=by)
             discarded += letters
             waiting = max(cursor.head - cursor.position, 0)
             _record(cursor, "forget", to=None, skipped=waiting, repeated=0, discarded=letters, reason=reason, by=by)
@@ -174,11 +167,6 @@ def forget(module: str, name: str, *, reason: str, by: str) -> int:
         Attempt.objects.using(module).filter(subscription=name).delete()
     log.warning("subscription forgotten", subscription=name, reason=reason, by=by)
     return discarded
-
-
-def is_rebuilt(subscription: Subscription) -> bool:
-    """Whether a rebuild is the way back for it: it keeps tables that are made from messages alone."""
-    return isinstance(subscription, Projection) and bool(subscription.models)
 
 
 def _stopped(subscription: Subscription) -> "QuerySet[Cursor]":
@@ -189,13 +177,13 @@ def _stopped(subscription: Subscription) -> "QuerySet[Cursor]":
 def _step(cursor: Cursor, how: How) -> Step:
     to = cursor.head if how == "head" else cursor.floor
     return Step(
-        stream=f"{cursor.source}.{cursor.audience}.{cursor.partition}",
+        stream=cursor.stream_name,
         state=cursor.state,
         from_position=cursor.position,
         to_position=to,
         skipped=_skipped(cursor, to),
         repeated=cursor.head - to,
-        parked=_letters(cursor).count(),
+        parked=DeadLetter.objects.using(str(cursor._state.db)).filter(**cursor.stream).count(),
     )
 
 
@@ -206,21 +194,18 @@ def _skipped(cursor: Cursor, to: int) -> int:
 
 def _resume(cursor: Cursor, how: How, *, reason: str, by: str) -> None:
     step = _step(cursor, how)
-    # Positions of the producer's history are given to other messages than those that are parked here.
-    discarded = _discard(cursor, reason=reason, by=by)
+    # In the producer's present history other messages have the positions of those that are parked here.
+    discarded = discard_stream(cursor, reason=reason, by=by)
     to, skipped, repeated = step.to_position, step.skipped, step.repeated
     _record(cursor, how, to=to, skipped=skipped, repeated=repeated, discarded=discarded, reason=reason, by=by)
-    # The id at the head is not known here: it asks for what follows, and joins on by the answer (`catch_up.may_join`).
-    cursor.advance(to, cursor.floor_id if how == "start" else None)
-    cursor.state, cursor.began_at = Cursor.State.ACTIVE, None
-    catch_up.answered(cursor)
+    # The id at the head is not known here: it requests what follows, and joins on by the answer (`Cursor.may_join`).
+    cursor.resume(to, cursor.floor_id if how == "start" else None)
     cursor.save()
 
 
 def _record(cursor: Cursor, how: str, *, to: int | None, reason: str, by: str, **counts: int) -> None:
     Resumption.objects.using(str(cursor._state.db)).create(
-        subscription=cursor.subscription,
-        **_place(cursor),
+        **cursor.stream,
         how=how,
         state=cursor.state,
         from_position=cursor.position,
@@ -229,26 +214,6 @@ def _record(cursor: Cursor, how: str, *, to: int | None, reason: str, by: str, *
         reason=reason,
         **counts,
     )
-
-
-def _discard(cursor: Cursor, *, reason: str, by: str) -> int:
-    letters = _letters(cursor)
-    kept = ("subscription", *_STREAM, "position", "key", "name", "body", "error", "attempts", "parked_at")
-    rows: Iterable[dict[str, object]] = letters.values(*kept)
-    DiscardedLetter.objects.using(str(cursor._state.db)).bulk_create(
-        DiscardedLetter(**row, discarded_by=by, reason=reason) for row in rows
-    )
-    discarded, _ = letters.delete()
-    return discarded
-
-
-def _letters(cursor: Cursor) -> "QuerySet[DeadLetter]":
-    letters = DeadLetter.objects.using(str(cursor._state.db))
-    return letters.filter(subscription=cursor.subscription, **_place(cursor)).order_by("position")
-
-
-def _place(cursor: Cursor) -> dict[str, object]:
-    return {name: getattr(cursor, name) for name in _STREAM}
 
 
 def _counted(number: int, what: str) -> str:

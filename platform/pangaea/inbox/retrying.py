@@ -1,11 +1,11 @@
-"""Work on a module's database, done again while its errors pass: the classes are those of `pangaea.databases.errors`.
+"""Work on a module's database, repeated while its errors pass: the classes are those of `pangaea.databases.errors`.
 
-In place and with the broker's message held, since a message that is requeued comes later than those behind it.
+In place, with the broker's message unacknowledged: a message that is requeued comes later than those behind it.
 """
 
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
@@ -30,12 +30,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
 
 class GivenUp(PangaeaError):
-    """A batch, or the rest of it, waits no longer for its database. To the subscription it is a gap: it comes again."""
+    """A batch, or the rest of it, waits no longer for its database. To its subscription it is a gap: it comes again."""
 
 
 @dataclass(slots=True)
 class Tries:
-    """The time that one batch has for its database, whatever parts it is applied in. Not for two threads."""
+    """The time that one batch has for its database, in whatever parts it is applied. Not thread-safe."""
 
     alias: str
     began: float
@@ -47,7 +47,7 @@ class Tries:
 
     @classmethod
     def begin(cls, alias: str, *, is_of_shadow: bool = False) -> "Tries":
-        """The time runs from here on: TRANSIENT_RETRY."""
+        """Start the time: TRANSIENT_RETRY from here on."""
         now = monotonic()
         return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), is_of_shadow)
 
@@ -58,15 +58,17 @@ class Tries:
             raise GivenUp(text)
 
     def run(self, work: Callable[[], T], *, costly: int | None = None) -> T:
-        """The result of the work, done again while its error passes and there is time.
+        """The result of the work, repeated while its error passes and there is time.
 
         `costly`: how often it may fail by a time-out, or by a connection that broke without a reason, which may be the
         work's own doing. Raises the last error, or GivenUp where this code and the database differ in their migrations.
         """
-        for pause in _pauses():
+        step = FIRST_PAUSE
+        while True:
             try:
                 return work()
             except Exception as error:
+                pause = step * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
                 kind = errors.kind_of(error, self.alias)
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
@@ -85,17 +87,19 @@ class Tries:
                 if not connections[self.alias].in_atomic_block:
                     connections[self.alias].close()
                 time.sleep(pause)
-        raise AssertionError  # the pauses do not end
+            step = min(step * 2, LONGEST_PAUSE)
+
+    def outcome(self, work: Callable[[], T], *, costly: int) -> tuple[T | None, Exception | None]:
+        """The result of the work, or the error that it ends with, which may be one message's. Raises GivenUp."""
+        try:
+            return self.run(work, costly=costly), None
+        except GivenUp:
+            raise
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            return None, error
 
     def _log(self, kind: Kind | None, error: Exception) -> None:
         if not self.logged:
             reason = kind.value if kind else ""
-            log.warning("transient database error", module=self.alias, reason=reason, error=str(error).strip())
+            log.warning("database error retried", module=self.alias, reason=reason, error=str(error).strip())
             self.logged = True
-
-
-def _pauses() -> Iterable[float]:
-    step = FIRST_PAUSE
-    while True:
-        yield step * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
-        step = min(step * 2, LONGEST_PAUSE)

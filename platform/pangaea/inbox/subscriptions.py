@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from pangaea import messages
@@ -16,7 +17,7 @@ Many = Callable[[Sequence[Received[M]]], None]
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """What happens with a message of one wire name and version. `many`: it takes a run of messages at once."""
+    """The function for messages of one wire name and version. `many`: it takes a run of messages at once."""
 
     message_type: type[Message]
     call: Callable[[Any], None]
@@ -24,20 +25,27 @@ class Handler:
 
 
 class Subscription:
-    """A set of handlers with a cursor on every stream it reads. The name is `<module>.<what it is>`.
+    """A set of handlers with a cursor on every stream that it reads. The name is `<module>.<what it is>`.
 
     Handlers run inside a transaction on the module's database, in which the cursor moves too: what they write there
-    happens once a message. Messages of one key arrive in order; between keys and between modules there is no order.
+    happens once per message. Messages of one key arrive in order; between keys and between modules there is no order.
     """
 
     replayable: bool
     begins: Literal["start", "now"] = "start"
+
+    is_shadow = False
+    """Whether this is the shadow of a projection."""
+    takes_commands = False
+    """Whether it handles commands sent to its module."""
 
     def __init__(self, name: str) -> None:
         messages.check_wire_name(name)
         self.name = name
         self.module = messages.module_of(name)
         self.handlers: dict[tuple[str, int], Handler] = {}
+        self.sources: set[str] = set()
+        """The modules whose events it handles."""
 
     def on(self, message_type: type[M]) -> Callable[[One[M]], One[M]]:
         """Decorate `handle(message)`. One handler for a wire name and version; a second one raises ValueError."""
@@ -63,44 +71,20 @@ class Subscription:
         return register
 
     def _add(self, message_type: type[Message], call: Callable[[Any], None], *, many: bool) -> None:
-        place = (message_type.wire_name, message_type.version)
-        messages.check_wire_name(message_type.wire_name)
-        if place in self.handlers:
-            text = f"{self.name} already handles version {place[1]} of {place[0]}; one handler a message and version."
+        name, version = message_type.wire_name, message_type.version
+        messages.check_wire_name(name)
+        if (name, version) in self.handlers:
+            text = f"{self.name} already handles version {version} of {name}; one handler per message and version."
             raise ValueError(text)
-        self.handlers[place] = Handler(message_type, call, many)
+        self.handlers[name, version] = Handler(message_type, call, many)
+        if issubclass(message_type, Command):
+            self.takes_commands = True
+        else:
+            self.sources.add(messages.module_of(name))
 
     def versions(self, wire_name: str) -> set[int]:
         """The versions of a message that it handles."""
         return {version for name, version in self.handlers if name == wire_name}
-
-    @property
-    def sources(self) -> set[str]:
-        """The modules whose events it wants."""
-        return {
-            messages.module_of(name)
-            for (name, _), handler in self.handlers.items()
-            if not issubclass(handler.message_type, Command)
-        }
-
-    @property
-    def is_shadow(self) -> bool:
-        """Whether it stands for the shadow of a projection."""
-        return self.name.endswith(SHADOW)
-
-    @property
-    def takes_commands(self) -> bool:
-        """Whether it handles commands sent to its module."""
-        return any(issubclass(handler.message_type, Command) for handler in self.handlers.values())
-
-    @property
-    def one_by_one(self) -> bool:
-        """Whether each message needs a transaction of its own.
-
-        A command locks what it works on in the order that its module has agreed on. Two in one transaction would hold
-        the first one's locks while they wait for the second's, in no order, and deadlock with requests over HTTP.
-        """
-        return self.takes_commands
 
     def reads(self, source: str, audience: str) -> bool:
         """Whether that stream holds messages for it."""
@@ -108,15 +92,27 @@ class Subscription:
             return source in self.sources
         return audience == self.module and self.takes_commands
 
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether a rebuild repairs it: it keeps tables whose rows come from messages alone."""
+        return False
+
+    @property
+    def remedy(self) -> str:
+        """What an operator does once it has stopped."""
+        if self.is_rebuilt:
+            return f"rebuild it with `manage.py rebuild {self.name}`"
+        return f"decide with `manage.py streams resume {self.name} --from=head|start`, or in the admin"
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
 
 
 class Projection(Subscription):
-    """A read model, made from messages alone. Publishing in it raises. May be rebuilt from 0.
+    """A read model whose rows come from messages alone. Publishing in it raises. May be rebuilt from 0.
 
     `models` names the models of its module that it keeps: it writes and reads their tables and no others, and nothing
-    else writes them. While it is rebuilt its handlers find these tables empty at first, and no others at all.
+    else writes them. In a rebuild its handlers find these tables empty at first, and no others at all.
     """
 
     replayable = True
@@ -125,20 +121,24 @@ class Projection(Subscription):
         super().__init__(name)
         self.models = tuple(models)
 
-    @property
+    @cached_property
     def shadow(self) -> "Projection":
         """The same handlers, under the name by which the shadow of this projection is addressed on the bus."""
-        twin = copy(self)
-        twin.name = f"{self.name}{SHADOW}"
-        return twin
+        shadow = copy(self)
+        shadow.name, shadow.is_shadow = f"{self.name}{SHADOW}", True
+        return shadow
+
+    @property
+    def is_rebuilt(self) -> bool:
+        return bool(self.models)
 
 
 class Reaction(Subscription):
     """Acts on what it receives: publishes, calls commands. Never replayed.
 
-    `begins` says what a new one, or a renamed one, acts on: "start" is all messages that its streams hold, as a
-    receiver of commands needs; "now" is what is published from its first start on. It holds for each stream that the
-    subscription has no cursor on. Raises ValueError for anything else.
+    `begins` is what a new one, or a renamed one, acts on: "start" is all messages that its streams hold, as a receiver
+    of commands needs; "now" is what is published from its first start on. It applies to each stream on which the
+    subscription has no cursor. Raises ValueError for anything else.
     """
 
     replayable = False

@@ -13,8 +13,9 @@ from kombu.exceptions import OperationalError
 from pangaea import modules
 from pangaea.broker import celery_app, queue_status, sending, topology
 from pangaea.errors import Misconfigured, Misuse
-from pangaea.inbox import rebuild
-from pangaea.inbox.rebuild import LOST, Refused, Replay, Send
+from pangaea.inbox.rebuild import replay as rebuild
+from pangaea.inbox.rebuild.cut_over import Refused
+from pangaea.inbox.rebuild.replay import CONNECTION_LOST, Replay, Send
 from pangaea.inbox.subscriptions import Projection
 from pangaea.management.progress import Bar
 from pangaea.messages import module_of
@@ -58,7 +59,7 @@ class ReplayCommand(BaseCommand):
                 yield running
         except (Refused, Misuse, Misconfigured, OperationalError) as error:
             raise CommandError(str(error)) from error
-        except LOST as error:
+        except CONNECTION_LOST as error:
             raise CommandError(_away(name, error)) from error
         except KeyboardInterrupt:
             raise CommandError("Interrupted. The projection is as it was.", returncode=130) from None
@@ -73,7 +74,7 @@ class ReplayCommand(BaseCommand):
         while True:
             try:
                 progress = running.advance()
-                if progress.near and (result := attempt()) is not None:
+                if progress.nearly_caught_up and (result := attempt()) is not None:
                     bar.finish(progress.applied, progress.known)
                     return result
                 bar.show(progress.applied, progress.known)
@@ -85,7 +86,7 @@ class ReplayCommand(BaseCommand):
                     if worked == before:
                         raise Refused(_silence(name, patience))
                     since = time.monotonic()
-            except LOST as error:
+            except CONNECTION_LOST as error:
                 self._resume(running, error, until=since + patience)
             time.sleep(PAUSE)
 
@@ -97,7 +98,7 @@ class ReplayCommand(BaseCommand):
             try:
                 if running.resume():
                     return
-            except LOST as again:
+            except CONNECTION_LOST as again:
                 error = again
         raise error
 

@@ -19,9 +19,9 @@ from django.urls import URLPattern, path, reverse
 from unfold.views import ChangeList
 
 from pangaea import modules
-from pangaea.inbox import selection
+from pangaea.inbox.dead_letters import discarding, redrive
+from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
-from pangaea.inbox.selection import Selection
 from pangaea.ops.admin import ReadOnlyAdmin
 
 State = DeadLetter.State
@@ -75,7 +75,7 @@ class ModuleLetters(ReadOnlyAdmin):
             return self._confirm(request, letters, "redrive", "Redrive")
         for letter in letters:
             self.log_change(request, letter, "Asked to be redriven.")
-        count = selection.ask_for_redrive(self._selected(letters))
+        count = redrive.request(self._selected(letters))
         done = f"The worker will redrive {_counted(count, 'key')}." if count else ""
         self._report(request, done, "Nothing will be redriven")
         return None
@@ -89,7 +89,7 @@ class ModuleLetters(ReadOnlyAdmin):
         chosen = self._selected(letters)
         for letter in letters:
             self.log_change(request, letter, f"Discarded: {reason}")
-        count = selection.discard(chosen, reason=reason, by=request.user.get_username())
+        count = discarding.discard(chosen, reason=reason, by=request.user.get_username())
         self._report(request, f"{_counted(count, 'message')} discarded." if count else "", "Nothing was discarded")
         return None
 

@@ -10,13 +10,11 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
 from pangaea import modules
-from pangaea.inbox.models import DiscardedLetter
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
 
 log = structlog.get_logger()
@@ -30,22 +28,19 @@ class Pruned:
     """Rows that one pass deleted. `unfinished`: there are more."""
 
     messages: int = 0
-    letters: int = 0
     unfinished: bool = False
 
 
 def prune(module: str) -> Pruned:
-    """Delete expired rows, at most BATCH of each stream and of the discarded letters."""
-    moment = timezone.now()
+    """Delete expired messages, at most BATCH of each stream."""
     retention: timedelta | None = modules.named(module).retention
     removed = []
     if retention is not None:
         streams = Stream.objects.using(module).order_by("id").values_list("pk", flat=True)
-        removed = [_prune_stream(module, stream, before=moment - retention) for stream in streams]
-    letters = _prune_letters(module, before=moment - settings.PANGAEA.discarded_letter_retention)
-    if any(removed) or letters:
-        log.info("history pruned", module=module, messages=sum(removed), discarded_letters=letters)
-    return Pruned(sum(removed), letters, unfinished=BATCH in {*removed, letters})
+        removed = [_prune_stream(module, stream, before=timezone.now() - retention) for stream in streams]
+    if any(removed):
+        log.info("history pruned", module=module, messages=sum(removed))
+    return Pruned(sum(removed), unfinished=BATCH in removed)
 
 
 def _prune_stream(module: str, pk: int, *, before: datetime) -> int:
@@ -71,10 +66,3 @@ def _needed_after(module: str, stream: Stream) -> int:
     reported = Subscriber.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]
     asked = CatchUpRequest.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]
     return min(each for each in (reported or 0, asked, stream.sent) if each is not None)
-
-
-def _prune_letters(module: str, *, before: datetime) -> int:
-    letters = DiscardedLetter.objects.using(module)
-    old = list(letters.filter(discarded_at__lt=before).order_by("id").values_list("pk", flat=True)[:BATCH])
-    letters.filter(pk__in=old).delete()
-    return len(old)

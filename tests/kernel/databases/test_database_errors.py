@@ -155,7 +155,7 @@ class TestTheModulesOwnDatabase:
             assert parked() == []
             assert calls == []
         assert [each["event"] for each in logs if each["log_level"] in {"warning", "error"}] == [
-            "transient database error",
+            "database error retried",
             "batch given up",
         ]
         deliver(wire)

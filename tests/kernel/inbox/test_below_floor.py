@@ -19,7 +19,7 @@ from pangaea.change_capture.models import Snapshot
 from pangaea.change_capture.requested_snapshots import RequestedSnapshots
 from pangaea.change_capture.snapshot import snapshot
 from pangaea.databases.engines.postgresql import direct
-from pangaea.inbox import catch_up, reports
+from pangaea.inbox import reports
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.subscriptions import Reaction
 from pangaea.management.commands import rebuild as rebuild_command
@@ -311,13 +311,13 @@ class TestARuleOfTheFloor:
     """Each is taken out once, and then its promise is broken."""
 
     def test_that_a_snapshot_comes_before_caught_up(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-        begin_at_floor = catch_up.begin_at_floor
+        begin_at_floor = Cursor.begin_at_floor
 
         def rash(cursor: Cursor) -> None:
             begin_at_floor(cursor)
             cursor.began_at = None
 
-        monkeypatch.setattr(catch_up, "begin_at_floor", rash)
+        monkeypatch.setattr(Cursor, "begin_at_floor", rash)
         forget_everything()
         run_until(pruned, is_caught_up, what="the new subscriber")
         assert shown() == []
@@ -326,13 +326,13 @@ class TestARuleOfTheFloor:
         forget_everything()
         run_until(pruned, is_caught_up, what="the new subscriber")
         prune()
-        monkeypatch.setattr(catch_up, "_has_snapshot", lambda _cursor, batch: batch.snapshot is not None)
+        monkeypatch.setattr(Cursor, "has_snapshot", lambda _cursor, batch: batch.snapshot is not None)
         forget_everything()
         run_until(pruned, is_caught_up, what="the newer subscriber")
         assert shown() == []
 
     def test_that_nothing_was_taken_before(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(catch_up, "may_begin_at_floor", lambda _: True)
+        monkeypatch.setattr(Cursor, "may_begin_at_floor", True)
         fall_behind(pruned)
         CatalogueItem.objects.create(sku="removed", name="-", price_amount=1, price_currency="EUR", active=True)
         run_until(pruned, is_caught_up, what="the subscriber")

@@ -14,7 +14,6 @@ from pytest_django import Settings
 from pangaea import modules, outbox
 from pangaea.broker import topology
 from pangaea.errors import Misuse
-from pangaea.inbox import catch_up as catching_up
 from pangaea.inbox import consume, reports
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.subscriptions import Reaction
@@ -277,7 +276,7 @@ class TestASenderWhoseOutboxWasEmptied:
         assert (emptied.position, emptied.head, emptied.state) == (2, 0, Cursor.State.DIVERGED)
 
     def test_is_noticed_after_a_request(self, wire: Wire, emptied: Cursor) -> None:
-        request = catching_up.request(emptied)
+        request = emptied.request()
         assert request
         emptied.save()
         replay.receive(SENDER, msgspec.json.encode(request), sender=RECEIVER)

@@ -12,9 +12,9 @@ from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from pangaea.errors import Invalid
-from pangaea.inbox import dead_letters, selection
+from pangaea.inbox.dead_letters import discarding, parking, redrive
+from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter, DiscardedLetter
-from pangaea.inbox.selection import Selection
 from tests.kernel.parked import NEIGHBOUR, declared, letters, retry, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Wire, ledger_table, say
 
@@ -58,7 +58,7 @@ class TestARetry:
 
         assert retry(now=moment) == 0
         letter = only()
-        assert (letter.attempts, letter.deaths, letter.state) == (2, 0, "retrying")
+        assert (letter.attempts, letter.crashes, letter.state) == (2, 0, "retrying")
         assert first.next_attempt_at
         assert letter.next_attempt_at
         assert letter.next_attempt_at > moment > first.next_attempt_at
@@ -93,7 +93,7 @@ class TestARetry:
         moment = timezone.now() + timedelta(days=1)
         retry(now=moment)
 
-        assert not dead_letters.attempt(ledger.subscription, seen, now=moment, if_unclaimed=True)
+        assert not redrive.attempt(ledger.subscription, seen, now=moment, is_automatic=True)
         assert only().attempts == 2
 
     def test_is_given_up_at_the_limit(self, wire: Wire, ledger: Ledger, settings: Settings) -> None:
@@ -110,30 +110,30 @@ class TestARetry:
         wire.pump()
         assert summary()[-1] == ("a", 3, "behind", 0)
 
-    def test_that_ends_its_process_again_and_again_is_given_up(self, wire: Wire, ledger: Ledger) -> None:
+    def test_that_crashes_its_process_again_and_again_is_given_up(self, wire: Wire, ledger: Ledger) -> None:
         ledger.poison = {1}
         say("a", 1)
         wire.pump()
-        DeadLetter.objects.using(LISTENER).update(deaths=4)
+        DeadLetter.objects.using(LISTENER).update(crashes=4)
 
         retry(now=timezone.now() + timedelta(days=1))
         assert only().state == "dead"
         assert "ended 4 times" in only().error
 
-    def test_waits_for_a_subscription_that_is_declared_no_more(self, wire: Wire, ledger: Ledger) -> None:
+    def test_waits_for_a_subscription_that_is_no_longer_declared(self, wire: Wire, ledger: Ledger) -> None:
         ledger.poison = {1}
         say("a", 1)
         wire.pump()
         DeadLetter.objects.using(LISTENER).update(subscription="web_bff.gone")
 
         assert retry(now=timezone.now() + timedelta(days=1)) == 0
-        (outcome,) = selection.redrive(Selection(module=LISTENER))
-        assert "declared no more" in outcome.error
+        (outcome,) = redrive.redrive(Selection(module=LISTENER))
+        assert "no longer declared" in outcome.error
 
 
 class TestThePause:
     def test_doubles_up_to_a_limit_and_is_spread(self) -> None:
-        seconds = [[dead_letters.pause(attempts).total_seconds() for _ in range(200)] for attempts in range(1, 40)]
+        seconds = [[parking.pause(attempts).total_seconds() for _ in range(200)] for attempts in range(1, 40)]
 
         assert all(5 <= each <= 10 for each in seconds[0])
         assert all(40 <= each <= 80 for each in seconds[3])
@@ -154,7 +154,7 @@ class TestRedrive:
         return ledger
 
     def redrive(self, **conditions: object) -> list[tuple[str, int, str]]:
-        outcomes = selection.redrive(Selection(module=LISTENER, **conditions))  # type: ignore[arg-type]
+        outcomes = redrive.redrive(Selection(module=LISTENER, **conditions))  # type: ignore[arg-type]
         return [(outcome.key, outcome.applied, outcome.error) for outcome in outcomes]
 
     def test_of_all_takes_every_key_in_order(self, parked: Ledger) -> None:
@@ -202,7 +202,7 @@ class TestRedrive:
     def test_that_is_asked_for_is_done_by_the_worker(self, parked: Ledger) -> None:
         DeadLetter.objects.using(LISTENER).filter(attempts=1).update(state="dead", next_attempt_at=None)
 
-        assert selection.ask_for_redrive(Selection(module=LISTENER, key="a")) == 1
+        assert redrive.request(Selection(module=LISTENER, key="a")) == 1
         assert parked.numbers() == []
         assert retry(now=timezone.now()) == 3
         assert parked.numbers() == [1, 2, 3]
@@ -211,7 +211,7 @@ class TestRedrive:
         settings.PANGAEA = replace(settings.PANGAEA, dead_letter_attempts=1)
         parked.poison = {1}
         DeadLetter.objects.using(LISTENER).filter(attempts=1).update(state="dead", next_attempt_at=None)
-        selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+        redrive.request(Selection(module=LISTENER, key="a"))
 
         retry(now=timezone.now())
         letter = letters_of("a")[0]
@@ -219,9 +219,9 @@ class TestRedrive:
 
     def test_that_is_asked_for_stands_against_a_worker_that_gives_up(self, parked: Ledger) -> None:
         read_before = letters_of("a")[0]
-        selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+        redrive.request(Selection(module=LISTENER, key="a"))
 
-        assert not dead_letters.give_up(read_before, ValueError("the last attempt"))
+        assert not redrive.give_up(read_before, ValueError("the last attempt"))
         assert letters_of("a")[0].state == "retrying"
 
     def test_that_is_asked_for_during_the_last_attempt_gives_another_one(
@@ -231,12 +231,12 @@ class TestRedrive:
             """What has its words asked for when its transaction is over and nothing is noted of it."""
 
             def __str__(self) -> str:
-                selection.ask_for_redrive(Selection(module=LISTENER, key="a"))
+                redrive.request(Selection(module=LISTENER, key="a"))
                 return "failed"
 
         settings.PANGAEA = replace(settings.PANGAEA, dead_letter_attempts=2)
         with pytest.raises(Asking), failing_with(parked, Asking()):
-            dead_letters.attempt(parked.subscription, letters_of("a")[0], now=timezone.now())
+            redrive.attempt(parked.subscription, letters_of("a")[0], now=timezone.now())
         letter = letters_of("a")[0]
         assert (letter.state, letter.attempts, letter.error.endswith("failed")) == ("retrying", 2, True)
         assert letter.next_attempt_at
@@ -253,7 +253,7 @@ class TestDiscard:
         return ledger
 
     def test_frees_the_key(self, parked: Ledger, wire: Wire) -> None:
-        dead_letters.discard(letters()[0], reason="written by a bug", by="chief")
+        discarding.discard_letter(letters()[0], reason="written by a bug", by="chief")
 
         assert summary() == [("a", 2, "retrying", 0)]
         assert retry(now=timezone.now()) == 1
@@ -263,7 +263,7 @@ class TestDiscard:
 
     def test_keeps_the_letter_and_logs_it(self, parked: Ledger) -> None:
         with capture_logs() as lines:
-            dead_letters.discard(letters()[0], reason=" written by a bug ", by="chief")
+            discarding.discard_letter(letters()[0], reason=" written by a bug ", by="chief")
 
         kept = DiscardedLetter.objects.using(LISTENER).get()
         assert (kept.key, kept.position, kept.reason, kept.discarded_by) == ("a", 1, "written by a bug", "chief")
@@ -276,27 +276,27 @@ class TestDiscard:
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_needs_a_reason(self, parked: Ledger, reason: str) -> None:
         with pytest.raises(Invalid, match="Say why"):
-            dead_letters.discard(letters()[0], reason=reason, by="chief")
+            discarding.discard_letter(letters()[0], reason=reason, by="chief")
         assert len(letters()) == 2
         assert parked.numbers() == []
 
     def test_of_one_behind_leaves_the_lowest_as_it_is(self, parked: Ledger) -> None:
-        dead_letters.discard(letters()[1], reason="no use", by="chief")
+        discarding.discard_letter(letters()[1], reason="no use", by="chief")
 
         assert summary() == [("a", 1, "retrying", 1)]
         assert parked.numbers() == []
 
     def test_stands_against_a_worker_that_gives_up(self, parked: Ledger) -> None:
         read_before = letters()[0]
-        dead_letters.discard(letters()[0], reason="no use", by="chief")
+        discarding.discard_letter(letters()[0], reason="no use", by="chief")
 
-        assert not dead_letters.give_up(read_before, ValueError("the last attempt"))
+        assert not redrive.give_up(read_before, ValueError("the last attempt"))
         assert summary() == [("a", 2, "retrying", 0)]
         assert parked.numbers() == []
 
     def test_twice_is_once(self, parked: Ledger) -> None:
         letter = letters()[0]
-        assert [dead_letters.discard(letter, reason="no use", by="chief") for _ in range(2)] == [True, False]
+        assert [discarding.discard_letter(letter, reason="no use", by="chief") for _ in range(2)] == [True, False]
 
         assert DiscardedLetter.objects.using(LISTENER).count() == 1
         assert parked.numbers() == []
@@ -305,16 +305,16 @@ class TestDiscard:
 @contextmanager
 def failing_with(ledger: Ledger, failure: Exception) -> Iterator[None]:
     """Let the ledger's handler raise that at its poison."""
-    (place, handler), *_ = ledger.subscription.handlers.items()
+    (name, handler), *_ = ledger.subscription.handlers.items()
 
     def fail(_message: object) -> None:
         raise failure
 
-    ledger.subscription.handlers[place] = replace(handler, call=fail)
+    ledger.subscription.handlers[name] = replace(handler, call=fail)
     try:
         yield
     finally:
-        ledger.subscription.handlers[place] = handler
+        ledger.subscription.handlers[name] = handler
 
 
 def letters_of(key: str) -> list[DeadLetter]:

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from pangaea.databases.engines.postgresql.engine import PostgreSQL
-from pangaea.inbox import catch_up, consume, cursors, held
-from pangaea.inbox.cursors import Verdict
-from pangaea.inbox.models import Cursor
+from pangaea.inbox.cursor import Cursor, Verdict
+from pangaea.inbox.delivery import Delivery
 from pangaea.wire import Batch
 from tests.kernel.pipeline import LISTENER, SOURCE, ledger_table
 from tests.kernel.protocol import KEYS, Violation, World, tuned
@@ -142,59 +141,55 @@ def without_key_lock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = cursors.judge
+    judge = Cursor.judge
 
-    def deaf(position: int, message_id: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
-        verdict = judge(position, message_id, batch, ids, **facts)
-        return (Verdict.APPLY if ids else Verdict.KNOWN) if verdict is Verdict.GAP else verdict
+    def deaf(cursor: Cursor, delivery: Delivery) -> Verdict:
+        verdict = judge(cursor, delivery)
+        return (Verdict.APPLY if delivery.messages else Verdict.KNOWN) if verdict is Verdict.GAP else verdict
 
-    monkeypatch.setattr(consume, "judge", deaf)
+    monkeypatch.setattr(Cursor, "judge", deaf)
 
 
 def without_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = consume._judge
+    judge = Cursor.judge
 
-    def forgetful(cursor: Cursor, batch: Batch, places: Any) -> Verdict:
-        if places and batch.first <= cursor.position:
-            cursor.position, cursor.message_id = batch.first - 1, batch.before
-        return judge(cursor, batch, places)
+    def forgetful(cursor: Cursor, delivery: Delivery) -> Verdict:
+        if delivery.messages and delivery.batch.first <= cursor.position:
+            cursor.position, cursor.message_id = delivery.batch.first - 1, delivery.batch.before
+        return judge(cursor, delivery)
 
-    monkeypatch.setattr(consume, "_judge", forgetful)
+    monkeypatch.setattr(Cursor, "judge", forgetful)
 
 
 def without_park_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = held.lock
-    monkeypatch.setattr(held, "lock", lambda *args: (lock(*args)[0], set()))
+    lock = Cursor.lock
+    monkeypatch.setattr(Cursor, "lock", lambda *args: (lock(*args)[0], set()))
 
 
 def without_chain(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = cursors.judge
-
-    def trusting(position: int, _: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
-        return judge(position, None, batch, ids, **facts | {"decides": False})
-
-    monkeypatch.setattr(consume, "judge", trusting)
+    monkeypatch.setattr(Cursor, "joins", lambda _cursor, _delivery: True)
+    monkeypatch.setattr(Cursor, "decides", lambda _cursor, _batch: False)
 
 
 def without_verify(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge = cursors.judge
+    judge = Cursor.judge
 
-    def rash(position: int, message_id: Any, batch: Batch, ids: Any, **facts: Any) -> Verdict:
-        verdict = judge(position, message_id, batch, ids, **facts)
-        return Verdict.DIVERGED if verdict is Verdict.VERIFY and ids else verdict
+    def rash(cursor: Cursor, delivery: Delivery) -> Verdict:
+        verdict = judge(cursor, delivery)
+        return Verdict.DIVERGED if verdict is Verdict.VERIFY and delivery.messages else verdict
 
-    monkeypatch.setattr(consume, "judge", rash)
+    monkeypatch.setattr(Cursor, "judge", rash)
 
 
 def without_own_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catch_up, "decides", lambda cursor, batch: batch.asked == cursor.position)
+    monkeypatch.setattr(Cursor, "decides", lambda cursor, batch: batch.asked == cursor.position)
 
 
 def without_head_of_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     def note_highest(cursor: Cursor, batch: Batch) -> None:
         cursor.head = max(cursor.head, batch.head)
 
-    monkeypatch.setattr(catch_up, "note_head", note_highest)
+    monkeypatch.setattr(Cursor, "note_head", note_highest)
 
 
 def without_entries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from pangaea import modules
 from pangaea.errors import MalformedMessage
 from pangaea.ids import uuid7
-from pangaea.inbox import consume, dead_letters
+from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import Received
@@ -20,6 +21,7 @@ from pangaea.outbox.models import OutboxMessage
 from pangaea.outbox.relay import partition_of
 from pangaea.wire import Batch
 from tests.kernel.failing import DEADLOCK, fail_by
+from tests.kernel.parked import redrive
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
 from tests.kernel.unreadable import UNREADABLE, deep, too_deep
 
@@ -56,7 +58,7 @@ class TestUnreadableMessage:
         wire.pump()
         assert ledger.numbers() == [1, 10, 11]
         with pytest.raises(MalformedMessage, match="no envelope"):
-            dead_letters.redrive(ledger.subscription, A)
+            redrive(ledger.subscription, A)
 
     @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)
     def test_is_parked_with_its_key_whatever_its_bytes_are(self, wire: Wire, ledger: Ledger, body: str) -> None:
@@ -67,7 +69,7 @@ class TestUnreadableMessage:
         assert sorted(ledger.numbers()) == [1, 10]
         assert letters() == [(2, A), (3, A)]
         with pytest.raises(MalformedMessage):
-            dead_letters.redrive(ledger.subscription, A)
+            redrive(ledger.subscription, A)
         say(BESIDE_A, 11)
         wire.pump()
         assert sorted(ledger.numbers()) == [1, 10, 11]
@@ -93,7 +95,7 @@ class TestUnreadableMessage:
         wire.pump()
         assert letters() == [(2, A)]
         with pytest.raises(MalformedMessage, match=wrong):
-            dead_letters.redrive(ledger.subscription, A)
+            redrive(ledger.subscription, A)
         assert ledger.numbers() == [1]
 
     def test_at_the_end_of_a_batch_does_not_look_like_another_history(self, wire: Wire, ledger: Ledger) -> None:
@@ -112,7 +114,7 @@ class TestUnreadableMessage:
     def test_of_a_producer_of_the_version_before_is_parked_alone(self, ledger: Ledger, body: bytes) -> None:
         batch = Batch(source=SOURCE, audience="all", partition=partition_of(A), first=1, before=None, head=1)
         old = msgspec.json.encode(replace(batch, messages=[msgspec.Raw(body)]))
-        consume.apply(ledger.subscription, *decode(old))
+        consume.apply(Delivery(ledger.subscription, *decode(old)))
         assert letters() == [(1, "")]
         assert cursor().position == 1
 

@@ -20,11 +20,13 @@ from modules.web_bff.handlers import orders as projection
 from modules.web_bff.models import OrderLine, OrderSummary, Profile, TimelineEntry
 from pangaea import modules
 from pangaea.databases.engines.postgresql import direct
-from pangaea.inbox import consume, ownership, rebuild, rows, shadows
+from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor, DeadLetter
-from pangaea.inbox.rebuild import Refused
-from pangaea.inbox.shadows import Shadow
+from pangaea.inbox.rebuild import cut_over, ownership, replay, rows, shadows
+from pangaea.inbox.rebuild.cut_over import CutOver, Refused
+from pangaea.inbox.rebuild.shadows import Shadow
 from pangaea.inbox.subscriptions import Projection, Reaction
 from pangaea.management.commands import rebuild as rebuild_command
 from pangaea.management.commands import reconcile as reconcile_command
@@ -166,9 +168,9 @@ class TestARebuild:
 class TestAShadow:
     def test_is_found_by_no_worker_before_it_is_whole(self, wire: Wire, told: list[UUID]) -> None:
         found: list[Shadow | None] = []
-        created = self.create(lambda: found.append(shadows.of(projection, fresh=True)))
+        created = self.create(lambda: found.append(shadows.of(projection, look_again=True)))
         assert found == [None]
-        assert shadows.of(projection, fresh=True) == created
+        assert shadows.of(projection, look_again=True) == created
 
     def test_is_whole_for_a_worker_that_knows_the_former_one(self, wire: Wire, told: list[UUID]) -> None:
         former = self.create(lambda: None)
@@ -180,14 +182,14 @@ class TestAShadow:
             batch, received = decode(wire.batches[0].body)
             try:
                 with former.entered():
-                    consume.apply(projection.shadow, batch, received)
+                    consume.apply(Delivery(projection.shadow, batch, received))
             except DatabaseError as error:
                 outcomes.append(str(error))
 
         with structlog.testing.capture_logs() as logs:
             created = self.create(apply_in_former)
         assert "does not exist" in outcomes[0] or "unable to open" in outcomes[0]
-        assert "transient database error" not in {line["event"] for line in logs}, "live batches would wait with it"
+        assert "database error retried" not in {line["event"] for line in logs}, "live batches would wait with it"
         with created.entered():
             assert set(Cursor.objects.using(LISTENER).values_list("position", flat=True)) == {0}
 
@@ -209,7 +211,7 @@ class TestAShadow:
                 shadows.release(LISTENER)
                 connections.close_all()
 
-        cursors = Cursors(rebuild._cursors_at_0(projection.shadow, rebuild._streams(projection)))
+        cursors = Cursors(cut_over.cursors_at_0(projection.shadow, cut_over.streams_of(projection)))
         return shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
 
 
@@ -275,7 +277,7 @@ class TestAReader:
 
 class TestAReplay:
     def test_is_refused_while_another_one_runs(self, wire: Wire, told: list[UUID]) -> None:
-        with rebuild.replaying(projection, wire.answer):
+        with replay.replaying(projection, wire.answer):
             with pytest.raises(CommandError, match="one at a time"):
                 rebuilt(wire)
             with pytest.raises(CommandError, match="one at a time"):
@@ -284,7 +286,7 @@ class TestAReplay:
 
     def test_of_a_reaction_is_refused(self) -> None:
         with pytest.raises(Refused, match="is a Reaction"):
-            rebuild.replayable(Reaction("web_bff.mails", begins="start"))
+            replay.replayable(Reaction("web_bff.mails", begins="start"))
 
     def test_of_an_unknown_projection_names_those_there_are(self, wire: Wire) -> None:
         with pytest.raises(CommandError, match=r"There are: .*web_bff\.orders"):
@@ -371,7 +373,7 @@ class TestAReplay:
         assert not nothing_is_left()
 
     def test_that_was_killed_leaves_what_serves_and_can_be_run_again(self, wire: Wire, told: list[UUID]) -> None:
-        cursors = rebuild._cursors_at_0(projection.shadow, rebuild._streams(projection))
+        cursors = cut_over.cursors_at_0(projection.shadow, cut_over.streams_of(projection))
         shadow = shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
         latest = place("C")
         wire.pump()
@@ -380,7 +382,7 @@ class TestAReplay:
         rebuilt(wire)
         assert shown() == right
         assert nothing_is_left()
-        assert shadows.of(projection, fresh=True) is None
+        assert shadows.of(projection, look_again=True) is None
         # The worker of another process may believe in it for a second; what serves does not notice.
         with pytest.raises(Exception, match=r"does not exist|no such table|unable to open"), shadow.entered():
             OrderSummary.objects.count()
@@ -389,19 +391,19 @@ class TestAReplay:
         OrderSummary.objects.filter(pk=told[0]).update(total_amount=1)
         before = shown()
 
-        def replace_and_fail(meeting: rebuild.Meeting) -> None:
-            rows.replace(projection, meeting.prefix)
+        def replace_and_fail(moment: CutOver) -> None:
+            rows.replace(projection, moment.prefix)
             raise KeyboardInterrupt
 
-        with rebuild.replaying(projection, wire.answer) as replay, pytest.raises(KeyboardInterrupt):
-            replay.at_equal_cursors(replace_and_fail)
+        with replay.replaying(projection, wire.answer) as running, pytest.raises(KeyboardInterrupt):
+            running.at_equal_cursors(replace_and_fail)
         assert shown() == before
         assert nothing_is_left()
 
     def test_cannot_touch_what_is_not_the_projections(self, wire: Wire, told: list[UUID]) -> None:
         Profile.objects.create(user_id=UUID(int=1), email="ada@example.com", full_name="Ada")
-        with rebuild.replaying(projection, wire.ask):
-            shadow = shadows.of(projection, fresh=True)
+        with replay.replaying(projection, wire.ask):
+            shadow = shadows.of(projection, look_again=True)
             assert shadow
             with pytest.raises(Exception, match=r"does not exist|no such table"), shadow.entered():
                 Profile.objects.update(email="")
@@ -490,8 +492,8 @@ class TestReconcile:
 
 class TestAProjectionThatNamesNoModels:
     def test_cannot_be_replayed(self) -> None:
-        with pytest.raises(Exception, match="does not say which models"):
-            rebuild.replayable(Projection("web_bff.vague"))
+        with pytest.raises(Exception, match="does not name the models"):
+            replay.replayable(Projection("web_bff.vague"))
 
 
 class TestWhatAProjectionKeeps:

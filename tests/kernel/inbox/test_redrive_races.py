@@ -13,10 +13,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from pangaea import outbox
-from pangaea.inbox import dead_letters, retries
+from pangaea.inbox.dead_letters import redrive as redriving
 from pangaea.inbox.models import DeadLetter
 from pangaea.messages import Received
-from tests.kernel.parked import summary
+from tests.kernel.parked import redrive, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, ledger_table, say
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
@@ -72,7 +72,7 @@ class TestRedriveAndConsumption:
         say("a", 3)
         while wire.relay.step():
             pass
-        redriven = threads.submit(on_a_connection_of_its_own, lambda: dead_letters.redrive(ledger.subscription, "a"))
+        redriven = threads.submit(on_a_connection_of_its_own, lambda: redrive(ledger.subscription, "a"))
         assert ledger.reached.wait(PATIENCE)
         consumed = threads.submit(on_a_connection_of_its_own, wire.deliver_all)
         assert not consumed.done()
@@ -92,16 +92,15 @@ class TestRedriveAndConsumption:
         ledger.poison = set()
         together = Barrier(3)
 
-        def redrive() -> int:
+        def redrive_key() -> int:
             together.wait(PATIENCE)
-            return dead_letters.redrive(ledger.subscription, "a")
+            return redrive(ledger.subscription, "a")
 
         def retry() -> int:
             together.wait(PATIENCE)
-            subscriptions = {ledger.subscription.name: ledger.subscription}
-            return retries.retry(LISTENER, subscriptions, now=timezone.now() + timedelta(days=1))
+            return redriving.retry_due(LISTENER, [ledger.subscription], now=timezone.now() + timedelta(days=1))
 
-        done = [threads.submit(on_a_connection_of_its_own, work) for work in (redrive, redrive, retry)]
+        done = [threads.submit(on_a_connection_of_its_own, work) for work in (redrive_key, redrive_key, retry)]
         assert sum(each.result(PATIENCE) for each in done) == 30
         assert ledger.numbers() == list(range(30))
         assert summary() == []
@@ -126,5 +125,5 @@ class TestAPoisonMessageAmongTenThousand:
         assert states == ["retrying"] + ["behind"] * (len(stopped) - 1)
 
         ledger.poison = set()
-        assert dead_letters.redrive(ledger.subscription, sick) == len(stopped)
+        assert redrive(ledger.subscription, sick) == len(stopped)
         assert ledger.numbers(sick) == list(range(7, MESSAGES, KEYS))

@@ -19,8 +19,9 @@ from modules.orders import commands as orders
 from modules.web_bff import commands as web_bff
 from modules.web_bff.models import CheckoutOutcome
 from pangaea import modules
-from pangaea.inbox import catch_up, consume, resuming
+from pangaea.inbox import consume, resuming
 from pangaea.inbox.batches import decode
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor, DeadLetter, DiscardedLetter, Resumption
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.management.commands import streams
@@ -191,7 +192,7 @@ class TestResuming:
         self, bus: Bus, rule: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if rule == "is gone":
-            monkeypatch.setattr(catch_up, "may_join", lambda _cursor, _batch: True)
+            monkeypatch.setattr(Cursor, "may_join", lambda _cursor, _batch: True)
         say("a", 1, 2, 3)
         bus.run(1)
         say("a", 4)
@@ -278,7 +279,7 @@ class TestTheRemedy:
         ],
     )
     def test_is_that_of_its_kind(self, subscription: Subscription, remedy: str) -> None:
-        assert remedy in resuming.remedy(subscription)
+        assert remedy in subscription.remedy
 
     def test_of_a_projection_is_no_resumption(self) -> None:
         Cursor.objects.using(LISTENER).create(
@@ -384,8 +385,8 @@ class TestAReactionThatBeginsNow:
         dying.on(Tick)(end)
         for _ in range(4):
             with pytest.raises(Ended):
-                consume.apply(dying, batch, received)
-        consume.apply(dying, batch, received)
+                consume.apply(Delivery(dying, batch, received))
+        consume.apply(Delivery(dying, batch, received))
         assert [letter.position for letter in DeadLetter.objects.using(LISTENER).all()] == [3]
 
     def test_says_so_or_is_refused(self) -> None:
@@ -409,7 +410,7 @@ class TestWhatAnUndeclaredSubscriptionLeft:
         with capture_logs() as lines:
             resuming.name_undeclared([LISTENER, SOURCE])
         (line,) = lines
-        assert (line["event"], line["subscription"]) == ("subscription with cursors is not declared", left)
+        assert (line["event"], line["subscription"]) == ("undeclared subscription found", left)
         assert f"streams forget {left}" in line["remedy"]
 
     def test_is_removed_with_a_record(self, left: str) -> None:

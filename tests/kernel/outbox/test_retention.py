@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from pangaea import modules
-from pangaea.inbox.models import Cursor, DiscardedLetter
+from pangaea.inbox.models import Cursor
 from pangaea.outbox import retention, subscribers
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
 from pangaea.outbox.relay import partition_of
@@ -144,26 +144,6 @@ class TestKeepingForEver:
         report(2)
         retention.prune(SOURCE)
         assert remaining() == [1, 2]
-
-    def test_does_not_hold_for_discarded_letters(self) -> None:
-        for age in (timedelta(days=400), timedelta(days=1)):
-            letter = DiscardedLetter.objects.using(SOURCE).create(
-                subscription="orders.customers",
-                source="users",
-                audience="all",
-                partition=0,
-                position=age.days,
-                key="a",
-                name="users.user_registered",
-                body="{}",
-                attempts=1,
-                parked_at=timezone.now(),
-                discarded_by="chief",
-                reason="a test",
-            )
-            DiscardedLetter.objects.using(SOURCE).filter(pk=letter.pk).update(discarded_at=timezone.now() - age)
-        assert retention.prune(SOURCE).letters == 1
-        assert DiscardedLetter.objects.using(SOURCE).get().position == 1
 
 
 class TestDeclaringIt:

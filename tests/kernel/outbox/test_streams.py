@@ -13,7 +13,6 @@ from pytest_django import Settings
 
 from pangaea import outbox
 from pangaea.errors import Misuse
-from pangaea.inbox import dead_letters
 from pangaea.inbox.batches import decode
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.subscriptions import Projection, Reaction
@@ -22,6 +21,7 @@ from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
 from pangaea.outbox.relay import partition_of
 from pangaea.wire import Batch
+from tests.kernel.parked import redrive
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, ledger_table, say
 
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
@@ -359,10 +359,10 @@ class TestParking:
         say("a", 1, 2, 3, 4)
         wire.pump()
         with pytest.raises(ValueError, match="poison 2"):
-            dead_letters.redrive(ledger.subscription, "a")
+            redrive(ledger.subscription, "a")
         assert ledger.numbers() == [1]
         ledger.poison = set()
-        assert dead_letters.redrive(ledger.subscription, "a") == 3
+        assert redrive(ledger.subscription, "a") == 3
         say("a", 5)
         wire.pump()
         assert ledger.numbers() == [1, 2, 3, 4, 5]

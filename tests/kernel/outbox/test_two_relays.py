@@ -17,8 +17,9 @@ from pytest_django import Settings
 from pangaea import outbox
 from pangaea.databases import engines
 from pangaea.databases.engines.base import RelaySession
-from pangaea.inbox import consume, dead_letters
+from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.messages import EVERYBODY
 from pangaea.outbox import replay
@@ -28,6 +29,7 @@ from pangaea.outbox.relay import Relay, partition_of
 from pangaea.outbox.standby import Standby
 from pangaea.testing import wait_until
 from pangaea.wire import CatchUp
+from tests.kernel.parked import redrive
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, say
 from tests.kernel.relays import relay_of
 
@@ -294,15 +296,15 @@ class TestTwoConsumersAndARedrive:
         batches = [decode(outgoing.body) for outgoing in wire.batches]
 
         def listen() -> None:
-            for batch, places in batches:
-                consume.apply(ledger.subscription, batch, places)
+            for batch, messages in batches:
+                consume.apply(Delivery(ledger.subscription, batch, messages))
 
-        def redrive() -> int:
-            return dead_letters.redrive(ledger.subscription, "a")
+        def redrive_key() -> int:
+            return redrive(ledger.subscription, "a")
 
-        for each in [in_thread(threads, work) for work in (listen, redrive, listen, redrive)]:
+        for each in [in_thread(threads, work) for work in (listen, redrive_key, listen, redrive_key)]:
             each.result(60)
-        dead_letters.redrive(ledger.subscription, "a")
+        redrive(ledger.subscription, "a")
         wire.batches.clear()
         wire.pump()
         assert ledger.numbers() == list(range(30))

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from pangaea import modules
 from pangaea.errors import Invalid
-from pangaea.inbox import selection
+from pangaea.inbox.dead_letters import discarding, redrive
+from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
-from pangaea.inbox.selection import Selection
 
 LIMIT = 50
 
@@ -81,7 +81,7 @@ class Command(BaseCommand):
     def _redrive(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
         applied, failed = 0, 0
         for each in selections:
-            for outcome in selection.redrive(each):
+            for outcome in redrive.redrive(each):
                 applied += outcome.applied
                 failed += bool(outcome.error)
                 line = f"{outcome.subscription}  key {outcome.key}: {outcome.applied} applied"
@@ -94,7 +94,7 @@ class Command(BaseCommand):
     def _discard(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
         try:
             discarded = sum(
-                selection.discard(each, reason=options["reason"], by=getpass.getuser()) for each in selections
+                discarding.discard(each, reason=options["reason"], by=getpass.getuser()) for each in selections
             )
         except Invalid as error:
             raise CommandError(error.message) from error

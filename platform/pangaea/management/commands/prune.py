@@ -3,13 +3,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import modules
+from pangaea.inbox.dead_letters import discarding
 from pangaea.outbox import retention, subscribers
 
 
 class Command(BaseCommand):
-    """The leading relay does the same, once a minute."""
+    """The leading relay prunes the history and the worker the discarded letters, both once per minute."""
 
-    help = "Delete history that is older than the modules keep it and that every subscriber has taken."
+    help = "Delete history that every subscriber has taken, and discarded letters, once they are old."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The modules, and the subscriptions to forget."""
@@ -32,10 +33,9 @@ class Command(BaseCommand):
             if not sum(subscribers.forget(label, subscription) for label in labels):
                 raise CommandError(f"{subscription} has not reported to {', '.join(labels)}; see `manage.py streams`.")
         for label in labels:
-            messages = letters = 0
-            while True:
-                pruned = retention.prune(label)
-                messages, letters = messages + pruned.messages, letters + pruned.letters
-                if not pruned.unfinished:
-                    break
+            messages, letters, unfinished = 0, 0, True
+            while unfinished:
+                history, records = retention.prune(label), discarding.prune(label)
+                messages, letters = messages + history.messages, letters + records.letters
+                unfinished = history.unfinished or records.unfinished
             self.stdout.write(f"{label}: {messages} messages and {letters} discarded letters deleted")

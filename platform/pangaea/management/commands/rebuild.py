@@ -4,8 +4,8 @@ from typing import Any, TextIO
 
 from django.core.management.base import CommandError, CommandParser
 
-from pangaea.inbox.rebuild import Differs
-from pangaea.inbox.rows import Count
+from pangaea.inbox.rebuild.cut_over import Differs
+from pangaea.inbox.rebuild.rows import Count
 from pangaea.management.replaying import ReplayCommand
 
 

@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from pangaea.inbox.comparison import Difference
+from pangaea.inbox.rebuild.comparison import Difference
 from pangaea.management.replaying import ReplayCommand
 
 

@@ -1,4 +1,4 @@
-"""What is wrong in a projection: its rows against those of a fresh shadow."""
+"""What is wrong in a projection: its rows compared with those of a shadow."""
 # ruff: noqa: S608 - statements about any projection's tables: their names come from its models, quoted
 
 from dataclasses import dataclass
@@ -6,7 +6,19 @@ from typing import Any
 
 from django.db.models import AutoField
 
-from pangaea.inbox.rows import PARKED, Column, Count, Table, columns_of, count, fetch, quoted, scalar, stored, tables_of
+from pangaea.inbox.rebuild.rows import (
+    PARKED,
+    Column,
+    Count,
+    Table,
+    columns_of,
+    count,
+    fetch,
+    quoted,
+    scalar,
+    stored,
+    tables_of,
+)
 from pangaea.inbox.subscriptions import Projection
 
 
@@ -14,8 +26,8 @@ from pangaea.inbox.subscriptions import Projection
 class Difference:
     """A row that is `wrong`, `missing` or `superfluous` in the projection.
 
-    `row` is its identity, where it has one that the messages give. `columns` are those that differ, or all of a row
-    that stands on one side only, each with the value that is and the one that should be.
+    `row` is its identity, where the messages give it one. `columns` are those that differ, or all of a row that only
+    one side has, each with the present value and the right one.
     """
 
     table: str
@@ -41,7 +53,7 @@ class Comparison:
 def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
     """Compare all tables; the first `limit` differences of each. `prefix` names the shadow's tables.
 
-    Ids that the database counts up are left out, with the references to them: they tell nothing of the messages, and
+    Ids that the database counts up are left out, with the references to them: they do not come from the messages, and
     another order between keys gives others.
     """
     total = 0
@@ -54,7 +66,7 @@ def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
 
 
 class _Compared:
-    """One table. A row that stands there twice counts as another than the same one once."""
+    """One table. A row that is there twice differs from the same row once."""
 
     def __init__(self, projection: Projection, table: Table, prefix: str) -> None:
         self.projection, self.table = projection, str(table._meta.object_name)

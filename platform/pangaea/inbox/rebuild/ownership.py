@@ -1,4 +1,4 @@
-"""Which tables are whose: what a projection keeps is its alone, so that it can be replaced as a whole."""
+"""Which projection owns which tables: it keeps them alone, so that they can be replaced as a whole."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,10 +9,10 @@ from pangaea.inbox.subscriptions import Projection
 
 
 def problems(projections: Iterable[Projection]) -> Iterator[tuple[Projection, str]]:
-    """What keeps projections of one module from being rebuilt, a sentence each.
+    """What prevents projections of one module from being rebuilt, one sentence each.
 
     A name of no model; a model that two of them keep; a relation between what one keeps and anything else, since rows
-    that are replaced cannot be referred to from outside, nor find what they refer to while they are built.
+    that are replaced cannot be referred to from outside, nor find what they refer to while they are rebuilt.
     """
     keepers: dict[type[Model], Projection] = {}
     for projection in projections:

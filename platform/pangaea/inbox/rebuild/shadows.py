@@ -1,7 +1,7 @@
-"""A second home for a projection's tables, beside the one that serves: there it is built anew, from nothing.
+"""A shadow: a second, empty set of a projection's tables beside the live ones, in which it is rebuilt.
 
-In it lie the inbox's tables and the projection's own, and no others. Inside, a thread's connection for the module's
-alias leads there: handlers and the consumer's code run unchanged, and cannot touch what serves.
+It holds the inbox's tables and the projection's own, and no others. Inside, a thread's connection for the module's
+alias leads there: handlers and the consumer's code run unchanged, and cannot touch the live tables.
 
 PostgreSQL: the schema `<module>_shadow`, which `migrate` provides. SQLite: a file beside the module's.
 """
@@ -21,6 +21,7 @@ from django.db.utils import load_backend
 
 from pangaea.databases import aliases, engines
 from pangaea.inbox.models import Cursor
+from pangaea.inbox.stream_key import StreamKey
 from pangaea.inbox.subscriptions import Projection
 
 log = structlog.get_logger()
@@ -30,14 +31,14 @@ LOOK_AGAIN = 1.0
 
 
 class _Connections(threading.local):
-    """Of this thread: connections into shadows, with the token of the shadow, and what they stand in for."""
+    """Of this thread: connections into shadows, with the token of the shadow, and the live ones that they replace."""
 
     def __init__(self) -> None:
         self.inside: dict[str, tuple[str, BaseDatabaseWrapper]] = {}
-        self.serving: dict[str, BaseDatabaseWrapper] = {}
+        self.live: dict[str, BaseDatabaseWrapper] = {}
 
 
-_held = _Connections()
+_opened = _Connections()
 _known: dict[str, tuple[float, "Shadow | None"]] = {}
 
 
@@ -52,31 +53,31 @@ class Shadow:
     @contextmanager
     def entered(self) -> Iterator[BaseDatabaseWrapper]:
         """Let the module's alias lead into the shadow, in this thread."""
-        _held.serving[self.module] = connections[self.module]
+        _opened.live[self.module] = connections[self.module]
         try:
             with _leading(self.module, self._connection()) as connection:
                 yield connection
         finally:
-            del _held.serving[self.module]
+            del _opened.live[self.module]
 
     @contextmanager
     def beside(self) -> Iterator[str]:
-        """Let the alias lead to what serves, from within too; gives the prefix that names the shadow's tables in SQL.
+        """Let the alias lead to the live tables, from within too; gives the prefix of the shadow's tables in SQL.
 
-        Not to be entered in a transaction of the serving connection.
+        Not to be entered in a transaction of the live connection.
         """
-        serving = _held.serving.get(self.module, connections[self.module])
-        with _leading(self.module, serving), engines.of(self.module).attached_shadow(serving, self.token) as prefix:
+        live = _opened.live.get(self.module, connections[self.module])
+        with _leading(self.module, live), engines.of(self.module).attached_shadow(live, self.token) as prefix:
             yield prefix
 
     def _connection(self) -> BaseDatabaseWrapper:
-        token, connection = _held.inside.get(self.module, (None, None))
+        token, connection = _opened.inside.get(self.module, (None, None))
         if connection is None or token != self.token:
             release(self.module)
-            serving = _held.serving[self.module]
-            settings = engines.of(self.module).shadow_settings(serving, self.token)
+            live = _opened.live[self.module]
+            settings = engines.of(self.module).shadow_settings(live, self.token)
             connection = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, self.module)
-            _held.inside[self.module] = self.token, connection
+            _opened.inside[self.module] = self.token, connection
         return connection
 
 
@@ -90,11 +91,11 @@ def _leading(module: str, connection: BaseDatabaseWrapper) -> Iterator[BaseDatab
         connections[module] = before
 
 
-def of(projection: Projection, *, fresh: bool) -> Shadow | None:
-    """The shadow that this projection has; what was known a second ago will do, unless `fresh`."""
+def of(projection: Projection, *, look_again: bool) -> Shadow | None:
+    """The shadow that this projection has; as of LOOK_AGAIN seconds ago, unless `look_again`."""
     module = projection.module
     looked_at, shadow = _known.get(module, (float("-inf"), None))
-    if fresh or monotonic() - looked_at > LOOK_AGAIN:
+    if look_again or monotonic() - looked_at > LOOK_AGAIN:
         shadow = _look(module)
         _known[module] = monotonic(), shadow
         if shadow is None:
@@ -109,13 +110,13 @@ def exists(shadow: Shadow) -> bool:
 
 
 def forget(module: str) -> None:
-    """Look again the next time."""
+    """Read again the next time which shadow the module has."""
     _known.pop(module, None)
 
 
 def release(module: str) -> None:
     """Close this thread's connection into the module's shadow."""
-    _, connection = _held.inside.pop(module, (None, None))
+    _, connection = _opened.inside.pop(module, (None, None))
     if connection is not None:
         connection.close()
 
@@ -124,27 +125,27 @@ def _look(module: str) -> Shadow | None:
     try:
         found = engines.of(module).find_shadow(connections[module], Cursor._meta.db_table)
     except DatabaseError as error:
-        log.warning("nothing known of shadows", module=module, error=str(error))
+        log.warning("shadow lookup failed", module=module, error=str(error))
         return None
     return Shadow(module, *found) if found else None
 
 
 def alone(module: str) -> AbstractContextManager[bool]:
-    """Hold the module's right to have a shadow; False when another process has it. It ends with the process."""
+    """Hold the module's right to have a shadow; False when another process holds it. It ends with the process."""
     return engines.of(module).alone(module, "rebuild")
 
 
 def create(projection: Projection, models: Sequence[type[Model]], cursors: Sequence[Cursor]) -> Shadow:
-    """A shadow with these cursors and no rows. What an earlier one left behind is cleared away.
+    """A shadow with these cursors and no rows. What an earlier one left behind is removed first.
 
     Workers find it within a second, and none before it has all its tables and cursors: a worker that found no cursor
-    would create one. Raises Misconfigured when the database has no place for it.
+    would create one. Raises Misconfigured when the database cannot store it.
     """
     module = projection.module
     clear(module)
     store, name = engines.of(module), projection.shadow.name
     shadow = Shadow(module, name, store.create_shadow(connections[module], name))
-    inbox = [each for each in apps.get_app_config(aliases.KERNEL).get_models() if each.__module__ == Cursor.__module__]
+    inbox = [each for each in apps.get_app_config(aliases.KERNEL).get_models() if issubclass(each, StreamKey)]
     # One transaction: a worker that knows the former shadow may be connected to the same schema.
     with shadow.entered() as connection, connection.schema_editor() as editor:
         for model in (*inbox, *models):
@@ -157,7 +158,7 @@ def create(projection: Projection, models: Sequence[type[Model]], cursors: Seque
 
 
 def clear(module: str) -> None:
-    """Remove the module's shadow, if there is one. What serves stays as it is."""
+    """Remove the module's shadow, if there is one. The live tables are not touched."""
     forget(module)
     release(module)
     engines.of(module).remove_shadows(connections[module])

@@ -1,6 +1,6 @@
-"""The rows of a projection and of its shadow: counting them and replacing the ones by the others, in SQL.
+"""The rows of a projection and of its shadow: counted, and the live ones replaced by the shadow's, in SQL.
 
-`prefix` is what names the shadow's tables (see `shadows.Shadow.beside`).
+`prefix` is that of the shadow's tables (see `shadows.Shadow.beside`).
 """
 # ruff: noqa: S608 - statements about any projection's tables: their names come from its models, quoted
 
@@ -24,7 +24,7 @@ PARKED = "messages parked"
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many there are of something: in what serves, and in the shadow."""
+    """How many rows or messages there are: in the live tables (`before`), and in the shadow (`after`)."""
 
     what: str
     before: int
@@ -32,9 +32,9 @@ class Count:
 
 
 def tables_of(projection: Projection) -> list[Table]:
-    """The models of a projection, those that others refer to first. Raises Misuse when it names none."""
+    """The models of a projection, those first that others refer to. Raises Misuse when it names none."""
     if not projection.models:
-        text = f"{projection.name} does not say which models it keeps: Projection({projection.name!r}, models=(…))."
+        text = f"{projection.name} does not name the models that it keeps: Projection({projection.name!r}, models=(…))."
         raise Misuse(text)
     waiting = [apps.get_model(projection.module, name) for name in projection.models]
     ordered: list[Table] = []
@@ -47,7 +47,7 @@ def tables_of(projection: Projection) -> list[Table]:
 
 
 def creatable(tables: Iterable[Table]) -> list[Table]:
-    """Those for which Django makes a table by itself, and does not along with another."""
+    """Those whose table Django creates separately, not along with another model's."""
     return [each for each in tables if not each._meta.auto_created]
 
 
@@ -64,7 +64,7 @@ def count(projection: Projection, prefix: str) -> list[Count]:
 
 
 def replace(projection: Projection, prefix: str) -> None:
-    """Put the shadow's rows, and its parked messages, in the place of the projection's. The caller's transaction."""
+    """Replace the projection's rows and parked messages by the shadow's, in the caller's transaction."""
     connection = connections[projection.module]
     tables = tables_of(projection)
     with connection.cursor() as cursor:
@@ -73,7 +73,7 @@ def replace(projection: Projection, prefix: str) -> None:
         for table in tables:
             name, columns = quoted(projection, table._meta.db_table), columns_of(projection, stored(table))
             cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {prefix}{name}")
-        # The rows brought their ids along: what comes next must count on from there.
+        # The rows brought their ids along: the sequences must go on from there.
         for statement in connection.ops.sequence_reset_sql(no_style(), creatable(tables)):
             cursor.execute(statement)
         parked, fields = DeadLetter._meta.db_table, stored(DeadLetter)
@@ -102,14 +102,14 @@ def quoted(projection: Projection, name: str) -> str:
 
 
 def fetch(projection: Projection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """The rows that a statement gives, as the driver gives them."""
+    """The rows of a statement, as the driver returns them."""
     with connections[projection.module].cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
 def scalar(projection: Projection, statement: str, *values: Any) -> int:
-    """The one number that a statement gives."""
+    """The one number that a statement returns."""
     return int(fetch(projection, statement, *values)[0][0])
 
 

@@ -1,0 +1,75 @@
+"""Discarding: a parked message that will never be applied is recorded with the reason, and frees its key."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from pangaea.errors import Invalid
+from pangaea.inbox.dead_letters.key_queue import KeyQueue
+from pangaea.inbox.dead_letters.selection import Selection
+from pangaea.inbox.models import Cursor, DeadLetter, DiscardedLetter
+
+log = structlog.get_logger()
+
+BATCH = 1000
+"""Records that one pass deletes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Records that one pass deleted. `unfinished`: there are more."""
+
+    letters: int
+    unfinished: bool
+
+
+def discard(selection: Selection, *, reason: str, by: str) -> int:
+    """Discard what is selected; the number of letters that were still there. Raises Invalid without a reason."""
+    return sum(discard_letter(letter, reason=reason, by=by) for letter in selection.letters())
+
+
+def discard_letter(letter: DeadLetter, *, reason: str, by: str) -> bool:
+    """Remove a letter from its key's queue for good. It is recorded, with the reason and the operator; the next is due.
+
+    Raises Invalid without a reason. False if the letter has been applied or discarded since it was read.
+    """
+    reason = reason.strip()
+    if not reason:
+        raise Invalid("reason_missing", "Say why this message will never be applied: others will ask.")
+    queue = KeyQueue.of(letter)
+    with transaction.atomic(using=queue.module):
+        queue.lock()
+        found = queue.letters().filter(pk=letter.pk).first()
+        if found is None:
+            return False
+        DiscardedLetter.of(found, reason=reason, by=by).save(using=queue.module)
+        found.delete()
+        queue.promote(now=timezone.now())
+    log.warning("dead letter discarded", **letter.facts, reason=reason, by=by)
+    return True
+
+
+def discard_stream(cursor: Cursor, *, reason: str, by: str) -> int:
+    """Discard everything that is parked on a cursor's stream; the number of letters. The caller holds its lock."""
+    module = str(cursor._state.db)
+    letters = DeadLetter.objects.using(module).filter(**cursor.stream).order_by("position")
+    records = DiscardedLetter.objects.using(module)
+    records.bulk_create(DiscardedLetter.of(letter, reason=reason, by=by) for letter in letters)
+    discarded, _ = letters.delete()
+    return discarded
+
+
+def prune(module: str) -> Pruned:
+    """Delete records of discarded letters that are older than DISCARDED_LETTER_RETENTION, at most BATCH of them."""
+    retention: timedelta = settings.PANGAEA.discarded_letter_retention
+    records = DiscardedLetter.objects.using(module)
+    old = records.filter(discarded_at__lt=timezone.now() - retention).order_by("id")
+    ids = list(old.values_list("pk", flat=True)[:BATCH])
+    records.filter(pk__in=ids).delete()
+    if ids:
+        log.info("discarded letters deleted", module=module, letters=len(ids))
+    return Pruned(len(ids), unfinished=len(ids) == BATCH)

@@ -1,0 +1,59 @@
+"""Parking: a message that cannot be applied becomes a dead letter, and so does what comes behind it."""
+
+import random
+import traceback
+from datetime import timedelta
+
+from django.conf import settings
+from django.utils import timezone
+
+from pangaea.errors import PoisonMessage
+from pangaea.inbox.batches import Delivered
+from pangaea.inbox.models import Cursor, DeadLetter
+
+State = DeadLetter.State
+
+
+def park(cursor: Cursor, message: Delivered, failure: Exception | None = None) -> None:
+    """Park a message with why it failed; without a failure it waits behind an earlier one of its key."""
+    letter = DeadLetter(
+        **cursor.stream,
+        position=message.position,
+        message_id=message.id,
+        key=message.key,
+        name=message.name,
+        body=_storable(bytes(message.body).decode(errors="backslashreplace")),
+    )
+    if failure:
+        letter.error, letter.traceback, letter.attempts = describe(failure), trace(failure), 1
+        letter.state, letter.next_attempt_at = State.RETRYING, timezone.now() + pause(1)
+        # One crash is no proof: whatever ended the process may have struck while this message happened to be handled.
+        letter.crashes = int(isinstance(failure, PoisonMessage))
+    letter.save(using=cursor._state.db)
+
+
+def describe(failure: Exception) -> str:
+    """The error in a line or a few, whatever its text is: a message must not stop a stream by how it fails."""
+    return _storable("".join(traceback.format_exception_only(failure)).strip())
+
+
+def trace(failure: Exception) -> str:
+    """The error with its traceback."""
+    return _storable("".join(traceback.format_exception(failure)))
+
+
+def pause(attempts: int) -> timedelta:
+    """How long to wait after this many attempts: doubling up to a limit, at random between a half of it and all.
+
+    The spread keeps messages that failed together from coming back together (exponential backoff with equal jitter,
+    M. Brooker, AWS Architecture Blog, 2015).
+    """
+    longest = settings.PANGAEA.dead_letter_pause_at_most.total_seconds()
+    # Long before the 32nd doubling any limit is passed, and a float would overflow later.
+    seconds = min(settings.PANGAEA.dead_letter_pause.total_seconds() * 2 ** min(attempts - 1, 32), longest)
+    return timedelta(seconds=seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+
+
+def _storable(text: str) -> str:
+    """Text that a database accepts: no NUL and no half of a surrogate pair."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -1,0 +1,19 @@
+"""What a worker does once per second for each of its modules, in turn with the batches."""
+
+from time import monotonic
+
+from pangaea.inbox.dead_letters import discarding, redrive
+
+PRUNE_INTERVAL = 60.0
+"""Seconds between two passes that find nothing left to delete."""
+
+_prune_due: dict[str, float] = {}
+"""When each module's records of discarded letters are to be pruned again, by `time.monotonic`."""
+
+
+def run_round(module: str) -> None:
+    """Retry the module's letters that are due, and delete records of discarded ones that are old."""
+    redrive.retry_due(module)
+    if monotonic() >= _prune_due.get(module, 0.0):
+        pause = 0.0 if discarding.prune(module).unfinished else PRUNE_INTERVAL
+        _prune_due[module] = monotonic() + pause

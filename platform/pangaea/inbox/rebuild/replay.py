@@ -1,0 +1,219 @@
+"""Replaying a projection from the beginning of its streams, in a shadow, while the live tables are read and written.
+
+On the bus the shadow is a subscription of its own, `<projection>~shadow`, with cursors that begin at 0; where history
+was deleted they begin at the floor, with a snapshot of what the producer captures. Producers answer its requests like
+any other's, and the module's worker applies what comes, to the shadow first and then to the live tables. So once it has
+caught up, a shadow is never behind.
+
+Where both cursors of every stream are equal, under the locks of both, neither has read anything that the other has not.
+There one transaction replaces rows, parked messages and cursors, and no reader sees anything go back in time.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db.models import Max, Sum
+
+from pangaea.inbox.models import Attempt, Cursor
+from pangaea.inbox.rebuild import comparison, cut_over, rows, shadows
+from pangaea.inbox.rebuild.comparison import Comparison
+from pangaea.inbox.rebuild.cut_over import CutOver, Differs, Refused, Stream
+from pangaea.inbox.rebuild.rows import Count
+from pangaea.inbox.rebuild.shadows import Shadow
+from pangaea.inbox.subscriptions import Projection, Subscription
+from pangaea.wire import CatchUp
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+Send = Callable[[Sequence[CatchUp]], None]
+
+COMPARED_AT_MOST, COMPARE_INTERVAL = 50, 0.02
+"""How often, and how many seconds apart, the cursors are compared while the shadow's are locked."""
+
+CONNECTION_LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
+"""What a statement raises when the database was restarted or does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Messages applied to the shadow, of those that are known. `nearly_caught_up`: it is worth trying to cut over."""
+
+    applied: int
+    known: int
+    nearly_caught_up: bool
+
+
+def replayable(subscription: Subscription) -> Projection:
+    """The subscription as a projection. Raises Refused for a Reaction, Misuse for one that names no models."""
+    if not isinstance(subscription, Projection):
+        raise Refused(f"{subscription.name} is a Reaction: a replay would repeat what it did.")
+    rows.tables_of(subscription)
+    return subscription
+
+
+@contextmanager
+def replaying(projection: Projection, send: Send) -> Iterator["Replay"]:
+    """Hold an empty shadow of the projection, which workers begin to fill; it is removed when the context ends.
+
+    What a killed process left behind is removed first. Raises Refused while another process holds one.
+    """
+    module = projection.module
+    with ExitStack() as turn:
+        if not turn.enter_context(shadows.alone(module)):
+            text = f"A projection of {module} is being rebuilt or reconciled at this moment; one at a time per module."
+            raise Refused(text)
+        try:
+            cursors = cut_over.cursors_at_0(projection.shadow, cut_over.streams_of(projection))
+            shadow = shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
+            yield Replay(projection, shadow, send, turn)
+        finally:
+            _clear(module)
+
+
+def _clear(module: str) -> None:
+    try:
+        shadows.clear(module)
+    except CONNECTION_LOST as error:
+        log.warning("shadow left behind", module=module, error=str(error), remedy="the next rebuild removes it")
+
+
+class Replay:
+    """One replay. Call `advance`, and when it has nearly caught up `replace` or `compare`, until that gives a result.
+
+    Any of them may raise one of CONNECTION_LOST: then either nothing of it took effect, or all of it. Call `resume` and
+    go on.
+    """
+
+    def __init__(self, projection: Projection, shadow: Shadow, send: Send, turn: ExitStack) -> None:
+        self._projection, self._shadow, self._send, self._turn = projection, shadow, send, turn
+        self._moved: dict[Stream, tuple[int, float]] = {}
+        self._request(cut_over.streams_of(projection))
+
+    def advance(self) -> Progress:
+        """How far the shadow has read; requests again what does not arrive.
+
+        Raises Refused when the shadow cannot be filled: history was deleted, or was rewritten meanwhile.
+        """
+        with self._shadow.entered():
+            shadow = self._cursors(self._projection.shadow)
+        live = self._cursors(self._projection)
+        cut_over.check(shadow)
+        late = [stream for stream, cursor in shadow.items() if not cut_over.is_caught_up(cursor, live.get(stream))]
+        self._request(stream for stream in late if self._stands_still(stream, shadow[stream].position))
+        applied = sum(cursor.position for cursor in shadow.values())
+        known = sum(max(cursor.head, cut_over.known_head(live.get(stream))) for stream, cursor in shadow.items())
+        # Under traffic something is always on its way: the cursors are equal only while they are locked.
+        nearly_caught_up = not late or known - applied <= settings.PANGAEA.relay_batch
+        return Progress(applied, known, nearly_caught_up=nearly_caught_up)
+
+    def resume(self) -> bool:
+        """Connect again after the database was lost, and take the turn; False while a session has it.
+
+        That may be this process's former session, until the server notices its end. Raises one of CONNECTION_LOST while
+        the database does not answer, Refused when the shadow was removed.
+        """
+        module = self._projection.module
+        shadows.release(module)
+        connections[module].close()
+        self._turn.close()
+        if not self._turn.enter_context(shadows.alone(module)):
+            return False
+        if not shadows.exists(self._shadow):
+            raise Refused("What was rebuilt so far is lost with the database's restart. Run the command again.")
+        return True
+
+    def activity(self) -> object:
+        """A value that changes whenever a worker of the module has done anything."""
+        module = self._projection.module
+        taken = Cursor.objects.using(module).aggregate(taken=Sum("position"), at=Max("updated_at"))
+        return taken, frozenset(Attempt.objects.using(module).values_list("token", flat=True))
+
+    def replace(self, *, accept: Callable[[Sequence[Count]], bool]) -> list[Count] | None:
+        """Replace the live tables by the shadow; the counts of both, or None when the cursors were not equal.
+
+        Raises Differs when the counts differ and `accept`, which must not wait, returns False.
+        """
+        return self.at_equal_cursors(lambda moment: self._replace(moment, accept))
+
+    def compare(self, *, limit: int) -> Comparison | None:
+        """What differs, or None when the cursors were not equal. Nothing is changed."""
+        return self.at_equal_cursors(lambda moment: self._compare(moment, limit))
+
+    def at_equal_cursors(self, work: Callable[[CutOver], T]) -> T | None:
+        """Do it in a transaction on the live tables, while neither cursor moves; None when they were not equal."""
+        module = self._projection.module
+        # A worker that comes to the shadow waits from here on. What it brought there, it still brings to the live one.
+        with self._shadow.entered(), transaction.atomic(using=module):
+            shadow = self._cursors(self._projection.shadow, lock=True)
+            cut_over.check(shadow)
+            with self._shadow.beside() as prefix:
+                for _ in range(COMPARED_AT_MOST):
+                    with transaction.atomic(using=module):
+                        live = self._live()
+                        late = [
+                            stream
+                            for stream, cursor in shadow.items()
+                            if not cut_over.is_caught_up(cursor, live[stream])
+                        ]
+                        if not late:
+                            return work(CutOver(prefix, shadow, live))
+                        transaction.set_rollback(True, using=module)
+                    if any(not cut_over.may_follow(live[stream], shadow[stream]) for stream in late):
+                        return None
+                    time.sleep(COMPARE_INTERVAL)
+        return None
+
+    def _replace(self, moment: CutOver, accept: Callable[[Sequence[Count]], bool]) -> list[Count]:
+        counts = rows.count(self._projection, moment.prefix)
+        if any(each.before != each.after for each in counts) and not accept(counts):
+            raise Differs(counts)
+        moment.replace(self._projection)
+        return counts
+
+    def _compare(self, moment: CutOver, limit: int) -> Comparison:
+        try:
+            return comparison.compare(self._projection, moment.prefix, limit=limit)
+        finally:
+            transaction.set_rollback(True, using=self._projection.module)
+
+    def _cursors(self, subscription: Subscription, *, lock: bool = False) -> dict[Stream, Cursor]:
+        cursors = Cursor.objects.using(subscription.module).filter(subscription=subscription.name).order_by("id")
+        if lock:
+            cursors = cursors.select_for_update()
+        found = {(cursor.source, cursor.audience, cursor.partition): cursor for cursor in cursors}
+        return {stream: found[stream] for stream in cut_over.streams_of(self._projection) if stream in found}
+
+    def _live(self) -> dict[Stream, Cursor]:
+        """The live cursors, locked. One that is missing could come into being and move: it is created."""
+        missing = set(cut_over.streams_of(self._projection)) - self._cursors(self._projection).keys()
+        Cursor.objects.using(self._projection.module).bulk_create(
+            cut_over.cursors_at_0(self._projection, sorted(missing)), ignore_conflicts=True
+        )
+        return self._cursors(self._projection, lock=True)
+
+    def _stands_still(self, stream: Stream, position: int) -> bool:
+        before, since = self._moved.get(stream, (None, 0.0))
+        if position != before:
+            self._moved[stream] = position, time.monotonic()
+            return False
+        return time.monotonic() - since > settings.PANGAEA.catch_up_renewal.total_seconds()
+
+    def _request(self, streams: Iterable[Stream]) -> None:
+        module, name, requests = self._projection.module, self._projection.shadow.name, []
+        for source, audience, partition in streams:
+            with self._shadow.entered(), transaction.atomic(using=module):
+                cursors = Cursor.objects.using(module).select_for_update().filter(subscription=name)
+                cursor = cursors.get(source=source, audience=audience, partition=partition)
+                if request := cursor.request():
+                    cursor.save()
+                    requests.append(request)
+        if requests:
+            self._send(requests)
