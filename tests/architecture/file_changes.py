@@ -1,7 +1,7 @@
 """How often the reader of a call changes the file: the kernel's files, in the order in which some work enters them.
 
 What is counted: `sys.setprofile` reports every call of a Python function, a generator that goes on among them, in the
-thread that does the work. Of those, the ones whose code lies in a file of the kernel are kept, lambdas, properties and
+thread that does the work. Of those, those whose code is in a file of the kernel are kept, lambdas, properties and
 class bodies included; calls into Django, drivers, the standard library, the tests and C are left out, and so are
 returns. One change is two kept calls in a row whose files differ. So a helper in another file that is called for each
 message counts twice for each, there and back, if its caller calls anything of its own in between; a helper that is
@@ -30,7 +30,7 @@ class Walk:
 
     @property
     def files(self) -> list[str]:
-        """The files entered, in order; one that is entered from itself stands there once."""
+        """The files entered, in order; calls within one file count once."""
         return [file for file, _ in groupby(file for file, _ in self.calls)]
 
     @property

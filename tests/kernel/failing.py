@@ -1,4 +1,4 @@
-"""Errors of a subscriber's database, raised by the connection whose they are."""
+"""Errors of a subscriber's database, raised by its own connection."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ _ON_SQLITE = {
     DEADLOCK: ("database is locked", sqlite3.SQLITE_BUSY),
     READ_ONLY: ("attempt to write a readonly database", sqlite3.SQLITE_READONLY),
     FULL: ("database or disk is full", sqlite3.SQLITE_FULL),
-    NO_COLUMN: ("no such column: gone", sqlite3.SQLITE_ERROR),
+    NO_COLUMN: ("no such column: removed", sqlite3.SQLITE_ERROR),
 }
 
 

@@ -1,4 +1,4 @@
-"""A stream by hand: orders says ticks, a ledger in web_bff's database writes them down; the wire between is a list."""
+"""A stream by hand: orders publishes ticks, a ledger in web_bff's database records them; the wire between is a list."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,7 +36,7 @@ def say(key: str, *numbers: int) -> None:
 
 
 class Ledger:
-    """A subscription that writes every tick into a table of its own, and fails at those it is told to."""
+    """A subscription that writes every tick into a table of its own, and fails at those in `poison`."""
 
     def __init__(self) -> None:
         self.poison: set[int] = set()

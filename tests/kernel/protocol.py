@@ -1,7 +1,7 @@
 """The real protocol in a hostile world: writers at once, a broker that loses and shuffles, crashes, poison, a restore.
 
-The steps are those of a schedule; whoever calls them decides their order. `heal` then lets everything work, and
-`verify` compares what the subscriber wrote down with what was committed, which this file has kept in memory on its own.
+The steps are those of a schedule; the caller decides their order. `heal` then lets everything work, and
+`verify` compares what the subscriber wrote down with what was committed, of which this file keeps a list in memory.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,11 +46,11 @@ class Violation(AssertionError):
 
 
 class Crash(BaseException):
-    """A process dies here: nothing in the code may catch it."""
+    """A process crashes here: nothing in the code may catch it."""
 
 
 class FragileLedger(Ledger):
-    """Fails for ever at poison, once at what is flaky, and takes the process along when told to."""
+    """Fails always at poison, once at what is flaky, and crashes the process while `crashes` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Backup:
     """The producer's database at a moment, and what had been committed by then."""
 
     tables: dict[type[Any], list[Any]]
-    said: dict[str, list[int]]
+    committed: dict[str, list[int]]
 
 
 @dataclass
@@ -84,7 +84,7 @@ class World:
     broker: list[Outgoing] = field(default_factory=list)
     late: list[Outgoing] = field(default_factory=list)
     requests: list[CatchUp] = field(default_factory=list)
-    said: dict[str, list[int]] = field(default_factory=lambda: {key: [] for key in KEYS})
+    committed: dict[str, list[int]] = field(default_factory=lambda: {key: [] for key in KEYS})
     bodies: dict[UUID, str] = field(default_factory=dict)
     backup: Backup | None = None
     last_number: int = 0
@@ -95,11 +95,8 @@ class World:
         Cursor.objects.using(LISTENER).all().delete()
         DeadLetter.objects.using(LISTENER).all().delete()
         self._clear_ledger()
-        self._relays = [
-            relay_of(SOURCE, self._carry),
-            relay_of(SOURCE, self._carry),
-        ]
-        self._overtaken = self._dies_after_sending = False
+        self._relays = [relay_of(SOURCE, self._carry), relay_of(SOURCE, self._carry)]
+        self._overtaken = self._crashes_after_sending = False
 
     # The producer
 
@@ -120,7 +117,7 @@ class World:
         """Commit or roll back, unless the transaction is still waiting for its key."""
         ended = self.writers.end(writer, commit=commit)
         if ended and commit:
-            self.said[ended.key].append(ended.number)
+            self.committed[ended.key].append(ended.number)
             if ended.number in self.ledger.unreadable:
                 self._spoil(ended.key, ended.number)
 
@@ -139,12 +136,12 @@ class World:
     def sequence(self) -> None:
         self._relays[0].sequence()
 
-    def send(self, *, dies: bool = False, overtaken: bool = False) -> None:
-        """Send and settle; or die in between; or be overtaken by a second leader between reading and sending."""
-        self._dies_after_sending, self._overtaken = dies, overtaken
+    def send(self, *, crashes: bool = False, overtaken: bool = False) -> None:
+        """Send and settle; or crash in between; or be overtaken by a second leader between reading and sending."""
+        self._crashes_after_sending, self._overtaken = crashes, overtaken
         with suppress(Crash):
             self._relays[0].send()
-        self._dies_after_sending = self._overtaken = False
+        self._crashes_after_sending = self._overtaken = False
 
     def restart_relay(self) -> None:
         """A relay that has just started announces every stream."""
@@ -154,10 +151,10 @@ class World:
 
     def back_up(self) -> None:
         tables = {table: list(table.objects.using(SOURCE).all()) for table in (OutboxMessage, Stream)}
-        self.backup = Backup(tables, {key: list(numbers) for key, numbers in self.said.items()})
+        self.backup = Backup(tables, {key: list(numbers) for key, numbers in self.committed.items()})
 
     def restore(self) -> None:
-        """What came after the backup never happened; what others know of it, they know."""
+        """What came after the backup never happened; what others received of it remains there."""
         if self.backup is None:
             return
         self.writers.abandon()
@@ -165,7 +162,7 @@ class World:
         for table, rows in self.backup.tables.items():
             table.objects.using(SOURCE).all().delete()
             table.objects.using(SOURCE).bulk_create(rows)
-        self.said = {key: list(numbers) for key, numbers in self.backup.said.items()}
+        self.committed = {key: list(numbers) for key, numbers in self.backup.committed.items()}
 
     def rewrite(self, messages: Iterable[tuple[str, str]]) -> None:
         """Publish, and be restored as if it had not been; what was sent is kept back."""
@@ -222,7 +219,7 @@ class World:
             return
         request = None
         try:
-            # A failure that is no crash is logged by the worker, and the batch is gone.
+            # A failure that is no crash is logged by the worker, and the batch is dropped.
             with suppress(DatabaseError):
                 request = consume.apply(delivery)
         except Crash:
@@ -291,8 +288,8 @@ class World:
         """Every message exactly once and in its key's order; after a restore, those that are left."""
         for key in KEYS:
             applied = self.ledger.numbers(key)
-            if applied != self.said[key]:
-                raise Violation(f"key {key}: committed {self.said[key]}, applied {applied}")
+            if applied != self.committed[key]:
+                raise Violation(f"key {key}: committed {self.committed[key]}, applied {applied}")
 
     def _spoil(self, key: str, number: int) -> None:
         """Make a message's bytes unreadable, for good: only what is parked of it can be mended."""
@@ -324,9 +321,9 @@ class World:
         if self._overtaken:
             self._overtaken = False
             self._relays[1].step()
-        # Nobody listens to the streams that no key of ours is in.
+        # No subscriber reads the streams that no key of ours is in.
         self.broker += [batch for batch in batches if int(batch.routing_key.rpartition(".")[2]) in USED]
-        if self._dies_after_sending:
+        if self._crashes_after_sending:
             raise Crash
 
     def clear_parked(self) -> None:

@@ -1,4 +1,4 @@
-"""Orders that are told to web_bff over a wire that a test holds in its hands, and the commands that replay them."""
+"""Orders that reach web_bff over a wire that the test controls, and the commands that replay them."""
 
 import io
 import threading
@@ -33,7 +33,7 @@ ORDERS = "web_bff.orders"
 
 
 def place(*skus: str) -> UUID:
-    """Say that an order of these products was placed."""
+    """Publish that an order of these products was placed."""
     order_id = uuid7()
     placed = OrderPlaced(
         order_id=order_id,
@@ -48,14 +48,14 @@ def place(*skus: str) -> UUID:
 
 
 def cancel(order_id: UUID) -> None:
-    """Say that it was cancelled."""
+    """Publish that it was cancelled."""
     cancelled = OrderCancelled(order_id=order_id, customer_id=UUID(int=1), cancelled_at=datetime.now(UTC))
     with transaction.atomic(using=SOURCE):
         outbox.publish(cancelled, key=str(order_id))
 
 
 class Wire:
-    """The broker between the relay of orders and the worker of web_bff, both of which go on when the test says so."""
+    """The broker between the relay of orders and the worker of web_bff. The test lets both go on."""
 
     def __init__(self) -> None:
         self.relay = relay_of(SOURCE, self.carry)
@@ -76,12 +76,12 @@ class Wire:
             self.ask(consume.receive(LISTENER, self.batches.pop(0).body))
 
     def ask(self, requests: Sequence[CatchUp]) -> None:
-        """Bring requests to the producer; the commands' `send`, where somebody pumps."""
+        """Bring requests to the producer; the commands' `send`, where a thread pumps."""
         for request in requests:
             replay.ask(SOURCE, request)
 
     def answer(self, requests: Sequence[CatchUp]) -> None:
-        """Bring requests to the producer and the answers back; the commands' `send`, where nobody else pumps."""
+        """Bring requests to the producer and the answers back; the commands' `send`, where no thread pumps."""
         self.ask(requests)
         self.pump()
 
@@ -154,7 +154,7 @@ def table(printed: Printed) -> list[list[str]]:
 
 
 def nothing_is_left() -> bool:
-    """Whether the last replay removed what it made."""
+    """Whether the last replay removed what it created."""
     connection = connections[LISTENER]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -166,7 +166,7 @@ def nothing_is_left() -> bool:
 
 
 class Terminal(io.StringIO):
-    """Somebody who answers."""
+    """A terminal at which an operator answers."""
 
     def isatty(self) -> bool:
         return True

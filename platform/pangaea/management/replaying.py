@@ -1,4 +1,4 @@
-"""What `rebuild` and `reconcile` have in common: find the projection, fill its shadow, wait for level cursors."""
+"""What `rebuild` and `reconcile` have in common: find the projection, fill its shadow, wait for equal cursors."""
 
 import signal
 import time
@@ -25,7 +25,7 @@ from pangaea.wire import CatchUp
 T = TypeVar("T")
 
 PAUSE = 0.05
-"""Seconds between two looks at how far the shadow has come."""
+"""Seconds between two checks of how far the shadow has read."""
 RESUME_PAUSE = 0.2
 """Seconds between two attempts to reach a database that does not answer."""
 PATIENCE = 120.0
@@ -52,7 +52,7 @@ class ReplayCommand(BaseCommand):
     @contextmanager
     def replaying(self, name: str) -> Iterator[Replay]:
         """A replay of that projection. What refuses it, here or inside, becomes a CommandError."""
-        # A plain end runs no cleaning up; this one does, like Ctrl-C.
+        # By default SIGTERM runs no clean-up; like this it does, as Ctrl-C would.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with rebuild.replaying(self._find(name), self._send) as running:
@@ -62,12 +62,12 @@ class ReplayCommand(BaseCommand):
         except CONNECTION_LOST as error:
             raise CommandError(_away(name, error)) from error
         except KeyboardInterrupt:
-            raise CommandError("Interrupted. The projection is as it was.", returncode=130) from None
+            raise CommandError("Interrupted. The projection is unchanged.", returncode=130) from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
     def drive(self, running: Replay, options: Mapping[str, Any], attempt: Callable[[], T | None]) -> T:
-        """Fill the shadow, and make the attempt whenever the cursors seem level, until it gives something."""
+        """Fill the shadow, and attempt it whenever the shadow has nearly caught up, until there is a result."""
         name, patience = options["projection"], options["patience"]
         bar = Bar(self.stderr, f"replaying {name}")
         reached, since, worked = -1, time.monotonic(), None
@@ -119,7 +119,7 @@ class ReplayCommand(BaseCommand):
 def ask_producers(requests: Sequence[CatchUp]) -> None:
     """Bring requests to catch up to the modules they ask. Raises kombu's OperationalError when the broker is down."""
     if settings.PANGAEA.broker_url.startswith("memory"):
-        # That bus is inside another process, the one which serves; its relay finds the requests in the database.
+        # That bus is inside another process, that of `runserver`; its relay finds the requests in the database.
         for request in requests:
             if request.source in modules.labels():
                 replay.ask(request.source, request)
@@ -131,7 +131,7 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
 
 def _silence(name: str, patience: float) -> str:
     module = module_of(name)
-    return f"Nothing came for {patience:g} s. {_workers(module)} The projection is as it was."
+    return f"Nothing came for {patience:g} s. {_workers(module)} The projection is unchanged."
 
 
 def _workers(module: str) -> str:
@@ -154,7 +154,7 @@ def _workers(module: str) -> str:
 
 def _away(name: str, error: Exception) -> str:
     return (
-        f"The database of {module_of(name)} does not answer: {_line(error)}. The projection is as it was, or was "
+        f"The database of {module_of(name)} does not answer: {_line(error)}. The projection is unchanged, or was "
         "replaced as a whole. Run the command again."
     )
 

@@ -298,7 +298,7 @@ class TestARebuild:
 
 class TestAProjectionThatFellBehindTheFloor:
     def test_stops_and_is_rebuilt(self, pruned: Bus) -> None:
-        """What was deleted may have removed rows that it still has: no snapshot would tell."""
+        """What was deleted may have removed rows that it still has: no snapshot would show that."""
         fall_behind(pruned)
         pruned.run()
         (stopped,) = Cursor.objects.using(LISTENER).exclude(state=Cursor.State.ACTIVE)

@@ -1,4 +1,4 @@
-"""Commands: a stream for one module, which obeys nobody but those whom it names. The wire is a list."""
+"""Commands: a stream for one module, which accepts them only from the modules that it names. The wire is a list."""
 
 import json
 from collections.abc import Iterator
@@ -295,7 +295,7 @@ gullible.on(Count)(count)
 
 
 @gullible.on(Deactivated)
-def believe(message: Received[Deactivated]) -> None:
+def accept(message: Received[Deactivated]) -> None:
     done.append(-message.payload.number)
 
 

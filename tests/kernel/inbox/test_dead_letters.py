@@ -124,7 +124,7 @@ class TestARetry:
         ledger.poison = {1}
         say("a", 1)
         wire.pump()
-        DeadLetter.objects.using(LISTENER).update(subscription="web_bff.gone")
+        DeadLetter.objects.using(LISTENER).update(subscription="web_bff.former")
 
         assert retry(now=timezone.now() + timedelta(days=1)) == 0
         (outcome,) = redrive.redrive(Selection(module=LISTENER))

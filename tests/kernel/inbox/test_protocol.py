@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from pangaea.databases.engines.postgresql.engine import PostgreSQL
 from pangaea.inbox.cursor import Cursor, Verdict
+from pangaea.inbox.dead_letters.key_queue import KeyQueue
 from pangaea.inbox.delivery import Delivery
 from pangaea.wire import Batch
 from tests.kernel.pipeline import LISTENER, SOURCE, ledger_table
@@ -75,14 +76,14 @@ class Schedule(RuleBasedStateMachine):
             self.world.deliver()
         self.world.bring_request()
 
-    @rule(how=st.sampled_from(["sequence", "settled", "dies", "overtaken", "restart"]))
+    @rule(how=st.sampled_from(["sequence", "settled", "crashes", "overtaken", "restart"]))
     def relay(self, how: str) -> None:
         if how == "sequence":
             self.world.sequence()
         elif how == "restart":
             self.world.restart_relay()
         else:
-            self.world.send(dies=how == "dies", overtaken=how == "overtaken")
+            self.world.send(crashes=how == "crashes", overtaken=how == "overtaken")
 
     @rule(index=indices, crash=st.sampled_from([""] * 6 + ["before", "after"]))
     def deliver(self, index: int, crash: str) -> None:
@@ -199,12 +200,17 @@ def without_entries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Batch, "pack", pack)
 
 
+def without_order_of_redrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    letters = KeyQueue.letters
+    monkeypatch.setattr(KeyQueue, "letters", lambda queue: letters(queue).reverse())
+
+
 def without_reset_parked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(World, "clear_parked", lambda _: None)
 
 
 def pass_on(world: World) -> None:
-    """Everything that is said reaches the subscriber."""
+    """Everything that is published reaches the subscriber."""
     world.sequence()
     world.send()
     while world.broker:
@@ -325,6 +331,7 @@ MUTANTS = {
     "own-answer": (without_own_answer, meet_an_answer_of_a_former_history),
     "head": (without_head_of_the_answer, lose_the_known_head_in_a_restore),
     "entries": (without_entries, follow_an_unreadable_message),
+    "redrive-order": (without_order_of_redrive, follow_a_poison_message),
     "reset-parked": (without_reset_parked, reset_while_a_message_is_parked),
 }
 
@@ -344,7 +351,7 @@ class TestRule:
     def test_holds_where_it_is_needed(self, crew: Writers, rule_: str) -> None:
         end_of(World(crew), after=MUTANTS[rule_][1])
 
-    def test_is_missed_when_it_is_gone(self, crew: Writers, rule_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_missed_when_it_is_removed(self, crew: Writers, rule_: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if rule_ == "key-lock" and not crew.hold_transactions:
             pytest.skip("one writer at a time needs no lock")
         MUTANTS[rule_][0](monkeypatch)

@@ -145,29 +145,29 @@ class Silent(Exception):
 class TestParking:
     @pytest.mark.parametrize("error", [ValueError("nul \0 in it"), ValueError("half a pair \ud800"), Silent()])
     def test_works_whatever_the_error_says(self, wire: Wire, error: Exception) -> None:
-        said: list[int] = []
-        listening = Projection("web_bff.ledger")
-        wire.ledger.subscription = listening
+        taken: list[int] = []
+        taking = Projection("web_bff.ledger")
+        wire.ledger.subscription = taking
 
-        @listening.on(Tick)
-        def listen(message: Received[Tick]) -> None:
+        @taking.on(Tick)
+        def take(message: Received[Tick]) -> None:
             if message.payload.number == 1:
                 raise error
-            said.append(message.payload.number)
+            taken.append(message.payload.number)
 
         say(A, 1)
         say(BESIDE_A, 2)
         wire.pump()
         assert letters() == [(1, A)]
-        assert said[-1] == 2
+        assert taken[-1] == 2
 
     def test_is_not_for_an_error_that_a_deadlock_caused(self, wire: Wire) -> None:
         calls: list[int] = []
-        listening = Projection("web_bff.ledger")
-        wire.ledger.subscription = listening
+        taking = Projection("web_bff.ledger")
+        wire.ledger.subscription = taking
 
-        @listening.on(Tick)
-        def listen(message: Received[Tick]) -> None:
+        @taking.on(Tick)
+        def take(message: Received[Tick]) -> None:
             calls.append(message.payload.number)
             if len(calls) <= 2:
                 try:
@@ -182,11 +182,11 @@ class TestParking:
 
     def test_is_not_for_an_error_after_the_commit(self, wire: Wire) -> None:
         calls: list[int] = []
-        listening = Projection("web_bff.ledger")
-        wire.ledger.subscription = listening
+        taking = Projection("web_bff.ledger")
+        wire.ledger.subscription = taking
 
-        @listening.on(Tick)
-        def listen(message: Received[Tick]) -> None:
+        @taking.on(Tick)
+        def take(message: Received[Tick]) -> None:
             calls.append(message.payload.number)
             transaction.on_commit(lambda: 1 / 0, using=LISTENER)
 

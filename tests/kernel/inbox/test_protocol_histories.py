@@ -105,13 +105,13 @@ class TestApplyingOneByOne:
 
 
 def restore_to_nothing() -> None:
-    """The producer's database comes back as it was before its first message."""
+    """The producer's database is restored to before its first message."""
     OutboxMessage.objects.using(SOURCE).all().delete()
     Stream.objects.using(SOURCE).update(head=0, sent=0, sent_id=None)
 
 
 def restore_to(position: int) -> None:
-    """The producer's database comes back as it was when the stream of A had that many messages."""
+    """The producer's database is restored to when the stream of A had that many messages."""
     outbox_of(A).filter(position__gt=position).delete()
     last = outbox_of(A).get(position=position)
     Stream.objects.using(SOURCE).filter(partition=partition_of(A)).update(

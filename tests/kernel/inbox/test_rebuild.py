@@ -1,4 +1,4 @@
-"""Replaying a projection: what serves is never worse for it, whatever happens on the way."""
+"""Replaying a projection: the live tables are never worse for it, whatever happens on the way."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -62,7 +62,7 @@ def wire(settings: Settings) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def told(wire: Wire) -> list[UUID]:
+def order_ids(wire: Wire) -> list[UUID]:
     """Thirty orders, every third one cancelled, that the projection shows."""
     placed = [place("A", "B") for _ in range(30)]
     for order_id in placed[::3]:
@@ -81,7 +81,7 @@ def reconciled(wire: Wire, *arguments: str) -> Printed:
 
 
 class TestARebuild:
-    def test_gives_what_there_was(self, wire: Wire, told: list[UUID]) -> None:
+    def test_gives_what_there_was(self, wire: Wire, order_ids: list[UUID]) -> None:
         before, at = shown(), positions()
         printed = rebuilt(wire)
         assert (shown(), positions()) == (before, at)
@@ -89,33 +89,37 @@ class TestARebuild:
         assert "40 of 40 messages (100%)" in printed.stderr
         assert nothing_is_left()
 
-    def test_leaves_a_projection_that_goes_on(self, wire: Wire, told: list[UUID]) -> None:
+    def test_leaves_a_projection_that_goes_on(self, wire: Wire, order_ids: list[UUID]) -> None:
         rebuilt(wire)
-        cancel(told[1])
+        cancel(order_ids[1])
         latest = place("C")
         wire.pump()
-        assert OrderSummary.objects.get(pk=told[1]).status == "cancelled"
-        assert OrderLine.objects.get(order_id=latest).pk > OrderLine.objects.filter(order_id=told[0]).latest("pk").pk
+        assert OrderSummary.objects.get(pk=order_ids[1]).status == "cancelled"
+        assert (
+            OrderLine.objects.get(order_id=latest).pk > OrderLine.objects.filter(order_id=order_ids[0]).latest("pk").pk
+        )
         assert not DeadLetter.objects.using(LISTENER).exists()
 
-    def test_cures_a_row_that_was_changed_by_hand(self, wire: Wire, told: list[UUID]) -> None:
+    def test_cures_a_row_that_was_changed_by_hand(self, wire: Wire, order_ids: list[UUID]) -> None:
         right = shown()
-        OrderSummary.objects.filter(pk=told[4]).update(status="cancelled", total_amount=1)
+        OrderSummary.objects.filter(pk=order_ids[4]).update(status="cancelled", total_amount=1)
         rebuilt(wire)
         assert shown() == right
 
-    def test_takes_what_is_told_meanwhile(self, wire: Wire, told: list[UUID]) -> None:
+    def test_takes_what_is_published_meanwhile(self, wire: Wire, order_ids: list[UUID]) -> None:
         with wire.pumping(), writing() as written:
             for _ in range(2):
                 run(rebuild_command.Command(send=wire.ask), ORDERS)
         right = {row["id"]: row["status"] for row in shown()["orders"]}
-        assert set(told) | {order_id for order_id, _ in written} == set(right)
+        assert set(order_ids) | {order_id for order_id, _ in written} == set(right)
         assert all(right[order_id] == status for order_id, status in written)
         assert reconciled(wire).status == 0
         assert not DeadLetter.objects.using(LISTENER).exists()
 
-    def test_puts_the_shadows_parked_messages_in_the_place_of_the_old(self, wire: Wire, told: list[UUID]) -> None:
-        # The cancellation of an order that has an entry of that kind already: poison until it is gone.
+    def test_puts_the_shadows_parked_messages_in_place_of_the_live_ones(
+        self, wire: Wire, order_ids: list[UUID]
+    ) -> None:
+        # The cancellation of an order that has an entry of that kind already: poison until that is removed.
         wire.pump()
         DeadLetter.objects.using(LISTENER).create(
             subscription=ORDERS, source=SOURCE, audience="all", partition=0, position=1, key="k", name="n", body="{}"
@@ -127,7 +131,7 @@ class TestARebuild:
         assert "messages parked" in printed.stdout
         assert not DeadLetter.objects.using(LISTENER).exists()
 
-    def test_cures_a_projection_whose_producer_has_another_history(self, wire: Wire, told: list[UUID]) -> None:
+    def test_cures_a_projection_whose_producer_has_another_history(self, wire: Wire, order_ids: list[UUID]) -> None:
         forget_the_end()
         for _ in range(30):
             place("C")
@@ -140,7 +144,7 @@ class TestARebuild:
         assert OrderSummary.objects.filter(pk=latest).exists()
         assert reconciled(wire).status == 0
 
-    def test_ends_after_a_restore_although_a_late_batch_knew_of_more(self, wire: Wire, told: list[UUID]) -> None:
+    def test_ends_after_a_restore_although_a_late_batch_knew_of_more(self, wire: Wire, order_ids: list[UUID]) -> None:
         for _ in range(30):
             place("C")
         wire.relay.step()
@@ -166,13 +170,13 @@ class TestARebuild:
 
 
 class TestAShadow:
-    def test_is_found_by_no_worker_before_it_is_whole(self, wire: Wire, told: list[UUID]) -> None:
+    def test_is_found_by_no_worker_before_it_is_whole(self, wire: Wire, order_ids: list[UUID]) -> None:
         found: list[Shadow | None] = []
         created = self.create(lambda: found.append(shadows.of(projection, look_again=True)))
         assert found == [None]
         assert shadows.of(projection, look_again=True) == created
 
-    def test_is_whole_for_a_worker_that_knows_the_former_one(self, wire: Wire, told: list[UUID]) -> None:
+    def test_is_whole_for_a_worker_that_knows_the_former_one(self, wire: Wire, order_ids: list[UUID]) -> None:
         former = self.create(lambda: None)
         place("C")
         wire.relay.step()
@@ -217,15 +221,15 @@ class TestAShadow:
 
 class TestADifferenceInTheCounts:
     @pytest.fixture(autouse=True)
-    def lost(self, told: list[UUID]) -> UUID:
-        OrderLine.objects.filter(order_id=told[0]).delete()
-        TimelineEntry.objects.filter(order_id=told[0]).delete()
-        OrderSummary.objects.filter(pk=told[0]).delete()
-        return told[0]
+    def lost(self, order_ids: list[UUID]) -> UUID:
+        OrderLine.objects.filter(order_id=order_ids[0]).delete()
+        TimelineEntry.objects.filter(order_id=order_ids[0]).delete()
+        OrderSummary.objects.filter(pk=order_ids[0]).delete()
+        return order_ids[0]
 
-    def test_leaves_everything_as_it_was(self, wire: Wire) -> None:
+    def test_leaves_everything_unchanged(self, wire: Wire) -> None:
         before = shown()
-        with pytest.raises(CommandError, match="left as it was"):
+        with pytest.raises(CommandError, match="left unchanged"):
             rebuilt(wire)
         assert shown() == before
         assert nothing_is_left()
@@ -246,7 +250,7 @@ class TestADifferenceInTheCounts:
 
 class TestAReader:
     @pytest.mark.usefixtures("postgresql_only")
-    def test_sees_no_step_back_and_no_missing_row(self, wire: Wire, told: list[UUID]) -> None:
+    def test_sees_no_step_back_and_no_missing_row(self, wire: Wire, order_ids: list[UUID]) -> None:
         stop, seen = threading.Event(), [0]
 
         def read() -> None:
@@ -276,7 +280,7 @@ class TestAReader:
 
 
 class TestAReplay:
-    def test_is_refused_while_another_one_runs(self, wire: Wire, told: list[UUID]) -> None:
+    def test_is_refused_while_another_one_runs(self, wire: Wire, order_ids: list[UUID]) -> None:
         with replay.replaying(projection, wire.answer):
             with pytest.raises(CommandError, match="one at a time"):
                 rebuilt(wire)
@@ -292,23 +296,23 @@ class TestAReplay:
         with pytest.raises(CommandError, match=r"There are: .*web_bff\.orders"):
             run(rebuild_command.Command(send=wire.answer), "web_bff.nonsense")
 
-    def test_shows_what_is_lost_when_the_beginning_is_gone(self, wire: Wire, told: list[UUID]) -> None:
+    def test_shows_what_is_lost_when_the_beginning_was_deleted(self, wire: Wire, order_ids: list[UUID]) -> None:
         before = shown()
         stream = Stream.objects.using(SOURCE).filter(head__gt=1).order_by("partition")[0]
         first = OutboxMessage.objects.using(SOURCE).get(partition=stream.partition, position=1)
         Stream.objects.using(SOURCE).filter(pk=stream.pk).update(floor=1, floor_id=first.message_id)
         first.delete(using=SOURCE)
-        with pytest.raises(CommandError, match="left as it was"):
+        with pytest.raises(CommandError, match="left unchanged"):
             rebuilt(wire)
         assert shown() == before
         assert nothing_is_left()
 
-    def test_that_nothing_comes_to_is_given_up(self, wire: Wire, told: list[UUID]) -> None:
+    def test_that_nothing_comes_to_is_given_up(self, wire: Wire, order_ids: list[UUID]) -> None:
         with pytest.raises(CommandError, match="Is a worker of web_bff running"):
             run(rebuild_command.Command(send=lambda _: None), ORDERS, "--patience", "0.2")
         assert nothing_is_left()
 
-    def test_asks_again_for_what_does_not_arrive(self, wire: Wire, told: list[UUID]) -> None:
+    def test_asks_again_for_what_does_not_arrive(self, wire: Wire, order_ids: list[UUID]) -> None:
         calls: list[int] = []
 
         def forgetful(requests: Sequence[CatchUp]) -> None:
@@ -321,7 +325,7 @@ class TestAReplay:
         assert len(calls) > 1
         assert shown() == right
 
-    def test_waits_for_a_worker_that_is_busy(self, wire: Wire, told: list[UUID]) -> None:
+    def test_waits_for_a_worker_that_is_busy(self, wire: Wire, order_ids: list[UUID]) -> None:
         right = shown()
         calls: list[int] = []
 
@@ -334,14 +338,14 @@ class TestAReplay:
             run(rebuild_command.Command(send=late), ORDERS, "--patience", "0.3")
         assert shown() == right
 
-    def test_says_that_nothing_is_known_before_anything_is(self, wire: Wire, told: list[UUID]) -> None:
+    def test_prints_no_percentage_before_anything_is_known(self, wire: Wire, order_ids: list[UUID]) -> None:
         Cursor.objects.using(LISTENER).all().delete()
         Stream.objects.using(SOURCE).all().delete()
         printed = rebuilt(wire, "--accept-difference")
         assert "%" not in printed.stderr
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_goes_on_after_the_database_was_restarted(self, wire: Wire, told: list[UUID]) -> None:
+    def test_goes_on_after_the_database_was_restarted(self, wire: Wire, order_ids: list[UUID]) -> None:
         right = shown()
         restarted: list[int] = []
 
@@ -357,7 +361,7 @@ class TestAReplay:
         assert nothing_is_left()
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_ends_without_a_traceback_while_the_database_is_away(self, wire: Wire, told: list[UUID]) -> None:
+    def test_ends_without_a_traceback_while_the_database_is_away(self, wire: Wire, order_ids: list[UUID]) -> None:
         connection = connections[LISTENER]
         before = dict(connection.settings_dict)
 
@@ -372,7 +376,9 @@ class TestAReplay:
             connection.settings_dict |= before
         assert not nothing_is_left()
 
-    def test_that_was_killed_leaves_what_serves_and_can_be_run_again(self, wire: Wire, told: list[UUID]) -> None:
+    def test_that_was_killed_leaves_the_live_tables_and_can_be_run_again(
+        self, wire: Wire, order_ids: list[UUID]
+    ) -> None:
         cursors = cut_over.cursors_at_0(projection.shadow, cut_over.streams_of(projection))
         shadow = shadows.create(projection, rows.creatable(rows.tables_of(projection)), cursors)
         latest = place("C")
@@ -383,12 +389,12 @@ class TestAReplay:
         assert shown() == right
         assert nothing_is_left()
         assert shadows.of(projection, look_again=True) is None
-        # The worker of another process may believe in it for a second; what serves does not notice.
+        # The worker of another process may trust that it exists for a second; the live tables are not affected.
         with pytest.raises(Exception, match=r"does not exist|no such table|unable to open"), shadow.entered():
             OrderSummary.objects.count()
 
-    def test_that_fails_while_it_replaces_changes_nothing(self, wire: Wire, told: list[UUID]) -> None:
-        OrderSummary.objects.filter(pk=told[0]).update(total_amount=1)
+    def test_that_fails_while_it_replaces_changes_nothing(self, wire: Wire, order_ids: list[UUID]) -> None:
+        OrderSummary.objects.filter(pk=order_ids[0]).update(total_amount=1)
         before = shown()
 
         def replace_and_fail(moment: CutOver) -> None:
@@ -400,7 +406,7 @@ class TestAReplay:
         assert shown() == before
         assert nothing_is_left()
 
-    def test_cannot_touch_what_is_not_the_projections(self, wire: Wire, told: list[UUID]) -> None:
+    def test_cannot_touch_what_is_not_the_projections(self, wire: Wire, order_ids: list[UUID]) -> None:
         Profile.objects.create(user_id=UUID(int=1), email="ada@example.com", full_name="Ada")
         with replay.replaying(projection, wire.ask):
             shadow = shadows.of(projection, look_again=True)
@@ -409,7 +415,7 @@ class TestAReplay:
                 Profile.objects.update(email="")
         assert Profile.objects.get().email == "ada@example.com"
 
-    def test_is_not_one_more_listener_once_it_is_over(self, wire: Wire, told: list[UUID]) -> None:
+    def test_is_no_subscriber_once_it_is_over(self, wire: Wire, order_ids: list[UUID]) -> None:
         rebuilt(wire)
         place("C")
         wire.relay.step()
@@ -423,15 +429,15 @@ class TestAReplay:
 
 @contextmanager
 def handling_on_and_on() -> Iterator[None]:
-    """Another subscription of the listener takes one message after the other meanwhile."""
+    """Another subscription of the module takes one message after the other meanwhile."""
     stop = threading.Event()
-    place = {"subscription": "web_bff.profiles", "source": "users", "audience": "all", "partition": 0}
-    Cursor.objects.using(LISTENER).create(**place)
+    stream = {"subscription": "web_bff.profiles", "source": "users", "audience": "all", "partition": 0}
+    Cursor.objects.using(LISTENER).create(**stream)
 
     def work() -> None:
         try:
             while not stop.wait(0.02):
-                Cursor.objects.using(LISTENER).filter(**place).update(position=F("position") + 1)
+                Cursor.objects.using(LISTENER).filter(**stream).update(position=F("position") + 1)
         finally:
             connections.close_all()
 
@@ -459,15 +465,15 @@ def end_all_sessions() -> int:
 
 
 class TestReconcile:
-    def test_finds_nothing_where_nothing_is_wrong(self, wire: Wire, told: list[UUID]) -> None:
+    def test_finds_nothing_where_nothing_is_wrong(self, wire: Wire, order_ids: list[UUID]) -> None:
         printed = reconciled(wire)
         assert (printed.status, printed.stdout) == (0, "web_bff.orders is what its streams make of it.\n")
         assert nothing_is_left()
 
-    def test_finds_what_was_changed_added_and_removed(self, wire: Wire, told: list[UUID]) -> None:
-        OrderSummary.objects.filter(pk=told[1]).update(total_amount=7)
-        OrderLine.objects.filter(order_id=told[2], sku="B").delete()
-        invented = OrderSummary.objects.get(pk=told[1])
+    def test_finds_what_was_changed_added_and_removed(self, wire: Wire, order_ids: list[UUID]) -> None:
+        OrderSummary.objects.filter(pk=order_ids[1]).update(total_amount=7)
+        OrderLine.objects.filter(order_id=order_ids[2], sku="B").delete()
+        invented = OrderSummary.objects.get(pk=order_ids[1])
         invented.pk = UUID(int=7)
         invented.save(force_insert=True)
         before = shown()
@@ -483,7 +489,7 @@ class TestReconcile:
         assert lines[-1] == "web_bff.orders: 3 rows differ. To put them right: manage.py rebuild web_bff.orders"
         assert (shown(), nothing_is_left()) == (before, True)
 
-    def test_prints_no_more_than_it_is_told(self, wire: Wire, told: list[UUID]) -> None:
+    def test_prints_no_more_than_its_limit(self, wire: Wire, order_ids: list[UUID]) -> None:
         OrderSummary.objects.update(total_amount=7)
         printed = reconciled(wire, "--limit", "5")
         assert sum(line.startswith("wrong OrderSummary") for line in printed.stdout.splitlines()) == 5

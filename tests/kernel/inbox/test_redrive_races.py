@@ -22,12 +22,14 @@ from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Tick, Wire, ledger_t
 pytestmark = pytest.mark.django_db(databases=[SOURCE, LISTENER], transaction=True)
 
 T = TypeVar("T")
-PATIENCE = 10
+TIMEOUT = 10
+"""Seconds that one thread waits for another."""
+
 MESSAGES, KEYS = 10_000, 500
 
 
 class HesitantLedger(Ledger):
-    """Waits at one number, inside its transaction, until it is told to go on."""
+    """Waits at one number, inside its transaction, until the test lets it go on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +40,7 @@ class HesitantLedger(Ledger):
         super()._write(message)
         if message.payload.number == self.hesitates_at:
             self.reached.set()
-            assert self.may_go_on.wait(PATIENCE)
+            assert self.may_go_on.wait(TIMEOUT)
 
 
 @pytest.fixture
@@ -73,13 +75,13 @@ class TestRedriveAndConsumption:
         while wire.relay.step():
             pass
         redriven = threads.submit(on_a_connection_of_its_own, lambda: redrive(ledger.subscription, "a"))
-        assert ledger.reached.wait(PATIENCE)
+        assert ledger.reached.wait(TIMEOUT)
         consumed = threads.submit(on_a_connection_of_its_own, wire.deliver_all)
         assert not consumed.done()
         ledger.may_go_on.set()
 
-        assert redriven.result(PATIENCE) == 2
-        consumed.result(PATIENCE)
+        assert redriven.result(TIMEOUT) == 2
+        consumed.result(TIMEOUT)
         assert ledger.numbers() == [1, 2, 3]
         assert summary() == []
 
@@ -93,15 +95,15 @@ class TestRedriveAndConsumption:
         together = Barrier(3)
 
         def redrive_key() -> int:
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
             return redrive(ledger.subscription, "a")
 
         def retry() -> int:
-            together.wait(PATIENCE)
+            together.wait(TIMEOUT)
             return redriving.retry_due(LISTENER, [ledger.subscription], now=timezone.now() + timedelta(days=1))
 
         done = [threads.submit(on_a_connection_of_its_own, work) for work in (redrive_key, redrive_key, retry)]
-        assert sum(each.result(PATIENCE) for each in done) == 30
+        assert sum(each.result(TIMEOUT) for each in done) == 30
         assert ledger.numbers() == list(range(30))
         assert summary() == []
 

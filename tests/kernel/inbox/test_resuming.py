@@ -114,7 +114,7 @@ def command(*arguments: str, bus: Bus | None = None, **options: object) -> str:
 
 
 class TestCheckoutsAfterTheirSenderWasRestored:
-    """A subscriber with commands of its own went back to a backup; who obeys it stopped, and nobody's checkout ends."""
+    """A sender of commands was restored from a backup; its receiver has stopped, and no checkout ends."""
 
     @pytest.fixture
     def shop(self) -> Bus:
@@ -187,11 +187,11 @@ class TestResuming:
         assert ACTED == [1, 2, 7]
         assert cursor().position == 4
 
-    @pytest.mark.parametrize("rule", ["holds", "is gone"])
+    @pytest.mark.parametrize("rule", ["holds", "is removed"])
     def test_at_the_head_takes_no_late_batch_of_the_former_history(
         self, bus: Bus, rule: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        if rule == "is gone":
+        if rule == "is removed":
             monkeypatch.setattr(Cursor, "may_join", lambda _cursor, _batch: True)
         say("a", 1, 2, 3)
         bus.run(1)

@@ -60,7 +60,7 @@ class TestThePages:
     def test_show_what_each_module_has_parked(self, browser: Client) -> None:
         page = browser.get(PAGE).content.decode()
 
-        assert "1 tried no more" in page
+        assert "1 no longer retried" in page
         assert "1 behind another of its key" in page
         assert f'href="{LIST}"' in page
         assert "Nothing is parked." in page

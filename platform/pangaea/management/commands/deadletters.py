@@ -28,7 +28,7 @@ class Command(BaseCommand):
             "list": "list parked messages",
             "show": "show one with its traceback and body",
             "redrive": "apply them again, here and now, in the order of their keys",
-            "discard": "take them out of their key's way for good",
+            "discard": "never apply them; their keys go on",
         }.items():
             action = actions.add_parser(name, help=summary, description=summary)
             action.add_argument("letters", nargs="*", metavar="MODULE/ID", help="these letters")
@@ -39,7 +39,9 @@ class Command(BaseCommand):
             action.add_argument("--error", default="", help="whose error contains this text")
             action.add_argument("--state", default="", choices=DeadLetter.State.values, help="in this state")
             if name == "list":
-                action.add_argument("--limit", type=int, default=LIMIT, help="at most so many a module (%(default)s)")
+                action.add_argument(
+                    "--limit", type=int, default=LIMIT, help="at most this many per module (%(default)s)"
+                )
             if name in {"redrive", "discard"}:
                 action.add_argument("--all", action="store_true", help="needed where no condition is given")
             if name == "discard":

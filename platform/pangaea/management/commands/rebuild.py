@@ -10,10 +10,10 @@ from pangaea.management.replaying import ReplayCommand
 
 
 class Command(ReplayCommand):
-    """Workers and relays go on meanwhile, and so does everybody who reads the projection."""
+    """Workers, relays and readers of the projection go on meanwhile."""
 
     stealth_options = ("stdin",)
-    help = "Build a projection anew from the beginning of its streams, then put it in the old one's place."
+    help = "Rebuild a projection from the beginning of its streams in a shadow, then replace the live tables."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What to do about a difference."""
@@ -41,7 +41,7 @@ class Command(ReplayCommand):
                 except Differs as differs:
                     self._show(differs.counts)
                     if not self._agreed(stdin):
-                        text = "The numbers differ, and the projection is left as it was. Accept: --accept-difference"
+                        text = "The numbers differ, and the projection is left unchanged. Accept: --accept-difference"
                         raise CommandError(text) from None
                     accepted = _difference(differs.counts)
         self._show(counts)

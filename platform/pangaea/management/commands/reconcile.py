@@ -10,7 +10,7 @@ from pangaea.management.replaying import ReplayCommand
 class Command(ReplayCommand):
     """Workers and relays go on meanwhile. Exit status 1 when there are differences."""
 
-    help = "Compare a projection with what its streams make of it from the beginning; changes nothing."
+    help = "Compare a projection with a replay of its streams from the beginning; changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """How much to print."""
