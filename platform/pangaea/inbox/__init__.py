@@ -13,7 +13,6 @@ dead_letters/   messages that could not be applied: parked in order, redriven, d
 rebuild/        a projection replayed: its rows replaced, or compared
 resuming        an operator resumes a stopped subscription, or deletes what an undeclared one left
 reports         how far the subscriptions have read, for the producers
-homes           where a shadow is stored: what PostgreSQL and SQLite do differently
 models          the tables; stream_key is the key that they share
 stream_key      which subscription reads which stream
 """

@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("pangaea", "0014_locked_keys")]
+    dependencies = [("pangaea", "0015_sequence")]
 
     operations = [
         migrations.RenameField(model_name="deadletter", old_name="deaths", new_name="crashes"),
