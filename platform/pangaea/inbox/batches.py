@@ -34,12 +34,6 @@ class Delivered:
     envelope: Envelope | None
     problem: str = ""
 
-    def open(self) -> Envelope:
-        """The envelope. Raises MalformedMessage where there is a problem."""
-        if self.envelope is None:
-            raise MalformedMessage(self.problem)
-        return self.envelope
-
 
 def decode(body: bytes) -> tuple[Batch, list[Delivered]]:
     """A batch and its messages. Raises MalformedMessage when the batch itself cannot be read."""
@@ -58,18 +52,19 @@ def decode(body: bytes) -> tuple[Batch, list[Delivered]]:
     return replace(batch, entries=None), messages
 
 
-def read_envelope(
-    body: msgspec.Raw | str,
-    *,
-    source: str | None = None,
-    audience: str = EVERYBODY,
-    message_id: UUID | None = None,
-    key: str = "",
-) -> Envelope:
+def read_again(body: str, *, position: int, source: str, audience: str, message_id: UUID | None, key: str) -> Delivered:
+    """A message that was parked, as it was delivered. Raises MalformedMessage where it still cannot be read."""
+    raw = msgspec.Raw(body.encode())
+    envelope = _envelope(raw, source=source, audience=audience, message_id=message_id, key=key)
+    name = envelope.type
+    return Delivered(position=position, body=raw, id=envelope.id, key=envelope.subject, name=name, envelope=envelope)
+
+
+def _envelope(body: msgspec.Raw, *, source: str, audience: str, message_id: UUID | None, key: str) -> Envelope:
     """The envelope of one message. Raises MalformedMessage.
 
-    With `source` it must belong into that stream: a module publishes its own events only, and sends its receiver the
-    receiver's commands. It must have this id and this key, where they are given: stream and order depend on them.
+    It must belong into its stream: a module publishes its own events only, and sends its receiver the receiver's
+    commands. It must have this id and this key, where they are known: stream and order depend on them.
     """
     try:
         envelope = _ENVELOPE.decode(body)
@@ -78,7 +73,7 @@ def read_envelope(
     if not _text(envelope.subject, KEY_LENGTH) or not _text(envelope.type, NAME_LENGTH):
         raise MalformedMessage("The message has a key or a name that is empty, too long or unprintable.")
     owner = source if audience == EVERYBODY else audience
-    if source and (envelope.source != source or envelope.type.partition(".")[0] != owner):
+    if envelope.source != source or envelope.type.partition(".")[0] != owner:
         text = f"{envelope.type} from {envelope.source} does not belong into the stream {source}.{audience}."
         raise MalformedMessage(text)
     if (message_id or envelope.id, key or envelope.subject) != (envelope.id, envelope.subject):
@@ -92,7 +87,7 @@ def read_envelope(
 def _delivered(position: int, body: msgspec.Raw, entry: Entry | None, batch: Batch) -> Delivered:
     message_id, key = (entry.id, entry.key) if entry else (None, "")
     try:
-        envelope = read_envelope(body, source=batch.source, audience=batch.audience, message_id=message_id, key=key)
+        envelope = _envelope(body, source=batch.source, audience=batch.audience, message_id=message_id, key=key)
     except MalformedMessage as error:
         return _unreadable(position, body, entry, str(error))
     return Delivered(

@@ -162,7 +162,7 @@ def _apply_whole(delivery: Delivery) -> CatchUp | None:
         if verdict is Verdict.APPLY:
             unseen = [message for message in messages if message.position > cursor.position]
             free = [message for message in unseen if message.key not in stopped]
-            handle(subscription, [(message.position, message.open()) for message in free], audience=batch.audience)
+            handle(subscription, free, audience=batch.audience)
             for message in unseen:
                 if message.key in stopped:
                     parking.park(cursor, message)
@@ -247,7 +247,7 @@ def _take(delivery: Delivery, failure: Exception | None = None) -> bool:
         if stopped or failure:
             parking.park(cursor, message, None if stopped else failure)
         else:
-            handle(delivery.subscription, [(message.position, message.open())], audience=delivery.batch.audience)
+            handle(delivery.subscription, [message], audience=delivery.batch.audience)
         cursor.advance(message.position, message.id)
         cursor.note_snapshot(delivery.batch)
         cursor.save()

@@ -9,21 +9,20 @@ import msgspec
 from pangaea import modules
 from pangaea.errors import MalformedMessage
 from pangaea.inbox import in_flight
+from pangaea.inbox.batches import Delivered
 from pangaea.inbox.subscriptions import Handler, Subscription
 from pangaea.messages import EVERYBODY, Received
 from pangaea.outbox.publish import projecting
 from pangaea.telemetry import correlation
 from pangaea.wire import UNDECODABLE, Envelope
 
-Positioned = tuple[int, Envelope]
-"""A message and its position."""
 
-
-def handle(subscription: Subscription, messages: Iterable[Positioned], *, audience: str = EVERYBODY) -> None:
+def handle(subscription: Subscription, messages: Iterable[Delivered], *, audience: str = EVERYBODY) -> None:
     """Call the subscription's handlers for these messages, in order. An event without a handler is skipped.
 
-    Raises what a handler raises, and MalformedMessage for a version or for fields that it cannot read, or for a command
-    that no subscription of its module handles: skipped, it would be lost where its sender is newer than its receiver.
+    Raises what a handler raises, and MalformedMessage for a message that is unreadable, or in its version or its fields
+    to this subscription, or for a command that no subscription of its module handles: skipped, it would be lost where
+    its sender is newer than its receiver.
     """
     token = projecting.set(subscription.name if subscription.replayable else None)
     try:
@@ -47,17 +46,23 @@ def handle(subscription: Subscription, messages: Iterable[Positioned], *, audien
 
 
 def _runs(
-    subscription: Subscription, messages: Iterable[Positioned], audience: str
+    subscription: Subscription, messages: Iterable[Delivered], audience: str
 ) -> Iterator[tuple[Handler, Sequence[Received[Any]]]]:
     """Consecutive messages with the same function, decoded."""
-    handled = (
-        (handler, position, envelope)
-        for position, envelope in messages
-        if (handler := _handler_of(subscription, envelope, audience)) is not None
-    )
-    for _, run in groupby(handled, key=lambda entry: entry[0].call):
+    for _, run in groupby(_handled(subscription, messages, audience), key=lambda entry: entry[0].call):
         members = list(run)
         yield members[0][0], [_received(subscription, *member) for member in members]
+
+
+def _handled(
+    subscription: Subscription, messages: Iterable[Delivered], audience: str
+) -> Iterator[tuple[Handler, int, Envelope]]:
+    for message in messages:
+        if message.envelope is None:
+            raise MalformedMessage(message.problem)
+        handler = _handler_of(subscription, message.envelope, audience)
+        if handler is not None:
+            yield handler, message.position, message.envelope
 
 
 def _handler_of(subscription: Subscription, envelope: Envelope, audience: str) -> Handler | None:

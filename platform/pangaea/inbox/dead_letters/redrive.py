@@ -19,7 +19,7 @@ from pangaea import modules
 from pangaea.databases import errors, migration_state
 from pangaea.databases.errors import Kind
 from pangaea.errors import PoisonMessage
-from pangaea.inbox.batches import read_envelope
+from pangaea.inbox.batches import read_again
 from pangaea.inbox.dead_letters.key_queue import KeyQueue
 from pangaea.inbox.dead_letters.parking import describe, pause, trace
 from pangaea.inbox.dead_letters.selection import Selection
@@ -187,9 +187,15 @@ def _apply(subscription: Subscription, letter: DeadLetter, *, now: datetime) -> 
         lowest = queue.letters().first()
         if lowest is None or lowest.pk != letter.pk:
             return False
-        stream = {"source": lowest.source, "audience": lowest.audience}
-        envelope = read_envelope(lowest.body, **stream, message_id=lowest.message_id, key=lowest.key)
-        handle(subscription, [(lowest.position, envelope)], audience=lowest.audience)
+        message = read_again(
+            lowest.body,
+            position=lowest.position,
+            source=lowest.source,
+            audience=lowest.audience,
+            message_id=lowest.message_id,
+            key=lowest.key,
+        )
+        handle(subscription, [message], audience=lowest.audience)
         lowest.delete()
         queue.promote(now=now)
     return True
