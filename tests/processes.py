@@ -56,7 +56,7 @@ class Process:
         return self.log.read_text(errors="replace")[-LOG_TAIL:]
 
     def wait_logged(self, text: str, *, since: int = 0) -> None:
-        """Wait until it has written this, after this many bytes of its log."""
+        """Wait until its log contains this text, after the first `since` bytes."""
 
         def there() -> bool:
             self.check()

@@ -99,7 +99,7 @@ def latencies(deployment: Deployment, pytestconfig: pytest.Config) -> list[float
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """One line per topology: how long an order took to the BFF."""
+    """Print one line per topology: how long an order took to reach the BFF."""
     for name, seconds in config.stash.get(LATENCIES, {}).items():
         if seconds:
             terminalreporter.write_line(

@@ -57,7 +57,7 @@ class Shop(httpx.Client):
 
 
 class Customer(Shop):
-    """A customer with an account and a token."""
+    """A client with an account and a token."""
 
     def __init__(self, shop: Shop, *, token: str, email: str) -> None:
         super().__init__(str(shop.base_url), headers={"Authorization": f"Bearer {token}"})
@@ -74,7 +74,7 @@ class Customer(Shop):
         return cls(shop, token=answer.json()["access_token"], email=email)
 
     def wait_until_known(self) -> None:
-        """Wait until the BFF knows the account, which shows that relay and worker run."""
+        """Wait until the BFF has the account, which shows that relay and worker run."""
         wait_until(
             lambda: self.get("/bff/v1/home").raise_for_status().json()["me"],
             what="the BFF to know the customer",
@@ -93,7 +93,7 @@ class Customer(Shop):
         return order
 
     def page(self, order_id: str, *, status: str = "placed") -> dict[str, Any]:
-        """The BFF's page of an order, once the order has that state."""
+        """The BFF's page of an order, once it shows that status."""
 
         def there() -> dict[str, Any] | None:
             answer = self.get(f"/bff/v1/orders/{order_id}")

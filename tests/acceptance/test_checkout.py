@@ -102,7 +102,7 @@ class Visits:
 
 @contextmanager
 def visiting(shop: Shop, customer: Customer, sku: str) -> Iterator[Visits]:
-    """A customer who reads the BFF's pages and checks out continually; each time on a new connection."""
+    """Read the BFF's pages and check out until the end of the block, each time on a new connection."""
     seen, stop = Visits(), threading.Event()
 
     def visit() -> None:

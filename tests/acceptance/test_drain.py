@@ -1,4 +1,4 @@
-"""SIGTERM to each process of the split, one after the other, while visitors use every module: no visitor notices."""
+"""SIGTERM to each process of the split, one by one, while visitors use every module: no visit fails."""
 
 import os
 import signal
@@ -121,16 +121,16 @@ def rows(deployment: Deployment, module: str, statement: LiteralString, *values:
 
 
 def terminate(process: Process) -> None:
-    """Signal it twice, and wait until it ends with 0."""
+    """Send SIGTERM twice, and wait until the process ends without an error."""
     for _ in range(2):
         os.kill(process.popen.pid, signal.SIGTERM)
     assert process.popen.wait(timeout=SECONDS) == 0, process.tail
 
 
 def behind(deployment: Deployment) -> int:
-    """How many messages there are that not every subscription has taken, as of the time of asking."""
-    # The cursors first: what is published from here on counts as not taken.
-    cursors = [place for module in MODULES for place in rows(deployment, module, CURSORS)]
+    """How many messages are not yet applied, summed over all subscriptions."""
+    # The cursors first, so that messages published meanwhile count as not applied.
+    cursors = [cursor for module in MODULES for cursor in rows(deployment, module, CURSORS)]
     heads = {(module, *stream): head for module in MODULES for *stream, head in rows(deployment, module, HEADS)}
     count = sum(heads[source, audience, partition] - position for source, audience, partition, position in cursors)
     for module in MODULES:

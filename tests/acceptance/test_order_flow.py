@@ -165,7 +165,7 @@ class TestBadInput:
 
 
 class TestTokens:
-    """A caller without a valid token gets nothing, and the reason."""
+    """A client without a valid token is refused, with the reason, and changes nothing."""
 
     def test_are_required(self, shop: Shop, customer: Customer, product: dict[str, Any]) -> None:
         assert_refused(shop, customer, product, None, "token_missing")

@@ -31,14 +31,14 @@ class Traffic:
     failures: list[str] = field(default_factory=list)
 
     def wait_for(self, more: int) -> None:
-        """Wait until this many more were answered."""
+        """Wait until `more` further requests were answered."""
         goal = self.count + more
         wait_until(lambda: self.count >= goal, what=f"{more} more requests", seconds=60)
 
 
 @contextmanager
 def traffic(shop: Shop, path: str = "/api/v1/products", tokens: Sequence[str] = ()) -> Iterator[Traffic]:
-    """A reader of the path, who alternates between the tokens; each request on its own connection."""
+    """Read the path until the end of the block, with the tokens in turn; each request on a new connection."""
     seen, stop = Traffic(), threading.Event()
 
     def visit() -> None:

@@ -83,7 +83,7 @@ class TestAnUnusableSetting:
             ),
         ],
     )
-    def test_is_said_in_a_line_without_its_secrets(
+    def test_is_named_in_a_line_without_its_secrets(
         self, amqp_url: str, tmp_path: Path, variable: str, value: str, expected: str
     ) -> None:
         text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path), **{"AMQP_URL": amqp_url, variable: value})
@@ -112,7 +112,7 @@ def ports(state: Path) -> list[str]:
 
 
 def refusal(*command: str, **environment: str) -> str:
-    """What it printed when it refused."""
+    """The standard error of a command that has to fail."""
     done = subprocess.run(
         command,
         check=False,

@@ -1,4 +1,4 @@
-"""Each service's own admin behind the gateway: an operator of one is unknown in another."""
+"""Each service has its own admin behind the gateway, and its operators have no account in another's."""
 
 import json
 import re

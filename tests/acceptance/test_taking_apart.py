@@ -1,4 +1,4 @@
-"""A monolith that has been in use becomes three services: its schemas move unchanged, and everything goes on."""
+"""A monolith in use becomes three services: its schemas move unchanged, and all messages are still delivered."""
 
 import subprocess
 from pathlib import Path
@@ -63,7 +63,7 @@ class TestAMonolithThatIsSplit:
 
 
 def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[str, Any]]]:
-    """Leave a monolith behind with an order on the BFF, one on its way to it, and one that is not sent.
+    """Run a monolith that leaves an order on the BFF, another that is sent, and a third that is not sent.
 
     Returns the customer's token, the product, and the orders.
     """

@@ -1,4 +1,4 @@
-"""The walk that `make run` and `make split` print, pasted into a shell."""
+"""The walk that `make run` and `make split` print, run in a shell."""
 
 import json
 import os

@@ -77,6 +77,6 @@ def installation(prepared: Installation) -> Iterator[Installation]:
 
 @pytest.fixture
 def customer(installation: Installation) -> Iterator[Customer]:
-    """A customer who is registered and logged in; the BFF need not know yet."""
+    """A customer who is registered and logged in, and of whom the BFF may have no copy yet."""
     with Shop(installation.url) as shop, Customer.register(shop, full_name="Grace Hopper") as grace:
         yield grace

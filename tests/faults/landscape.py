@@ -1,4 +1,4 @@
-"""The landscape as real processes on real servers: `source` publishes ticks, `ledger` records each, unprotected."""
+"""The landscape as real processes on real servers: `source` publishes ticks, and `ledger` records them."""
 
 import secrets
 from collections.abc import Iterator, Mapping
@@ -33,20 +33,20 @@ class Landscape:
     """HEALTH_PORT of each process, by its name."""
 
     def relay(self, name: str = "", **settings: str) -> Process:
-        """A relay of `source`; `name` ends the name of its process."""
+        """Start a relay of `source`; `name` ends the name of its process."""
         return self._start(f"relay{name}", "relay", "--module=source", **settings)
 
     def worker(self, *modules: str, name: str = "", **settings: str) -> Process:
-        """A worker for these modules' queues, or for every queue; its process is named after both."""
+        """Start a worker for these modules' queues, or for every queue; its process is named after both."""
         arguments = [f"--module={module}" for module in modules]
         return self._start("-".join([f"worker{name}", *modules]), "worker", *arguments, **settings)
 
     def writer(self, *, count: int, rate: int) -> Process:
-        """Publishes `count` ticks, one per transaction, at that rate."""
+        """Start a process that publishes `count` ticks, one per transaction, `rate` per second."""
         return self._start("writer", "tick", f"--count={count}", f"--rate={rate}", "--writer=999")
 
     def publish(self, count: int, *, seed: int) -> None:
-        """Commit `count` ticks at once. Each seed counts its own, so use one only once."""
+        """Commit `count` ticks at once. Ticks are numbered per seed, so a test uses a seed only once."""
         url = psycopg.conninfo.make_conninfo(self.database_url, options="-c search_path=source")
         with psycopg.connect(url, autocommit=True) as connection:
             backlog.commit(connection, count, seed=seed)
@@ -80,7 +80,7 @@ class Landscape:
             broker.default_channel.queue_purge(self.environment["BROKER_PREFIX"] + queue)
 
     def wait_written(self, count: int) -> None:
-        """Wait until the ledger has this many, then check that each is there once, in its key's order."""
+        """Wait until the ledger has `count` entries, and assert that none is repeated or out of its key's order."""
         wait_until(lambda: self.written() >= count, what=f"{count} entries", seconds=HEALING_SECONDS)
         rows = self.query("SELECT key, writer, number FROM ledger.ledger_entry ORDER BY id")
         assert len(rows) == len(set(rows)) == count
@@ -90,13 +90,13 @@ class Landscape:
             last[key, writer] = number
 
     def components(self, process: str) -> dict[str, dict[str, str]]:
-        """The state of each component of a process, as /livez has it; empty while nothing answers."""
+        """The state of each component of a process, as /livez shows it; empty while the process does not answer."""
         answer = self._probe(process, "/livez")
         states: dict[str, dict[str, str]] = answer.json()["components"] if answer is not None else {}
         return states
 
     def is_ready(self, process: str) -> bool | None:
-        """Whether /readyz of a process answers 200; None while nothing answers."""
+        """Whether /readyz of a process answers 200; None while the process does not answer."""
         answer = self._probe(process, "/readyz")
         return None if answer is None else answer.status_code == httpx.codes.OK
 

@@ -37,7 +37,7 @@ class Proxy:
         """Close every connection and refuse later ones."""
         listener, self._listener = self._listener, None
         if listener is not None and self._accepting is not None:
-            # First: a client reconnects once it is cut.
+            # First, because a client reconnects as soon as its connection ends.
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
@@ -51,10 +51,10 @@ class Proxy:
         self._mute.clear()
 
     def lose(self, *, answers_only: bool = False) -> int:
-        """From now on nothing arrives on the connections that are open, and neither end notices; later ones work.
+        """Stop passing bytes on over the open connections, without closing them; later connections work.
 
-        Like a firewall that has forgotten them. With `answers_only` the server still receives what clients send. Gives
-        how many connections that were.
+        A firewall that lost its connection table does the same. With `answers_only`, what clients send still
+        arrives. Returns the number of connections.
         """
         connections = list(self._open)
         self._mute.update(each for each in connections if not answers_only or each in self._servers)

@@ -14,7 +14,7 @@ STALLED = "sent, and not settled"
 
 
 def main(module: str) -> None:
-    """Relay one module until the first batch with a message is sent; then wait to be killed."""
+    """Relay one module until the first batch with a message was sent; then wait to be killed."""
     django.setup()
     from pangaea.broker import celery_app, sending, topology
     from pangaea.outbox.batches import Outgoing

@@ -167,7 +167,7 @@ def broken_entry(drawn: random.Random) -> bytes:
 
 @contextmanager
 def rabbitmq_sender(land: Landscape) -> Iterator[tuple[Callable[[random.Random], None], Callable[[str], int]]]:
-    """Sends one broken message, and counts the messages of a queue."""
+    """Yields two functions: the first sends a broken message, the second counts the messages in a queue."""
     exchange = f"{land.environment['BROKER_PREFIX']}streams"
     connect: Any = Connection  # kombu has no types
     with connect(land.environment["BROKER_URL"]) as broker:
@@ -248,13 +248,13 @@ class TestBrokenMessages:
 class TestUnacknowledgedMessagesOnRedis:
     def test_end_no_worker_when_they_are_broken(self, land: Landscape) -> None:
         drawn = random.Random(SEED)
-        unacked = [
+        unacknowledged = [
             *NO_ENTRIES[:-2],
             *(json.dumps(value).encode() for value in (["x", 5, {}], [{}, "", ""], [{"headers": []}, [], 5])),
             *(b"[" + broken_entry(drawn) + b', "streams", "source.all.1"]' for _ in range(100)),
         ]
         with redis.Redis.from_url(land.environment["BROKER_URL"]) as client:
-            for number, value in enumerate(unacked):
+            for number, value in enumerate(unacknowledged):
                 client.hset("unacked", f"broken-{number}", value)
                 client.zadd("unacked_index", {f"broken-{number}": number})
             worker = land.worker("source", "ledger")
@@ -263,8 +263,8 @@ class TestUnacknowledgedMessagesOnRedis:
                 worker.check()
                 return not any(tag.startswith(b"broken-") for tag in client.hkeys("unacked"))
 
-            wait_until(dropped, what="what is unacked to be restored or dropped", seconds=HEALING_SECONDS)
-            assert not client.exists("unacked_index") or client.zcount("unacked_index", 0, len(unacked)) == 0
+            wait_until(dropped, what="the unacknowledged messages to be restored or dropped", seconds=HEALING_SECONDS)
+            assert not client.exists("unacked_index") or client.zcount("unacked_index", 0, len(unacknowledged)) == 0
         land.relay()
         land.publish(TICKS, seed=1)
         land.wait_written(TICKS)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.full
 
 
 def flows_again(land: Landscape, *, seed: int, before: int) -> None:
-    """Publish ticks and wait until they are written."""
+    """Publish ticks and wait until they are recorded."""
     began = time.monotonic()
     land.publish(100, seed=seed)
     wait_until(lambda: land.written() >= before + 100, what="messages to flow again", seconds=HEALING_SECONDS)

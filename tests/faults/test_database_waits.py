@@ -1,4 +1,4 @@
-"""A database, or its host, that does not answer: no process waits longer than the settings allow."""
+"""A database, or its host, that does not answer: no process waits for it longer than the settings allow."""
 
 import sys
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def land(prepared: Landscape) -> Iterator[Landscape]:
 
 @contextmanager
 def locked(land: Landscape, table: str) -> Iterator[None]:
-    """Lock a table against all other readers."""
+    """Hold a lock under which no other session can read the table."""
     with psycopg.connect(land.database_url) as connection:
         connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield
@@ -54,7 +54,7 @@ class TestAMigrationThatIsNotApplied:
             worker = land.worker()
             worker.wait_logged("migrations awaited")
             land.publish(100, seed=7)
-            wait_until(lambda: land.is_ready("worker") is False, what="the worker to be unready")
+            wait_until(lambda: land.is_ready("worker") is False, what="the worker to be not ready")
             assert land.written() == written
             connection.execute("INSERT INTO ledger.django_migrations VALUES (%s, %s, %s, %s)", row)
         land.wait_written(written + 100)

@@ -36,7 +36,7 @@ def space(tmp_path: Path) -> Iterator[Workspace]:
 def start(space: Workspace, kind: str, *arguments: str, database: int, broker: int) -> Process:
     """Start a process whose servers are at these ports of the loopback address."""
     environment = monolith_environment(
-        database_url=f"postgres://user:unused@127.0.0.1:{database}/nothing",
+        database_url=f"postgres://unused:unused@127.0.0.1:{database}/nothing",
         broker_url=f"amqp://guest:guest@127.0.0.1:{broker}//",
         signing_key=ECKey.generate_key("P-256"),
     )

@@ -1,4 +1,4 @@
-"""Connections to the broker that lead nowhere and that no peer closes: each process notices and reconnects."""
+"""Dead connections to the broker that neither end closes: each process detects them and reconnects."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

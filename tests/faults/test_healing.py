@@ -93,7 +93,7 @@ class TestOnRabbitMQ:
         land.publish(100, seed=1)
         land.wait_written(100)
 
-        # Faster than the server notices, so that the consumer gets no cancellation: another process declares at once.
+        # Another process declares without a pause, so that the server sends the consumer no cancellation.
         name, stop = land.environment["BROKER_PREFIX"] + QUEUE, threading.Event()
         declaring = threading.Thread(target=declare_on_and_on, args=[land.environment["BROKER_URL"], name, stop])
         declaring.start()
@@ -195,7 +195,7 @@ class TestOnRedis:
             worker = land.worker()
             land.wait_state("worker", "queues", "consuming")
             worker.stop()
-            # As a service of its own: it lacks the other module's code, which declares the subscriptions.
+            # As a service of its own it lacks the other module's code, which declares the subscriptions.
             alone = {**land.environment, "PANGAEA_MODULES": "source"}
             land.workspace.start("relay", (*MANAGE, "relay"), alone)
             land.publish(500, seed=1)
@@ -212,7 +212,7 @@ class TestOnRedis:
 
 
 def declare_on_and_on(url: str, name: str, stop: threading.Event) -> None:
-    """Declare the queue as its worker does, until stopped; while it is being deleted the server refuses."""
+    """Declare the queue as its worker does until `stop` is set; the server refuses while the queue is being deleted."""
     queue: Any = topology.queues(Declared(), ["orders"], virtual=False)[0]
     while not stop.is_set():
         with CONNECTION(url) as broker, suppress(*broker.connection_errors, *broker.channel_errors):

@@ -20,7 +20,7 @@ THREADS_AT_MOST = 20
 
 
 def probe(port: int, path: str) -> tuple[int, Any]:
-    """The status and the document; 0 while no process answers."""
+    """The status and the document; the status is 0 while the port does not answer."""
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=15, trust_env=False)
     except httpx.TransportError:

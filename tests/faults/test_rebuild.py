@@ -129,7 +129,7 @@ def traffic(customer: Customer, sku: str) -> Iterator[list[str]]:
             known: set[str] = set()
             while not stop.wait(0.05):
                 page = listed(reader)
-                assert known <= page, f"{len(known - page)} orders are missing"
+                assert known <= page, f"{len(known - page)} orders disappeared"
                 known = page
 
     def guarded(work: Callable[[], None]) -> None:

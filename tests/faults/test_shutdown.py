@@ -42,8 +42,8 @@ def broker_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
-def signalled(process: Process, *, times: int) -> int:
-    """Send SIGTERM so often, at once; the exit status."""
+def terminate(process: Process, *, times: int) -> int:
+    """Send SIGTERM `times` times without a pause; returns the exit status."""
     for _ in range(times):
         os.kill(process.popen.pid, signal.SIGTERM)
     return process.popen.wait(timeout=HEALING_SECONDS)
@@ -96,8 +96,8 @@ def wait_more(land: Landscape, statement: LiteralString, process: Process) -> No
     wait_until(grew, what=f"{process.name} to be at work", seconds=HEALING_SECONDS)
 
 
-@pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
-class TestARelayToldToEnd:
+@pytest.mark.parametrize("times", [1, 3], ids=["one signal", "three signals"])
+class TestARelayThatIsTerminated:
     def test_settles_what_it_sent(self, postgres_url: str, broker_url: str, tmp_path: Path, times: int) -> None:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, RELAY_PASS="50") as land:
             land.worker("ledger")
@@ -105,8 +105,8 @@ class TestARelayToldToEnd:
             for _ in range(RESTARTS):
                 relay = land.relay()
                 wait_more(land, "SELECT sum(sent) FROM source.pangaea_stream", relay)
-                assert signalled(relay, times=times) == 0, relay.tail
-                # Whatever has a place was sent, and that is written down: the next relay repeats nothing.
+                assert terminate(relay, times=times) == 0, relay.tail
+                # All that has a position was sent and settled, so the next relay sends nothing twice.
                 assert land.number("SELECT sum(head - sent) FROM source.pangaea_stream") == 0
             land.relay()
             assert writer.popen.wait(timeout=HEALING_SECONDS) == 0, writer.tail
@@ -114,9 +114,9 @@ class TestARelayToldToEnd:
             assert land.behind() == 0
 
 
-@pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
-class TestAWorkerToldToEnd:
-    def test_commits_and_acknowledges_what_it_is_at(
+@pytest.mark.parametrize("times", [1, 3], ids=["one signal", "three signals"])
+class TestAWorkerThatIsTerminated:
+    def test_commits_and_acknowledges_its_in_flight_work(
         self, postgres_url: str, broker_url: str, tmp_path: Path, times: int
     ) -> None:
         with landscape(tmp_path, postgres_url=postgres_url, broker_url=broker_url, RELAY_BATCH="50") as land:
@@ -127,12 +127,12 @@ class TestAWorkerToldToEnd:
             for nth in range(RESTARTS):
                 worker = land.worker("ledger")
                 wait_more(land, "SELECT count(*) FROM ledger.ledger_entry", worker)
-                assert signalled(worker, times=times) == 0, worker.tail
+                assert terminate(worker, times=times) == 0, worker.tail
                 assert "Traceback" not in worker.tail
                 if broker_url.startswith("redis"):
                     assert taken_from_redis(land) == []
                 if nth == 0:
-                    # Later ones may hold what a subscriber requested besides what was sent anyway.
+                    # Later, the queue may also hold what a catch-up request brought a second time.
                     assert unacknowledged(land) == []
             land.worker("ledger")
             assert writer.popen.wait(timeout=HEALING_SECONDS) == 0, writer.tail
@@ -155,8 +155,8 @@ class TestARelayHeldPastItsGrace:
             between.lose(answers_only=True)
             land.publish(300, seed=2)
             wait_until(lambda: between.lost, what="the relay to wait for the broker", seconds=HEALING_SECONDS)
-            assert signalled(relay, times=1) == 0, relay.tail
-            # Had it waited as long as it does for a broker, it would have logged that.
+            assert terminate(relay, times=1) == 0, relay.tail
+            # Without a signal a relay waits longer for the broker, and then logs that.
             assert "relay interrupted" not in relay.log.read_text()
             assert has_ended_whole(relay)
             assert land.number("SELECT sum(sent) FROM source.pangaea_stream") == 100
@@ -184,7 +184,7 @@ class TestAWorkerHeldPastItsGrace:
             wait_until(lambda: f"hangs at {HANGING}" in worker.tail, what="the handler", seconds=HEALING_SECONDS)
             passed = land.query(CURSORS)
 
-            assert signalled(worker, times=1) == 0, worker.tail
+            assert terminate(worker, times=1) == 0, worker.tail
             wait_until(lambda: has_ended_whole(worker), what="its children to end")
             assert land.query(CURSORS) == passed
             assert land.query("SELECT 1 FROM ledger.ledger_entry WHERE key = 'key-7'") == []
@@ -195,7 +195,7 @@ class TestAWorkerHeldPastItsGrace:
 
 
 class Flood:
-    """Threads that order as fast as they are answered, until stopped; what was answered, and what was not."""
+    """Threads that send requests without a pause until the end of the block, and count the answers and the failures."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -240,8 +240,8 @@ class TestAWebProcessThatIsTerminated:
             url = processes.web()
             yield space.processes[-1], url
 
-    @pytest.mark.parametrize("times", [1, 3], ids=["signalled once", "signalled thrice"])
-    def test_says_so_and_serves_on_until_everybody_knows(self, web: tuple[Process, str], times: int) -> None:
+    @pytest.mark.parametrize("times", [1, 3], ids=["one signal", "three signals"])
+    def test_becomes_unready_and_serves_on_until_its_port_closes(self, web: tuple[Process, str], times: int) -> None:
         process, url = web
         with Flood(url) as flood:
             wait_until(lambda: flood.statuses[200] > 20, what="the flood")

@@ -1,4 +1,4 @@
-"""A worker that would stand still while every probe succeeds: acknowledgements, retries, handlers that hang."""
+"""What could stop a worker while every probe passes: acknowledgements, retries, handlers that hang."""
 
 import time
 from collections.abc import Iterator
@@ -107,10 +107,10 @@ class TestAHandlerThatHangs:
             land.relay()
             worker = land.worker()
             land.publish(600, seed=1)
-            published = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
-            assert 0 < published < 600
+            applicable = land.number("SELECT count(*) FROM source.pangaea_outbox WHERE key <> 'key-261'")
+            assert 0 < applicable < 600
 
-            land.wait_written(published)
+            land.wait_written(applicable)
             letters = "SELECT key, state, crashes, error FROM ledger.pangaea_dead_letter ORDER BY position"
             wait_until(lambda: land.query(letters)[0][1] == "dead", what="no more retries", seconds=HEALING_SECONDS)
             (key, _, crashes, error), *others = land.query(letters)

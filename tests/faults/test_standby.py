@@ -28,7 +28,7 @@ class TestAStandby:
             wait_until(lambda: land.number(SENT) == 10, what="the leader to have sent")
 
             if not notified:
-                # What the leader knows of and has not sent: no commit wakes a relay for it again.
+                # The leader was notified of these and did not send them; no other notification follows.
                 os.kill(leader.popen.pid, signal.SIGSTOP)
                 land.publish(10, seed=2)
             killed = time.monotonic()

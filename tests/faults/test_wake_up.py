@@ -29,7 +29,7 @@ NEVER = "3600"
 @pytest.fixture(scope="module")
 def durable() -> Iterator[postgresql.Server]:
     """A server whose commits are flushed; those with synchronous_commit "on" wait for a standby that never comes."""
-    settings = {**postgresql.DURABLE, "synchronous_standby_names": "no_such", "synchronous_commit": "local"}
+    settings = {**postgresql.DURABLE, "synchronous_standby_names": "absent", "synchronous_commit": "local"}
     try:
         with postgresql.held(**settings) as server:
             yield server
@@ -55,14 +55,14 @@ def land(shared: Landscape) -> Iterator[Landscape]:
 
 @contextmanager
 def a_commit_that_notifies_and_hangs(server: postgresql.Server) -> Iterator[None]:
-    """While this holds, another session's transaction with NOTIFY is between its commit's beginning and its end."""
+    """Hold another session's transaction with NOTIFY between the beginning and the end of its commit."""
     with psycopg.connect(server.url, autocommit=True) as slow, psycopg.connect(server.url, autocommit=True) as other:
 
         def commit() -> None:
             slow.execute("SET synchronous_commit = on")
             with slow.transaction():
                 slow.execute("CREATE TABLE IF NOT EXISTS written (number int)")
-                slow.execute("NOTIFY another")
+                slow.execute("NOTIFY unheeded")
 
         thread = threading.Thread(target=commit)
         thread.start()

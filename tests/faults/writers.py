@@ -10,7 +10,7 @@ import django
 
 
 def main(how: str) -> None:
-    """Publish like that, once committed."""
+    """Publish one tick, and end the process after the commit (`dies`), or publish from parent and child (`forks`)."""
     django.setup()
     from django.db import connections, transaction
 

@@ -61,7 +61,7 @@ class TestTheAdministratorsUrl:
 
 
 def refusal(administrator: str, *arguments: str) -> str:
-    """What the command prints when it fails."""
+    """The message with which the command fails."""
     with pytest.raises(CommandError) as refused:
         apply(administrator, *arguments)
     return str(refused.value)
@@ -127,7 +127,7 @@ class TestAnUnusableAddress:
             f"http://guest:{SECRET}@127.0.0.1:15672",
         ],
     )
-    def test_is_refused_with_the_form_of_one_that_does(self, url: str) -> None:
+    def test_is_refused_with_an_example_of_a_usable_one(self, url: str) -> None:
         printed = refusal(url, "--vhost=/")
         assert "http(s)://USER:PASSWORD@HOST:15672" in printed
         assert "s3cret" not in printed
@@ -151,8 +151,8 @@ class TestAnUnusableAddress:
         assert f"What answers at {address} is not RabbitMQ's management API: 404 to POST /api/definitions" in printed
         assert "s3cret" not in printed
 
-    def test_is_not_left_for_one_that_it_names(self) -> None:
-        """The administrator's password is for no other server."""
+    def test_is_refused_when_it_redirects(self) -> None:
+        """The administrator's password is not sent to another server."""
         received: list[object] = []
         with (
             web_server(lambda handler: received.append(handler.headers)) as other,
@@ -348,7 +348,7 @@ def definitions(node: Node) -> Any:
 
 @contextmanager
 def account(node: Node, tags: str) -> Iterator[str]:
-    """Hold an account at the node with these tags, whose password is SECRET; gives its name."""
+    """Hold an account at the node with these tags and the password SECRET. Yields its name."""
     name = f"stranger-{secrets.token_hex(4)}"
     manage(node).call("PUT", "users", name, document=json.dumps({"password": SECRET, "tags": tags}))
     try:

@@ -150,15 +150,15 @@ class TestTheUserOfOrders:
         for key in ("orders.all.0", "orders.users.3"):
             channel.basic_publish_confirm(amqp.Message("x"), rights.exchange, key)
         with connect(rights.urls["users"]) as users:
-            users.channel().basic_publish_confirm(amqp.Message("published by users"), rights.exchange, "users.all.0")
+            users.channel().basic_publish_confirm(amqp.Message("from users"), rights.exchange, "users.all.0")
         channel.queue_declare(rights.queue("orders"), passive=True)
-        assert next(received(channel, rights.queue("orders"))) == ("users.all.0", "published by users")
+        assert next(received(channel, rights.queue("orders"))) == ("users.all.0", "from users")
 
     def test_cannot_forge_its_sender_by_further_routing_keys(self, as_orders: Any, rights: Rights) -> None:
         """RabbitMQ before 4.0 checks only the first key. What arrives by another one still names its true sender."""
         message = amqp.Message("forged", application_headers={"CC": ["users.all.0"], "BCC": ["users.all.1"]})
         try:
-            as_orders.channel().basic_publish_confirm(message, rights.exchange, "orders.no_such.0")
+            as_orders.channel().basic_publish_confirm(message, rights.exchange, "orders.stranger.0")
         except amqp.AccessRefused:
             return
         with connect(rights.urls["users"]) as users:
@@ -166,7 +166,7 @@ class TestTheUserOfOrders:
         with connect(rights.urls["web_bff"]) as bff:
             arrived = received(bff.channel(), rights.queue("web_bff"))
             before = list(itertools.takewhile(lambda each: each[1] != "the last", arrived))
-        assert {key for key, body in before if body == "forged"} == {"orders.no_such.0"}
+        assert {key for key, body in before if body == "forged"} == {"orders.stranger.0"}
 
 
 class TestTheExchange:

@@ -23,7 +23,7 @@ HEALING_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Landscape:
-    """`orders`, which publishes, and `web_bff`, which subscribes; the processes are the test's."""
+    """`orders`, which publishes, and `web_bff`, which subscribes to it; a test starts the processes."""
 
     workspace: Workspace
     environments: dict[str, dict[str, str]]
@@ -40,10 +40,10 @@ class Landscape:
         return found
 
     def sent(self) -> int:
-        """The number of sent messages of orders for all."""
+        """How many messages orders has sent to all modules."""
         return sum(each["sent"] for each in self.streams("orders")["streams"] if each["audience"] == "all")
 
-    def taken(self) -> set[int]:
+    def passed(self) -> set[int]:
         """How many messages of orders each of web_bff's subscriptions has passed."""
         return {
             sum(each["position"] for each in subscription["cursors"] if each["source"] == "orders")
@@ -102,12 +102,12 @@ class TestAServiceWithItsOwnRights:
 
         # Messages from before web_bff had a queue are lost: announcements show the gap, and it asks for the rest.
         landscape.start("web_bff", "worker")
-        wait_until(lambda: landscape.taken() == {first}, what="web_bff to catch up", seconds=HEALING_SECONDS)
+        wait_until(lambda: landscape.passed() == {first}, what="web_bff to catch up", seconds=HEALING_SECONDS)
 
         landscape.manage("orders", "snapshot", "orders.product")
         wait_until(lambda: landscape.sent() > first, what="orders to send more", seconds=HEALING_SECONDS)
         wait_until(
-            lambda: landscape.taken() == {landscape.sent()}, what="web_bff to take more", seconds=HEALING_SECONDS
+            lambda: landscape.passed() == {landscape.sent()}, what="web_bff to apply more", seconds=HEALING_SECONDS
         )
         wait_until(lambda: landscape.reported() == {0}, what="web_bff's reports to arrive", seconds=HEALING_SECONDS)
         for process in landscape.workspace.processes:

@@ -28,7 +28,7 @@ LARGE = "/admin/users/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-
 HEAD = b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 LOG_IN = b"POST /api/v1/tokens HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 HALF_HELLO = bytes.fromhex("16030100f8010000f40303") + bytes(32)
-"""The beginning of a ClientHello, whose record claims to be longer."""
+"""The beginning of a ClientHello: shorter than the length in its record's header."""
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])

@@ -1,4 +1,4 @@
-"""A server has its URL's name, by a known authority, or gets nothing: broker, database, management API."""
+"""Nothing is sent to a broker, database or management API before a known authority vouches for the URL's host."""
 
 import secrets
 import shutil

@@ -1,4 +1,4 @@
-"""Processes are killed and servers restarted under load; then an independent ledger shows what became of each message.
+"""Processes are killed and servers restarted under load; then an independent ledger is compared with the outbox.
 
 servers       a RabbitMQ node and a Valkey of the suite's own, restarted for real
 deployment    the landscape's processes on them, and the supervisor that restarts them

@@ -1,4 +1,4 @@
-"""The books: what the ledger wrote beside what is in the outbox, in SQL that knows nothing of the protocol.
+"""The books: the ledger's entries compared with the outbox, in SQL that does not depend on the protocol.
 
 The writers' own counts are not used: one that lost its connection at COMMIT does not know whether it published.
 """
@@ -8,8 +8,8 @@ from typing import Any, LiteralString
 
 import psycopg
 
-# `copy` numbers rows that are alike in everything else, in their order. A request to catch up is a row that is
-# inserted, or set back to where it asks from; serving it only moves it on.
+# `copy` numbers rows that are equal in all else. A catch-up request is a row that is inserted, or whose `position` is
+# set back to `asked`; serving it only raises `position`.
 OPEN: LiteralString = """
 CREATE SCHEMA storm;
 CREATE VIEW storm.published AS
@@ -63,10 +63,10 @@ class Audit:
     parked: int
 
     @property
-    def faults(self) -> dict[str, int]:
-        """Whatever must be nought, and is not."""
-        found = {"lost": self.lost, "twice": self.twice, "out of order": self.out_of_order, "parked": self.parked}
-        return {what: count for what, count in found.items() if count}
+    def violations(self) -> dict[str, int]:
+        """The counts that must be zero and are not, by name."""
+        counts = {"lost": self.lost, "twice": self.twice, "out of order": self.out_of_order, "parked": self.parked}
+        return {what: count for what, count in counts.items() if count}
 
 
 class Books:
@@ -80,9 +80,9 @@ class Books:
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(OPEN)
 
-    def published(self, writer: int, *, of: int) -> int:
-        """How many ticks the outbox has of a writer, under this number and those that follow it `of` apart."""
-        return self._number("SELECT count(*) FROM storm.published WHERE mod(writer, %s) = %s", of, writer)
+    def published(self, writer: int, *, step: int) -> int:
+        """How many ticks of a writer the outbox has, under its number plus any multiple of `step`."""
+        return self._number("SELECT count(*) FROM storm.published WHERE mod(writer, %s) = %s", step, writer)
 
     def count(self) -> int:
         """How many messages the outbox has."""
@@ -93,7 +93,7 @@ class Books:
         return self._number("SELECT count(*) FROM ledger.ledger_entry")
 
     def settled(self) -> bool:
-        """Whether every published message is sequenced, sent and taken."""
+        """Whether all that was published has a position, was sent, and was applied."""
         if self._number("SELECT count(*) FROM source.pangaea_outbox WHERE position IS NULL"):
             return False
         heads = self._rows(HEADS)

@@ -13,8 +13,8 @@ from tests.faults.storm.troubles import Troubles
 from tests.processes import Workspace
 
 KINDS = ("relay", "worker", "writer")
-RENUMBERED_BY = 100
-"""A writer that is started again gets a number this much higher, so that no tick is published twice under one name."""
+WRITER_STEP = 100
+"""Added to a writer's number at each restart, so that no two ticks of it are equal."""
 RELAYS = 2
 TRANSACTION = 5
 FINISH_SECONDS, HEAL_SECONDS = 600.0, 300.0
@@ -22,7 +22,7 @@ FINISH_SECONDS, HEAL_SECONDS = 600.0, 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """How much is published, and how hard it blows."""
+    """How much is published, and how much goes wrong meanwhile."""
 
     seed: int
     messages: int
@@ -87,7 +87,7 @@ def run(
         ("of the workers: only the pool's process, only its parent", f"{storm.ways['child']}, {storm.ways['parent']}"),
         *((what, storm.happened[what]) for what in troubles),
         ("broker messages thrown away", storm.thrown_away),
-        ("processes that ended unasked", supervisor.ended.total()),
+        ("processes that ended without a kill", supervisor.ended.total()),
         ("requests to catch up", books.requests()),
         ("writers done after the storm", f"{published - over:.1f} s"),
         ("all applied after that", f"{healed - published:.1f} s"),
@@ -116,12 +116,12 @@ def _writer(number: int, plan: Plan, books: Books) -> Callable[[], Sequence[str]
     until = time.monotonic() + plan.seconds
 
     def command() -> Sequence[str] | None:
-        left = quota - books.published(number, of=RENUMBERED_BY)
+        left = quota - books.published(number, step=WRITER_STEP)
         if left <= 0:
             return None
-        # One that was killed makes up for it, so that most is published while the storm lasts.
+        # A restarted writer is faster, so that most is published while the storm lasts.
         rate = left / max(until - time.monotonic(), 1.0)
-        alias = number + RENUMBERED_BY * next(starts)
+        alias = number + WRITER_STEP * next(starts)
         options = {"count": left, "keys": plan.keys, "writer": alias, "rate": rate, "transaction": TRANSACTION}
         return ["tick", *(f"--{name}={value}" for name, value in options.items())]
 

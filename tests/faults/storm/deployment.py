@@ -50,7 +50,7 @@ class Slot:
 
     @property
     def running(self) -> bool:
-        """Whether a process is at work."""
+        """Whether its process runs."""
         return self.process is not None and self.process.running
 
 
@@ -62,7 +62,7 @@ class Supervisor:
     settings: Mapping[str, str]
     slots: list[Slot] = field(default_factory=list)
     ended: Counter[str] = field(default_factory=Counter)
-    """How many ended unasked, by kind."""
+    """How many processes ended without a kill, by kind."""
     orphans: list[int] = field(default_factory=list)
     """Process groups whose leader was killed alone."""
     _guard: threading.RLock = field(default_factory=threading.RLock)
@@ -95,7 +95,7 @@ class Supervisor:
     def kill(self, slot: Slot, *, how: str) -> str | None:
         """Send SIGKILL to a process and its children; with `child` or `parent` to that one only, if there are both.
 
-        Gives what was done, None if there was no process.
+        Returns which of them were killed; None if no process ran.
         """
         with self._guard:
             process = slot.process
@@ -132,13 +132,13 @@ class Supervisor:
         wait_until(lambda: all(slot.done for slot in slots), what=f"every {kind} to finish", seconds=seconds)
 
     def wait_orphans(self) -> None:
-        """Wait until the children of killed parents have ended."""
+        """Wait until the children of killed parents have ended, without a kill."""
         wait_until(lambda: not self.orphans, what="the children of killed parents to end", seconds=ORPHAN_SECONDS)
 
     def _watch(self) -> None:
         while not self._closed.wait(CHECK_INTERVAL):
             with self._guard:
-                # Soon after it ended: a process id that is free is given to another process some day.
+                # Soon after its end: the system may give a free process number to another program.
                 self.orphans = [group for group in self.orphans if _group_exists(group)]
                 for slot in self.slots:
                     self._check(slot)

@@ -13,8 +13,8 @@ from tests.faults.storm.deployment import Slot, Supervisor
 
 WAYS = ("all", "child", "parent")
 """Which of a worker's processes a kill ends: both, only the one that applies, or only the one that fetches."""
-CALM = 5 / 6
-"""Of the time; then no process is killed any more."""
+KILLING = 5 / 6
+"""The part of the time in which processes are killed, from the beginning."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Incident:
 def draw_schedule(
     seed: int, *, seconds: float, kinds: Sequence[str], every: float, troubles: Sequence[str]
 ) -> list[Incident]:
-    """A kill about every this many seconds, of each kind in turn; the troubles in this order, spread over the time.
+    """A kill about every `every` seconds, of each kind in turn; the troubles in this order, spread over the time.
 
     The last trouble is at the end, some time after the last kill: what it breaks must heal without a restart.
     """
@@ -43,13 +43,13 @@ def draw_schedule(
     incidents: list[Incident] = []
     at = drawn.uniform(0, every)
     for kind in cycle(drawn.sample(kinds, len(kinds))):
-        if at > seconds * CALM:
+        if at > seconds * KILLING:
             break
         how = next(ways) if kind == "worker" else "all"
         incidents.append(Incident(at, f"kill {kind}", drawn.randrange(1_000), how))
         at += drawn.uniform(0.5, 1.5) * every
     *spread, last = troubles
-    share = seconds * CALM / (len(spread) + 1)
+    share = seconds * KILLING / (len(spread) + 1)
     incidents.extend(Incident(share * (n + drawn.uniform(-0.3, 0.3)), what) for n, what in enumerate(spread, 1))
     return [*sorted(incidents, key=lambda incident: incident.at), Incident(seconds, last)]
 

@@ -1,4 +1,4 @@
-"""Brokers that may be restarted, emptied and robbed of their queues, because no other test uses them."""
+"""Brokers of the suite's own, which may be restarted, emptied and robbed of their queues."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -26,10 +26,10 @@ class Broker(Protocol):
     url: str
 
     def purge(self) -> int:
-        """Empty all queues; how many broker messages are lost."""
+        """Empty all queues; returns how many broker messages were deleted."""
 
     def delete_queues(self) -> int:
-        """Delete all queues with their bindings; how many broker messages are lost."""
+        """Delete all queues with their bindings; returns how many broker messages were deleted."""
 
     def cut_connections(self) -> None:
         """Close every client's connection."""
@@ -75,7 +75,7 @@ class RabbitNode(Queues):
 
 
 class Valkey:
-    """A Valkey with nothing on disk: its data is lost with its process."""
+    """A Valkey with nothing on disk: its contents are lost with its process."""
 
     name = "Redis (Valkey)"
 

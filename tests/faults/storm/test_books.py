@@ -41,7 +41,7 @@ def database(postgres_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def connection(database: str) -> Iterator["psycopg.Connection[Any]"]:
-    """That database: nine ticks were published, of three keys, and nothing has been written."""
+    """A connection to it: nine ticks of three keys are published, and none is written."""
     with psycopg.connect(database, autocommit=True) as opened:
         opened.execute(PUBLISHED)
         yield opened
@@ -55,21 +55,21 @@ def books(database: str) -> Books:
 
 class TestTheBooks:
     @pytest.mark.parametrize(
-        ("written", "faults"),
+        ("written", "violations"),
         [
             pytest.param([1, 2, 3, 4, 5, 6, 7, 8, 9], {}, id="as published"),
-            pytest.param([3, 6, 9, 1, 2, 4, 5, 7, 8], {}, id="keys among each other in another order"),
+            pytest.param([3, 6, 9, 1, 2, 4, 5, 7, 8], {}, id="an order between keys that differs"),
             pytest.param([1, 2, 3, 4, 5, 6, 7, 8], {"lost": 1}, id="the last one is missing"),
             pytest.param([1, 2, 3, 4, 5, 5, 6, 7, 8, 9], {"twice": 1}, id="one twice"),
-            pytest.param([4, 1, 2, 3, 5, 6, 7, 8, 9], {"out of order": 1}, id="two of a key changed over"),
-            pytest.param([1, 2, 3, 4, 5, 6, 7, 8, 12], {"lost": 1, "twice": 1}, id="one that was not published"),
+            pytest.param([4, 1, 2, 3, 5, 6, 7, 8, 9], {"out of order": 1}, id="two of a key exchanged"),
+            pytest.param([1, 2, 3, 4, 5, 6, 7, 8, 12], {"lost": 1, "twice": 1}, id="one that was never published"),
         ],
     )
-    def test_find_what_is_wrong(
-        self, connection: "psycopg.Connection[Any]", books: Books, written: list[int], faults: dict[str, int]
+    def test_count_each_violation(
+        self, connection: "psycopg.Connection[Any]", books: Books, written: list[int], violations: dict[str, int]
     ) -> None:
         connection.execute(WRITE, [written])
-        assert books.audit().faults == faults
+        assert books.audit().violations == violations
 
     def test_count_a_tick_that_was_published_twice_as_two(
         self, connection: "psycopg.Connection[Any]", books: Books

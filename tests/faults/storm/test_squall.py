@@ -32,4 +32,4 @@ class TestASquall:
             )
         show("squall on PostgreSQL and RabbitMQ", outcome.rows)
         assert outcome.audit.messages >= plan.messages
-        assert not outcome.audit.faults
+        assert not outcome.audit.violations

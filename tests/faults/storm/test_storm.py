@@ -36,7 +36,7 @@ class TestAStorm:
         outcome = run(rabbit, 2, shocks)
         show("storm on PostgreSQL and RabbitMQ", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
-        assert not outcome.audit.faults
+        assert not outcome.audit.violations
 
     def test_on_redis_loses_repeats_reorders_and_parks_nothing(
         self, run: Run, database: postgresql.Server, redis: Valkey, show: Show
@@ -51,12 +51,12 @@ class TestAStorm:
         outcome = run(redis, 1, shocks)  # on Redis a queue has one worker, without a standby
         show("storm on PostgreSQL and Redis", outcome.rows)
         assert outcome.audit.messages >= MESSAGES
-        assert not outcome.audit.faults
+        assert not outcome.audit.violations
 
 
 @pytest.fixture
 def run(space: Workspace, database: postgresql.Server, seed: int) -> Run:
-    """One run on a broker, with this many workers per module and with these troubles."""
+    """Make a run on this database: of a broker, a number of workers per module, and more troubles."""
 
     def go(broker: Broker, workers: int, shocks: Troubles) -> Outcome:
         def expect(supervisor: Supervisor) -> Troubles:

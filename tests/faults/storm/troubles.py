@@ -55,7 +55,7 @@ def lose_acknowledgements(database_url: str, broker: Broker) -> None:
 
 
 def silence(database: postgresql.Server) -> None:
-    """Let the server accept connections and answer no client, for a while."""
+    """Let the server accept connections without answering, for a while."""
     database.pause()
     try:
         threading.Event().wait(SILENT_SECONDS)
