@@ -1,7 +1,7 @@
-"""What this module hears from others, only the fields that a page shows, and what it asks of them.
+"""What this module receives from others, only the fields that a page shows, and the commands that it sends.
 
-A message is known by its wire name and version. Fields that are not declared here are skipped on decoding, so their
-owners are free to add some.
+A message is identified by its wire name and version. Fields that are not declared here are skipped on decoding, so
+their owners are free to add some.
 """
 
 from datetime import datetime
@@ -52,27 +52,31 @@ class LinePlaced(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: Money
 
 
-class OrderPlaced(Event, frozen=True, kw_only=True):
+class OrderEvent(Event, frozen=True, kw_only=True):
+    """What all events of an order have."""
+
+    order_id: UUID
+
+
+class OrderPlaced(OrderEvent, frozen=True, kw_only=True):
     wire_name: ClassVar[str] = "orders.order_placed"
     version: ClassVar[int] = 1
 
-    order_id: UUID
     customer_id: UUID
     lines: list[LinePlaced]
     total: Money
     placed_at: datetime
 
 
-class OrderCancelled(Event, frozen=True, kw_only=True):
+class OrderCancelled(OrderEvent, frozen=True, kw_only=True):
     wire_name: ClassVar[str] = "orders.order_cancelled"
     version: ClassVar[int] = 1
 
-    order_id: UUID
     cancelled_at: datetime
 
 
 class CheckoutPlaced(Event, frozen=True, kw_only=True):
-    """The same message as OrderPlaced, for who only wants to know what became of a checkout."""
+    """The same message as OrderPlaced, with the fields that the result of a checkout needs."""
 
     wire_name: ClassVar[str] = "orders.order_placed"
     version: ClassVar[int] = 1
@@ -98,7 +102,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProductChanged(Event, frozen=True, kw_only=True):
-    """`after` is the product's whole entry as it is since; None when there is none any more. The key is the sku."""
+    """`after` is the product's whole entry after the change; None when it was deleted. The key is the sku."""
 
     wire_name: ClassVar[str] = "orders.product_changed"
     version: ClassVar[int] = 2

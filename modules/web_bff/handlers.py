@@ -1,8 +1,12 @@
-"""The projections. Each writes its own tables and reads no other, so any of them can be rebuilt by itself.
+"""The projections. Each writes its own tables and reads no other, so each can be rebuilt without the others.
 
-Every handler leaves the same rows when its message is applied again, which keeps a replay onto rows that are still
-there as right as one onto empty tables.
+A handler leaves the same rows when its message is applied again: a replay onto rows that are there is as right as one
+onto empty tables.
 """
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from uuid import UUID
 
 import structlog
 
@@ -62,11 +66,36 @@ def _show_entry(sku: str, product: acl.CatalogueEntry | acl.ProductChangedV1) ->
     )
 
 
-@orders.on(acl.OrderPlaced)
-def show_order(message: Received[acl.OrderPlaced]) -> None:
-    order = message.payload
-    replayed = OrderSummary.put(
-        order.order_id,
+@orders.on_batch(acl.OrderPlaced, acl.OrderCancelled)
+def show_orders(messages: Sequence[Received[acl.OrderEvent]]) -> None:
+    """Apply a run of messages in a number of queries that does not grow with it. One order's messages apply in turn."""
+    stored = OrderSummary.objects.in_bulk([message.payload.order_id for message in messages])
+    summaries = dict(stored)
+    placed: dict[UUID, acl.OrderPlaced] = {}
+    timeline: dict[tuple[UUID, TimelineEntry.What], datetime] = {}
+    for message in messages:
+        match message.payload:
+            case acl.OrderPlaced(order_id=order_id) as order:
+                summaries[order_id], placed[order_id] = _summary(order), order
+                timeline.pop((order_id, TimelineEntry.What.CANCELLED), None)
+                timeline[order_id, TimelineEntry.What.PLACED] = order.placed_at
+            case acl.OrderCancelled(order_id=order_id, cancelled_at=at) if order_id in summaries:
+                summaries[order_id].cancel(at=at)
+                timeline[order_id, TimelineEntry.What.CANCELLED] = at
+            case payload:
+                _nothing_to_change(message, order_id=payload.order_id)
+    if replayed := placed.keys() & stored.keys():
+        OrderLine.objects.filter(order_id__in=replayed).delete()
+        TimelineEntry.objects.filter(order_id__in=replayed).delete()
+    changed = {order_id for order_id, _ in timeline}
+    OrderSummary.put_all([summary for order_id, summary in summaries.items() if order_id in changed])
+    OrderLine.objects.bulk_create(line for order in placed.values() for line in _lines(order))
+    TimelineEntry.put_all([TimelineEntry(order_id=id_, what=what, at=at) for (id_, what), at in timeline.items()])
+
+
+def _summary(order: acl.OrderPlaced) -> OrderSummary:
+    return OrderSummary(
+        id=order.order_id,
         customer_id=order.customer_id,
         status=OrderSummary.Status.PLACED,
         product_names=[line.name for line in order.lines],
@@ -76,11 +105,11 @@ def show_order(message: Received[acl.OrderPlaced]) -> None:
         placed_at=order.placed_at,
         cancelled_at=None,
     )
-    if replayed:
-        OrderLine.objects.filter(order_id=order.order_id).delete()
-        TimelineEntry.objects.filter(order_id=order.order_id).delete()
-    OrderLine.objects.bulk_create(
-        OrderLine(
+
+
+def _lines(order: acl.OrderPlaced) -> Iterator[OrderLine]:
+    for line in order.lines:
+        yield OrderLine(
             order_id=order.order_id,
             sku=line.sku,
             name=line.name,
@@ -88,21 +117,6 @@ def show_order(message: Received[acl.OrderPlaced]) -> None:
             unit_price_amount=line.unit_price.amount,
             unit_price_currency=line.unit_price.currency,
         )
-        for line in order.lines
-    )
-    TimelineEntry.objects.create(order_id=order.order_id, what=TimelineEntry.What.PLACED, at=order.placed_at)
-
-
-@orders.on(acl.OrderCancelled)
-def show_cancellation(message: Received[acl.OrderCancelled]) -> None:
-    order_id, at = message.payload.order_id, message.payload.cancelled_at
-    found = OrderSummary.objects.filter(pk=order_id).update(status=OrderSummary.Status.CANCELLED, cancelled_at=at)
-    if not found:
-        _nothing_to_change(message, order_id=order_id)
-        return
-    entry = TimelineEntry.objects.filter(order_id=order_id, what=TimelineEntry.What.CANCELLED)
-    if not entry.update(at=at):
-        TimelineEntry.objects.create(order_id=order_id, what=TimelineEntry.What.CANCELLED, at=at)
 
 
 @checkouts.on(acl.CheckoutPlaced)
@@ -118,8 +132,8 @@ def show_checkout_refused(message: Received[acl.CheckoutRefused]) -> None:
     CheckoutOutcome.refuse(refused.checkout_id, code=refused.code, detail=refused.detail)
 
 
-def _nothing_to_change(message: Received[acl.UserDeactivated] | Received[acl.OrderCancelled], **what: object) -> None:
-    """One key's messages come in order, so the row is missing only where an operator gave up the message that makes it.
+def _nothing_to_change(message: Received[acl.UserDeactivated] | Received[acl.OrderEvent], **what: object) -> None:
+    """Log it. A key's messages come in order: the row is missing only where an operator gave up the one that makes it.
 
     Parking this one behind it would leave a dead letter that no redrive can ever apply.
     """

@@ -4,7 +4,9 @@ Text that other modules own is stored without a length limit: on the day its own
 stops here. For the same reason the only constraints are keys.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
 from uuid import UUID
 
 from django.db import models
@@ -31,6 +33,14 @@ class ReadModel(models.Model):
             return True
         cls._default_manager.create(**{cls._meta.pk.name: pk}, **values)
         return False
+
+    @classmethod
+    def put_all(cls, rows: Sequence[Self]) -> None:
+        """Write these rows in one statement, over those that have the same primary keys. Each key is in one row."""
+        columns = [field.name for field in cls._meta.local_fields if not field.primary_key]
+        cls._default_manager.bulk_create(
+            rows, update_conflicts=True, unique_fields=[cls._meta.pk.name], update_fields=columns
+        )
 
 
 class Profile(ReadModel):
@@ -96,10 +106,19 @@ class OrderSummary(ReadModel):
     def __str__(self) -> str:
         return f"order {self.pk}"
 
+    # Queries
+
     @classmethod
     def of(cls, customer_id: UUID) -> models.QuerySet["OrderSummary"]:
         """This customer's orders, the latest first."""
         return cls.objects.filter(customer_id=customer_id).order_by("-placed_at", "-id")
+
+    # Mutators. They do not save.
+
+    def cancel(self, *, at: datetime) -> None:
+        self.status, self.cancelled_at = self.Status.CANCELLED, at
+
+    # Properties
 
     @property
     def total(self) -> Money:
@@ -128,7 +147,7 @@ class OrderLine(models.Model):
 
 
 class TimelineEntry(models.Model):
-    """One thing that happened to an order. The ids count up in the order in which its module told them."""
+    """One event of an order. The ids count up in the order of the messages."""
 
     class What(models.TextChoices):
         PLACED = "placed"
@@ -147,11 +166,16 @@ class TimelineEntry(models.Model):
     def __str__(self) -> str:
         return f"{self.what} at {self.at:%Y-%m-%d %H:%M:%S}"
 
+    @classmethod
+    def put_all(cls, entries: Sequence[Self]) -> None:
+        """Write these entries in one statement, over those of the same order and kind."""
+        cls.objects.bulk_create(entries, update_conflicts=True, unique_fields=["order", "what"], update_fields=["at"])
+
 
 class Checkout(models.Model):
-    """A customer's wish to order, as this module took it. Nobody else has it, so no rebuild brings it back.
+    """A customer's request to order, as this module took it. No other module has it, so no rebuild restores it.
 
-    What became of it stands in a table of its own, which is a projection's and may be emptied and filled again.
+    Its result is in a table of its own, a projection's, which may be emptied and filled again.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -165,7 +189,7 @@ class Checkout(models.Model):
 
     @classmethod
     def find(cls, checkout_id: UUID, *, customer_id: UUID) -> "Checkout":
-        """This customer's checkout. Raises NotFound (`checkout_not_found`), also for anybody else's."""
+        """This customer's checkout. Raises NotFound (`checkout_not_found`), also for another customer's."""
         found = cls.objects.filter(pk=checkout_id, customer_id=customer_id).first()
         if found is None:
             raise errors.NotFound("checkout_not_found", "There is no such checkout.")
@@ -173,7 +197,7 @@ class Checkout(models.Model):
 
 
 class CheckoutOutcome(ReadModel):
-    """What orders said of a checkout: the order that it led to, or why it was refused. Without a row it is pending."""
+    """The result of a checkout: the order that it led to, or why it was refused. Without a row it is pending."""
 
     checkout_id = models.UUIDField(primary_key=True)
     order_id = models.UUIDField(null=True)
@@ -185,7 +209,7 @@ class CheckoutOutcome(ReadModel):
 
     @classmethod
     def refuse(cls, checkout_id: UUID, **why: str) -> None:
-        """Write down a refusal, unless the checkout led to an order: then it was asked for twice, and the order stands.
+        """Record a refusal, unless the checkout led to an order: then it was requested twice, and the order counts.
 
         The two messages have different keys, so this is right in either order, and at the same time.
         """

@@ -1,11 +1,16 @@
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import transaction
 
+from modules.web_bff import acl, handlers
 from modules.web_bff.models import CatalogueItem, CheckoutOutcome, OrderLine, OrderSummary, Profile, TimelineEntry
 from modules.web_bff.tests import heard
+from modules.web_bff.tests.conftest import Answering
 from pangaea.ids import uuid7
+from pangaea.messages import Money, Received
 from pangaea.testing import client_for
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -155,6 +160,130 @@ class TestOrders:
         orders = client_for(customer_id).get("/bff/v1/orders").json()["results"]
 
         assert [(order["id"], order["status"]) for order in orders] == [(str(readable), "placed")]
+
+
+class TestABatchOfOrders:
+    """What the worker does with the messages of one batch, where each is applied alone everywhere else."""
+
+    def placed(self, order_id: UUID, customer_id: UUID, *skus: str, minutes: int = 0) -> acl.OrderPlaced:
+        price = Money(500, "EUR")
+        lines = [acl.LinePlaced(sku=sku, name=sku.title(), quantity=2, unit_price=price) for sku in skus]
+        total = Money(1_000 * len(lines), "EUR")
+        placed_at = heard.NOON + timedelta(minutes=minutes)
+        return acl.OrderPlaced(
+            order_id=order_id, customer_id=customer_id, lines=lines, total=total, placed_at=placed_at
+        )
+
+    def cancelled(self, order_id: UUID, *, minutes: int = 5) -> acl.OrderCancelled:
+        return acl.OrderCancelled(order_id=order_id, cancelled_at=heard.NOON + timedelta(minutes=minutes))
+
+    def apply(self, *events: acl.OrderEvent) -> None:
+        with transaction.atomic(using="web_bff"):
+            handlers.show_orders(
+                [
+                    Received(
+                        payload=event,
+                        id=uuid7(),
+                        key=str(event.order_id),
+                        occurred_at=heard.NOON,
+                        source="orders",
+                        position=position,
+                        correlation_id="test",
+                    )
+                    for position, event in enumerate(events, 1)
+                ]
+            )
+
+    def test_leaves_the_rows_that_one_message_at_a_time_leaves(self, customer_id: UUID) -> None:
+        first, second, third = sorted(uuid7() for _ in range(3))
+        events = (
+            self.placed(first, customer_id, "TEA-1", "CUP-1"),
+            self.placed(second, customer_id, "TEA-1", minutes=1),
+            self.cancelled(first),
+            self.placed(third, customer_id, "POT-1", "TEA-1", minutes=2),
+            self.cancelled(third, minutes=6),
+        )
+        for event in events:
+            self.apply(event)
+        one_by_one = everything()
+        OrderSummary.objects.all().delete()
+
+        self.apply(*events)
+
+        assert everything() == one_by_one
+        assert [len(rows) for rows in one_by_one] == [0, 0, 3, 5, 5, 0]
+
+    def test_applied_twice_leaves_the_same_rows(self, customer_id: UUID) -> None:
+        events = (
+            self.placed(order_id := uuid7(), customer_id, "TEA-1", "CUP-1"),
+            self.cancelled(order_id),
+            self.placed(uuid7(), customer_id, "POT-1"),
+        )
+        self.apply(*events)
+        once = everything()
+
+        self.apply(*events)
+
+        assert everything() == once
+
+    def test_that_repeats_an_order_shows_its_last_state(self, customer_id: UUID) -> None:
+        order_id = uuid7()
+        self.apply(
+            self.placed(order_id, customer_id, "TEA-1"),
+            self.cancelled(order_id, minutes=5),
+            self.placed(order_id, customer_id, "POT-1", "CUP-1", minutes=1),
+            self.cancelled(order_id, minutes=7),
+            self.cancelled(order_id, minutes=9),
+        )
+
+        order = client_for(customer_id).get(f"/bff/v1/orders/{order_id}").json()
+        assert (order["status"], order["placed_at"], order["cancelled_at"]) == (
+            "cancelled",
+            "2030-01-01T12:01:00Z",
+            "2030-01-01T12:09:00Z",
+        )
+        assert [line["sku"] for line in order["lines"]] == ["POT-1", "CUP-1"]
+        assert [(entry["what"], entry["at"]) for entry in order["timeline"]] == [
+            ("placed", "2030-01-01T12:01:00Z"),
+            ("cancelled", "2030-01-01T12:09:00Z"),
+        ]
+
+    def test_that_ends_with_an_order_placed_again_shows_it_as_placed(self, customer_id: UUID) -> None:
+        placed = self.placed(order_id := uuid7(), customer_id, "TEA-1")
+        self.apply(placed, self.cancelled(order_id), placed)
+
+        order = client_for(customer_id).get(f"/bff/v1/orders/{order_id}").json()
+        assert (order["status"], order["cancelled_at"]) == ("placed", None)
+        assert [entry["what"] for entry in order["timeline"]] == ["placed"]
+
+    def test_cancels_orders_of_earlier_batches_and_of_none(self, customer_id: UUID) -> None:
+        earlier, unknown = uuid7(), uuid7()
+        self.apply(self.placed(earlier, customer_id, "TEA-1"))
+
+        self.apply(self.cancelled(unknown), self.cancelled(earlier))
+
+        orders = client_for(customer_id).get("/bff/v1/orders").json()["results"]
+        assert [(order["id"], order["status"]) for order in orders] == [(str(earlier), "cancelled")]
+        assert [len(rows) for rows in everything()] == [0, 0, 1, 1, 2, 0]
+
+    @pytest.mark.parametrize("count", [1, 40])
+    def test_takes_the_same_number_of_queries_for_any_number_of_orders(
+        self, count: int, customer_id: UUID, answered_with: Answering
+    ) -> None:
+        order_ids = [uuid7() for _ in range(count)]
+        events = [self.placed(order_id, customer_id, "TEA-1", "CUP-1") for order_id in order_ids]
+        cancelled = [self.cancelled(order_id) for order_id in order_ids]
+        savepoint = 2  # the test's own
+
+        # The orders that are there; the orders, their lines, their timelines.
+        with answered_with(4 + savepoint):
+            self.apply(*events)
+        # No lines.
+        with answered_with(3 + savepoint):
+            self.apply(*cancelled)
+        # Applied again, the old lines and timelines are deleted first.
+        with answered_with(6 + savepoint):
+            self.apply(*events, *cancelled)
 
 
 class TestReplay:
