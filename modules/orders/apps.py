@@ -1,6 +1,6 @@
 """The declaration of this module."""
 
-from pangaea.modules import ModuleConfig, Route
+from pangaea.modules import ModuleConfig, Role, Route, Scope
 
 
 class OrdersConfig(ModuleConfig):
@@ -10,8 +10,12 @@ class OrdersConfig(ModuleConfig):
         Route("/api/v1/products", urlconf="modules.orders.api.v1.products", public=True),
         Route("/api/v1/orders", urlconf="modules.orders.api.v1.orders"),
     )
+    scopes = (
+        Scope("orders:read", "Read the caller's own orders.", roles=(Role.CUSTOMER,)),
+        Scope("orders:write", "Place orders, and cancel the caller's own.", roles=(Role.CUSTOMER,)),
+    )
     subscriptions = ("modules.orders.handlers.customers", "modules.orders.handlers.checkout")
-    captures = ("modules.orders.captures.products",)
+    captures = ("modules.orders.models.catalogue",)
     accepts_commands_from = ("web_bff",)
     demo = "modules.orders.demo.seed"
     walk = (

@@ -1,34 +1,36 @@
-"""What this module can be told to do. Each function joins the transaction that its caller opened on `orders`."""
+"""What this module does on request. Each function joins the transaction that its caller opened on `orders`."""
 
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from modules.orders import pricing
 from modules.orders.messages import Line, OrderCancelled, OrderPlaced
 from modules.orders.models import MAX_STOCK, Customer, Order, Product
-from modules.orders.pricing import PricedLine
+from modules.orders.queries import OrderDetails
+from modules.orders.rules import pricing
+from modules.orders.rules.pricing import PricedLine
 from pangaea import errors, outbox
 from pangaea.messages import Money
 
 log = structlog.get_logger()
 
 
-def place_order(*, customer_id: UUID, quantities: Mapping[str, int], checkout_id: UUID | None = None) -> Order:
+def place_order(*, customer_id: UUID, quantities: Mapping[str, int], checkout_id: UUID | None = None) -> OrderDetails:
     """Accept an order of these skus in the mapping's order, reserve their stock, and publish `orders.order_placed`.
 
-    A checkout leads to one order: asked for again, that one is the answer, and nothing is changed or published.
+    A checkout leads to one order: a second request returns it, and nothing is changed or published.
 
     Raises Forbidden (`customer_deactivated`), Invalid (`unknown_sku`, `mixed_currencies`, `invalid_order`) or Conflict
     (`out_of_stock`, with `sku` and `available`).
     """
     if checkout_id and (earlier := Order.of_checkout(checkout_id)):
-        return earlier
+        return OrderDetails.of(earlier)
     pricing.check_quantities(quantities)
     Customer.check_may_order(customer_id)
     products = Product.lock_on_sale(quantities.keys())
@@ -43,9 +45,7 @@ def place_order(*, customer_id: UUID, quantities: Mapping[str, int], checkout_id
         OrderPlaced(
             order_id=order.id,
             customer_id=customer_id,
-            lines=tuple(
-                Line(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price) for line in lines
-            ),
+            lines=tuple(msgspec.convert(line, Line, from_attributes=True) for line in lines),
             total=total,
             placed_at=order.placed_at,
             checkout_id=checkout_id,
@@ -53,11 +53,11 @@ def place_order(*, customer_id: UUID, quantities: Mapping[str, int], checkout_id
         key=str(order.id),
     )
     log.info("order placed", order_id=str(order.id), customer_id=str(customer_id), lines=len(lines))
-    return order
+    return OrderDetails.of(order, lines)
 
 
-def cancel_order(*, order_id: UUID, customer_id: UUID | None = None) -> None:
-    """Call an order off, give its stock back, and publish `orders.order_cancelled`.
+def cancel_order(*, order_id: UUID, customer_id: UUID | None = None) -> OrderDetails:
+    """Cancel an order, give its stock back, and publish `orders.order_cancelled`.
 
     With `customer_id` the order must be that customer's; operators pass none. Raises NotFound (`order_not_found`) or
     Conflict (`order_not_cancellable`).
@@ -71,6 +71,7 @@ def cancel_order(*, order_id: UUID, customer_id: UUID | None = None) -> None:
         key=str(order.id),
     )
     log.info("order cancelled", order_id=str(order.id), by_operator=customer_id is None)
+    return OrderDetails.of(order)
 
 
 def add_product(
@@ -94,7 +95,7 @@ def add_product(
 
 
 def change_product(*, sku: str, name: str, description: str, price: Money, active: bool) -> Product:
-    """Rewrite a product's entry in the catalogue; `orders.product_changed` is captured. Does nothing if it is the same.
+    """Rewrite a product's entry in the catalogue; `orders.product_changed` is captured. An equal entry changes nothing.
 
     The stock has a command of its own. Raises NotFound (`product_not_found`) or Invalid (`invalid_product`).
     """
@@ -125,4 +126,4 @@ def adjust_stock(*, sku: str, by: int) -> None:
 
 def _invalid(error: ValidationError) -> errors.Invalid:
     fields = error.message_dict
-    return errors.Invalid("invalid_product", f"The product's {', '.join(sorted(fields))} cannot be so.", fields=fields)
+    return errors.Invalid("invalid_product", f"Not valid: the product's {', '.join(sorted(fields))}.", fields=fields)

@@ -4,9 +4,10 @@ import structlog
 from django.db import transaction
 from django.utils import timezone
 
-from modules.orders import acl, commands, pricing
+from modules.orders import acl, commands
 from modules.orders.messages import OrderRefused, PlaceOrder
 from modules.orders.models import Customer
+from modules.orders.rules import pricing
 from pangaea import outbox
 from pangaea.errors import DomainError
 from pangaea.inbox.subscriptions import Projection, Reaction

@@ -77,7 +77,7 @@ class OrderRefused(Event, frozen=True, kw_only=True):
 
 
 class OrderCancelled(Event, frozen=True, kw_only=True):
-    """A placed order was called off and its stock given back. Key: the order's id."""
+    """A placed order was cancelled and its stock given back. Key: the order's id."""
 
     wire_name: ClassVar[str] = "orders.order_cancelled"
     version: ClassVar[int] = 1
@@ -98,9 +98,9 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProductChanged(Event, frozen=True, kw_only=True):
-    """A product's entry in the catalogue came, changed or went, whoever did that. Key: the sku.
+    """A product's entry in the catalogue was added, changed or removed, by any means. Key: the sku.
 
-    Captured from the table (`captures.py`): `before` is null where there was none, `after` where there is none.
+    Captured from the table: `before` is null where there was none, `after` where there is none.
     """
 
     wire_name: ClassVar[str] = "orders.product_changed"

@@ -13,10 +13,12 @@ from django.core.validators import MaxLengthValidator, MaxValueValidator, MinVal
 from django.db import models
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
-from modules.orders import lifecycle, pricing
-from modules.orders.lifecycle import Status
-from modules.orders.pricing import PricedLine
+from modules.orders.messages import ProductChanged
+from modules.orders.rules import lifecycle, pricing
+from modules.orders.rules.lifecycle import Status
+from modules.orders.rules.pricing import PricedLine
 from pangaea import errors
+from pangaea.change_capture import Capture, money
 from pangaea.ids import uuid7
 from pangaea.messages import Money
 
@@ -108,7 +110,7 @@ class Product(models.Model):
 
     @classmethod
     def give_back(cls, quantities: Mapping[str, int]) -> None:
-        """Return what was reserved, also of a product that is not for sale any more."""
+        """Return what was reserved, also of a product that is no longer for sale."""
         cls._lock(quantities.keys())
         cls.objects.filter(sku__in=quantities).update(stock=F("stock") + _by_sku(quantities))
 
@@ -120,7 +122,7 @@ class Product(models.Model):
 
     @classmethod
     def lock_on_sale(cls, skus: Collection[str]) -> dict[str, Self]:
-        """The products by sku, unchangeable by others until the transaction ends: price, stock and being for sale.
+        """The products by sku, locked until the transaction ends: price, stock and whether they are for sale.
 
         Raises Invalid (`unknown_sku`) naming the first one that does not exist or is not for sale.
         """
@@ -149,6 +151,24 @@ class Product(models.Model):
     @property
     def price(self) -> Money:
         return Money(self.price_amount, self.price_currency)
+
+
+catalogue = Capture(
+    Product,
+    key="sku",
+    yields=ProductChanged,
+    fields={
+        "sku": "sku",
+        "name": "name",
+        "description": "description",
+        "price": money(amount="price_amount", currency="price_currency"),
+        "active": "active",
+    },
+)
+"""The database publishes every change of a product's entry: by commands, in the admin, in bulk or by hand.
+
+The stock is left out: a level is out of date when it arrives.
+"""
 
 
 class Order(models.Model):
@@ -216,31 +236,32 @@ class Order(models.Model):
     # Mutators
 
     def cancel(self, *, now: datetime) -> None:
-        """Call the order off; of two at once, one succeeds.
+        """Cancel the order; of two concurrent calls, one succeeds.
 
-        Raises Conflict (`order_not_cancellable`) with the `order_status` that stands in the way.
+        Raises Conflict (`order_not_cancellable`) with the `order_status` that prevents it.
         """
         row = type(self).objects.filter(pk=self.pk, status__in=lifecycle.sources(Status.CANCELLED))
         if not row.update(status=Status.CANCELLED, cancelled_at=now):
             self.refresh_from_db(fields=["status"])
             message = f"An order that is {self.status} cannot be cancelled."
             raise errors.Conflict("order_not_cancellable", message, order_status=self.status)
+        self.status, self.cancelled_at = Status.CANCELLED, now
 
     # Queries
 
     @classmethod
     def of(cls, customer_id: UUID) -> QuerySet[Self]:
-        """The customer's orders with their lines: two queries, however many."""
+        """The customer's orders with their lines: two queries for any number of orders."""
         return cls.objects.filter(customer_id=customer_id).prefetch_related("lines")
 
     @classmethod
     def of_checkout(cls, checkout_id: UUID) -> Self | None:
-        """The order that this checkout led to, if it has."""
-        return cls.objects.filter(checkout_id=checkout_id).first()
+        """The order that this checkout led to, with its lines; None where there is none."""
+        return cls.objects.prefetch_related("lines").filter(checkout_id=checkout_id).first()
 
     @classmethod
     def find(cls, order_id: UUID, *, customer_id: UUID | None = None) -> Self:
-        """The order with its lines. Raises NotFound, also for another's than `customer_id`'s: the two look the same."""
+        """The order with its lines. Raises NotFound, also for an order of another customer than `customer_id`."""
         orders = cls.objects.prefetch_related("lines") if customer_id is None else cls.of(customer_id)
         order = orders.filter(pk=order_id).first()
         if order is None:
@@ -282,6 +303,10 @@ class OrderLine(models.Model):
     @property
     def unit_price(self) -> Money:
         return Money(self.unit_price_amount, self.unit_price_currency)
+
+    @property
+    def priced(self) -> PricedLine:
+        return PricedLine(sku=self.sku, name=self.name, quantity=self.quantity, unit_price=self.unit_price)
 
 
 class Customer(models.Model):

@@ -1,14 +1,15 @@
-"""What this module can be asked. Results are frozen values; the number of queries of each function is constant."""
+"""The read side. Results are frozen values; the number of queries of each function is constant."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 from uuid import UUID
 
 from django.db.models import Model, QuerySet
 
 from modules.orders.models import Order, Product
+from modules.orders.rules.pricing import PricedLine
 from pangaea import errors
 from pangaea.messages import Money
 
@@ -18,21 +19,27 @@ Page = Callable[[QuerySet[M]], Iterable[M] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LineDetails:
-    sku: str
-    name: str
-    quantity: int
-    unit_price: Money
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class OrderDetails:
     id: UUID
     status: str
-    lines: tuple[LineDetails, ...]
+    lines: tuple[PricedLine, ...]
     total: Money
     placed_at: datetime
     cancelled_at: datetime | None
+
+    @classmethod
+    def of(cls, order: Order, lines: Iterable[PricedLine] | None = None) -> Self:
+        """The order as it is in memory. Its lines are read from the database unless the caller has them."""
+        if lines is None:
+            lines = [line.priced for line in order.lines.all()]
+        return cls(
+            id=order.id,
+            status=order.status,
+            lines=tuple(lines),
+            total=order.total,
+            placed_at=order.placed_at,
+            cancelled_at=order.cancelled_at,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +53,12 @@ class ProductDetails:
 
 def list_orders(*, customer_id: UUID, page: Page[Order]) -> list[OrderDetails]:
     """A page of the customer's orders. Two queries."""
-    return [_order(order) for order in page(Order.of(customer_id)) or ()]
+    return [OrderDetails.of(order) for order in page(Order.of(customer_id)) or ()]
 
 
 def read_order(*, customer_id: UUID, order_id: UUID) -> OrderDetails:
-    """One of the customer's orders. Two queries. Raises NotFound (`order_not_found`) for anybody else's."""
-    return _order(Order.find(order_id, customer_id=customer_id))
+    """One of the customer's orders. Two queries. Raises NotFound (`order_not_found`), also for another customer's."""
+    return OrderDetails.of(Order.find(order_id, customer_id=customer_id))
 
 
 def list_products(*, page: Page[Product]) -> list[ProductDetails]:
@@ -65,20 +72,6 @@ def read_product(*, sku: str) -> ProductDetails:
     if product is None:
         raise errors.NotFound("product_not_found", "There is no such product for sale.", sku=sku)
     return _product(product)
-
-
-def _order(order: Order) -> OrderDetails:
-    return OrderDetails(
-        id=order.id,
-        status=order.status,
-        lines=tuple(
-            LineDetails(sku=line.sku, name=line.name, quantity=line.quantity, unit_price=line.unit_price)
-            for line in order.lines.all()
-        ),
-        total=order.total,
-        placed_at=order.placed_at,
-        cancelled_at=order.cancelled_at,
-    )
 
 
 def _product(product: Product) -> ProductDetails:

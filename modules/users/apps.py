@@ -1,15 +1,15 @@
-"""Registers the users module."""
+"""The declaration of this module."""
 
 from datetime import timedelta
 
-from pangaea.modules import ModuleConfig, RateLimit, Route
+from pangaea.modules import ModuleConfig, RateLimit, Role, Route, Scope
 
 GUESSES = RateLimit(requests=60, per=timedelta(minutes=1))
-"""For those who need no token. An office behind one address can work with it; who guesses passwords cannot."""
+"""On routes without a token: enough for an office behind one address, too little for guessing passwords."""
 
 
 class UsersConfig(ModuleConfig):
-    """Accounts, and the tokens that the other modules believe. Hears nothing from anybody."""
+    """Accounts, and the tokens that the other modules verify. Subscribes to no module."""
 
     name = "modules.users"
     routes = (
@@ -17,6 +17,10 @@ class UsersConfig(ModuleConfig):
         Route("/api/v1/accounts/me", "modules.users.api.v1.me"),
         Route("/api/v1/tokens", "modules.users.api.v1.tokens", public=True, rate_limit=GUESSES),
         Route("/.well-known/jwks.json", "modules.users.api.jwks", public=True, for_modules=True),
+    )
+    scopes = (
+        Scope("users:read", "Read the caller's own account.", roles=(Role.CUSTOMER,)),
+        Scope("users:write", "Change, close and secure the caller's own account.", roles=(Role.CUSTOMER,)),
     )
     demo = "modules.users.demo.seed"
     walk = (

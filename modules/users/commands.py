@@ -14,12 +14,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from modules.users import emails
 from modules.users.messages import ProfileChanged, UserDeactivated, UserRegistered
 from modules.users.models import Account, RefreshGrant
-from modules.users.passwords import PasswordHash
 from modules.users.queries import Proof
-from modules.users.refresh_tokens import RefreshToken
+from modules.users.rules import emails
+from modules.users.rules.passwords import PasswordHash
+from modules.users.rules.refresh_tokens import RefreshToken
 from pangaea import errors, outbox
 
 log = structlog.get_logger()

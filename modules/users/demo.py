@@ -2,8 +2,9 @@
 
 from django.db import transaction
 
-from modules.users import commands, passwords
+from modules.users import commands
 from modules.users.models import Account
+from modules.users.rules import passwords
 
 PASSWORD = "continental-drift"  # noqa: S105 - public on purpose, and printed
 CUSTOMERS = (("ada@example.com", "Ada Lovelace"), ("grace@example.com", "Grace Hopper"))

@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Least, Lower
 
-from modules.users import emails
-from modules.users.refresh_tokens import RefreshToken
+from modules.users.rules import emails
+from modules.users.rules.refresh_tokens import RefreshToken
 from pangaea import errors
 from pangaea.ids import uuid7
 

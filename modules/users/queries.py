@@ -1,18 +1,18 @@
-"""What can be asked of this context."""
+"""The read side: profiles, and proofs of a password."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from modules.users import emails, passwords
 from modules.users.models import Account
-from modules.users.passwords import PasswordHash
+from modules.users.rules import emails, passwords
+from modules.users.rules.passwords import PasswordHash
 from pangaea import errors
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What an account says about its owner."""
+    """An account's data about its owner."""
 
     id: UUID
     email: str
@@ -22,7 +22,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Somebody knew the password of an account, the one that was set at that moment: a later one refutes the proof."""
+    """The caller knew the password that was set at `password_set_at`: a later one refutes the proof."""
 
     account_id: UUID
     password_set_at: datetime
@@ -30,7 +30,7 @@ class Proof:
 
     @staticmethod
     def refusal() -> errors.Unauthenticated:
-        """One answer to every failed log-in: it must not tell a wrong password from an unknown address."""
+        """One answer to every failed log-in: it must not distinguish a wrong password from an unknown address."""
         return errors.Unauthenticated("invalid_credentials", "The email address or the password is wrong.")
 
 
@@ -38,6 +38,11 @@ def profile_of(*, account_id: UUID) -> Profile:
     """The profile of an active account; Forbidden `account_deactivated`, Unauthenticated `unknown_account`."""
     account = Account.active(account_id)
     return Profile(id=account.id, email=account.email, full_name=account.full_name, registered_at=account.registered_at)
+
+
+def check_new_password(password: str, *, email: str, full_name: str) -> None:
+    """Raise Django's ValidationError, one code per reason, for a password that is too easy to guess."""
+    passwords.check(password, owner=Account(email=email, full_name=full_name))
 
 
 def is_active(*, account_id: UUID) -> bool:
@@ -51,7 +56,7 @@ def prove_by_email(*, email: str, password: str) -> Proof:
 
 
 def prove_by_id(*, account_id: UUID, password: str) -> Proof:
-    """Check the password of somebody who is logged in; Unauthenticated `invalid_credentials` where it is wrong."""
+    """Check the password of a logged-in customer; Unauthenticated `invalid_credentials` where it is wrong."""
     return _prove(Account.active(account_id), password)
 
 

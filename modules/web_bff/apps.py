@@ -1,17 +1,21 @@
-"""What this module declares to the kernel."""
+"""The declaration of this module."""
 
-from pangaea.modules import ModuleConfig, Route
+from pangaea.modules import ModuleConfig, Role, Route, Scope
 
 
 class WebBffConfig(ModuleConfig):
     name = "modules.web_bff"
     verbose_name = "Web pages"
-    routes = (Route("/bff/v1", urlconf="modules.web_bff.api.v1"),)
+    routes = (Route("/bff/v1", urlconf="modules.web_bff.api.v1.pages"),)
+    scopes = (
+        Scope("web_bff:read", "Read the pages of the caller: profile, orders, checkouts.", roles=(Role.CUSTOMER,)),
+        Scope("web_bff:checkout", "Order what the caller put together.", roles=(Role.CUSTOMER,)),
+    )
     subscriptions = (
         "modules.web_bff.handlers.profiles",
         "modules.web_bff.handlers.catalogue",
         "modules.web_bff.handlers.orders",
-        "modules.web_bff.handlers.checkouts",  # after the orders: what became of a checkout is a link to one
+        "modules.web_bff.handlers.checkouts",  # after the orders: the result of a checkout is a link to one
     )
     walk = (
         "sleep 1",  # the read model follows, usually within milliseconds

@@ -5,13 +5,15 @@ A module that is not installed in this process cannot be checked here: its publi
 
 import importlib.util
 import inspect
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import Error, register
+from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
 from pangaea import modules
@@ -19,7 +21,7 @@ from pangaea.change_capture import Capture
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import Command, Event, Message, check_wire_name, module_of
-from pangaea.modules import ModuleConfig
+from pangaea.modules import ModuleConfig, Role, Scope
 
 Language = dict[str, type[Message]]
 """Message classes by wire name."""
@@ -49,7 +51,7 @@ def _declared_in(path: str) -> Language:
 
 @register("pangaea")
 def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
-    """Names belong to their module, a handler has a message that somebody publishes, a command has one handler."""
+    """Names belong to their module, a handler's message is published, a command has one handler, a scope has a role."""
     del app_configs  # the declarations only make sense together
     published = {module.label: published_by(module) for module in modules.installed()}
     errors: list[Error] = []
@@ -62,6 +64,7 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Err
         errors += _check_ownership(subscriptions)
         errors += _check_captures(module)
         errors += _check_retention(module)
+        errors += _check_scopes(module)
         if not unusable:
             errors += _check_obedience(published[module.label], subscriptions)
         errors += _check_sent(module, published)
@@ -127,7 +130,7 @@ def _check_handlers(subscription: Subscription, published: dict[str, Language]) 
     for name, kind in _newest(subscription).items():
         if issubclass(kind, Command) and module_of(name) != subscription.module:
             text = f"{subscription.name} handles {name}, which is a command to {module_of(name)}."
-            hint = "A command reaches its receiver alone. Listen to the event that answers it."
+            hint = "A command reaches its receiver alone. Handle the event that answers it."
             errors.append(Error(text, hint=hint, obj=kind, id="pangaea.E007"))
         else:
             errors += _compare(f"{subscription.name} handles", name, kind, published)
@@ -163,9 +166,61 @@ def _check_retention(module: ModuleConfig) -> list[Error]:
         return [Error(text, hint="Name a time, or None to keep them for ever.", obj=module, id="pangaea.E012")]
     if not module.captures:
         text = f"{module.label} limits how long its messages are kept and captures no table."
-        hint = "A subscriber that comes later could never learn what is gone. Declare captures, or keep the history."
+        hint = "A later subscriber could never learn what was deleted. Declare captures, or keep the history."
         return [Error(text, hint=hint, obj=module, id="pangaea.E012")]
     return []
+
+
+def _check_scopes(module: ModuleConfig) -> list[Error]:
+    """Each scope is the module's own by its name, and some role has it; each that a view requires is declared."""
+    errors = []
+    for number, scope in enumerate(module.scopes):
+        if not re.fullmatch(rf"{module.label}:[a-z_]+", scope.name):
+            text = f"{module.label} declares the scope {scope.name!r}."
+            hint = f"Name it {module.label}:<what_it_allows>, like {module.label}:read."
+            errors.append(Error(text, hint=hint, obj=module, id="pangaea.E016"))
+        if scope.name in {each.name for each in module.scopes[:number]}:
+            text = f"{module.label} declares the scope {scope.name!r} twice."
+            errors.append(Error(text, hint="Keep one of them.", obj=module, id="pangaea.E016"))
+        errors += _check_roles(module, scope)
+    declared = {scope.name for scope in module.scopes}
+    for view, required in sorted(_required_scopes(module)):
+        if required not in declared:
+            text = f"{view} requires the scope {required!r}, which {module.label} does not declare."
+            hint = f"Declare it in ModuleConfig.scopes. There are: {', '.join(sorted(declared)) or 'none'}."
+            errors.append(Error(text, hint=hint, obj=module, id="pangaea.E018"))
+    return errors
+
+
+def _check_roles(module: ModuleConfig, scope: Scope) -> list[Error]:
+    known = ", ".join(Role)
+    if not scope.roles:
+        text = f"No role has the scope {scope.name!r}, so no caller can use what requires it."
+        return [Error(text, hint=f"Name the roles that have it, of: {known}.", obj=module, id="pangaea.E017")]
+    unknown = [role for role in scope.roles if role not in set(Role)]
+    text = f"The scope {scope.name!r} names roles that do not exist: {', '.join(unknown)}."
+    return [Error(text, hint=f"There are: {known}.", obj=module, id="pangaea.E017")] if unknown else []
+
+
+def _required_scopes(module: ModuleConfig) -> set[tuple[str, str]]:
+    """(view, scope) for every scope that a view below the module's routes requires."""
+    return {
+        (f"{view.__module__}.{view.__qualname__}", scope)
+        for route in module.routes
+        for view in _views(import_module(route.urlconf).urlpatterns)
+        for permission in getattr(view, "permission_classes", ())
+        if isinstance(permission, type) and issubclass(permission, ScopePermission)
+        for scope in (*permission.scopes, *permission.changing)
+    }
+
+
+def _views(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[type]:
+    """The classes of the views, as far as they are classes."""
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _views(pattern.url_patterns)
+        elif view := getattr(pattern.callback, "view_class", None):
+            yield view
 
 
 def _check_sent(module: ModuleConfig, published: dict[str, Language]) -> list[Error]:
@@ -178,13 +233,13 @@ def _check_sent(module: ModuleConfig, published: dict[str, Language]) -> list[Er
         accepted = modules.named(receiver).accepts_commands_from
         if module.label not in accepted:
             text = f"{module.label} sends {name}, and {receiver} does not accept its commands."
-            hint = f"{receiver} accepts commands from: {', '.join(accepted) or 'nobody'}. See accepts_commands_from."
+            hint = f"{receiver} accepts commands from: {', '.join(accepted) or 'no module'}. See accepts_commands_from."
             errors.append(Error(text, hint=hint, obj=kind, id="pangaea.E009"))
     return errors
 
 
 def _compare(does: str, name: str, kind: type[Message], published: dict[str, Language]) -> list[Error]:
-    """A sender's or a listener's own class against the published one."""
+    """A sender's or a subscriber's own class against the published one."""
     known = published.get(module_of(name))
     if known is None:
         return []

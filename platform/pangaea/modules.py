@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,11 +17,31 @@ PACKAGE = "modules"
 """Where modules are, unless PANGAEA_MODULES_PACKAGE says otherwise."""
 
 
+class Role(StrEnum):
+    """What a caller is, as their access token states it. The modules decide what each role may do, by their scopes."""
+
+    CUSTOMER = "customer"
+    """The holder of an account of the shop's customers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A right to a part of a module's API: the module declares it, and the roles that have it.
+
+    `name` is `<module>:<what it allows>`, `description` one line for the readers of the API's document. A view requires
+    it with `HasScope(name)`.
+    """
+
+    name: str
+    description: str
+    roles: tuple[Role, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A token bucket for each caller: so many requests at once, refilled evenly within `per`.
+    """One token bucket per caller: `requests` at once, refilled evenly within `per`.
 
-    The default stops a client that has gone wild and no client that works.
+    The default stops a client in an endless loop and no client that works.
     """
 
     requests: int = 6000
@@ -60,23 +81,25 @@ class ModuleConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     routes: ClassVar[tuple[Route, ...]] = ()
+    scopes: ClassVar[tuple[Scope, ...]] = ()
+    """The scopes that this module's views require. No other module names them."""
     subscriptions: ClassVar[tuple[str, ...]] = ()
     """Dotted paths of the Projection and Reaction objects of this module."""
     captures: ClassVar[tuple[str, ...]] = ()
     """Dotted paths of the Capture objects of this module: models whose changed rows become messages."""
     accepts_commands_from: ClassVar[tuple[str, ...]] = ()
-    """Labels of the modules whose commands this one obeys; others are refused."""
+    """Labels of the modules whose commands this one accepts; commands of others are refused."""
     retention: ClassVar[timedelta | None] = None
     """How long this module's messages are kept once every subscriber has them; None: for ever, so that new subscribers
-    and rebuilt projections can begin at the first one. Whoever limits it needs `captures`, to snapshot from."""
+    and rebuilt projections can begin at the first one. A limit needs `captures`, to take snapshots from."""
     demo: ClassVar[str | None] = None
     """Dotted path of `seed(*, credentials: bool) -> list[str]`: idempotent demo data, and lines that describe it."""
 
     walk: ClassVar[tuple[str, ...]] = ()
-    """Shell lines that show the module at work; `$URL` is the address. They follow those of the modules it hears."""
+    """Shell lines that show the module at work; `$URL` is the address. They follow those of its sources."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let Django pick the subclass by itself out of `apps.py`, where the base class stands beside it."""
+        """Make the subclass the configuration that Django picks from `apps.py`, which holds the base class too."""
         super().__init_subclass__(**kwargs)
         cls.default = True
 
@@ -96,7 +119,7 @@ def installed() -> list[ModuleConfig]:
 
 
 def upstream_first() -> list[ModuleConfig]:
-    """The installed modules, producers before those who listen to them; where they listen to each other, by label."""
+    """The installed modules, producers before their subscribers; where two subscribe to each other, by label."""
     waiting = {
         config.label: {s for each in config.load_subscriptions() for s in each.sources} for config in installed()
     }
@@ -115,7 +138,7 @@ def labels() -> list[str]:
 
 
 def named(label: str) -> ModuleConfig:
-    """The installed module of that label; LookupError names those there are."""
+    """The installed module of that label. Raises LookupError, which names the installed ones."""
     for config in installed():
         if config.label == label:
             return config
@@ -126,6 +149,11 @@ def named(label: str) -> ModuleConfig:
 def selected(chosen: Sequence[str]) -> list[str]:
     """These modules if all are installed, or every installed one when none is named. Raises LookupError."""
     return [named(label).label for label in chosen] or labels()
+
+
+def scopes() -> dict[str, Scope]:
+    """The scopes that the installed modules declare, by name."""
+    return {scope.name: scope for module in installed() for scope in module.scopes}
 
 
 def owner_of(cls: type) -> ModuleConfig | None:

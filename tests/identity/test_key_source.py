@@ -54,9 +54,9 @@ class TestAServiceWithoutKeysOfItsOwn:
         self, users: Service, space: Workspace, settings: Settings
     ) -> None:
         settings.PANGAEA = _signing_with(KEY)
-        known = access_token(ADA, scopes=())
+        known = access_token(ADA, roles=())
         settings.PANGAEA = _signing_with(ECKey.generate_key("P-256"))
-        forged = access_token(ADA, scopes=())
+        forged = access_token(ADA, roles=())
         environment = {"JWKS_URL": url_of(users)}
         with (
             running("orders", space, certificates=users.certificates, environment=environment) as orders,

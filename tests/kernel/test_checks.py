@@ -1,6 +1,7 @@
 """System checks name a wrong declaration before a process starts."""
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from django.core.checks import Error
@@ -111,6 +112,55 @@ class TestAName:
     def test_of_another_module_is_a_mistake(self, shelf: Shelf) -> None:
         shop(shelf, messages=LANGUAGE.replace("shop.sold", "store.sold"))
         assert "Name it shop.<what_happened>" in only_mistake(shelf, "pangaea.E002")
+
+
+class TestAScope:
+    READABLE = """
+        routes = (Route("/api/v1/bills", urlconf="billing.api"),)
+        scopes = (Scope("billing:read", "Read bills.", roles=("customer",)),)
+    """
+    API = """
+        from django.urls import path
+        from rest_framework.views import APIView
+        from pangaea.identity.permissions import HasScope
+
+        class BillsView(APIView):
+            permission_classes = [HasScope("billing:read", changing="billing:write")]
+
+        urlpatterns = [path("", BillsView.as_view())]
+    """
+    IMPORTS = "from pangaea.modules import Route, Scope"
+
+    def billing(self, shelf: Shelf, config: str, api: str = API) -> None:
+        shelf.add("billing", f"{self.IMPORTS}\n{dedent(config).strip()}", api=api)
+
+    def test_that_is_declared_and_required_is_right(self, shelf: Shelf) -> None:
+        self.billing(shelf, self.READABLE, self.API.replace(', changing="billing:write"', ""))
+        assert mistakes(shelf) == []
+
+    def test_that_a_view_requires_and_the_module_does_not_declare(self, shelf: Shelf) -> None:
+        self.billing(shelf, self.READABLE)
+        found = only_mistake(shelf, "pangaea.E018")
+        assert "billing.api.BillsView requires the scope 'billing:write', which billing does not declare." in found
+        assert "There are: billing:read." in found
+
+    def test_that_no_role_has(self, shelf: Shelf) -> None:
+        self.billing(shelf, 'scopes = (Scope("billing:read", "Read bills.", roles=()),)')
+        assert "No role has the scope 'billing:read'" in only_mistake(shelf, "pangaea.E017")
+
+    def test_of_a_role_that_does_not_exist(self, shelf: Shelf) -> None:
+        self.billing(shelf, 'scopes = (Scope("billing:read", "Read bills.", roles=("custommer",)),)')
+        found = only_mistake(shelf, "pangaea.E017")
+        assert "names roles that do not exist: custommer. There are: customer." in found
+
+    @pytest.mark.parametrize("name", ["orders:read", "read", "billing:", "billing:Read it", "billing:read:all"])
+    def test_that_is_not_named_after_its_module(self, shelf: Shelf, name: str) -> None:
+        self.billing(shelf, f'scopes = (Scope("{name}", "Read bills.", roles=("customer",)),)')
+        assert "Name it billing:<what_it_allows>" in only_mistake(shelf, "pangaea.E016")
+
+    def test_that_is_declared_twice(self, shelf: Shelf) -> None:
+        self.billing(shelf, 'scopes = (Scope("billing:read", "Read bills.", roles=("customer",)),) * 2')
+        assert "declares the scope 'billing:read' twice" in only_mistake(shelf, "pangaea.E016")
 
 
 class TestASubscription:

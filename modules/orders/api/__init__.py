@@ -1,1 +1,1 @@
-"""What customers reach over HTTP, one package a version."""
+"""The HTTP API: one package per version, in it one file per route."""

@@ -30,7 +30,7 @@ def stocked(sku: str, *, stock: int = 10, amount: int = 250, currency: str = "EU
 
 
 def customer(subject: UUID | None = None, *scopes: str) -> APIClient:
-    return testing.client_for(subject or uuid4(), scopes or testing.ALL_SCOPES)
+    return testing.client_for(subject or uuid4(), scopes or None)
 
 
 def lines(**quantities: Any) -> dict[str, Any]:

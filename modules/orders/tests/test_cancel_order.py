@@ -11,8 +11,8 @@ from pangaea.messages import Money
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
 # The order and its lines; the change of state; lock the products; give the stock back; the message, on PostgreSQL after
-# the lock of its key; and two for the answer. A test's own transaction adds a savepoint's beginning and end.
-QUERIES = 10
+# the lock of its key. A test's own transaction adds a savepoint's beginning and end.
+QUERIES = 8
 
 
 def place(subject: UUID, **quantities: int) -> str:

@@ -1,5 +1,5 @@
-from modules.orders import lifecycle
-from modules.orders.lifecycle import Status
+from modules.orders.rules import lifecycle
+from modules.orders.rules.lifecycle import Status
 
 
 class TestLifecycle:

@@ -12,8 +12,8 @@ from pangaea.messages import Money
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
 # Is the customer deactivated; lock the products; take the stock; the order; its lines; the message, on PostgreSQL after
-# the lock of its key; and two for the answer. A test's own transaction adds a savepoint's beginning and end.
-QUERIES = 10
+# the lock of its key. A test's own transaction adds a savepoint's beginning and end.
+QUERIES = 8
 
 
 class TestPlaceOrder:
@@ -82,7 +82,7 @@ class TestPlaceOrder:
 
 class TestPlaceOrderAsACommand:
     @pytest.mark.parametrize("quantities", [{}, {"ABC-1": 0}, {"ABC-1": -1}, {"ABC-1": 1_001}])
-    def test_refuses_by_itself_what_the_api_would(self, quantities: dict[str, int]) -> None:
+    def test_refuses_what_the_api_refuses(self, quantities: dict[str, int]) -> None:
         stocked("ABC-1", stock=5_000)
         with pytest.raises(Invalid, match="invalid_order"), transaction.atomic(using="orders"):
             commands.place_order(customer_id=uuid4(), quantities=quantities)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.orders import pricing
-from modules.orders.pricing import MAX_LINES, MAX_PRICE, MAX_QUANTITY, PricedLine
+from modules.orders.rules import pricing
+from modules.orders.rules.pricing import MAX_LINES, MAX_PRICE, MAX_QUANTITY, PricedLine
 from pangaea.errors import Invalid
 from pangaea.messages import Money
 

@@ -5,7 +5,7 @@ from rest_framework.test import APIClient
 
 from modules.orders import commands
 from modules.orders.models import MAX_STOCK, Product
-from modules.orders.pricing import MAX_PRICE
+from modules.orders.rules.pricing import MAX_PRICE
 from modules.orders.tests.shop import PRODUCTS, everything, said, stock_of, stocked
 from pangaea.errors import Conflict, Invalid, NotFound
 from pangaea.messages import Money

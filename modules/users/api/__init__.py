@@ -1,1 +1,1 @@
-"""HTTP: the versions of the API, and the public keys, which have no version."""
+"""The HTTP API: one package per version, in it one file per route; `jwks` has no version (RFC 8615)."""

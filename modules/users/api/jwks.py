@@ -17,9 +17,9 @@ class KeysView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(operation_id="read_keys", responses={200: {"type": "object"}})
+    @extend_schema(operation_id="users_read_keys", responses={200: {"type": "object"}})
     def get(self, request: Request) -> Response:
-        """The public half of every key whose signatures are believed."""
+        """The public half of every key whose signatures are accepted."""
         return Response(token_keys.public_jwks(), headers={"Cache-Control": f"public, max-age={CACHE_SECONDS}"})
 
 

@@ -5,17 +5,15 @@ for that long, and on SQLite keep every other writer of the module waiting.
 """
 
 from dataclasses import dataclass, field
-from typing import NewType
+from typing import Any, NewType
 
 from django.contrib.auth import hashers
 from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 
-from modules.users.models import Account
-
 PasswordHash = NewType("PasswordHash", str)
 
 MAX_BYTES = 4096
-"""Nobody types more; a limit keeps a request from buying hashing time by the megabyte."""
+"""More than any typed password has. Without a limit, a body of a megabyte would buy a megabyte's hashing time."""
 
 _similarity = UserAttributeSimilarityValidator(user_attributes=("full_name",))
 
@@ -28,12 +26,13 @@ class Verdict:
     renewed: PasswordHash | None = field(default=None, repr=False)
 
 
-def check(password: str, *, email: str, full_name: str) -> None:
-    """Raise Django's ValidationError, with a code per reason, unless `AUTH_PASSWORD_VALIDATORS` accept the password."""
-    owner = Account(email=email, full_name=full_name)
-    # Both look at the owner's fields by name alone, but are typed for Django's own user model.
-    validate_password(password, owner)  # type: ignore[arg-type]
-    _similarity.validate(password, owner)  # type: ignore[arg-type]
+def check(password: str, *, owner: Any) -> None:
+    """Raise Django's ValidationError, one code per reason, unless `AUTH_PASSWORD_VALIDATORS` accept the password.
+
+    `owner` has the fields `email` and `full_name`, which the password must not resemble.
+    """
+    validate_password(password, owner)
+    _similarity.validate(password, owner)
 
 
 def hashed(password: str) -> PasswordHash:
@@ -42,6 +41,6 @@ def hashed(password: str) -> PasswordHash:
 
 
 def verify(password: str, password_hash: str | None) -> Verdict:
-    """Compare, in the same time where there is no hash: the answer's delay must not tell who has an account."""
+    """Compare, in the same time where there is no hash: the answer's delay must not reveal who has an account."""
     right, outdated = hashers.verify_password(password, password_hash or hashers.make_password(None))
     return Verdict(right=right, renewed=hashed(password) if right and outdated else None)

@@ -1,6 +1,6 @@
 import pytest
 
-from modules.users import emails
+from modules.users.rules import emails
 
 
 class TestNormalised:

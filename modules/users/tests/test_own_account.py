@@ -41,7 +41,7 @@ class TestRead:
         assert response.has_header("WWW-Authenticate")
 
     def test_needs_the_scope(self, ada: Customer) -> None:
-        client = testing.client_for(ada.id, scopes=["profile:write", "orders:read"])
+        client = testing.client_for(ada.id, scopes=["users:write"])
         assert client.get(ME).status_code == 403
         assert client.patch(ME, {"full_name": "Ada King"}, format="json").status_code == 200
 
@@ -116,7 +116,7 @@ class TestChange:
         assert [error["code"] for error in response.json()["errors"]] == [code]
 
     def test_needs_the_scope(self, ada: Customer) -> None:
-        client = testing.client_for(ada.id, scopes=["profile:read"])
+        client = testing.client_for(ada.id, scopes=["users:read"])
         for path in ("", "/deactivate", "/password"):
             method = client.post if path else client.patch
             assert method(ME + path, {}, format="json").json()["code"] == "insufficient_scope"

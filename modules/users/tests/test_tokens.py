@@ -12,11 +12,12 @@ from rest_framework.test import APIClient
 
 from modules.users import commands, queries
 from modules.users.models import Account, RefreshGrant
-from modules.users.refresh_tokens import RefreshToken
+from modules.users.rules.refresh_tokens import RefreshToken
 from modules.users.tests.conftest import PASSWORD, Customer
 from modules.users.tests.counting_hasher import CountingHasher
 from pangaea import errors
 from pangaea.identity import tokens
+from pangaea.identity.principal import Principal
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -45,7 +46,7 @@ class TestLogIn:
         assert (pair["token_type"], pair["expires_in"]) == ("Bearer", 600)
         principal = tokens.verify(pair["access_token"])
         assert principal.subject == ada.id
-        assert principal.scopes == {"profile:read", "profile:write", "orders:read", "orders:write"}
+        assert principal == Principal(subject=principal.subject, roles=frozenset({"customer"}))
         assert bearer(pair["access_token"]).get("/api/v1/accounts/me").json()["email"] == "ada@example.com"
 
     def test_ignores_a_stale_token_in_the_header(self, ada: Customer) -> None:

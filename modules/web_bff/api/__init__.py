@@ -1,1 +1,1 @@
-"""The HTTP interface, one file per version."""
+"""The HTTP API: one package per version, in it one file per route."""

@@ -210,7 +210,7 @@ class TestWhoMayAsk:
 
     def test_nobody_whose_token_lacks_the_scope(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
-        reader, writer = client_for(customer_id, scopes=["orders:read"]), client_for(customer_id, ["orders:write"])
+        reader, writer = client_for(customer_id, scopes=["web_bff:read"]), client_for(customer_id, ["web_bff:checkout"])
 
         assert reader.post(CHECKOUT, lines("TEA-1")).status_code == 403
         assert writer.get(f"/bff/v1/checkouts/{checkout_id}").status_code == 403

@@ -102,10 +102,10 @@ class TestWhoMayAsk:
     @pytest.mark.parametrize(
         ("path", "scopes"),
         [
-            (HOME, "profile:read"),
-            (HOME, "orders:read"),
-            ("/bff/v1/orders", "profile:read orders:write"),
-            ("/bff/v1/orders/01890000-0000-7000-8000-000000000000", "profile:read"),
+            (HOME, ""),
+            (HOME, "web_bff:checkout"),
+            ("/bff/v1/orders", "web_bff:checkout"),
+            ("/bff/v1/orders/01890000-0000-7000-8000-000000000000", "web_bff:checkout"),
         ],
     )
     def test_nobody_whose_token_lacks_a_scope(self, customer_id: UUID, path: str, scopes: str) -> None:

@@ -1,22 +1,30 @@
-"""Request bodies are taken at their word: nothing unknown is skipped, no type stands in for another."""
+"""Strict request bodies: no unknown member is skipped, and no JSON type stands in for another."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.request import Request
 
 MAX_NAMED = 10
-"""How many mistakes of one kind an answer names, so that it stays smaller than the question."""
+"""How many mistakes of one kind an answer names: a body of a megabyte can hold a hundred thousand."""
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses a member that it does not know, so that a misspelt or forbidden one is not silently without effect."""
+    """Refuses unknown members (`unknown_field`): a misspelt optional one would have no effect and raise no error."""
+
+    @classmethod
+    def read(cls, request: Request) -> dict[str, Any]:
+        """The validated fields of the request's body. Raises ValidationError."""
+        body = cls(data=request.data)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := data.keys() - self.fields.keys()):
-            message = f"Unknown member. Known: {', '.join(self.fields)}."
+            message = f"There is no such field; there are: {', '.join(self.fields)}."
             named = sorted(unknown)[:MAX_NAMED]
-            raise serializers.ValidationError({name: [message] for name in named}, code="unknown")
+            raise serializers.ValidationError({name: [message] for name in named}, code="unknown_field")
         return super().to_internal_value(data)
 
 
@@ -36,3 +44,18 @@ class StrictCharField(serializers.CharField):
         if not isinstance(data, str):
             self.fail("invalid")
         return super().to_internal_value(data)
+
+
+def refuse_repeated(items: Sequence[Mapping[str, Any]], field: str, *, remedy: str) -> None:
+    """Raise ValidationError (`repeated`) that points at every item whose `field` has the value of an earlier item's.
+
+    `remedy` is a sentence for the client.
+    """
+    first: dict[Any, int] = {}
+    repeated: dict[Any, Any] = {
+        index: {field: [f"This {field} is in item {first[item[field]]} already. {remedy}"]}
+        for index, item in enumerate(items)
+        if first.setdefault(item[field], index) != index
+    }
+    if repeated:
+        raise serializers.ValidationError(repeated, code="repeated")

@@ -54,7 +54,7 @@ PROBLEM: Mapping[str, Any] = {
 
 RESPONSES: Mapping[str, str] = {
     "400": "The request is malformed or fails validation.",
-    "401": "There is no access token, or it has expired or cannot be believed.",
+    "401": "There is no access token, or it has expired or is not valid.",
     "403": "The token lacks a scope, or this caller may not do this.",
     "404": "There is no such thing, or it is not the caller's.",
     "409": "The present state does not allow it.",
@@ -75,7 +75,10 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class AutoSchema(openapi.AutoSchema):
-    """Operations are tagged with their module and say which scopes they need."""
+    """Operations are tagged with their module and name the scopes they need; components are named after their module.
+
+    So two modules may each have an `OrderSerializer`: OrdersOrder and WebBffOrder.
+    """
 
     def get_tags(self) -> list[str]:
         owner = modules.owner_of(type(self.view))
@@ -86,10 +89,16 @@ class AutoSchema(openapi.AutoSchema):
             scope
             for permission in self.view.get_permissions()
             if isinstance(permission, ScopePermission)
-            for scope in permission.scopes
+            for scope in permission.required(self.method)
         ]
         text = super().get_description() or ""
         return f"{text}\n\nNeeds the scope `{' '.join(needed)}`.".strip() if needed else text
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        owner = modules.owner_of(type(serializer))
+        return (owner.label.title().replace("_", "") if owner else "") + super().get_serializer_name(
+            serializer, direction
+        )
 
 
 def add_problem_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -160,9 +169,19 @@ def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], l
         generator: Any = SchemaGenerator
         document = generator(patterns=patterns).get_schema(public=True)
         doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it has no other way
+    _describe_scopes(document, [scope for each in chosen for scope in each.scopes])
     if module:
         document["info"]["title"] += f": {module.label}"
     return document, doubts
+
+
+def _describe_scopes(document: dict[str, Any], scopes: Sequence[modules.Scope]) -> None:
+    """Name the scopes where the document explains the access token: the scheme `http` has no member for them."""
+    scheme = document["components"].get("securitySchemes", {}).get("bearer")
+    if scheme is not None and scopes:
+        lines = [f"- `{scope.name}` ({', '.join(scope.roles)}): {scope.description}" for scope in scopes]
+        scheme["description"] = "\n".join(["An access token, whose roles have these scopes:", "", *lines])
+        scheme["x-scopes"] = {scope.name: scope.description for scope in scopes}
 
 
 @functools.cache

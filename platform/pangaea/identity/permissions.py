@@ -1,9 +1,9 @@
-"""What a token's scopes allow. Whose thing it is, the query decides: a stranger's order is not found."""
+"""What a caller's token allows. Ownership is checked by the query: another customer's order is not found."""
 
 import functools
 from typing import ClassVar
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -12,27 +12,36 @@ from pangaea.identity.principal import Principal
 
 
 class ScopePermission(BasePermission):
-    """All of `scopes` are needed. Use HasScope."""
+    """All of `scopes` are required; unsafe methods require `changing` instead, where it is set. See HasScope."""
 
     scopes: ClassVar[tuple[str, ...]] = ()
+    changing: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def required(cls, method: str | None) -> tuple[str, ...]:
+        """The scopes that a request of this method requires."""
+        return cls.scopes if method in SAFE_METHODS else cls.changing or cls.scopes
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """False for nobody known, which DRF answers with 401. Raises Forbidden when a scope is missing."""
+        """False for an anonymous request, which DRF answers with 401. Raises Forbidden when a scope is missing."""
         if not isinstance(request.user, Principal):
             return False
-        if not request.user.allows(*self.scopes):
-            wanted = " ".join(self.scopes)
+        required = self.required(request.method)
+        if not request.user.allows(*required):
+            names = " ".join(required)
             raise Forbidden(
-                "insufficient_scope",
-                f"This needs an access token with the scope {wanted}.",
-                required_scope=wanted,
+                "insufficient_scope", f"This needs an access token with the scope {names}.", required_scope=names
             )
         return True
 
 
 @functools.cache
-def HasScope(*scopes: str) -> type[ScopePermission]:  # noqa: N802 - reads as the class that it returns
-    """A permission class: `permission_classes = [HasScope("orders:read")]`. With several scopes, all are needed."""
+def HasScope(*scopes: str, changing: str = "") -> type[ScopePermission]:  # noqa: N802 - reads as the class that it returns
+    """A permission class: `permission_classes = [HasScope("orders:read", changing="orders:write")]`.
+
+    With several scopes all are required; `changing` is required instead of them by the methods that change something.
+    The module declares each of them in ModuleConfig.scopes; a scope that it does not declare fails the start.
+    """
     if not scopes:
         raise ValueError("HasScope needs at least one scope.")
-    return type("HasScope", (ScopePermission,), {"scopes": scopes})
+    return type("HasScope", (ScopePermission,), {"scopes": scopes, "changing": (changing,) if changing else ()})

@@ -6,18 +6,21 @@ from uuid import UUID
 
 from rest_framework.request import Request
 
+from pangaea import modules
 from pangaea.errors import Misuse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Somebody whose access token was verified. It comes from the token alone, no database was asked.
+    """A caller whose access token was verified. Everything comes from the token: no database is read.
 
-    `subject` is the account's id, `scopes` what the token allows. DRF reads `is_authenticated` of `request.user`.
+    `subject` is the account's id, `roles` what the caller is, `scopes` what the token is narrowed to; None is not
+    narrowed. DRF reads `is_authenticated` of `request.user`.
     """
 
     subject: UUID
-    scopes: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
+    scopes: frozenset[str] | None = None
 
     is_authenticated: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False
@@ -25,11 +28,20 @@ class Principal:
 
     @classmethod
     def of(cls, request: Request) -> Self:
-        """The caller of a request that needed a token. Raises Misuse in a view that lets strangers in."""
+        """The caller of a request that needed a token. Raises Misuse in a view that admits anonymous requests."""
         if not isinstance(request.user, cls):
-            raise Misuse("Nobody is known here: give the view permission_classes = [HasScope(...)].")
+            raise Misuse("The caller is not known here: give the view permission_classes = [HasScope(...)].")
         return request.user
 
     def allows(self, *scopes: str) -> bool:
-        """Whether the token carries all of these scopes."""
-        return self.scopes.issuperset(scopes)
+        """Whether the caller's roles have all of these scopes, and the token is not narrowed to others.
+
+        The module that declares a scope names its roles. A scope of a module that is not installed is not allowed.
+        """
+        declared = modules.scopes()
+        return all(
+            name in declared
+            and not self.roles.isdisjoint(declared[name].roles)
+            and (self.scopes is None or name in self.scopes)
+            for name in scopes
+        )

@@ -1,10 +1,12 @@
 """Access tokens: JWTs (RFC 7519) signed with ES256, in the shape of RFC 9068 (`typ: at+jwt`).
 
-Claims: iss, aud, sub (the account's UUID), iat, exp, jti, scope (names separated by spaces).
+Claims: iss, aud, sub (the account's UUID), iat, exp, jti, roles (names, RFC 9068, 2.2.3.1); and, in a token that is
+narrowed, scope (names separated by spaces). What a role may do is decided by each module, not by the issuer.
 """
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -27,31 +29,36 @@ MAX_LENGTH = 8192
 def issue(
     *,
     subject: UUID,
-    scopes: Iterable[str],
+    roles: Iterable[str],
+    scopes: Iterable[str] | None = None,
     now: datetime | None = None,
     lifetime: timedelta | None = None,
 ) -> str:
-    """A signed access token. `lifetime` defaults to `PANGAEA.access_token_lifetime`.
+    """A signed access token of these roles, narrowed to `scopes` unless that is None.
+
+    `lifetime` defaults to `PANGAEA.access_token_lifetime`.
 
     Raises Misconfigured in a process that holds no signing key.
     """
     key = token_keys.signing_key()
     issued_at = now or datetime.now(UTC)
     expires_at = issued_at + (settings.PANGAEA.access_token_lifetime if lifetime is None else lifetime)
-    claims = {
+    claims: dict[str, Any] = {
         "iss": settings.PANGAEA.issuer,
         "aud": settings.PANGAEA.audience,
         "sub": str(subject),
         "iat": int(issued_at.timestamp()),
         "exp": int(expires_at.timestamp()),
         "jti": str(uuid7()),
-        "scope": " ".join(sorted(set(scopes))),
+        "roles": sorted(set(roles)),
     }
+    if scopes is not None:
+        claims["scope"] = " ".join(sorted(set(scopes)))
     return jwt.encode({"alg": keys.ALGORITHM, "kid": key.kid, "typ": TYPE}, claims, key, algorithms=[keys.ALGORITHM])
 
 
 def verify(token: str) -> Principal:
-    """The caller that the token speaks for.
+    """The caller that the token stands for. Roles that this process does not know give no rights.
 
     Raises Unauthenticated with the code `token_expired` or `token_invalid`, and Unavailable when the key cannot be
     fetched. The algorithm is ES256 whatever the token says, and its key is looked up by `kid` among ours alone.
@@ -64,11 +71,11 @@ def verify(token: str) -> Principal:
             raise _invalid("it is not an access token")
         claims = decoded.claims
         _registry().validate(claims)
-        return Principal(subject=UUID(claims["sub"]), scopes=frozenset(claims["scope"].split()))
+        return Principal(subject=UUID(claims["sub"]), roles=_roles(claims["roles"]), scopes=_scopes(claims))
     except ExpiredTokenError:
         raise Unauthenticated("token_expired", "The access token has expired. Get another one.") from None
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # A token is hostile input: whatever a garbled one trips over, it is the token that is wrong.
+        # A token is hostile input: every error that decoding it raises is the token's fault.
         raise _invalid("it is malformed, or not signed by us for this service") from None
 
 
@@ -81,8 +88,20 @@ def _registry() -> jwt.JWTClaimsRegistry:
         iat={"essential": True},
         jti={"essential": True},
         sub={"essential": True},
-        scope={"essential": True, "allow_blank": True},
+        roles={"essential": True, "allow_blank": True},
+        scope={"allow_blank": True},
     )
+
+
+def _roles(claim: object) -> frozenset[str]:
+    if not isinstance(claim, list) or not all(isinstance(name, str) for name in claim):
+        raise TypeError("roles is not a list of names")
+    return frozenset(claim)
+
+
+def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:
+    """What the token is narrowed to; a claim that is there and no text is an AttributeError."""
+    return frozenset(claims["scope"].split()) if "scope" in claims else None
 
 
 def _key_of(token: GuestProtocol) -> ECKey:

@@ -3,8 +3,8 @@
 For the tests of a module:
     published(module)                     the messages in the module's outbox
     deliver(message, key=..., to=...)     applies a message to a module's subscriptions, as its worker would
-    access_token(subject, scopes=...)     a token signed by this process's key, without the users module
-    client_for(subject, scopes=...)       an API client that sends it
+    access_token(subject, scopes)         a customer's token, narrowed or not, without the users module
+    client_for(subject, scopes)           an API client that sends it
     wait_until(condition, what=...)       a wait on a condition, with a generous limit; never a sleep
     free_port()                           a port on which no process listens
 
@@ -23,12 +23,11 @@ Importing this package needs no Django settings and imports no model.
 """
 
 from pangaea.servers.waiting import free_port, wait_until
-from pangaea.testing.identity import ALL_SCOPES, access_token, client_for
+from pangaea.testing.identity import access_token, client_for
 from pangaea.testing.messaging import Published, deliver, published
 from pangaea.testing.plugin import pytest_addoption, pytest_configure, pytest_terminal_summary
 
 __all__ = [
-    "ALL_SCOPES",
     "Published",
     "access_token",
     "client_for",

@@ -5,23 +5,31 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from pangaea.modules import Role
+
 if TYPE_CHECKING:
     from rest_framework.test import APIClient
 
-ALL_SCOPES = ("profile:read", "profile:write", "orders:read", "orders:write")
 
-
-def access_token(subject: UUID, scopes: Iterable[str] = ALL_SCOPES, *, lifetime: timedelta | None = None) -> str:
-    """An access token like those that the users module issues. A negative `lifetime` makes one that has expired."""
+def access_token(
+    subject: UUID,
+    scopes: Iterable[str] | None = None,
+    *,
+    roles: Iterable[str] = (Role.CUSTOMER,),
+    lifetime: timedelta | None = None,
+) -> str:
+    """An access token of these roles, narrowed to `scopes` unless that is None. A negative `lifetime` has expired."""
     from pangaea.identity import tokens
 
-    return tokens.issue(subject=subject, scopes=scopes, lifetime=lifetime)
+    return tokens.issue(subject=subject, roles=roles, scopes=scopes, lifetime=lifetime)
 
 
-def client_for(subject: UUID, scopes: Iterable[str] = ALL_SCOPES) -> "APIClient":
+def client_for(
+    subject: UUID, scopes: Iterable[str] | None = None, *, roles: Iterable[str] = (Role.CUSTOMER,)
+) -> "APIClient":
     """DRF's test client, sending a token of `subject` with every request."""
     from rest_framework.test import APIClient
 
     client = APIClient()
-    client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_token(subject, scopes)}")
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {access_token(subject, scopes, roles=roles)}")
     return client

@@ -1,5 +1,6 @@
 """The documents of the API, and pages, which every list shares."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from openapi_spec_validator import validate
 from pangaea import modules
 from pangaea.api import schema
 
+VERBS = {"cancel", "change", "deactivate", "issue", "list", "place", "read", "refresh", "register", "start"}
+"""What an operation does; a new verb is a decision."""
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 
@@ -82,9 +85,32 @@ class TestTheDocument:
                 assert "404" in responses, name
 
     def test_says_how_to_authenticate(self) -> None:
-        assert document()["components"]["securitySchemes"] == {
-            "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
-        }
+        bearer = document()["components"]["securitySchemes"]["bearer"]
+        assert (bearer["type"], bearer["scheme"], bearer["bearerFormat"]) == ("http", "bearer", "JWT")
+
+    @pytest.mark.parametrize("module", modules.discover())
+    def test_of_a_module_describes_its_scopes_and_no_others(self, module: str) -> None:
+        declared = modules.named(module).scopes
+        bearer = document(module)["components"]["securitySchemes"]["bearer"]
+        assert bearer["x-scopes"] == {scope.name: scope.description for scope in declared}
+        for scope in declared:
+            assert f"- `{scope.name}` (customer): {scope.description}" in bearer["description"]
+
+    def test_of_the_whole_describes_every_scope(self) -> None:
+        assert set(document()["components"]["securitySchemes"]["bearer"]["x-scopes"]) == set(modules.scopes())
+
+    @pytest.mark.parametrize("module", modules.discover())
+    def test_of_a_module_names_operations_after_module_verb_and_noun(self, module: str) -> None:
+        for name, operation in operations(document(module)).items():
+            assert re.fullmatch(rf"{module}(_[a-z]+){{2,}}", operation["operationId"]), name
+            assert operation["operationId"].removeprefix(f"{module}_").split("_")[0] in VERBS, name
+
+    @pytest.mark.parametrize("module", modules.discover())
+    def test_of_a_module_names_components_after_the_module(self, module: str) -> None:
+        prefix = module.title().replace("_", "")
+        shared = {"Money", "Problem"}
+        named = set(document(module)["components"]["schemas"]) - shared
+        assert all(re.match(rf"(Paginated|Patched)?{prefix}[A-Z]", name) for name in named), named
 
     def test_of_an_unknown_module_is_not_found(self) -> None:
         response = Client().get("/api/schema/nothing/")

@@ -25,7 +25,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from pangaea import errors
+from pangaea import errors, modules
 from pangaea.identity import remote_keys, token_keys, tokens
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
@@ -35,14 +35,33 @@ from pangaea.testing import free_port
 pytestmark = pytest.mark.urls(__name__)
 
 ADA = UUID("01900000-0000-7000-8000-000000000ada")
+FIRST, SECOND, *_ = sorted(modules.scopes())
+"""Two scopes that customers have."""
 
 
 class Mine(APIView):
-    permission_classes = (HasScope("orders:read", "profile:read"),)
+    permission_classes = (HasScope(FIRST, SECOND),)
 
     def get(self, request: Request) -> Response:
         principal = Principal.of(request)
-        return Response({"subject": principal.subject, "scopes": sorted(principal.scopes)})
+        return Response({"subject": principal.subject, "roles": sorted(principal.roles)})
+
+
+class Changeable(APIView):
+    permission_classes = (HasScope(FIRST, changing=SECOND),)
+
+    def get(self, request: Request) -> Response:
+        return Response()
+
+    def post(self, request: Request) -> Response:
+        return Response()
+
+
+class Undeclared(APIView):
+    permission_classes = (HasScope("nothing:read"),)
+
+    def get(self, request: Request) -> Response:
+        return Response()
 
 
 class Anybodys(APIView):
@@ -59,6 +78,8 @@ class ByDefault(APIView):
 
 urlpatterns = [
     path("mine", Mine.as_view()),
+    path("changeable", Changeable.as_view()),
+    path("undeclared", Undeclared.as_view()),
     path("anybodys", Anybodys.as_view()),
     path("by-default", ByDefault.as_view()),
 ]
@@ -69,7 +90,7 @@ def get(url: str, authorization: str | None = None) -> Any:
 
 
 def token(**changes: Any) -> str:
-    return tokens.issue(**{"subject": ADA, "scopes": ["orders:read", "profile:read"], **changes})
+    return tokens.issue(**{"subject": ADA, "roles": ["customer"], **changes})
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -82,7 +103,7 @@ def claims(**changes: Any) -> dict[str, Any]:
         "iat": now,
         "exp": now + 60,
         "jti": "1",
-        "scope": "orders:read",
+        "roles": ["customer"],
         **changes,
     }
     return {name: value for name, value in whole.items() if value is not None}
@@ -104,18 +125,25 @@ def refusal(text: str) -> str:
 
 
 class TestAToken:
-    def test_names_its_subject_and_scopes(self) -> None:
-        principal = tokens.verify(token(scopes=["orders:read", "orders:write", "orders:read"]))
-        assert principal.subject == ADA
-        assert principal.scopes == {"orders:read", "orders:write"}
+    def test_names_its_subject_and_roles(self) -> None:
+        principal = tokens.verify(token(roles=["support", "customer", "support"]))
+        assert principal == Principal(subject=ADA, roles=frozenset({"customer", "support"}), scopes=None)
 
-    def test_may_carry_no_scope(self) -> None:
+    def test_may_be_narrowed_to_scopes(self) -> None:
+        principal = tokens.verify(token(scopes=[SECOND, FIRST, SECOND]))
+        assert principal.scopes == frozenset({FIRST, SECOND})
+
+    def test_may_be_narrowed_to_nothing(self) -> None:
         assert tokens.verify(token(scopes=[])).scopes == frozenset()
+
+    def test_may_carry_no_role(self) -> None:
+        assert tokens.verify(token(roles=[])).roles == frozenset()
 
     def test_says_what_rfc_9068_wants(self) -> None:
         decoded = jwt.decode(token(), token_keys.signing_key(), algorithms=["ES256"])
         assert decoded.header == {"alg": "ES256", "kid": token_keys.signing_key().kid, "typ": "at+jwt"}
-        assert set(decoded.claims) == {"iss", "aud", "sub", "iat", "exp", "jti", "scope"}
+        assert set(decoded.claims) == {"iss", "aud", "sub", "iat", "exp", "jti", "roles"}
+        assert decoded.claims["roles"] == ["customer"]
         lifetime = decoded.claims["exp"] - decoded.claims["iat"]
         assert lifetime == django_settings.PANGAEA.access_token_lifetime.total_seconds()
 
@@ -148,8 +176,12 @@ class TestAToken:
             {"iat": 32503680000},
             {"nbf": 32503680000},
             {"jti": None},
-            {"scope": None},
-            {"scope": ["orders:read"]},
+            {"roles": None},
+            {"roles": "customer"},
+            {"roles": {"customer": True}},
+            {"roles": ["customer", 7]},
+            {"roles": None, "scope": "a:b"},  # as the version before roles issued it
+            {"scope": ["a:b"]},
             {"scope": 7},
         ],
         ids=repr,
@@ -189,7 +221,7 @@ class TestAToken:
 
     def test_that_was_tampered_with_is_not_believed(self) -> None:
         head, _, signature = token().split(".")
-        _, body, _ = signed(claims(scope="admin")).split(".")
+        _, body, _ = signed(claims(roles=["admin"])).split(".")
         assert refusal(f"{head}.{body}.{signature}") == "token_invalid"
         assert refusal(f"{head}.{body}.") == "token_invalid"
 
@@ -482,7 +514,7 @@ class TestTheKeysOfAnotherProcess:
 class TestARequest:
     def test_with_a_token_is_the_subjects(self) -> None:
         response = get("/mine", f"Bearer {token()}")
-        assert response.json() == {"subject": str(ADA), "scopes": ["orders:read", "profile:read"]}
+        assert response.json() == {"subject": str(ADA), "roles": ["customer"]}
 
     @pytest.mark.parametrize("scheme", ["bearer", "BEARER", "  Bearer  "])
     def test_may_write_the_scheme_as_it_likes(self, scheme: str) -> None:
@@ -511,13 +543,29 @@ class TestARequest:
         assert (response.status_code, response.json()["code"]) == (401, "token_expired")
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
 
-    def test_without_a_scope_is_told_which(self) -> None:
-        response = get("/mine", f"Bearer {token(scopes=['orders:read'])}")
+    def test_without_a_scope_is_refused_with_its_name(self) -> None:
+        response = get("/mine", f"Bearer {token(scopes=[FIRST])}")
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
-        assert response.json()["required_scope"] == "orders:read profile:read"
+        assert response.json()["required_scope"] == f"{FIRST} {SECOND}"
         assert response.headers["WWW-Authenticate"] == (
-            'Bearer realm="pangaea", error="insufficient_scope", scope="orders:read profile:read"'
+            f'Bearer realm="pangaea", error="insufficient_scope", scope="{FIRST} {SECOND}"'
         )
+
+    @pytest.mark.parametrize("roles", [[], ["unknown"], ["Customer"]])
+    def test_whose_roles_lack_the_scope_is_refused(self, roles: list[str]) -> None:
+        for narrowed in (None, [FIRST, SECOND]):
+            response = get("/mine", f"Bearer {token(roles=roles, scopes=narrowed)}")
+            assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
+
+    def test_for_a_scope_that_no_module_declares_is_refused(self) -> None:
+        for narrowed in (None, ["nothing:read"]):
+            assert get("/undeclared", f"Bearer {token(scopes=narrowed)}").status_code == 403
+
+    @pytest.mark.parametrize(("scope", "reads", "changes"), [(FIRST, 200, 403), (SECOND, 403, 200)])
+    def test_that_changes_needs_the_scope_for_it(self, scope: str, reads: int, changes: int) -> None:
+        client = Client(headers={"authorization": f"Bearer {token(scopes=[scope])}"})
+        assert client.get("/changeable").status_code == reads
+        assert client.post("/changeable").status_code == changes
 
     def test_cannot_be_judged_while_the_keys_are_away(self, settings: Settings) -> None:
         issued = token()

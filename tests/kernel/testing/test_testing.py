@@ -9,6 +9,7 @@ from modules.web_bff.models import Profile
 from pangaea import outbox, testing
 from pangaea.errors import Unauthenticated
 from pangaea.identity import tokens
+from pangaea.identity.principal import Principal
 from pangaea.ids import uuid7
 from pangaea.inbox.models import Cursor, DeadLetter
 
@@ -61,10 +62,14 @@ class TestDeliver:
 
 
 class TestAccessToken:
-    def test_speaks_for_its_subject_with_its_scopes(self) -> None:
+    def test_is_a_customers_unless_other_roles_are_named(self) -> None:
         subject = uuid4()
-        principal = tokens.verify(testing.access_token(subject, ["orders:read"]))
-        assert (principal.subject, principal.scopes) == (subject, frozenset({"orders:read"}))
+        principal = tokens.verify(testing.access_token(subject))
+        assert principal == Principal(subject=subject, roles=frozenset({"customer"}))
+        assert tokens.verify(testing.access_token(subject, roles=["support"])).roles == {"support"}
+
+    def test_is_narrowed_to_the_scopes_it_is_given(self) -> None:
+        assert tokens.verify(testing.access_token(uuid4(), ["a:b"])).scopes == frozenset({"a:b"})
 
     def test_can_have_expired(self) -> None:
         with pytest.raises(Unauthenticated, match="token_expired"):

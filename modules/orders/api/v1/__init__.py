@@ -1,1 +1,5 @@
-"""Version 1: serializers and views together, one module a route."""
+"""Version 1.
+
+orders    the caller's orders
+products  the public catalogue
+"""

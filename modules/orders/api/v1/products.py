@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modules.orders import queries
-from modules.orders.api.v1.fields import MoneySerializer
 from modules.orders.queries import ProductDetails
+from pangaea.api.fields import MoneySerializer
 from pangaea.api.pagination import CursorPage
 
 
@@ -24,7 +24,7 @@ class ProductSerializer(serializers.Serializer[ProductDetails]):
     in_stock = serializers.IntegerField(help_text="as of the answer; only an order reserves")
 
 
-class Products(GenericAPIView[Any]):
+class ProductsView(GenericAPIView[Any]):
     """The products for sale, by name."""
 
     authentication_classes = ()
@@ -33,26 +33,26 @@ class Products(GenericAPIView[Any]):
     pagination_class = CursorPage
     ordering = ("name", "sku")
 
-    @extend_schema(operation_id="products_list", responses=ProductSerializer(many=True))
+    @extend_schema(operation_id="orders_list_products", responses=ProductSerializer(many=True))
     def get(self, request: Request) -> Response:
         products = queries.list_products(page=self.paginate_queryset)
         return self.get_paginated_response(self.get_serializer(products, many=True).data)
 
 
-class OneProduct(GenericAPIView[Any]):
+class ProductView(GenericAPIView[Any]):
     """A product for sale."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     serializer_class = ProductSerializer
 
-    @extend_schema(operation_id="products_read")
+    @extend_schema(operation_id="orders_read_product")
     def get(self, request: Request, sku: str) -> Response:
         return Response(self.get_serializer(queries.read_product(sku=sku)).data)
 
 
 urlpatterns = [
-    path("", Products.as_view(), name="orders-v1-products"),
+    path("", ProductsView.as_view(), name="orders-v1-products"),
     # Nothing that cannot be a sku reaches the database, which would choke on some of it.
-    re_path(r"^/(?P<sku>[A-Z0-9-]{1,32})\Z", OneProduct.as_view(), name="orders-v1-product"),
+    re_path(r"^/(?P<sku>[A-Z0-9-]{1,32})\Z", ProductView.as_view(), name="orders-v1-product"),
 ]

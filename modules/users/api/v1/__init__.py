@@ -1,1 +1,7 @@
-"""Version 1: accounts and tokens. The two stand at different paths, hence in different files."""
+"""Version 1.
+
+accounts  registration
+fields    fields that several routes share
+me        the caller's account
+tokens    log-in and its refresh
+"""

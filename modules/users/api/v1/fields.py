@@ -1,48 +1,20 @@
-"""What request bodies of this module have in common: they are strict, and an email address is normalised once."""
+"""Fields of this version that several routes share; an email address is normalised once."""
 
 import unicodedata
-from collections.abc import Mapping
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from rest_framework import serializers
-from rest_framework.request import Request
+from rest_framework.fields import get_error_detail
 
-from modules.users import emails
+from modules.users import queries
 from modules.users.models import FULL_NAME_LENGTH
-from modules.users.passwords import MAX_BYTES
-
-_REPORTED = 10  # a body of a megabyte can hold a hundred thousand unknown names
-
-
-class Body(serializers.Serializer[Any]):
-    """Refuses fields that it does not know: a misspelt optional one would be dropped without a word otherwise."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        unknown = data.keys() - self.fields.keys() if isinstance(data, Mapping) else set()
-        if unknown:
-            known = ", ".join(self.fields)
-            refusal = serializers.ErrorDetail(f"There is no such field; there are: {known}.", code="unknown_field")
-            raise serializers.ValidationError({name: [refusal] for name in sorted(unknown)[:_REPORTED]})
-        return super().to_internal_value(data)
-
-    @classmethod
-    def read(cls, request: Request) -> dict[str, Any]:
-        """The validated fields of the request's body."""
-        body = cls(data=request.data)
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
+from modules.users.rules import emails
+from modules.users.rules.passwords import MAX_BYTES
+from pangaea.api.bodies import StrictCharField
 
 
-class Text(serializers.CharField):
-    """A JSON string; DRF's own field takes numbers too."""
-
-    def to_internal_value(self, data: Any) -> str:
-        if not isinstance(data, str):
-            self.fail("invalid")
-        return super().to_internal_value(data)
-
-
-class EmailField(Text, serializers.EmailField):
+class EmailField(StrictCharField, serializers.EmailField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=emails.MAX_LENGTH, **kwargs)
 
@@ -53,7 +25,7 @@ class EmailField(Text, serializers.EmailField):
             raise serializers.ValidationError(str(error), code="invalid") from error
 
 
-class FullNameField(Text):
+class FullNameField(StrictCharField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=FULL_NAME_LENGTH, **kwargs)
 
@@ -65,8 +37,8 @@ class FullNameField(Text):
         return name
 
 
-class PasswordField(Text):
-    """Taken as it is, blanks included, and never sent back."""
+class PasswordField(StrictCharField):
+    """Not trimmed, and never sent back."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=MAX_BYTES, trim_whitespace=False, write_only=True, **kwargs)
@@ -76,3 +48,11 @@ class PasswordField(Text):
         if isinstance(password, str) and len(password.encode()) > MAX_BYTES:
             raise serializers.ValidationError(f"A password has at most {MAX_BYTES} bytes.", code="max_length")
         return password
+
+
+def accept_password(field: str, password: str, *, email: str, full_name: str) -> None:
+    """Raise ValidationError, naming the field of the body, for a password that is too easy to guess."""
+    try:
+        queries.check_new_password(password, email=email, full_name=full_name)
+    except ValidationError as error:
+        raise serializers.ValidationError({field: get_error_detail(error)}) from error

@@ -1,7 +1,6 @@
-"""/api/v1/accounts/me: one's own account."""
+"""/api/v1/accounts/me: the caller's account."""
 
-from typing import Any, cast
-from uuid import UUID
+from typing import Any
 
 from django.db import transaction
 from django.urls import path
@@ -11,17 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from modules.users import commands, passwords, queries
-from modules.users.api.bodies import Body, EmailField, FullNameField, PasswordField
-from modules.users.api.v1.accounts import Account, accept
+from modules.users import commands, queries
+from modules.users.api.v1.accounts import AccountSerializer
+from modules.users.api.v1.fields import EmailField, FullNameField, PasswordField, accept_password
+from modules.users.rules import passwords
 from pangaea import errors
+from pangaea.api.bodies import StrictSerializer
 from pangaea.identity import password_attempts
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
 
 
-class ProfileChange(Body):
-    """What is left out stays as it is."""
+class ProfileChangeSerializer(StrictSerializer):
+    """What is left out stays unchanged."""
 
     email = EmailField(required=False)
     full_name = FullNameField(required=False)
@@ -34,47 +35,46 @@ class ProfileChange(Body):
         return attrs
 
 
-class Deactivation(Body):
+class DeactivationSerializer(StrictSerializer):
     current_password = PasswordField()
 
 
-class PasswordChange(Body):
+class PasswordChangeSerializer(StrictSerializer):
     current_password = PasswordField()
     new_password = PasswordField()
 
 
 class MeView(APIView):
-    def get_permissions(self) -> list[Any]:
-        return [HasScope("profile:write" if self.request.method == "PATCH" else "profile:read")()]
+    permission_classes = (HasScope("users:read", changing="users:write"),)
 
-    @extend_schema(operation_id="read_my_account", responses=Account)
+    @extend_schema(operation_id="users_read_account", responses=AccountSerializer)
     def get(self, request: Request) -> Response:
-        """One's own profile. 403 `account_deactivated` once it is closed, whatever the token's lifetime."""
-        return Response(Account(queries.profile_of(account_id=_subject(request))).data)
+        """The caller's profile. 403 `account_deactivated` once it is closed, whatever the token's lifetime."""
+        return Response(AccountSerializer(queries.profile_of(account_id=Principal.of(request).subject)).data)
 
-    @extend_schema(operation_id="change_my_account", request=ProfileChange, responses=Account)
+    @extend_schema(operation_id="users_change_account", request=ProfileChangeSerializer, responses=AccountSerializer)
     def patch(self, request: Request) -> Response:
         """Change the fields that are given. `email` needs `current_password`: 403 `wrong_password` where it is another.
 
         409 `email_taken` where the address has another account.
         """
-        body = ProfileChange.read(request)
+        body = ProfileChangeSerializer.read(request)
         password = body.pop("current_password", None)
         proof = _prove(request, password) if "email" in body else None
         with transaction.atomic(using="users"):
-            account = commands.change_profile(account_id=_subject(request), proof=proof, **body)
-        return Response(Account(account).data)
+            account = commands.change_profile(account_id=Principal.of(request).subject, proof=proof, **body)
+        return Response(AccountSerializer(account).data)
 
 
 class PasswordView(APIView):
-    permission_classes = (HasScope("profile:write"),)
+    permission_classes = (HasScope("users:write"),)
 
-    @extend_schema(operation_id="change_my_password", request=PasswordChange, responses={204: None})
+    @extend_schema(operation_id="users_change_password", request=PasswordChangeSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
         """Replace the password, which ends every log-in. 403 `wrong_password` where the current one is another."""
-        body = PasswordChange.read(request)
-        profile = queries.profile_of(account_id=_subject(request))
-        accept("new_password", body["new_password"], email=profile.email, full_name=profile.full_name)
+        body = PasswordChangeSerializer.read(request)
+        profile = queries.profile_of(account_id=Principal.of(request).subject)
+        accept_password("new_password", body["new_password"], email=profile.email, full_name=profile.full_name)
         proof = _prove(request, body["current_password"])
         password_hash = passwords.hashed(body["new_password"])
         with transaction.atomic(using="users"):
@@ -83,25 +83,27 @@ class PasswordView(APIView):
 
 
 class DeactivationView(APIView):
-    permission_classes = (HasScope("profile:write"),)
+    permission_classes = (HasScope("users:write"),)
 
-    @extend_schema(operation_id="deactivate_my_account", request=Deactivation, responses={204: None})
+    @extend_schema(operation_id="users_deactivate_account", request=DeactivationSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
-        """Close one's account for good; again, it changes nothing. 403 `wrong_password` where the password is another.
+        """Close the caller's account for good; a second time changes nothing.
 
-        Access tokens in use stay good until they expire.
+        403 `wrong_password` where the password is another.
+
+        Access tokens in use stay valid until they expire.
         """
-        body = Deactivation.read(request)
-        if queries.is_active(account_id=_subject(request)):
+        body = DeactivationSerializer.read(request)
+        if queries.is_active(account_id=Principal.of(request).subject):
             proof = _prove(request, body["current_password"])
             with transaction.atomic(using="users"):
-                commands.deactivate_account(account_id=_subject(request), proof=proof)
+                commands.deactivate_account(account_id=Principal.of(request).subject, proof=proof)
         return Response(status=204)
 
 
 def _prove(request: Request, password: str) -> queries.Proof:
-    """Check the customer's password: 403 `wrong_password`. Failures are those of the log-in, counted with its own."""
-    profile = queries.profile_of(account_id=_subject(request))
+    """Check the caller's password: 403 `wrong_password`. Failures are counted together with those of the log-in."""
+    profile = queries.profile_of(account_id=Principal.of(request).subject)
     try:
         with password_attempts.counted("customer", account=profile.email, request=request) as attempt:
             proof = queries.prove_by_id(account_id=profile.id, password=password)
@@ -112,10 +114,6 @@ def _prove(request: Request, password: str) -> queries.Proof:
         # The token is good: a 401 would send the client to log in again.
         raise errors.Forbidden("wrong_password", "The current password is wrong.") from error
     return proof
-
-
-def _subject(request: Request) -> UUID:
-    return cast("Principal", request.user).subject
 
 
 urlpatterns = [

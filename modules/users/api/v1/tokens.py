@@ -16,24 +16,23 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from modules.users import commands, queries
-from modules.users.api.bodies import Body, EmailField, PasswordField, Text
+from modules.users.api.v1.fields import EmailField, PasswordField
 from pangaea import errors
+from pangaea.api.bodies import StrictCharField, StrictSerializer
 from pangaea.identity import password_attempts, tokens
-
-SCOPES = ("profile:read", "profile:write", "orders:read", "orders:write")
-"""What every customer may do. A token is only ever for the customer's own things."""
+from pangaea.modules import Role
 
 
-class Credentials(Body):
+class CredentialsSerializer(StrictSerializer):
     email = EmailField()
     password = PasswordField()
 
 
-class Refresh(Body):
-    refresh_token = Text(max_length=256, write_only=True)
+class RefreshSerializer(StrictSerializer):
+    refresh_token = StrictCharField(max_length=256, write_only=True)
 
 
-class Tokens(serializers.Serializer[Any]):
+class TokensSerializer(serializers.Serializer[Any]):
     access_token = serializers.CharField()
     token_type = serializers.ChoiceField(choices=["Bearer"])
     expires_in = serializers.IntegerField(help_text="Seconds until the access token expires.")
@@ -41,13 +40,13 @@ class Tokens(serializers.Serializer[Any]):
 
 
 class TokensView(APIView):
-    authentication_classes = ()  # who logs in sends the expired token of last time, more often than not
+    authentication_classes = ()  # clients often log in with an expired token in the header
     permission_classes = (AllowAny,)
 
-    @extend_schema(operation_id="log_in", request=Credentials, responses=Tokens)
+    @extend_schema(operation_id="users_issue_tokens", request=CredentialsSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:
         """Log in. 401 `invalid_credentials` for a wrong password, an unknown address and a closed account alike."""
-        body = Credentials.read(request)
+        body = CredentialsSerializer.read(request)
         with password_attempts.counted("customer", account=body["email"], request=request) as attempt:
             proof = queries.prove_by_email(**body)
             attempt.accept()
@@ -60,10 +59,10 @@ class RefreshView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
-    @extend_schema(operation_id="refresh_tokens", request=Refresh, responses=Tokens)
+    @extend_schema(operation_id="users_refresh_tokens", request=RefreshSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:
         """Spend the refresh token for the next pair. 401 `invalid_refresh_token`; a spent one ends the whole log-in."""
-        body = Refresh.read(request)
+        body = RefreshSerializer.read(request)
         with transaction.atomic(using="users"):
             log_in = commands.refresh(refresh_token=body["refresh_token"])
         # Outside the block, so that the revocation stays.
@@ -74,12 +73,12 @@ class RefreshView(APIView):
 
 def _answer(log_in: commands.LogIn) -> Response:
     pair = {
-        "access_token": tokens.issue(subject=log_in.account_id, scopes=SCOPES),
+        "access_token": tokens.issue(subject=log_in.account_id, roles=(Role.CUSTOMER,)),
         "token_type": "Bearer",
         "expires_in": int(settings.PANGAEA.access_token_lifetime.total_seconds()),
         "refresh_token": log_in.refresh_token,
     }
-    return Response(Tokens(pair).data, headers={"Cache-Control": "no-store"})
+    return Response(TokensSerializer(pair).data, headers={"Cache-Control": "no-store"})
 
 
 urlpatterns = [

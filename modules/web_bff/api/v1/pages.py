@@ -1,6 +1,6 @@
 """Version 1 of the web's pages: the home page, the list of orders, an order, the checkout."""
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -14,7 +14,8 @@ from rest_framework.views import APIView
 
 from modules.web_bff import commands, queries
 from modules.web_bff.models import OrderSummary
-from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer
+from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
+from pangaea.api.fields import MoneySerializer
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
@@ -24,23 +25,18 @@ MAX_QUANTITY = 1_000
 MAX_SKU = 64
 
 
-class PageMoneySerializer(serializers.Serializer[Any]):
-    amount = serializers.IntegerField(help_text="in the currency's smallest unit")
-    currency = serializers.CharField(help_text="ISO 4217")
-
-
-class PageMeSerializer(serializers.Serializer[queries.Me]):
+class MeSerializer(serializers.Serializer[queries.Me]):
     user_id = serializers.UUIDField()
     email = serializers.CharField()
     full_name = serializers.CharField()
     active = serializers.BooleanField()
 
 
-class PageProductSerializer(serializers.Serializer[queries.Product]):
+class ProductSerializer(serializers.Serializer[queries.Product]):
     sku = serializers.CharField()
     name = serializers.CharField()
     description = serializers.CharField()
-    price = PageMoneySerializer()
+    price = MoneySerializer()
 
 
 class OrderCardSerializer(serializers.Serializer[queries.OrderCard]):
@@ -48,21 +44,21 @@ class OrderCardSerializer(serializers.Serializer[queries.OrderCard]):
     status = serializers.ChoiceField(choices=OrderSummary.Status.values)
     product_names = serializers.ListField(child=serializers.CharField(), help_text="as of the order, in its order")
     item_count = serializers.IntegerField(help_text="the lines' quantities added up")
-    total = PageMoneySerializer()
+    total = MoneySerializer()
     placed_at = serializers.DateTimeField()
 
 
-class HomePageSerializer(serializers.Serializer[queries.Home]):
-    me = PageMeSerializer(allow_null=True, help_text="null while the profile has not arrived")
+class HomeSerializer(serializers.Serializer[queries.Home]):
+    me = MeSerializer(allow_null=True, help_text="null while the profile has not arrived")
     latest_orders = OrderCardSerializer(many=True)
-    catalogue = PageProductSerializer(many=True)
+    catalogue = ProductSerializer(many=True)
 
 
-class PageLineSerializer(serializers.Serializer[queries.Line]):
+class LineSerializer(serializers.Serializer[queries.Line]):
     sku = serializers.CharField()
     name = serializers.CharField()
     quantity = serializers.IntegerField()
-    unit_price = PageMoneySerializer()
+    unit_price = MoneySerializer()
 
 
 class MilestoneSerializer(serializers.Serializer[queries.Milestone]):
@@ -70,12 +66,12 @@ class MilestoneSerializer(serializers.Serializer[queries.Milestone]):
     what = serializers.CharField()
 
 
-class OrderPageSerializer(serializers.Serializer[queries.Order]):
+class OrderSerializer(serializers.Serializer[queries.Order]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=OrderSummary.Status.values)
-    lines = PageLineSerializer(many=True)
+    lines = LineSerializer(many=True)
     item_count = serializers.IntegerField()
-    total = PageMoneySerializer()
+    total = MoneySerializer()
     placed_at = serializers.DateTimeField()
     cancelled_at = serializers.DateTimeField(allow_null=True)
     timeline = MilestoneSerializer(many=True, help_text="the oldest first")
@@ -87,19 +83,12 @@ class CheckoutLineSerializer(StrictSerializer):
 
 
 class NewCheckoutSerializer(StrictSerializer):
-    """The form of an order. Whether there is such a product, and enough of it, orders will say."""
+    """The form of an order. Whether there is such a product, and enough of it, is decided by orders."""
 
     lines = CheckoutLineSerializer(many=True, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]  # DRF takes it
 
     def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        first: dict[str, int] = {}
-        repeated = {
-            index: {"sku": [f"This product is in line {first[line['sku']]} already. Add the quantities up in one."]}
-            for index, line in enumerate(lines)
-            if first.setdefault(line["sku"], index) != index
-        }
-        if repeated:
-            raise serializers.ValidationError(cast("dict[str, Any]", repeated), code="repeated")
+        refuse_repeated(lines, "sku", remedy="Add the quantities up in one line.")
         return lines
 
 
@@ -118,76 +107,70 @@ class CheckoutSerializer(serializers.Serializer[queries.CheckoutState]):
 class HomeView(APIView):
     """Who I am, my latest orders, and a look at the catalogue."""
 
-    permission_classes = [HasScope("profile:read", "orders:read")]
+    permission_classes = [HasScope("web_bff:read")]
 
-    @extend_schema(operation_id="web_home", responses=HomePageSerializer)
+    @extend_schema(operation_id="web_bff_read_home", responses=HomeSerializer)
     def get(self, request: Request) -> Response:
-        home = queries.read_home(customer_id=_caller(request))
-        return Response(HomePageSerializer(home).data)
+        home = queries.read_home(customer_id=Principal.of(request).subject)
+        return Response(HomeSerializer(home).data)
 
 
 class OrdersView(GenericAPIView[Any]):
     """My orders, the latest first."""
 
-    permission_classes = [HasScope("orders:read")]
+    permission_classes = [HasScope("web_bff:read")]
     serializer_class = OrderCardSerializer
     pagination_class = CursorPage
     ordering = ("-placed_at", "-id")
 
-    @extend_schema(operation_id="web_orders_list", responses=OrderCardSerializer(many=True))
+    @extend_schema(operation_id="web_bff_list_orders", responses=OrderCardSerializer(many=True))
     def get(self, request: Request) -> Response:
-        orders = queries.list_orders(customer_id=_caller(request), page=self.paginate_queryset)
+        orders = queries.list_orders(customer_id=Principal.of(request).subject, page=self.paginate_queryset)
         return self.get_paginated_response(self.get_serializer(orders, many=True).data)
 
 
 class OrderView(APIView):
     """One of my orders, its lines and what happened to it."""
 
-    permission_classes = [HasScope("orders:read")]
+    permission_classes = [HasScope("web_bff:read")]
 
-    @extend_schema(operation_id="web_orders_read", responses=OrderPageSerializer)
+    @extend_schema(operation_id="web_bff_read_order", responses=OrderSerializer)
     def get(self, request: Request, order_id: UUID) -> Response:
-        order = queries.read_order(order_id=order_id, customer_id=_caller(request))
-        return Response(OrderPageSerializer(order).data)
+        order = queries.read_order(order_id=order_id, customer_id=Principal.of(request).subject)
+        return Response(OrderSerializer(order).data)
 
 
 class CheckoutView(APIView):
-    """Order as soon as it can be done. The answer says where to ask what became of it."""
+    """Order as soon as possible. The answer's Location is where its result can be read."""
 
-    permission_classes = [HasScope("orders:write")]
+    permission_classes = [HasScope("web_bff:checkout")]
 
     @extend_schema(
-        operation_id="web_checkout",
+        operation_id="web_bff_start_checkout",
         request=NewCheckoutSerializer,
         responses={
             202: OpenApiResponse(CheckoutSerializer, description="Taken, and pending; Location is the checkout's own.")
         },
     )
     def post(self, request: Request) -> Response:
-        wanted = NewCheckoutSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        quantities = {line["sku"]: line["quantity"] for line in wanted.validated_data["lines"]}
+        lines = NewCheckoutSerializer.read(request)["lines"]
+        quantities = {line["sku"]: line["quantity"] for line in lines}
         with transaction.atomic(using="web_bff"):
-            checkout = commands.check_out(customer_id=_caller(request), quantities=quantities)
+            checkout = commands.check_out(customer_id=Principal.of(request).subject, quantities=quantities)
         pending = queries.CheckoutState(id=checkout.id, status=queries.CheckoutStatus.PENDING)
         location = reverse("web-bff-v1-checkout-status", args=[checkout.id])
         return Response(CheckoutSerializer(pending).data, status.HTTP_202_ACCEPTED, headers={"Location": location})
 
 
 class CheckoutStatusView(APIView):
-    """What became of one of my checkouts: pending, then placed or refused."""
+    """The result of one of my checkouts: pending, then placed or refused."""
 
-    permission_classes = [HasScope("orders:read")]
+    permission_classes = [HasScope("web_bff:read")]
 
-    @extend_schema(operation_id="web_checkout_read", responses=CheckoutSerializer)
+    @extend_schema(operation_id="web_bff_read_checkout", responses=CheckoutSerializer)
     def get(self, request: Request, checkout_id: UUID) -> Response:
-        checkout = queries.read_checkout(checkout_id=checkout_id, customer_id=_caller(request))
+        checkout = queries.read_checkout(checkout_id=checkout_id, customer_id=Principal.of(request).subject)
         return Response(CheckoutSerializer(checkout).data)
-
-
-def _caller(request: Request) -> UUID:
-    # HasScope lets nobody through who is no Principal.
-    return cast("Principal", request.user).subject
 
 
 urlpatterns = [

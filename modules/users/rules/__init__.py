@@ -1,0 +1,6 @@
+"""Pure rules: no database, no HTTP, no clock.
+
+emails          one spelling per mailbox
+passwords       what a password must be; hashing
+refresh_tokens  the secret that a client keeps
+"""

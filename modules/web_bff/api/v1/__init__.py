@@ -1,0 +1,4 @@
+"""Version 1.
+
+pages   the home page, the orders, and the checkout
+"""
