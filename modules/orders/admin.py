@@ -6,12 +6,11 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from modules.orders import commands
 from modules.orders.models import MAX_STOCK, Customer, Order, OrderLine, Product
-from pangaea.ops.admin import ModuleAdmin, ReadOnlyAdmin
+from pangaea.ops.admin import ModuleAdmin, ReadOnlyAdmin, ReadOnlyInline
 
 ENTRY = ("name", "description", "price_amount", "price_currency", "active")
 
@@ -22,7 +21,7 @@ class ProductForm(forms.ModelForm):  # type: ignore[type-arg]  # it takes none a
         min_value=-MAX_STOCK,
         max_value=MAX_STOCK,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="How many pieces arrived; negative: how many are gone. Orders placed meanwhile stay counted.",
+        help_text="How many pieces arrived; negative: how many were lost. Orders placed meanwhile stay counted.",
     )
 
     class Meta:
@@ -65,17 +64,9 @@ class ProductAdmin(ModuleAdmin):
             commands.adjust_stock(sku=obj.sku, by=by)
 
 
-class OrderLineInline(TabularInline):  # type: ignore[misc]  # unfold publishes no types
+class OrderLineInline(ReadOnlyInline):
     model = OrderLine
     fields = readonly_fields = ("sku", "name", "quantity", "unit_price_amount", "unit_price_currency")
-    extra = 0
-    can_delete = False
-
-    def has_add_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
-        return False
 
 
 @admin.register(Order)
@@ -90,8 +81,8 @@ class OrderAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Cancel the selected order", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
-        # One transaction that cancelled several would lock the products of the second after those of the first, and
-        # so in no order that others keep to: it could deadlock with customers.
+        # One transaction that cancelled several would lock the products of the second order after those of the first,
+        # not in the order of their skus: it could deadlock with customers.
         orders = list(queryset[:2])
         if len(orders) > 1:
             self.message_user(request, "Select a single order to cancel.", messages.ERROR)

@@ -2,18 +2,24 @@
 
 Public, for modules:
 
-    messages              Event, Command, Money, Received: the grammar of the published language
-    modules               ModuleConfig, Route, RateLimit: what a module declares
-    errors                the error tree; stable codes, no HTTP
-    ids                   time-ordered identifiers
-    outbox                publish(message, key=...), in the transaction that made it true
-    change_capture        Capture, money, enum: changed rows become messages
-    inbox.subscriptions   Projection and Reaction, and the handlers that belong to them
-    api.*                 strict bodies, pagination, parsers
-    identity              who calls, and what the caller may do
-    telemetry             the correlation id of the request in progress
-    ops.admin             admin classes that work across databases
-    testing               fakes, fixtures and servers for module authors
+    messages                     Event, Command, Money, Received: what messages are written with
+    modules                      ModuleConfig, Route, RateLimit, Scope, Role: what a module declares
+    errors                       the error tree; stable codes, no HTTP
+    ids                          time-ordered identifiers
+    outbox                       publish(message, key=...), in the transaction of the change
+    change_capture               Capture, money, enum: changed rows become messages
+    inbox.subscriptions          Projection and Reaction, and their handlers
+    api.bodies                   strict request bodies
+    api.fields                   values that all APIs write alike
+    api.pagination               pages by a cursor
+    identity.permissions         HasScope: what a view requires of an access token
+    identity.principal           the caller
+    identity.tokens              access tokens, issued and verified
+    identity.token_keys          the keys that sign and verify them
+    identity.password_attempts   failed attempts, counted and slowed down
+    identity.password_hashing    at most N hashes at once
+    ops.admin                    admin classes that work across databases
+    testing                      fakes, fixtures and servers for module authors
 
 Internal. Each package uses only those further down (`importlinter.ini` holds it):
 

@@ -19,7 +19,6 @@ ROLES = {
     "admin",
     "api",
     "apps",
-    "captures",
     "commands",
     "demo",
     "handlers",
@@ -169,8 +168,16 @@ def links_by_path(source: Source) -> Iterator[Violation]:
             yield f"{source.path}:{line} reads {value}: links are paths, and fallback.refuse() verifies the host"
 
 
+def names_no_foreign_scope(source: Source) -> Iterator[Violation]:
+    """A scope is named by the module that declares it alone; the kernel and its helpers for tests name none."""
+    scope = re.compile(rf"(?:^|\s)(?:{'|'.join(map(re.escape, sorted(source.others)))}):[a-z_]+(?=\s|$)")
+    for line, value in source.strings():
+        if found := scope.search(value):
+            yield f"{source.path}:{line} names the scope {found[0].strip()} of another module"
+
+
 def keeps_rules_pure(source: Source) -> Iterator[Violation]:
-    """A file of a module that has none of the known roles holds rules: no database, no HTTP, no messages sent."""
+    """A file of a module without one of the known roles, like all in `rules/`, is pure: no database, HTTP or outbox."""
     role = source.path.split("/")[2].removesuffix(".py")
     if role in ROLES | {"__init__"}:
         return
@@ -204,10 +211,12 @@ MODULE_RULES: list[Rule] = [
     opens_no_atomic_requests,
     links_by_path,
     keeps_rules_pure,
+    names_no_foreign_scope,
 ]
 KERNEL_RULES: list[Rule] = [
     names_the_alias_of_transactions,
     opens_no_atomic_requests,
     links_by_path,
     names_no_module_in_the_kernel,
+    names_no_foreign_scope,
 ]

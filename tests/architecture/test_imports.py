@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import pangaea
 from tests.architecture.sources import ROOT
 
 CONFIGURATION = ROOT / "importlinter.ini"
@@ -110,14 +109,3 @@ class TestTheContracts:
 
     def test_are_each_proven_able_to_break(self) -> None:
         assert set(OFFENCES) == set(contracts())
-
-    def test_let_modules_import_what_the_kernels_map_calls_public(self) -> None:
-        parser = configparser.ConfigParser()
-        parser.read(CONFIGURATION)
-        allowed = parser["importlinter:contract:public-kernel"]["ignore_imports"].split("\n")
-        names = {line.rpartition("pangaea.")[2].removesuffix(".*") for line in allowed if line}
-        public = (pangaea.__doc__ or "").partition("Public, for modules:")[2].partition("Internal")[0]
-
-        assert {re.sub(r"^inbox\..*", "inbox", name) for name in names} == set(
-            re.findall(r"^ {4}([a-z_.]+) ", public, re.MULTILINE)
-        )

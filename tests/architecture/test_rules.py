@@ -64,11 +64,17 @@ BROKEN: list[tuple[Rule, str]] = [
     (rules.keeps_rules_pure, "from django import db\nimport rest_framework.views"),
     (rules.keeps_rules_pure, "from pangaea import outbox"),
     (rules.names_no_module_in_the_kernel, "x = 'modules.users'"),
+    (rules.names_no_foreign_scope, "HasScope('users:read')"),
+    (rules.names_no_foreign_scope, "scopes = 'orders:read users:write'.split()"),
 ]
 
 KEPT: list[tuple[Rule, str]] = [
+    (rules.names_no_foreign_scope, "HasScope('orders:read')\nx = 'users:\\n  read'\ny = 'the users: all'"),
     (rules.names_no_other_module, "from modules.orders import models\nx = 'modules.py users.user_registered'"),
-    (rules.looks_up_no_other_app, "apps.get_model('orders', 'Order')\nimport_string('modules.orders.pricing.total')"),
+    (
+        rules.looks_up_no_other_app,
+        "apps.get_model('orders', 'Order')\nimport_string('modules.orders.rules.pricing.total')",
+    ),
     (
         rules.relates_to_no_other_app,
         "models.ForeignKey('Order')\nmodels.ForeignKey('orders.Order')\nmodels.ForeignKey(Order)",
@@ -97,7 +103,11 @@ KEPT: list[tuple[Rule, str]] = [
 
 
 def snippet(rule: Rule, text: str) -> Source:
-    path = "platform/pangaea/relay.py" if rule is rules.names_no_module_in_the_kernel else "modules/orders/pricing.py"
+    path = (
+        "platform/pangaea/relay.py"
+        if rule is rules.names_no_module_in_the_kernel
+        else "modules/orders/rules/pricing.py"
+    )
     return Source(path=path, text=text, labels=LABELS)
 
 

@@ -1,0 +1,125 @@
+"""A module that is added touches no file outside its folder, except rendered ones, and works with the others.
+
+The module is `billing/` beside this file, written as CONTRIBUTING says.
+"""
+
+import filecmp
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from pangaea.testing import free_port, wait_until
+from tests.architecture.sources import ROOT
+from tests.architecture.test_extraction import LEFT_BEHIND, environment, python
+
+LABEL = "billing"
+TEMPLATE = Path(__file__).with_name(LABEL)
+RENDERED = {"docs/openapi.yaml", "gateway_conf/envoy.plain.yaml", "gateway_conf/envoy.split.yaml"}
+MADE_BY_RUNNING = {".local", "__pycache__"}
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with one more module, everything rendered again."""
+    copy = tmp_path_factory.mktemp("added") / "project"
+    shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND, symlinks=True)
+    for template in TEMPLATE.rglob("*-tpl"):
+        file = copy / "modules" / LABEL / template.relative_to(TEMPLATE)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(template, file.with_name(file.name.removesuffix("-tpl")))
+    python(copy, "manage.py", "makemigrations", LABEL)
+    python(copy, "manage.py", "openapi", "render")
+    python(copy, "manage.py", "gateway", "render")
+    return copy
+
+
+def differences(left: Path, right: Path, below: Path = Path()) -> Iterator[str]:
+    """The files of `right` that `left` lacks or has otherwise, and the folders that it lacks."""
+    compared = filecmp.dircmp(left / below, right / below)
+    for name in {*compared.right_only, *compared.diff_files} - MADE_BY_RUNNING:
+        yield (below / name).as_posix()
+    for name in compared.common_dirs:
+        yield from differences(left, right, below / name)
+
+
+@contextmanager
+def running(copy: Path) -> Iterator[httpx.Client]:
+    """The whole project on SQLite, with its demo data."""
+    python(copy, "manage.py", "migrate", "--verbosity", "0")
+    python(copy, "manage.py", "seed_demo")
+    address = f"127.0.0.1:{free_port()}"
+    log = copy / "runserver.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            [sys.executable, "manage.py", "runserver", "--noreload", address],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=copy,
+            env=environment(copy),
+        ) as server,
+        httpx.Client(base_url=f"http://{address}", timeout=10, trust_env=False) as client,
+    ):
+
+        def ready() -> bool:
+            assert server.poll() is None, log.read_text()
+            try:
+                return client.get("/readyz").is_success
+            except httpx.TransportError:
+                return False
+
+        try:
+            wait_until(ready, what="/readyz to answer 200", seconds=60)
+            yield client
+        finally:
+            server.terminate()
+
+
+class TestAnAddedModule:
+    def test_changes_rendered_files_alone(self, project: Path) -> None:
+        assert set(differences(ROOT, project)) == {f"modules/{LABEL}", *RENDERED}
+
+    def test_is_in_the_rendered_files(self, project: Path) -> None:
+        for file in RENDERED:
+            assert "/api/v1/bills" in (project / file).read_text(), file
+        document = (project / "docs/openapi.yaml").read_text()
+        assert "billing:pay: Pay the caller's own bills." in document
+        assert "operationId: billing_pay_bill" in document
+
+    def test_passes_the_checks(self, project: Path) -> None:
+        python(project, "manage.py", "check")
+        python(project, "manage.py", "makemigrations", "--check", "--dry-run")
+        python(project, "manage.py", "openapi", "render", "--check")
+        python(project, "manage.py", "gateway", "render", "--check")
+
+    def test_passes_its_own_tests_and_those_of_the_architecture(self, project: Path) -> None:
+        names = ("test_imports", "test_rules", "test_registry", "test_public_names")
+        suites = [f"tests/architecture/{name}.py" for name in names]
+        python(project, "-m", "pytest", f"modules/{LABEL}", *suites, "-q", "-p", "no:cacheprovider", seconds=600)
+
+    def test_works_with_a_customers_token(self, project: Path) -> None:
+        with running(project) as client:
+            account = {"email": f"{uuid4()}@example.com", "password": "continental-drift"}
+            client.post("/api/v1/accounts", json={**account, "full_name": "Alfred Wegener"}).raise_for_status()
+            token = client.post("/api/v1/tokens", json=account).json()["access_token"]
+            client.headers["Authorization"] = f"Bearer {token}"
+            order = client.post("/api/v1/orders", json={"lines": [{"sku": "MAP-PANGAEA", "quantity": 2}]}).json()
+
+            def bills() -> list[dict[str, Any]]:
+                return list(client.get("/api/v1/bills").raise_for_status().json()["results"])
+
+            [bill] = wait_until(bills, what="the order's bill", seconds=30)
+            paid = client.post(f"/api/v1/bills/{bill['id']}/pay")
+
+        assert (bill["order_id"], bill["total"]) == (order["id"], order["total"])
+        assert (paid.status_code, bool(paid.json()["paid_at"])) == (200, True)
