@@ -6,12 +6,24 @@ promises:
 - Stock is never oversold: an order takes all of its lines or none, and stock below zero cannot be stored.
 - A price comes from the catalogue at the moment of the order and stays with the order. A client cannot send one.
 - An order is `placed`, then perhaps `cancelled`, which gives its stock back exactly once. Cancelling again is refused
-  with `order_not_cancellable`, whose `order_status` tells a client whose first answer was lost that the work is done.
-- An order can also be asked for as a command, `orders.place_order`, while nobody waits. Each is answered by an event,
+  with `order_not_cancellable`, whose `order_status` shows a client whose first answer was lost that the work is done.
+- An order can also be requested by a command, `orders.place_order`, without waiting. Each is answered by an event,
   `orders.order_placed` or `orders.order_refused`, and one checkout leads to one order however often it is asked for.
 - Every change publishes its event in the same transaction: `orders.order_placed`, `orders.order_cancelled`,
   `orders.product_changed`, the last one also for changes that no command made. A stock level is in no event: it is out
   of date when it arrives.
 - A customer known as deactivated may not order. An unknown one may: their token proves that the account exists.
 - A product that is not for sale looks like one that never was.
+
+acl       the events of users, as customers
+admin     what operators see and do
+api/      v1: the caller's orders, the catalogue
+apps      routes, scopes, subscriptions
+commands  place and cancel an order, change the catalogue
+demo      a small catalogue to try things with
+handlers  the replica of the customers, and orders by command
+messages  the published language
+models    Product, Order, Customer; what is captured of the products
+queries   orders and products
+rules/    prices and states: pure
 """

@@ -1,4 +1,4 @@
-"""What this module hears from `users`, in its own words: an account is a customer here, with a name and no address."""
+"""What this module receives from `users`, in its own words: an account is a customer, with a name and no address."""
 
 from typing import ClassVar
 from uuid import UUID

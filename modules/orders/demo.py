@@ -19,7 +19,7 @@ CATALOGUE = (
 
 
 def seed(*, credentials: bool) -> list[str]:  # noqa: ARG001 - the kernel calls every seed so; nothing here has a password
-    """Add the products that are missing. An existing one is left as it is, whatever became of its price and stock."""
+    """Add the products that are missing. An existing one is left unchanged, whatever its price and stock."""
     present = set(Product.objects.values_list("sku", flat=True))
     missing = [entry for entry in CATALOGUE if entry[0] not in present]
     for sku, name, description, amount, stock in missing:

@@ -1,4 +1,4 @@
-"""What this module does with what it hears: users' events, and the commands that it accepts."""
+"""What this module does with what it receives: users' events, and the commands that it accepts."""
 
 import structlog
 from django.db import transaction
@@ -23,7 +23,7 @@ own rows, a deactivated customer stays one.
 """
 
 checkout = Reaction("orders.checkout", begins="start")
-"""Places the orders that checkouts ask for.
+"""Places the orders that checkouts request.
 
 There is no order between a customer's deactivation and their checkouts. Whichever comes first, the checkout is answered
 by what is known at that moment, as over HTTP.
@@ -47,7 +47,7 @@ def deactivate(message: Received[acl.UserDeactivated]) -> None:
 
 @checkout.on(PlaceOrder)
 def place(message: Received[PlaceOrder]) -> None:
-    """A refusal is an answer like any other; only what is nobody's decision becomes a dead letter."""
+    """A refusal is an answer like any other; only an error that no rule decided becomes a dead letter."""
     asked = message.payload
     try:
         # A savepoint: a refusal takes back all that the command did, and the answer stays.

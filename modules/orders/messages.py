@@ -22,7 +22,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of one product a customer wants. A product is in one line only."""
+    """A product and how much of it is wanted. A product is in one line only."""
 
     sku: str
     quantity: int

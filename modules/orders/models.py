@@ -323,7 +323,7 @@ class Customer(models.Model):
 
     @classmethod
     def remember(cls, customer_id: UUID, **known: str | bool) -> None:
-        """Write these fields, and leave the others as they are, or at their defaults for a customer not seen before."""
+        """Write these fields, and leave the others unchanged, or at their defaults for a customer not seen before."""
         if not cls.objects.filter(pk=customer_id).update(**known):
             cls.objects.create(customer_id=customer_id, **known)
 

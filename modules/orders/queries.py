@@ -29,7 +29,7 @@ class OrderDetails:
 
     @classmethod
     def of(cls, order: Order, lines: Iterable[PricedLine] | None = None) -> Self:
-        """The order as it is in memory. Its lines are read from the database unless the caller has them."""
+        """The order in memory. Its lines are read from the database unless the caller has them."""
         if lines is None:
             lines = [line.priced for line in order.lines.all()]
         return cls(

@@ -1,4 +1,4 @@
-"""Accounts in the admin: to look up and to deactivate. What an account says is its owner's to change."""
+"""Accounts in the admin: to look up and to deactivate. Its data are changed by the owner alone."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet

@@ -1,4 +1,4 @@
-"""What this context can be told to do.
+"""What this module does on request.
 
 The edge opens the transaction (`transaction.atomic(using="users")`) and the command joins it. Passwords come as hashes,
 made before the transaction: see `passwords`.
@@ -53,7 +53,7 @@ def register_account(*, email: str, password_hash: PasswordHash, full_name: str)
 def change_profile(
     *, account_id: UUID, email: str | None = None, full_name: str | None = None, proof: Proof | None = None
 ) -> Account:
-    """Change what is given. Where nothing differs nothing is written and nothing is told.
+    """Change what is given. Where nothing differs nothing is written or published.
 
     Conflict `email_taken`, Forbidden `account_deactivated`, Unauthenticated `unknown_account`.
     """
@@ -76,7 +76,7 @@ def change_profile(
 def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
     """Replace the password that `proof` knew and revoke every log-in.
 
-    Conflict `password_changed` where somebody else replaced it first.
+    Conflict `password_changed` where another request replaced it first.
     """
     account = Account.active(proof.account_id, lock=True)
     _refute_outdated(proof, account)
@@ -103,7 +103,7 @@ def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
 
 
 def log_in(*, proof: Proof) -> LogIn:
-    """Begin a log-in for whoever proved to know the password.
+    """Begin a log-in for the caller who proved to know the password.
 
     The account is read again under its lock: the proof took long enough for a deactivation or a change of the password
     to overtake it, and the grant would outlive what revoked all others. Unauthenticated `invalid_credentials` then.
@@ -120,8 +120,8 @@ def log_in(*, proof: Proof) -> LogIn:
 def refresh(*, refresh_token: str) -> LogIn | None:
     """Prolong a log-in: the token is spent and its successor is returned, within a grace of seconds the same one again.
 
-    None where the token is unknown, expired or spent. A spent one that comes back later was copied, and the copy cannot
-    be told from the original, so the whole log-in is revoked (RFC 9700, 4.14.2). That is why this returns None and does
+    None where the token is unknown, expired or spent. A spent one that comes back later was copied, and the copy looks
+    like the original, so the whole log-in is revoked (RFC 9700, 4.14.2). That is why this returns None and does
     not raise: the caller has to commit before it refuses.
     """
     token = RefreshToken.parse(refresh_token)

@@ -11,7 +11,7 @@ CUSTOMERS = (("ada@example.com", "Ada Lovelace"), ("grace@example.com", "Grace H
 
 
 def seed(*, credentials: bool) -> list[str]:
-    """Register the demo customers that are missing, and say how to log in.
+    """Register the demo customers that are missing, and return how to log in.
 
     Their password is public, so that without `credentials` there are none.
     """

@@ -8,7 +8,7 @@ from pangaea.messages import Event
 
 
 class UserRegistered(Event, frozen=True, kw_only=True):
-    """Somebody opened an account. The email address is not yet known to be theirs."""
+    """An account was opened. The email address is not verified."""
 
     wire_name: ClassVar[str] = "users.user_registered"
     version: ClassVar[int] = 1
@@ -20,7 +20,7 @@ class UserRegistered(Event, frozen=True, kw_only=True):
 
 
 class ProfileChanged(Event, frozen=True, kw_only=True):
-    """The email address or the name is another one. Carries the whole profile as it is after the change."""
+    """The email address or the name is another one. Carries the whole profile after the change."""
 
     wire_name: ClassVar[str] = "users.profile_changed"
     version: ClassVar[int] = 1

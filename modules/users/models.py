@@ -86,7 +86,7 @@ class Account(models.Model):
         self.save(update_fields=["password_hash", "password_set_at"])
 
     def renew_hash(self, *, password_hash: str) -> None:
-        """The same password by another hasher: whoever knew it still knows it."""
+        """The same password by another hasher: its owner notices nothing."""
         self.password_hash = password_hash
         self.save(update_fields=["password_hash"])
 
@@ -130,8 +130,8 @@ class RefreshGrant(models.Model):
     `previous_digest` and `salt` are those of the last rotation: a token that was spent a moment ago gets the successor
     that it got before. Neither is of use to a reader of the table, who has no token.
 
-    The id is random, not time-ordered, because it is known to nobody but the holder of one of the grant's tokens: who
-    presents it with a secret that is not the current one holds a token that was used before.
+    The id is random, not time-ordered, because only a holder of the grant's tokens knows it: a
+    client that presents it with another secret than the current one holds an older token.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)

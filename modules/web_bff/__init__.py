@@ -1,13 +1,12 @@
 """The web's backend for frontend: the pages of a customer's browser, each answered from tables shaped like the page.
 
-Almost everything in it is a copy, made from the streams of `users` and `orders` and possible to make again from them at
-any time. Its own are the checkouts: it takes a customer's wish to order while `orders` may be down, and asks for it by
-command. It publishes no event and accepts no command.
+Almost everything in it is a copy, made from the streams of `users` and `orders`, and can be rebuilt from them at any time.
+Its own are the checkouts: it takes a customer's order while `orders` may be down, and asks for it by command. It publishes no event and accepts no command.
 
 What it promises to a page:
 
 - Each request is answered from this module's own tables, in a number of queries that does not grow with the data. It
-  answers while the modules that it hears from are down.
+  answers while its sources are down.
 - What it shows is right but may be late, usually by milliseconds. An order that its module has just accepted is
   `order_not_found` here until its event arrives: a page that has placed an order shows the answer that it got, or
   asks again.
@@ -15,7 +14,16 @@ What it promises to a page:
 - The streams arrive in any order between each other. Orders are shown before their customer's profile is known; until
   it is, `me` on the home page is null.
 - An order shows its products' names and prices as they were when it was placed; the catalogue shows the current ones.
-- A customer sees their own orders. Anybody else's are not found.
+- A customer sees their own orders. Another customer's are not found.
 
 Stock, and what may be done to an order, are the business of `orders`: a page asks it, and never this module.
+
+acl       the messages of users and orders, with the fields that a page shows; the command to orders
+admin     the tables, to look at
+api/      v1: the pages
+apps      routes, scopes, subscriptions
+commands  check out
+handlers  the projections
+models    their tables, and the checkouts
+queries   what the pages show
 """

@@ -1,4 +1,4 @@
-"""What this module can be told to do. It joins the transaction that its caller opened on `web_bff`."""
+"""What this module does on request. It joins the transaction that its caller opened on `web_bff`."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 def check_out(*, customer_id: UUID, quantities: Mapping[str, int]) -> Checkout:
-    """Take a customer's wish to order these skus, and ask orders to place it. Nothing is known of stock or prices here.
+    """Take a customer's request to order these skus, and ask orders to place it. Stock and prices are unknown here.
 
     It is safe once the transaction commits: orders gets it as soon as it can, and decides.
     """

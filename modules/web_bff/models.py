@@ -56,7 +56,7 @@ class Profile(ReadModel):
 
 
 class CatalogueItem(ReadModel):
-    """A product as it is today. One that is not active is kept, as it may return, and not shown."""
+    """A product's latest entry. One that is not active is kept, as it may return, and not shown."""
 
     sku = models.TextField(primary_key=True)
     name = models.TextField()

@@ -1,4 +1,4 @@
-"""What the pages show, as frozen values. The number of queries of each function is a promise, and tested."""
+"""The read side: what the pages show, as frozen values. The number of queries of each function is constant."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Product:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Home:
+class HomePage:
     """`me` is None while the profile has not arrived from users."""
 
     me: Me | None
@@ -108,12 +108,12 @@ class CheckoutState:
     refusal: Refusal | None = None
 
 
-def read_home(*, customer_id: UUID) -> Home:
+def read_home(*, customer_id: UUID) -> HomePage:
     """The customer, their latest orders and the first products of the catalogue by name. Three queries."""
     profile = Profile.objects.filter(pk=customer_id).first()
     orders = OrderSummary.of(customer_id)
     products = CatalogueItem.objects.filter(active=True).order_by("name", "sku")
-    return Home(
+    return HomePage(
         me=None
         if profile is None
         else Me(user_id=profile.user_id, email=profile.email, full_name=profile.full_name, active=profile.active),
@@ -154,7 +154,7 @@ def read_order(*, order_id: UUID, customer_id: UUID) -> Order:
 
 
 def read_checkout(*, checkout_id: UUID, customer_id: UUID) -> CheckoutState:
-    """What became of this customer's checkout. Two queries. Raises NotFound (`checkout_not_found`)."""
+    """The result of this customer's checkout. Two queries. Raises NotFound (`checkout_not_found`)."""
     checkout = Checkout.find(checkout_id, customer_id=customer_id)
     outcome = CheckoutOutcome.objects.filter(pk=checkout.pk).first()
     if outcome is None:

@@ -215,7 +215,7 @@ def _required_scopes(module: ModuleConfig) -> set[tuple[str, str]]:
 
 
 def _views(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[type]:
-    """The classes of the views, as far as they are classes."""
+    """The views that are classes."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from _views(pattern.url_patterns)

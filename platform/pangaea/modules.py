@@ -14,7 +14,7 @@ from django.utils.module_loading import import_string
 from pangaea.errors import Misconfigured
 
 PACKAGE = "modules"
-"""Where modules are, unless PANGAEA_MODULES_PACKAGE says otherwise."""
+"""Where modules are, unless PANGAEA_MODULES_PACKAGE names another package."""
 
 
 class Role(StrEnum):
@@ -57,7 +57,7 @@ class Route:
     """A public URL prefix and the URL patterns that answer below it.
 
     `path` begins with a slash and has none at its end; the patterns in `urlconf` are "" or begin with a slash.
-    `public` says that no request below it needs a token, so that a gateway lets them pass without; where only some of
+    `public`: no request below it needs a token, so that a gateway lets them pass without; where only some of
     them do, the others have a longer route. `rate_limit` is what a gateway allows a caller: the holder of the
     token, on a public route the address. Idempotent methods and the others have a bucket each. `for_modules` lets every
     service of the trust domain read this very path directly, not only the gateway (ACCEPTED_CALLERS): where keys are

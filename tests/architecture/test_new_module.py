@@ -1,6 +1,6 @@
 """A module that is added touches no file outside its folder, except rendered ones, and works with the others.
 
-The module is `billing/` beside this file, written as CONTRIBUTING says.
+The module is `billing/` beside this file, written as CONTRIBUTING describes.
 """
 
 import filecmp

@@ -46,7 +46,7 @@ PUBLIC = {
 
 
 def uses(source: Source) -> Iterator[tuple[str, str]]:
-    """(module of the kernel, name) for each name that the file uses, imported by itself or read from its module."""
+    """(module of the kernel, name) for each name that the file uses, imported alone or read from its module."""
     named: dict[str, str] = {}
     for node in ast.walk(source.tree):
         match node:

@@ -78,7 +78,7 @@ class TestSmuggling:
     @pytest.mark.parametrize(
         "value",
         [b"b\r\n Transfer-Encoding: chunked", b"b\r\n\tTransfer-Encoding: chunked", b"b\rTransfer-Encoding: chunked"],
-        ids=["folded", "folded by a tab", "bare carriage return"],
+        ids=["folded", "folded by a tab", "bare CR"],
     )
     def test_a_header_on_two_lines_arrives_as_one(self, edge: Edge, shop: Service, value: bytes) -> None:
         """RFC 9112, 5.2: a gateway that accepts a fold replaces it, so no server behind it sees a second header."""

@@ -42,7 +42,7 @@ def stock_of(sku: str) -> int:
     return Product.objects.get(pk=sku).stock
 
 
-def said(wire_name: str) -> list[Published]:
+def published(wire_name: str) -> list[Published]:
     return [message for message in testing.published("orders") if message.wire_name == wire_name]
 
 

@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from modules.orders.models import Order, Product
-from modules.orders.tests.shop import ORDERS, customer, everything, lines, said, stock_of, stocked
+from modules.orders.tests.shop import ORDERS, customer, everything, lines, published, stock_of, stocked
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -39,7 +39,7 @@ class TestProducts:
         response = operator.post(reverse("admin:orders_product_add"), {"sku": "ABC-1", "stock": "7", **ENTRY})
         assert response.status_code == 302, response.context["errors"]
         assert stock_of("ABC-1") == 7
-        [message] = said("orders.product_changed")
+        [message] = published("orders.product_changed")
         assert (message.key, message.payload["after"]["name"]) == ("ABC-1", "Globe")
 
     def test_are_changed_through_the_command_with_the_stock_as_a_difference(self, operator: Client) -> None:
@@ -50,7 +50,7 @@ class TestProducts:
         response = operator.post(page, {**ENTRY, "adjust_stock_by": "5", "stock": "10", "sku": "OTHER"})
         assert response.status_code == 302, response.context["errors"]
         assert stock_of("ABC-1") == 12
-        assert said("orders.product_changed")[-1].payload["after"]["price"] == {"amount": 5_900, "currency": "EUR"}
+        assert published("orders.product_changed")[-1].payload["after"]["price"] == {"amount": 5_900, "currency": "EUR"}
         assert Product.objects.count() == 1
 
     def test_are_made_inactive_and_never_deleted(self, operator: Client) -> None:
@@ -58,7 +58,7 @@ class TestProducts:
         assert operator.post(reverse("admin:orders_product_delete", args=["ABC-1"]), {"post": "yes"}).status_code == 403
         inactive = {name: value for name, value in ENTRY.items() if name != "active"}
         operator.post(reverse("admin:orders_product_change", args=["ABC-1"]), inactive)
-        assert said("orders.product_changed")[-1].payload["after"]["active"] is False
+        assert published("orders.product_changed")[-1].payload["after"]["active"] is False
 
     def test_keep_all_they_had_when_one_part_is_refused(self, operator: Client) -> None:
         stocked("ABC-1", stock=10)
@@ -71,10 +71,10 @@ class TestProducts:
     @pytest.mark.parametrize(
         "wrong", [{"sku": "abc"}, {"price_amount": "-1"}, {"price_currency": "eur"}, {"stock": "-1"}, {"sku": "ABC-1"}]
     )
-    def test_are_not_added_with_bad_fields(self, operator: Client, wrong: dict[str, str]) -> None:
+    def test_are_not_added_with_bad_fields(self, operator: Client, invalid: dict[str, str]) -> None:
         stocked("ABC-1")
         before = everything()
-        body = {"sku": "ABC-2", "stock": "7", **ENTRY, **wrong}
+        body = {"sku": "ABC-2", "stock": "7", **ENTRY, **invalid}
         assert operator.post(reverse("admin:orders_product_add"), body).status_code == 200
         assert everything() == before
 
@@ -87,7 +87,7 @@ class TestOrders:
         response = operator.post(reverse("admin:orders_order_changelist"), body, follow=True)
         assert "is cancelled" in response.content.decode()
         assert stock_of("ABC-1") == 10
-        assert [message.key for message in said("orders.order_cancelled")] == [str(order.pk)]
+        assert [message.key for message in published("orders.order_cancelled")] == [str(order.pk)]
 
     def test_are_cancelled_one_at_a_time_and_once(self, operator: Client) -> None:
         stocked("ABC-1", stock=10)

@@ -5,7 +5,7 @@ from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
 from modules.orders import commands
-from modules.orders.tests.shop import ORDERS, customer, everything, lines, said, stock_of, stocked
+from modules.orders.tests.shop import ORDERS, customer, everything, lines, published, stock_of, stocked
 from pangaea.messages import Money
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
@@ -45,7 +45,7 @@ class TestCancelOrder:
         me = uuid4()
         order_id = place(me, ABC_1=3)
         with transaction.atomic(using="orders"):
-            commands.change_product(sku="ABC-1", name="Gone", description="", price=Money(1, "EUR"), active=False)
+            commands.change_product(sku="ABC-1", name="Renamed", description="", price=Money(1, "EUR"), active=False)
         assert customer(me).post(f"{ORDERS}/{order_id}/cancel").status_code == 200
         assert stock_of("ABC-1") == 10
 
@@ -54,7 +54,7 @@ class TestCancelOrder:
         me = uuid4()
         order_id = place(me, ABC_1=1)
         order = customer(me).post(f"{ORDERS}/{order_id}/cancel").json()
-        [message] = said("orders.order_cancelled")
+        [message] = published("orders.order_cancelled")
         assert message.key == order_id
         assert message.payload == {
             "order_id": order_id,

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from modules.orders import commands
 from modules.orders.models import Customer, Order
-from modules.orders.tests.shop import ORDERS, customer, everything, lines, said, stock_of, stocked
+from modules.orders.tests.shop import ORDERS, customer, everything, lines, published, stock_of, stocked
 from pangaea import testing
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
@@ -49,7 +49,7 @@ class TestACheckout:
         [order] = customer(subject).get(ORDERS).json()["results"]
         assert [(line["sku"], line["quantity"]) for line in order["lines"]] == [("ABC-2", 1), ("ABC-1", 3)]
         assert (stock_of("ABC-1"), stock_of("ABC-2")) == (7, 9)
-        [message] = said(PLACED)
+        [message] = published(PLACED)
         assert message.key == order["id"]
         assert message.payload == {
             "order_id": order["id"],
@@ -59,12 +59,12 @@ class TestACheckout:
             "placed_at": order["placed_at"],
             "checkout_id": str(checkout_id),
         }
-        assert said(REFUSED) == []
+        assert published(REFUSED) == []
 
     def test_may_come_before_anything_is_known_of_its_customer(self) -> None:
         stocked("ABC-1")
         check_out(("ABC-1", 1))
-        assert len(said(PLACED)) == 1
+        assert len(published(PLACED)) == 1
 
     def test_leads_to_one_order_however_often_it_is_asked_for(self) -> None:
         stocked("ABC-1", stock=10)
@@ -94,7 +94,7 @@ class TestACheckout:
         check_out(("ABC-1", 1))
         for _ in range(2):
             assert customer().post(ORDERS, lines(ABC_1=1)).status_code == 201
-        assert [bool(message.payload["checkout_id"]) for message in said(PLACED)] == [True, True, False, False]
+        assert [bool(message.payload["checkout_id"]) for message in published(PLACED)] == [True, True, False, False]
 
     def test_cannot_be_stored_twice(self) -> None:
         stocked("ABC-1")
@@ -111,7 +111,7 @@ class TestARefusal:
         before = everything()
         checkout_id = check_out(*wanted, **changes)
         assert everything() == {**before, "outbox": int(str(before["outbox"])) + 1}
-        message = said(REFUSED)[-1]
+        message = published(REFUSED)[-1]
         assert message.key == message.payload["checkout_id"] == str(checkout_id)
         assert datetime.fromisoformat(message.payload["refused_at"]).tzinfo
         return message.payload["code"], message.payload["detail"]
@@ -153,7 +153,7 @@ class TestARefusal:
     def test_names_the_customer_who_asked(self) -> None:
         subject = uuid4()
         check_out(("NO-SUCH", 1), customer_id=subject)
-        [message] = said(REFUSED)
+        [message] = published(REFUSED)
         assert message.payload["customer_id"] == str(subject)
 
     def test_is_not_the_end_of_the_checkout_when_it_is_asked_for_again(self) -> None:
@@ -168,7 +168,7 @@ class TestARefusal:
 
 
 class TestWhoMayAsk:
-    @pytest.mark.parametrize("sender", ["users", "orders", "nobody"])
+    @pytest.mark.parametrize("sender", ["users", "orders", "stranger"])
     def test_nobody_but_those_whom_the_module_names(self, sender: str) -> None:
         stocked("ABC-1")
         before = everything()
@@ -178,7 +178,7 @@ class TestWhoMayAsk:
 
 
 class TestADeadLetter:
-    @pytest.mark.parametrize("changes", [{"lines": None}, {"customer_id": "nobody"}, {"checkout_id": 7}])
+    @pytest.mark.parametrize("changes", [{"lines": None}, {"customer_id": "no-uuid"}, {"checkout_id": 7}])
     def test_is_what_cannot_be_read(self, changes: dict[str, Any]) -> None:
         stocked("ABC-1")
         before = everything()

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from modules.orders import commands
 from modules.orders.models import Order, Product
-from modules.orders.tests.shop import ORDERS, at_once, customer, lines, said, stock_of, stocked
+from modules.orders.tests.shop import ORDERS, at_once, customer, lines, published, stock_of, stocked
 
 pytestmark = pytest.mark.django_db(databases=["orders"], transaction=True)
 
@@ -33,7 +33,7 @@ class TestACrowdForTenPieces:
         assert stock_of("LAST-10") == 0
         accepted = {response.json()["id"] for response in responses if response.status_code == 201}
         assert {str(order_id) for order_id in Order.objects.values_list("id", flat=True)} == accepted
-        assert sorted(message.key for message in said("orders.order_placed")) == sorted(accepted)
+        assert sorted(message.key for message in published("orders.order_placed")) == sorted(accepted)
 
 
 class TestOrdersOfTheSameProducts:
@@ -55,10 +55,10 @@ class TestOrdersOfTheSameProducts:
 
         codes = Counter(code for each in at_once(12, shop) for code in each)
         assert codes == {201: 60, 200: 36}
-        kept = Counter[str]()
+        ordered = Counter[str]()
         for order in Order.objects.filter(status="placed").prefetch_related("lines"):
-            kept.update({line.sku: line.quantity for line in order.lines.all()})
-        assert {sku: stock_of(sku) + kept[sku] for sku in ("A-1", "B-1", "C-1")} == dict.fromkeys(
+            ordered.update({line.sku: line.quantity for line in order.lines.all()})
+        assert {sku: stock_of(sku) + ordered[sku] for sku in ("A-1", "B-1", "C-1")} == dict.fromkeys(
             ("A-1", "B-1", "C-1"), 1_000
         )
 
@@ -71,7 +71,7 @@ class TestOneOrderCancelledByMany:
         responses = at_once(10, lambda _: customer(me).post(f"{ORDERS}/{order_id}/cancel"))
         assert Counter(response.status_code for response in responses) == {200: 1, 409: 9}
         assert stock_of("ABC-1") == 10
-        assert len(said("orders.order_cancelled")) == 1
+        assert len(published("orders.order_cancelled")) == 1
 
 
 class TestAnOperatorAtWork:

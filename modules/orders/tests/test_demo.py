@@ -3,7 +3,7 @@ from django.db import transaction
 
 from modules.orders import commands, demo
 from modules.orders.models import Product
-from modules.orders.tests.shop import everything, said, stock_of
+from modules.orders.tests.shop import everything, published, stock_of
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
@@ -12,7 +12,7 @@ class TestSeed:
     def test_fills_an_empty_catalogue_and_publishes_it(self) -> None:
         assert demo.seed(credentials=True) == ["catalogue: 8 demo products, 8 of them added"]
         assert Product.on_sale().count() == 8
-        assert len(said("orders.product_changed")) == 8
+        assert len(published("orders.product_changed")) == 8
 
     def test_changes_nothing_the_second_time(self) -> None:
         demo.seed(credentials=True)

@@ -5,7 +5,7 @@ from django.db import transaction
 from pytest_django import DjangoAssertNumQueries
 
 from modules.orders import commands
-from modules.orders.tests.shop import ORDERS, customer, lines, said, stock_of, stocked
+from modules.orders.tests.shop import ORDERS, customer, lines, published, stock_of, stocked
 from pangaea.errors import Invalid, Misuse
 from pangaea.messages import Money
 
@@ -42,7 +42,7 @@ class TestPlaceOrder:
         stocked("ABC-1", amount=250)
         subject = uuid4()
         order = customer(subject).post(ORDERS, lines(ABC_1=2)).json()
-        [message] = said("orders.order_placed")
+        [message] = published("orders.order_placed")
         assert message.key == order["id"]
         assert message.payload == {
             "order_id": order["id"],

@@ -67,9 +67,9 @@ class TestCheckQuantities:
         st.dictionaries(st.text(), st.integers(1, MAX_QUANTITY), max_size=MAX_LINES - 1),
         st.integers(max_value=0) | st.integers(min_value=MAX_QUANTITY + 1),
     )
-    def test_refuses_one_quantity_out_of_range(self, quantities: dict[str, int], wrong: int) -> None:
+    def test_refuses_one_quantity_out_of_range(self, quantities: dict[str, int], quantity: int) -> None:
         with pytest.raises(Invalid, match="invalid_order"):
-            pricing.check_quantities({**quantities, "WRONG": wrong})
+            pricing.check_quantities({**quantities, "WRONG": quantity})
 
     @pytest.mark.parametrize("count", [0, MAX_LINES + 1])
     def test_refuses_too_few_and_too_many_lines(self, count: int) -> None:

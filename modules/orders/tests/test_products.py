@@ -6,7 +6,7 @@ from rest_framework.test import APIClient
 from modules.orders import commands
 from modules.orders.models import MAX_STOCK, Product
 from modules.orders.rules.pricing import MAX_PRICE
-from modules.orders.tests.shop import PRODUCTS, everything, said, stock_of, stocked
+from modules.orders.tests.shop import PRODUCTS, everything, published, stock_of, stocked
 from pangaea.errors import Conflict, Invalid, NotFound
 from pangaea.messages import Money
 
@@ -73,7 +73,7 @@ class TestReadProduct:
 class TestAddProduct:
     def test_publishes_the_entry(self) -> None:
         stocked("ABC-1", name="Globe", amount=5_900, description="Round.", stock=7)
-        [message] = said("orders.product_changed")
+        [message] = published("orders.product_changed")
         assert (message.key, message.version) == ("ABC-1", 2)
         assert message.payload == {
             "op": "create",
@@ -125,7 +125,7 @@ class TestChangeProduct:
         stocked("ABC-1", stock=7)
         with transaction.atomic(using="orders"):
             commands.change_product(sku="ABC-1", name="Other", description="", price=Money(1, "USD"), active=False)
-        payload = said("orders.product_changed")[-1].payload
+        payload = published("orders.product_changed")[-1].payload
         assert (payload["op"], payload["before"]["name"]) == ("update", "The ABC-1")
         assert (payload["after"]["name"], payload["after"]["price"]) == ("Other", {"amount": 1, "currency": "USD"})
         assert payload["after"]["active"] is False
@@ -145,7 +145,7 @@ class TestChangeProduct:
         Product.objects.update(name="In bulk")
         Product.objects.update(stock=3)
         Product.objects.all().delete()
-        changes = [(message.payload["op"], message.key) for message in said("orders.product_changed")]
+        changes = [(message.payload["op"], message.key) for message in published("orders.product_changed")]
         assert changes == [("create", "ABC-1"), ("update", "ABC-1"), ("delete", "ABC-1")]
 
     def test_refuses_an_unknown_product(self) -> None:

@@ -16,7 +16,7 @@ _check = EmailValidator(allowlist=[])
 def normalised(raw: str) -> str:
     """The address in lower case, its domain in ASCII (IDNA), without surrounding white space.
 
-    ValueError says what is wrong. Local parts beyond ASCII (RFC 6531) are refused: which letters are the same there is
+    Raises ValueError. Local parts beyond ASCII (RFC 6531) are refused: which letters are the same there is
     the mail server's secret, and letters that only look the same would open a second account for one reader's eyes.
     """
     if len(raw) > _MAX_RAW:

@@ -67,7 +67,7 @@ class TestRegister:
     @pytest.mark.parametrize(
         ("changes", "pointer", "code"),
         [
-            ({"email": "nobody"}, "#/email", "invalid"),
+            ({"email": "no-address"}, "#/email", "invalid"),
             ({"email": "ad\u0131@example.com"}, "#/email", "invalid"),
             ({"email": "ada\u0000@example.com"}, "#/email", "invalid"),
             ({"email": "a" * 250 + "@example.com"}, "#/email", "invalid"),

@@ -199,9 +199,9 @@ class TestRefresh:
 
     @pytest.mark.parametrize("token", ["nonsense", "é", "-" * 64, "A" * 64, "A" * 63 + "=", "a.b.c"])
     def test_refuses_a_forged_token(self, ada: Customer, anybody: APIClient, token: str) -> None:
-        kept = log_in(anybody).json()["refresh_token"]
+        other = log_in(anybody).json()["refresh_token"]
         assert refresh(anybody, token).json()["code"] == "invalid_refresh_token"
-        assert refresh(anybody, kept).status_code == 200
+        assert refresh(anybody, other).status_code == 200
 
     @pytest.mark.parametrize("token", ["", None, 1.5, ["a"], "a" * 257])
     def test_refuses_what_is_no_token(self, anybody: APIClient, token: Any) -> None:

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from modules.web_bff.models import Checkout
-from modules.web_bff.tests import heard
+from modules.web_bff.tests import received
 from pangaea.ids import uuid7
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -17,10 +17,10 @@ class TestAdmin:
     def test_shows_the_read_models_and_offers_no_way_to_change_them(
         self, admin_client: Client, customer_id: UUID, table: str
     ) -> None:
-        heard.user_registered(customer_id)
-        heard.product_changed("TEA-1")
-        heard.order_placed(customer_id, checkout_id=str(uuid7()))
-        Checkout.objects.create(customer_id=customer_id, asked_at=heard.NOON)
+        received.user_registered(customer_id)
+        received.product_changed("TEA-1")
+        received.order_placed(customer_id, checkout_id=str(uuid7()))
+        Checkout.objects.create(customer_id=customer_id, asked_at=received.NOON)
 
         page = admin_client.get(f"/admin/web_bff/{table}/", {"q": str(customer_id)})
 

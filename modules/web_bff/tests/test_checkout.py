@@ -7,7 +7,7 @@ from rest_framework.test import APIClient
 
 from modules.web_bff import commands
 from modules.web_bff.models import Checkout
-from modules.web_bff.tests import heard
+from modules.web_bff.tests import received
 from modules.web_bff.tests.conftest import Answering
 from pangaea.errors import Misuse
 from pangaea.ids import uuid7
@@ -120,7 +120,7 @@ class TestABadCheckout:
 class TestAnOutcome:
     def test_is_the_order(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
-        order_id = heard.order_placed(customer_id, checkout_id=str(checkout_id))
+        order_id = received.order_placed(customer_id, checkout_id=str(checkout_id))
 
         assert state_of(checkout_id, customer_id) == {
             "id": str(checkout_id),
@@ -132,7 +132,7 @@ class TestAnOutcome:
 
     def test_is_the_refusal(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
-        heard.order_refused(checkout_id, customer_id)
+        received.order_refused(checkout_id, customer_id)
 
         assert state_of(checkout_id, customer_id) == {
             "id": str(checkout_id),
@@ -143,16 +143,16 @@ class TestAnOutcome:
 
     def test_of_one_checkout_is_not_that_of_another(self, customer_id: UUID) -> None:
         pending, placed = taken(customer_id), taken(customer_id)
-        heard.order_placed(customer_id, checkout_id=str(placed))
-        heard.order_placed(customer_id)
-        heard.order_placed(customer_id, checkout_id=None)
+        received.order_placed(customer_id, checkout_id=str(placed))
+        received.order_placed(customer_id)
+        received.order_placed(customer_id, checkout_id=None)
 
         assert state_of(pending, customer_id)["status"] == "pending"
 
     def test_stays_when_the_order_is_cancelled(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
-        order_id = heard.order_placed(customer_id, checkout_id=str(checkout_id))
-        heard.order_cancelled(order_id, customer_id)
+        order_id = received.order_placed(customer_id, checkout_id=str(checkout_id))
+        received.order_cancelled(order_id, customer_id)
 
         assert state_of(checkout_id, customer_id)["status"] == "placed"
 
@@ -160,23 +160,23 @@ class TestAnOutcome:
     def test_is_the_order_in_either_order_of_arrival(self, customer_id: UUID, refused_first: bool) -> None:
         checkout_id = taken(customer_id)
         if refused_first:
-            heard.order_refused(checkout_id, customer_id)
-        order_id = heard.order_placed(customer_id, checkout_id=str(checkout_id))
+            received.order_refused(checkout_id, customer_id)
+        order_id = received.order_placed(customer_id, checkout_id=str(checkout_id))
         if not refused_first:
-            heard.order_refused(checkout_id, customer_id)
+            received.order_refused(checkout_id, customer_id)
 
         assert state_of(checkout_id, customer_id)["order_id"] == str(order_id)
 
     def test_is_the_latest_refusal(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
-        heard.order_refused(checkout_id, customer_id)
-        heard.order_refused(checkout_id, customer_id, code="unknown_sku", detail="There is no TEA-1.")
+        received.order_refused(checkout_id, customer_id)
+        received.order_refused(checkout_id, customer_id, code="unknown_sku", detail="There is no TEA-1.")
 
         assert state_of(checkout_id, customer_id)["refusal"]["code"] == "unknown_sku"
 
     def test_needs_nothing_of_the_order_but_its_id(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
-        heard.order_placed(customer_id, checkout_id=str(checkout_id), may_park=True, total=None)
+        received.order_placed(customer_id, checkout_id=str(checkout_id), may_park=True, total=None)
 
         assert state_of(checkout_id, customer_id)["status"] == "placed"
 
@@ -184,7 +184,7 @@ class TestAnOutcome:
     def test_takes_two_queries(self, customer_id: UUID, answered: bool, answered_with: Answering) -> None:
         checkout_id = taken(customer_id)
         if answered:
-            heard.order_refused(checkout_id, customer_id)
+            received.order_refused(checkout_id, customer_id)
         client = client_for(customer_id)
 
         with answered_with(QUERIES):

@@ -3,7 +3,7 @@ from uuid import UUID
 import pytest
 from rest_framework.test import APIClient
 
-from modules.web_bff.tests import heard
+from modules.web_bff.tests import received
 from modules.web_bff.tests.conftest import Answering
 from pangaea.testing import client_for
 
@@ -20,7 +20,7 @@ class TestHome:
         assert response.json() == {"me": None, "latest_orders": [], "catalogue": []}
 
     def test_shows_who_i_am(self) -> None:
-        user_id = heard.user_registered(email="ada@example.com", full_name="Ada Lovelace")
+        user_id = received.user_registered(email="ada@example.com", full_name="Ada Lovelace")
 
         assert client_for(user_id).get(HOME).json()["me"] == {
             "user_id": str(user_id),
@@ -30,8 +30,8 @@ class TestHome:
         }
 
     def test_shows_an_order_that_arrived_before_the_profile(self, customer_id: UUID) -> None:
-        order_id = heard.order_placed(
-            customer_id, heard.line("TEA-1", quantity=2, cents=450), heard.line("CUP-1", cents=900)
+        order_id = received.order_placed(
+            customer_id, received.line("TEA-1", quantity=2, cents=450), received.line("CUP-1", cents=900)
         )
 
         home = client_for(customer_id).get(HOME).json()
@@ -49,7 +49,7 @@ class TestHome:
         ]
 
     def test_shows_the_five_latest_orders_the_latest_first(self, customer_id: UUID) -> None:
-        orders = [heard.order_placed(customer_id, minutes=minutes) for minutes in (3, 1, 6, 2, 5, 4)]
+        orders = [received.order_placed(customer_id, minutes=minutes) for minutes in (3, 1, 6, 2, 5, 4)]
 
         shown = [order["id"] for order in client_for(customer_id).get(HOME).json()["latest_orders"]]
 
@@ -57,8 +57,8 @@ class TestHome:
         assert shown == [str(order_id) for order_id in latest_first]
 
     def test_shows_nothing_of_other_customers(self, customer_id: UUID) -> None:
-        other = heard.user_registered()
-        heard.order_placed(other)
+        other = received.user_registered()
+        received.order_placed(other)
 
         home = client_for(customer_id).get(HOME).json()
 
@@ -67,8 +67,8 @@ class TestHome:
 
     def test_shows_the_first_six_active_products_by_name(self, customer_id: UUID) -> None:
         for name in "GFEDCBA":
-            heard.product_changed(f"SKU-{name}", name=name)
-        heard.product_changed("SKU-B", name="B", active=False)
+            received.product_changed(f"SKU-{name}", name=name)
+        received.product_changed("SKU-B", name="B", active=False)
 
         shown = [product["name"] for product in client_for(customer_id).get(HOME).json()["catalogue"]]
 
@@ -78,10 +78,10 @@ class TestHome:
     def test_takes_three_queries_however_much_there_is(
         self, customer_id: UUID, count: int, answered_with: Answering
     ) -> None:
-        heard.user_registered(customer_id)
+        received.user_registered(customer_id)
         for number in range(count):
-            heard.product_changed(f"TEA-{number}")
-            heard.order_placed(customer_id, heard.line("TEA-1"), heard.line("CUP-1"), minutes=number)
+            received.product_changed(f"TEA-{number}")
+            received.order_placed(customer_id, received.line("TEA-1"), received.line("CUP-1"), minutes=number)
         client = client_for(customer_id)
 
         with answered_with(3):

@@ -2,7 +2,7 @@ from uuid import UUID
 
 import pytest
 
-from modules.web_bff.tests import heard
+from modules.web_bff.tests import received
 from modules.web_bff.tests.conftest import Answering
 from pangaea.ids import uuid7
 from pangaea.testing import client_for
@@ -17,8 +17,8 @@ class TestOrders:
         assert client_for(customer_id).get(ORDERS).json() == {"next": None, "previous": None, "results": []}
 
     def test_are_mine_alone(self, customer_id: UUID) -> None:
-        mine = heard.order_placed(customer_id)
-        heard.order_placed(uuid7())
+        mine = received.order_placed(customer_id)
+        received.order_placed(uuid7())
 
         results = client_for(customer_id).get(ORDERS).json()["results"]
 
@@ -26,7 +26,7 @@ class TestOrders:
 
     def test_are_paged_from_the_latest_to_the_first_without_a_gap(self, customer_id: UUID) -> None:
         # The last three share a moment: the page must not lose one of them at its edge.
-        placed = [heard.order_placed(customer_id, minutes=min(number, 4)) for number in range(7)]
+        placed = [received.order_placed(customer_id, minutes=min(number, 4)) for number in range(7)]
         client = client_for(customer_id)
 
         seen, url = [], f"{ORDERS}?limit=2"
@@ -40,11 +40,11 @@ class TestOrders:
         assert seen == tied + earlier
 
     def test_stay_in_place_on_the_next_page_while_more_arrive(self, customer_id: UUID) -> None:
-        placed = [heard.order_placed(customer_id, minutes=number) for number in range(4)]
+        placed = [received.order_placed(customer_id, minutes=number) for number in range(4)]
         client = client_for(customer_id)
         first = client.get(f"{ORDERS}?limit=2").json()
 
-        heard.order_placed(customer_id, minutes=9)
+        received.order_placed(customer_id, minutes=9)
 
         second = client.get(first["next"]).json()
         assert [order["id"] for order in second["results"]] == [str(placed[1]), str(placed[0])]
@@ -60,7 +60,7 @@ class TestOrders:
         self, customer_id: UUID, count: int, answered_with: Answering
     ) -> None:
         for number in range(count):
-            heard.order_placed(customer_id, heard.line("TEA-1"), heard.line("CUP-1"), minutes=number)
+            received.order_placed(customer_id, received.line("TEA-1"), received.line("CUP-1"), minutes=number)
         client = client_for(customer_id)
 
         with answered_with(1):
@@ -71,8 +71,8 @@ class TestOrders:
 
 class TestOrder:
     def test_shows_its_lines_and_its_timeline(self, customer_id: UUID) -> None:
-        order_id = heard.order_placed(
-            customer_id, heard.line("TEA-1", quantity=2, cents=450), heard.line("CUP-1", cents=900)
+        order_id = received.order_placed(
+            customer_id, received.line("TEA-1", quantity=2, cents=450), received.line("CUP-1", cents=900)
         )
 
         assert client_for(customer_id).get(f"{ORDERS}/{order_id}").json() == {
@@ -100,8 +100,8 @@ class TestOrder:
         }
 
     def test_shows_its_cancellation(self, customer_id: UUID) -> None:
-        order_id = heard.order_placed(customer_id)
-        heard.order_cancelled(order_id, customer_id, minutes=5)
+        order_id = received.order_placed(customer_id)
+        received.order_cancelled(order_id, customer_id, minutes=5)
 
         order = client_for(customer_id).get(f"{ORDERS}/{order_id}").json()
 
@@ -113,17 +113,17 @@ class TestOrder:
         ]
 
     def test_tells_what_happened_in_the_order_it_was_told_even_if_the_clocks_disagree(self, customer_id: UUID) -> None:
-        order_id = heard.order_placed(customer_id, minutes=0)
-        heard.order_cancelled(order_id, customer_id, minutes=-1)
+        order_id = received.order_placed(customer_id, minutes=0)
+        received.order_cancelled(order_id, customer_id, minutes=-1)
 
         timeline = client_for(customer_id).get(f"{ORDERS}/{order_id}").json()["timeline"]
 
         assert [entry["what"] for entry in timeline] == ["placed", "cancelled"]
 
     def test_keeps_the_names_and_prices_of_its_day(self, customer_id: UUID) -> None:
-        heard.product_changed("TEA-1", name="Tea", price=heard.euros(450))
-        order_id = heard.order_placed(customer_id, heard.line("TEA-1", name="Tea", cents=450))
-        heard.product_changed("TEA-1", name="Finest Tea", price=heard.euros(990))
+        received.product_changed("TEA-1", name="Tea", price=received.euros(450))
+        order_id = received.order_placed(customer_id, received.line("TEA-1", name="Tea", cents=450))
+        received.product_changed("TEA-1", name="Finest Tea", price=received.euros(990))
         client = client_for(customer_id)
 
         line = client.get(f"{ORDERS}/{order_id}").json()["lines"][0]
@@ -134,7 +134,7 @@ class TestOrder:
         assert [(each["name"], each["price"]["amount"]) for each in home["catalogue"]] == [("Finest Tea", 990)]
 
     def test_of_another_customer_is_not_found_like_one_that_is_not_there(self, customer_id: UUID) -> None:
-        others = heard.order_placed(uuid7())
+        others = received.order_placed(uuid7())
         client = client_for(customer_id)
 
         problems = [client.get(f"{ORDERS}/{order_id}") for order_id in (others, uuid7())]
@@ -153,9 +153,9 @@ class TestOrder:
     def test_takes_three_queries_however_many_lines_and_orders_there_are(
         self, customer_id: UUID, count: int, answered_with: Answering
     ) -> None:
-        lines = [heard.line(f"TEA-{number}") for number in range(count)]
-        order_id, *_others = [heard.order_placed(customer_id, *lines) for _order in range(count)]
-        heard.order_cancelled(order_id, customer_id)
+        lines = [received.line(f"TEA-{number}") for number in range(count)]
+        order_id, *_others = [received.order_placed(customer_id, *lines) for _order in range(count)]
+        received.order_cancelled(order_id, customer_id)
         client = client_for(customer_id)
 
         with answered_with(3):

@@ -1,12 +1,14 @@
-"""What every HTTP API of the modules shares.
+"""What every HTTP API of the modules shares. Public for modules: bodies, fields, pagination.
 
-problems    every error as a problem document (RFC 9457)
-fallback    the same where DRF does not reach: unknown paths, hosts, middlewares, other views
-parsers     JSON, strictly
-bodies      serializer and fields that take a body at its word
-metadata    the answer to OPTIONS
-pagination  cursor pages
+bodies             strict request bodies: serializer, fields, repeated items
+callers            which services may call this one, by their certificates
 content_security   the Content-Security-Policy of every answer
-documents   the pages of the APIs, for everybody or for operators alone
-schema      OpenAPI 3.0.3: the whole, and a document per module
+documents          the pages of the APIs, for all or for operators alone
+fallback           problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
+fields             values that all APIs write alike
+metadata           the answer to OPTIONS
+pagination         cursor pages
+parsers            JSON, strictly
+problems           every error as a problem document (RFC 9457)
+schema             OpenAPI 3.0.3: the whole, and one document per module
 """

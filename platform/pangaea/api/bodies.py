@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 MAX_NAMED = 10
-"""How many mistakes of one kind an answer names: a body of a megabyte can hold a hundred thousand."""
+"""How many unknown members an answer names: a body of a megabyte can hold a hundred thousand."""
 
 
 class StrictSerializer(serializers.Serializer[Any]):

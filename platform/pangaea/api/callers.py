@@ -63,7 +63,7 @@ class AcceptedCallers:
 class CallerMiddleware:
     """Refuses all others, probes included, with `caller_not_accepted`. Absent where TLS is off.
 
-    Headers play no part: who calls is what the connection's certificate says, and a connection without one is refused.
+    Headers play no part: the caller is named by the connection's certificate, and a connection without one is refused.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,4 +1,4 @@
-"""The documents of the APIs and the pages that show them: for everybody, or for operators alone."""
+"""The documents of the APIs and the pages that show them: for all, or for operators alone."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -1,4 +1,4 @@
-"""Problem documents where DRF does not reach: unknown paths and hosts, other views, and what nobody foresaw."""
+"""Problem documents where DRF does not reach: unknown paths and hosts, other views, and unforeseen errors."""
 
 import sys
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def serves_html(request: HttpRequest) -> bool:
 class ProblemMiddleware:
     """Answers unreadable requests, and turns every HTML error of an API path into a problem document.
 
-    The second covers Django's debug pages too: they would show settings and source to whoever asks.
+    The second covers Django's debug pages too: they would show settings and source to any client.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -42,7 +42,7 @@ class ProblemMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """What a view outside DRF raises. None for what nobody foresaw, which Django logs."""
+        """What a view outside DRF raises. None for an unforeseen error, which Django logs."""
         if not serves_html(request):
             return problems.respond(exception, request)
         problem = problems.problem_of(exception, request) if isinstance(exception, Unavailable) else None
@@ -52,7 +52,7 @@ class ProblemMiddleware:
 
 
 def refuse(request: HttpRequest) -> Problem | None:
-    """What is wrong with the request before anybody looks at what it wants, for every path; else None."""
+    """The refusal of a request that cannot be read, whatever its path; else None."""
     if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return Problem(status=400, code="malformed_url", detail="The address has a null character.")
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower() and not request.headers.get("Content-Length"):
@@ -97,7 +97,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _replaced(response: HttpResponseBase, request: HttpRequest) -> HttpResponse:
-    """The problem document of that status, with the headers that say more than the lost body did."""
+    """The problem document of that status, with the headers of the answer that it replaces."""
     problem = _generic(HTTPStatus(response.status_code), request)
     for name, value in response.headers.items():
         if name not in {"Content-Type", "Content-Length"}:
@@ -114,7 +114,7 @@ def _generic(status: HTTPStatus, request: HttpRequest) -> ProblemResponse:
         HTTPStatus.FORBIDDEN: ("permission_denied", "This is not allowed."),
         HTTPStatus.INTERNAL_SERVER_ERROR: (
             "internal_error",
-            "This is our mistake. Tell us the correlation id and we can find what happened.",
+            "This is our mistake. Send us the correlation id and we can find what happened.",
         ),
     }.get(status, (status.name.lower(), f"{status.phrase}."))
     return ProblemResponse(Problem(status=status, code=code, detail=detail), path=request.path)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class AllowedMethods(BaseMetadata):
-    """No body: the Allow header says it, and the OpenAPI document says the rest."""
+    """No body: the Allow header lists the methods, and the OpenAPI document describes them."""
 
     def determine_metadata(self, request: Request, view: "APIView") -> None:
         """Nothing, so that the response has no content."""

@@ -56,7 +56,7 @@ class CursorPage(CursorPagination):
         if text is None:
             return self.page_size
         if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):  # noqa: PLR2004 - int() has its price
-            raise _wrong(self.page_size_query_param, "invalid_limit", "This is a whole number from 1 to 100.")
+            raise _invalid(self.page_size_query_param, "invalid_limit", "This is a whole number from 1 to 100.")
         return min(int(text), self.max_page_size)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
@@ -66,7 +66,7 @@ class CursorPage(CursorPagination):
             if cursor is not None:
                 self._check(cursor)
         except (exceptions.NotFound, ValidationError, ValueError, OverflowError):
-            raise _wrong(self.cursor_query_param, "invalid_cursor", "This is no cursor of this list.") from None
+            raise _invalid(self.cursor_query_param, "invalid_cursor", "This is no cursor of this list.") from None
         return cursor
 
     def _check(self, cursor: Cursor) -> None:
@@ -89,5 +89,5 @@ class CursorPage(CursorPagination):
             value.astimezone(UTC)
 
 
-def _wrong(parameter: str, code: str, detail: str) -> exceptions.ValidationError:
+def _invalid(parameter: str, code: str, detail: str) -> exceptions.ValidationError:
     return exceptions.ValidationError({parameter: [exceptions.ErrorDetail(detail, code)]})

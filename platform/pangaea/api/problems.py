@@ -7,7 +7,7 @@
 `code` is what clients branch on. `type` is the same as a URI, for tools that expect one: an identifier, nothing is
 served there. `correlation_id` finds the request in the logs. A domain error's details are members of their own.
 
-A request that fails validation has `errors`, one entry a mistake: `pointer` into the body (RFC 6901, as a URI fragment:
+A request that fails validation has `errors`, one entry per mistake: `pointer` into the body (RFC 6901, a URI fragment:
 `#/lines/0/quantity`), or `parameter` where the mistake is in the query; `code`; `detail`. At most 100 are listed.
 """
 
@@ -122,7 +122,7 @@ class ProblemResponse(HttpResponse):
 
 
 def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpResponse | None:
-    """DRF's EXCEPTION_HANDLER. None for what nobody foresaw: Django logs its traceback, once, and asks handler500."""
+    """DRF's EXCEPTION_HANDLER. None for an unforeseen error: Django logs its traceback, once, and calls handler500."""
     return respond(exc, context["request"])
 
 

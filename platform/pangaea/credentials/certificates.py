@@ -4,7 +4,7 @@
     <folder>/ca.key                 signs the others; only this file's owner may read it
     <folder>/<module>.crt, .key     a service: server and client
     <folder>/gateway.crt, .key      the gateway as a client of the services
-    <folder>/edge.crt, .key         the gateway as browsers see it; nobody's client
+    <folder>/edge.crt, .key         the gateway as browsers see it; a server only
 
 In production this is the work of cert-manager or SPIRE: deploy/certificates.md. Keys are EC P-256.
 """
@@ -42,7 +42,7 @@ _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Who a certificate is for. `identity` is a SPIFFE id, or None for what is nobody's peer."""
+    """Who a certificate is for. `identity` is a SPIFFE id, or None for one that is no service's peer."""
 
     name: str
     identity: str | None
@@ -65,7 +65,7 @@ class Authority:
 
 
 def subjects(labels: Sequence[str], *, trust_domain: str) -> list[Subject]:
-    """Everybody who gets a certificate where these modules run."""
+    """All holders of a certificate where these modules run."""
     if clash := {spiffe.GATEWAY, EDGE, "ca"} & set(labels):
         raise Misconfigured(f"A module cannot be called {', '.join(sorted(clash))}: certificates have that name.")
 
@@ -110,7 +110,7 @@ def issue(
         if authority is None or _ages(authority.certificate, moment):
             former = _trusted(folder, moment)
             authority = _make_authority(trust_domain, moment)
-            # The certificate first: whoever reads a leaf signed by the new key has to find it trusted.
+            # The certificate first: a reader of a leaf signed by the new key has to find it trusted.
             write_atomically(folder / "ca.crt", b"".join(map(_pem, [authority.certificate, *former])), mode=0o644)
             write_atomically(folder / "ca.key", _private_pem(authority.key), mode=0o600)
             written.append("ca")
@@ -191,7 +191,7 @@ def _ages(certificate: x509.Certificate, now: datetime) -> bool:
 
 
 def _stands(folder: Path, subject: Subject, authority: Authority, now: datetime) -> bool:
-    """Whether there is a certificate that says just this, signed by this authority, with its key and life in it."""
+    """Whether there is a certificate of exactly this, by this authority, with its key, and not about to expire."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{subject.name}.crt").read_bytes())
         key = load_pem_private_key((folder / f"{subject.name}.key").read_bytes(), password=None)
@@ -214,7 +214,7 @@ def _read_authority(folder: Path) -> Authority | None:
     path, key_path = folder / "ca.crt", folder / "ca.key"
     if not (path.exists() or key_path.exists()):
         return None
-    remedy = f"Remove {path} and {key_path} to begin with a new authority; whoever trusts the old one must read the new"
+    remedy = f"Remove {path} and {key_path} to begin with a new authority; all that trust the old one must read the new"
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         key = load_pem_private_key(key_path.read_bytes(), password=None)

@@ -19,12 +19,12 @@ from pangaea.reloading import Reloading
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption. All that TLS 1.3 has is as good."""
 HANDSHAKE_SECONDS = 5.0
-"""A peer that says half a hello must not keep a thread."""
+"""A peer that sends half a hello must not hold a thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A certificate chain, its key, and the authorities whose certificates are believed: PEM, no passphrase."""
+    """A certificate chain, its key, and the trusted authorities: PEM, no passphrase."""
 
     certificate: Path
     key: Path
@@ -77,7 +77,7 @@ def reloading(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Reloadin
 
 
 def server_context(files: Files) -> ssl.SSLContext:
-    """For a server whose callers must show a certificate of these authorities. Who they are, PeerSocket says."""
+    """For a server whose callers must show a certificate of these authorities. PeerSocket has their identities."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files.load_into(context)
     context.num_tickets = 0
@@ -103,7 +103,7 @@ class PeerHandler(urllib.request.HTTPSHandler):
         self._identity = identity
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        """Nothing is sent before the peer has proved who it is. Raises OSError when it is somebody else."""
+        """Nothing is sent before the peer has proved its identity. Raises OSError when it is another."""
 
         def connect(host: str, **options: Any) -> http.client.HTTPSConnection:
             return _PeerConnection(
@@ -123,4 +123,4 @@ class _PeerConnection(http.client.HTTPSConnection):
         found = self.sock.identity if isinstance(self.sock, PeerSocket) else None
         if found != self._identity:
             self.close()
-            raise ssl.SSLCertVerificationError(f"{self.host} is {found or 'nobody we know'}, not {self._identity}")
+            raise ssl.SSLCertVerificationError(f"{self.host} is {found or 'an unknown peer'}, not {self._identity}")

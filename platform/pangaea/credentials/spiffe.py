@@ -18,7 +18,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
 
 
 def identity(trust_domain: str, name: str) -> str:
-    """The SPIFFE id of a module or of the gateway. A name that is an id already stays as it is.
+    """The SPIFFE id of a module or of the gateway. A name that is an id already is returned unchanged.
 
     Raises Misconfigured for what cannot be one.
     """

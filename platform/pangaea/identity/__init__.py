@@ -1,17 +1,17 @@
-"""Who is asking: a person by an access token, a service by a certificate.
+"""The caller of a request: a person by an access token, whose roles the modules' scopes refer to.
 
-principal       the caller, as a view sees it
-keys            the keys that sign and verify: this process's own, or another process's by JWKS
-key_rotation    a file of such keys, and how they follow each other
-tokens          issue and verify access tokens (JWT, ES256)
-authentication  the bearer scheme for DRF
-permissions     what a token's scopes allow
-spiffe          the names by which services know each other
-mutual_tls      connections on which both sides show a certificate, read again when it changes
-callers         which services may call this one
+Public for modules: password_attempts, password_hashing, permissions, principal, token_keys, tokens.
+
+apps               registers the count of password attempts with Django
+authentication     the bearer scheme for DRF
+client_address     the client's address, as far as it can be trusted
+key_rotation       a file of signing keys, and how they follow each other
+models             the count of failed password attempts
 password_attempts  counted before they are tried, and slowed down
-password_hashing   few at a time
-models          what is counted of them
-client_address  where a request comes from, as far as that can be trusted
-certificates    a development authority, and certificates with those names
+password_hashing   at most N hashes at once
+permissions        HasScope: the scopes that a view requires
+principal          the caller, as a view sees it
+remote_keys        the keys of another process, read by JWKS
+token_keys         the keys that sign and verify tokens
+tokens             access tokens (JWT, ES256), issued and verified
 """

@@ -14,8 +14,8 @@ REALM = f'{SCHEME} realm="pangaea"'
 class BearerAuthentication(BaseAuthentication):
     """`request.user` becomes a Principal. No header, or one of another scheme, is an anonymous request.
 
-    Raises Unauthenticated for a token that cannot be believed, on public endpoints too: a client that sends a token
-    wants it used. An endpoint that replaces tokens says `authentication_classes = []`.
+    Raises Unauthenticated for a token that is not valid, on public endpoints too: a client that sends a token
+    wants it used. An endpoint that replaces tokens sets `authentication_classes = []`.
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:

@@ -1,8 +1,8 @@
 """A file of signing keys, and how they follow each other.
 
 A JWK Set (RFC 7517): the key that signs, the next one, and the public half of the former one. The next one has been
-published since the rotation before, so that whoever verifies knows it when it begins to sign. What the former one
-signed is believed until the next rotation, by when the last of it has expired.
+published since the rotation before, so that every verifier knows it when it begins to sign. What the former one
+signed is accepted until the next rotation, by when the last of it has expired.
 """
 
 import json
@@ -55,13 +55,13 @@ class KeyFile:
             if age < pause:
                 raise Misconfigured(
                     f"{self.path} changed {age:.0f} s ago. Wait until {pause:.0f} s have passed: until then tokens may "
-                    "live that the last but one key signed, and not everybody has read of the next one. If a key has "
+                    "live that the last but one key signed, and not every verifier has read the next one. If a key has "
                     "leaked, --withdraw it."
                 )
             self._write([coming, _generate(), _public(signing)])
 
     def withdraw(self) -> None:
-        """Let the next key sign at once, and believe nothing any more that another signed."""
+        """Let the next key sign at once, and accept nothing that another signed."""
         with self._there():
             _, coming = self._pair()
             self._write([coming, _generate()])

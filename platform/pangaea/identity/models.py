@@ -40,7 +40,7 @@ class Pause:
 class FailureCount(models.Model):
     """The failed attempts of one account, of one network, or of an account from a network.
 
-    A row says neither: its key is a keyed hash. It is deleted after `expires_at`.
+    A row names neither: its key is a keyed hash. It is deleted after `expires_at`.
     """
 
     key = models.CharField(max_length=64, unique=True)

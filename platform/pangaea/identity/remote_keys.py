@@ -95,13 +95,13 @@ class RemoteKeys:
         self._answered_at: float | None = None
 
     def find(self, kid: str) -> ECKey | None:
-        """The key, or None when the source does not have it. Raises Unavailable when only the source could tell."""
+        """The key, or None when the source does not have it. Raises Unavailable when the source cannot be read."""
         if key := self._keys.get(kid):
             if self._is_older_than(FRESH_FOR, self._answered_at) and self._may_ask():
                 threading.Thread(target=self._ask_unless_asking, name="jwks", daemon=True).start()
             return key
         with self._asking:
-            # Whoever held the lock before may have brought the key.
+            # The holder of the lock before may have fetched the key.
             if kid not in self._keys and self._may_ask():
                 self._ask()
         if (found := self._keys.get(kid)) is None and self._answered_at != self._asked_at:

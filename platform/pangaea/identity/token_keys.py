@@ -1,7 +1,7 @@
 """The keys that sign and verify access tokens.
 
 A process either holds the keys itself (SIGNING_KEY) or asks the process that does (JWKS_URL). The first key signs, all
-are published and verify. So a rotation needs nobody's restart and refuses no token: the next key is published, behind
+are published and verify. So a rotation needs no restart and refuses no token: the next key is published, behind
 the others, long before it signs, and the former one is kept until its last token has expired. With SIGNING_KEY_FILE
 `manage.py signing_keys` does that, and the file is read again when it changes.
 """
@@ -45,7 +45,7 @@ def find(kid: str) -> ECKey | None:
 
 
 def available() -> bool:
-    """Whether this process has keys to verify with, or gets some now from where JWKS_URL says."""
+    """Whether this process has keys to verify with, or gets some now from JWKS_URL."""
     if _own() or not settings.PANGAEA.jwks_url:
         return True
     return _source().available()
@@ -53,7 +53,7 @@ def available() -> bool:
 
 @functools.lru_cache(maxsize=8)
 def _remote(url: str, files: Files | None, source: str) -> RemoteKeys:
-    """The keys at `url`. A process that has a certificate shows it there, and believes only the SPIFFE id `source`."""
+    """The keys at `url`. A process that has a certificate shows it there, and accepts only the SPIFFE id `source`."""
     if files is None:
         return RemoteKeys(url)
     opener = remote_keys.opener(PeerHandler(files, source))

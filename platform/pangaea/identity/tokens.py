@@ -61,7 +61,7 @@ def verify(token: str) -> Principal:
     """The caller that the token stands for. Roles that this process does not know give no rights.
 
     Raises Unauthenticated with the code `token_expired` or `token_invalid`, and Unavailable when the key cannot be
-    fetched. The algorithm is ES256 whatever the token says, and its key is looked up by `kid` among ours alone.
+    fetched. The algorithm is ES256 whatever the token names, and its key is looked up by `kid` among ours alone.
     """
     try:
         if len(token) > MAX_LENGTH:

@@ -1,14 +1,14 @@
-"""Operations: the staff accounts and the admin site they work in.
+"""Operations: the staff accounts and the admin site they work in. Public for modules: admin.
 
-    models       Operator, who may sign in to the admin. Customers are the users module's own accounts
-    permissions  what operators may do with the models of every module
-    admin        ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
-    stream_pages the page of streams, and where an operator lets a stopped subscription go on
-    streams      what every module's streams and cursors say
-    transactions transactions that are open for long in the modules' databases
-    concerns     what waits for a person: one list for the admin and for `manage.py streams --check`
-    tables       the same, as the page shows it
-    navigation   the sidebar and the first page, derived from what is installed
+admin         ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
+apps          registers operations with Django
+dead_letters  the pages of parked messages
+log_in        the operators' log-in, counted and slowed down
+models        Operator, who may log in to the admin. Customers are the users module's own accounts
+navigation    the sidebar and the first page, derived from the installed modules
+permissions   what operators may do with the models of every module
+stream_pages  the page of streams, and the one on which an operator resumes a stopped subscription
+tables        the state of streams and cursors, as that page shows it
 
 Its tables live in the database alias `default`, which reaches no module's schema.
 """

@@ -42,7 +42,7 @@ class ModuleAdmin(_Admin):
     """The admin of a model that lives in a module's database.
 
     What an operator submits is one transaction in the module's database, so forms and actions may call the module's
-    commands as they are. A DomainError undoes all of it and is shown as a message. The history of the change, in
+    commands unchanged. A DomainError undoes all of it and is shown as a message. The history of the change, in
     `default`, is written only if the change was committed.
     """
 

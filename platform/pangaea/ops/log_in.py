@@ -34,7 +34,7 @@ PURPOSE = "operator"
 
 
 class LogInForm(_LogInForm):
-    """Says in the form's own place why a log-in has to wait."""
+    """Shows why a log-in has to wait, where the form shows its errors."""
 
     problem: Problem | None = None
 

@@ -36,7 +36,7 @@ def overview(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def environment(_request: HttpRequest) -> list[str]:
-    """The profile, in the header: an operator sees at once whether this is somebody's laptop."""
+    """The profile, in the header: an operator sees at once whether this is a laptop."""
     profile = str(settings.SETTINGS_MODULE).rpartition(".")[2]
     return [profile, "info" if settings.DEBUG else "warning"]
 

@@ -107,7 +107,7 @@ def _audience(audience: str, streams: list[StreamStatus], *, unsequenced: int) -
     waiting = backlog + unsequenced
     return {
         "cols": [
-            "everybody" if audience == EVERYBODY else audience,
+            "all" if audience == EVERYBODY else audience,
             sum(stream.head for stream in streams) + unsequenced,
             sum(stream.retained for stream in streams) + unsequenced,
             sum(stream.sent for stream in streams),
@@ -142,7 +142,7 @@ def _subscription(subscription: SubscriptionStatus) -> Table:
             "rows": [
                 [
                     cursor.source,
-                    "everybody" if cursor.audience == EVERYBODY else cursor.audience,
+                    "all" if cursor.audience == EVERYBODY else cursor.audience,
                     cursor.partition,
                     cursor.position,
                     cursor.head,
@@ -159,7 +159,7 @@ def _subscription(subscription: SubscriptionStatus) -> Table:
 
 def _states(subscription: SubscriptionStatus) -> SafeString:
     if not subscription.cursors:
-        return _label("nothing heard yet", "")
+        return _label("nothing received yet", "")
     state = subscription.states[0]
     if state == Cursor.State.ACTIVE and subscription.parked:
         return _label(f"{subscription.parked} parked", "danger")

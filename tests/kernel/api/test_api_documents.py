@@ -1,4 +1,4 @@
-"""Who may read the documents of the APIs: everybody, or operators alone."""
+"""Who may read the documents of the APIs: all, or operators alone."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every answer says what a browser may do with it."""
+"""Every answer limits what a browser may do with it."""
 
 import pytest
 from django.contrib import admin

@@ -1,4 +1,4 @@
-"""Access tokens: who is believed, who is not, and where the keys come from."""
+"""Access tokens: which are accepted, which are not, and where the keys come from."""
 
 import base64
 import json
@@ -94,7 +94,7 @@ def token(**changes: Any) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """What a token of ours says, changed; None leaves a claim out."""
+    """The claims of a token of ours, changed; None leaves a claim out."""
     now = int(datetime.now(UTC).timestamp())
     whole = {
         "iss": django_settings.PANGAEA.issuer,
@@ -236,7 +236,7 @@ class TestAToken:
         text = token()
         changed = text[:position] + replacement + text[position + 1 :]
         try:
-            # The last character of a base64 part has bits that nobody reads.
+            # The last character of a base64 part has bits that no decoder reads.
             assert tokens.verify(changed).subject == ADA
         except errors.Unauthenticated as refused:
             assert refused.code == "token_invalid"  # noqa: PT017 - either outcome is fine

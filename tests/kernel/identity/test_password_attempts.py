@@ -1,4 +1,4 @@
-"""Guesses are counted before they are tried, whatever answers them, and hold nobody else up for long."""
+"""Guesses are counted before they are tried, whatever answers them, and delay no other caller for long."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -226,7 +226,7 @@ class TestTheOperators:
     def log_in(self, client: Client, password: str, name: str = "chief") -> Any:
         return client.post("/admin/login/", {"username": name, "password": password}, REMOTE_ADDR=MINE)
 
-    @pytest.mark.parametrize("name", ["chief", "nobody-of-that-name"])
+    @pytest.mark.parametrize("name", ["chief", "unknown-name"])
     def test_log_in_is_slowed_down(self, client: Client, chief: Operator, name: str) -> None:
         for _ in range(FREE + 1):
             assert self.log_in(client, "wrong", name).status_code == 200

@@ -44,7 +44,7 @@ def browser(client: Client) -> Client:
 
 @pytest.fixture
 def watcher(client: Client) -> Client:
-    """Somebody who may look and no more."""
+    """An operator who may look and no more."""
     operator = Operator.objects.create_user("watcher", is_staff=True)
     operator.user_permissions.add(Permission.objects.get(codename="view_deadletter"))
     client.force_login(operator)
@@ -128,16 +128,16 @@ class TestRedrive:
 
 class TestDiscard:
     def test_asks_for_a_reason(self, browser: Client) -> None:
-        assert "Say why" not in act(browser, "discard", letters()[0]).content.decode()
-        assert "Say why" in act(browser, "discard", letters()[0], confirmed="yes", reason=" ").content.decode()
+        assert "Give the reason" not in act(browser, "discard", letters()[0]).content.decode()
+        assert "Give the reason" in act(browser, "discard", letters()[0], confirmed="yes", reason=" ").content.decode()
         assert len(letters()) == 2
 
     def test_frees_the_key_and_keeps_who_and_why(self, browser: Client, parked: Ledger) -> None:
         page = act(browser, "discard", letters()[0], confirmed="yes", reason="a bug wrote it")
 
         assert "1 message discarded." in page.content.decode()
-        kept = DiscardedLetter.objects.using(LISTENER).get()
-        assert (kept.reason, kept.discarded_by) == ("a bug wrote it", "chief")
+        letter = DiscardedLetter.objects.using(LISTENER).get()
+        assert (letter.reason, letter.discarded_by) == ("a bug wrote it", "chief")
         assert "a bug wrote it" in LogEntry.objects.get().get_change_message()
         assert retry(now=timezone.now()) == 1
         assert parked.numbers() == [2]

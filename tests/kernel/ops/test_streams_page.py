@@ -36,8 +36,8 @@ class TestStreamsPage:
             letter = {"key": "k", "name": "users.user_registered", "body": "{}"}
             DeadLetter.objects.using(ALIAS).create(**place, position=9, **letter)
         message_id = UUID("018f0000-0000-7000-8000-000000000001")
-        said = {"key": "k", "name": "orders.order_placed", "body": "{}"}
-        OutboxMessage.objects.using(ALIAS).create(message_id=message_id, audience="all", **said)
+        fields = {"key": "k", "name": "orders.order_placed", "body": "{}"}
+        OutboxMessage.objects.using(ALIAS).create(message_id=message_id, audience="all", **fields)
 
     @pytest.mark.usefixtures("life")
     def test_reads_what_a_module_says_and_hears(self) -> None:
@@ -56,7 +56,7 @@ class TestStreamsPage:
     def test_shows_it(self, browser: Client) -> None:
         page = browser.get(PAGE).content.decode()
 
-        for text in ("everybody", "7 waiting", "orders.customers", "2 parked"):
+        for text in ("all", "7 waiting", "orders.customers", "2 parked"):
             assert text in page
         assert all(f'id="{label}"' in page for label in modules.labels())
 
@@ -71,7 +71,7 @@ class TestStreamsPage:
         page = browser.get(PAGE).content.decode()
 
         assert "orders.customers" in page
-        assert "nothing heard yet" in page
+        assert "nothing received yet" in page
 
     def test_shows_a_diverged_subscription_before_anything_else_about_it(self, browser: Client) -> None:
         for partition, state in enumerate(Cursor.State):

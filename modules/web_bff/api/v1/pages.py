@@ -48,7 +48,7 @@ class OrderCardSerializer(serializers.Serializer[queries.OrderCard]):
     placed_at = serializers.DateTimeField()
 
 
-class HomeSerializer(serializers.Serializer[queries.Home]):
+class HomeSerializer(serializers.Serializer[queries.HomePage]):
     me = MeSerializer(allow_null=True, help_text="null while the profile has not arrived")
     latest_orders = OrderCardSerializer(many=True)
     catalogue = ProductSerializer(many=True)

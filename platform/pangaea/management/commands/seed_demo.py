@@ -12,12 +12,12 @@ from pangaea.management.welcome import OPERATOR, PASSWORD
 
 
 class Command(BaseCommand):
-    """Asks every installed module for its demo data. Whatever has a password exists only in the local profile."""
+    """Lets every installed module add its demo data. What has a password exists only in the local profile."""
 
     help = "Load the demo data of the installed modules (idempotent)."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Seed and say what there is."""
+        """Seed, and print what there is."""
         credentials = bool(settings.PANGAEA_IN_PROCESS)
         if credentials:
             self._seed_operator()

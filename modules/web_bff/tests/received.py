@@ -1,4 +1,4 @@
-"""What other modules say, as it arrives: payloads as their schemas have them, delivered to this module.
+"""What other modules publish, delivered to this module: payloads in the form of their schemas.
 
 Each function takes changes of single fields and gives the fields that make up the message's key.
 """
@@ -24,33 +24,33 @@ def after(minutes: int) -> str:
 def user_registered(user_id: UUID | None = None, **changes: Any) -> UUID:
     user_id = user_id or uuid7()
     payload = {"user_id": str(user_id), "email": "ada@example.com", "full_name": "Ada L", "registered_at": after(0)}
-    _hear("users.user_registered", payload | changes, key=str(user_id))
+    _deliver("users.user_registered", payload | changes, key=str(user_id))
     return user_id
 
 
 def profile_changed(user_id: UUID, **changes: Any) -> None:
     payload = {"user_id": str(user_id), "email": "ada@example.com", "full_name": "Ada L", "changed_at": after(1)}
-    _hear("users.profile_changed", payload | changes, key=str(user_id))
+    _deliver("users.profile_changed", payload | changes, key=str(user_id))
 
 
 def user_deactivated(user_id: UUID) -> None:
     payload = {"user_id": str(user_id), "deactivated_at": after(2)}
-    _hear("users.user_deactivated", payload, key=str(user_id))
+    _deliver("users.user_deactivated", payload, key=str(user_id))
 
 
 def product_changed(sku: str, **changes: Any) -> None:
     entry = {"sku": sku, "name": f"The {sku}", "description": "Good.", "price": euros(500), "active": True}
     payload = {"op": "update", "before": None, "after": entry | changes}
-    _hear("orders.product_changed", payload, key=sku, version=2)
+    _deliver("orders.product_changed", payload, key=sku, version=2)
 
 
 def product_deleted(sku: str) -> None:
-    _hear("orders.product_changed", {"op": "delete", "before": None, "after": None}, key=sku, version=2)
+    _deliver("orders.product_changed", {"op": "delete", "before": None, "after": None}, key=sku, version=2)
 
 
 def product_changed_v1(sku: str, **changes: Any) -> None:
     entry = {"sku": sku, "name": f"The {sku}", "description": "Good.", "price": euros(500), "active": True}
-    _hear("orders.product_changed", entry | {"changed_at": after(0)} | changes, key=sku, version=1)
+    _deliver("orders.product_changed", entry | {"changed_at": after(0)} | changes, key=sku, version=1)
 
 
 def line(sku: str, *, quantity: int = 1, cents: int = 500, name: str | None = None) -> dict[str, Any]:
@@ -75,13 +75,13 @@ def order_placed(
         "total": euros(sum(each["quantity"] * each["unit_price"]["amount"] for each in ordered)),
         "placed_at": after(minutes),
     }
-    _hear("orders.order_placed", payload | changes, key=str(order_id), may_park=may_park)
+    _deliver("orders.order_placed", payload | changes, key=str(order_id), may_park=may_park)
     return order_id
 
 
 def order_cancelled(order_id: UUID, customer_id: UUID, *, minutes: int = 5, may_park: bool = False) -> None:
     payload = {"order_id": str(order_id), "customer_id": str(customer_id), "cancelled_at": after(minutes)}
-    _hear("orders.order_cancelled", payload, key=str(order_id), may_park=may_park)
+    _deliver("orders.order_cancelled", payload, key=str(order_id), may_park=may_park)
 
 
 def order_refused(checkout_id: UUID, customer_id: UUID, *, may_park: bool = False, **changes: Any) -> None:
@@ -92,8 +92,8 @@ def order_refused(checkout_id: UUID, customer_id: UUID, *, may_park: bool = Fals
         "detail": "TEA-1 is sold out.",
         "refused_at": after(1),
     }
-    _hear("orders.order_refused", payload | changes, key=str(checkout_id), may_park=may_park)
+    _deliver("orders.order_refused", payload | changes, key=str(checkout_id), may_park=may_park)
 
 
-def _hear(wire_name: str, payload: dict[str, Any], *, key: str, version: int = 1, may_park: bool = False) -> None:
+def _deliver(wire_name: str, payload: dict[str, Any], *, key: str, version: int = 1, may_park: bool = False) -> None:
     deliver(wire_name, payload, key=key, to="web_bff", version=version, may_park=may_park)
