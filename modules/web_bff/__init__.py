@@ -1,7 +1,8 @@
 """The web's backend for frontend: the pages of a customer's browser, each answered from tables shaped like the page.
 
-Almost everything in it is a copy, made from the streams of `users` and `orders`, and can be rebuilt from them at any time.
-Its own are the checkouts: it takes a customer's order while `orders` may be down, and asks for it by command. It publishes no event and accepts no command.
+Almost everything in it is a copy, made from the streams of `users` and `orders`, and can be rebuilt from them at any
+time. Its own are the checkouts: it takes a customer's order while `orders` may be down, and asks for it by command. It
+publishes no event and accepts no command.
 
 What it promises to a page:
 
