@@ -15,15 +15,17 @@ promises:
 - A customer known as deactivated may not order. An unknown one may: their token proves that the account exists.
 - A product that is not for sale looks like one that never was.
 
-acl       the events of users, as customers
-admin     what operators see and do
-api/      v1: the caller's orders, the catalogue
-apps      routes, scopes, subscriptions
-commands  place and cancel an order, change the catalogue
-demo      a small catalogue to try things with
-handlers  the replica of the customers, and orders by command
-messages  the published language
-models    Product, Order, Customer; what is captured of the products
-queries   orders and products
-rules/    prices and states: pure
+The files:
+
+    acl       the events of users, as customers
+    admin     what operators see and do
+    api       v1: the caller's orders, the catalogue
+    apps      routes, scopes, subscriptions
+    commands  place and cancel an order, change the catalogue
+    demo      a small catalogue to try things with
+    handlers  the replica of the customers, and orders by command
+    messages  the published language
+    models    Product, Order, Customer; what is captured of the products
+    queries   orders and products
+    rules     prices and states: pure
 """

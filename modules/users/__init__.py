@@ -12,13 +12,15 @@ Owns registration, log-in, the profile and its deactivation. Promises:
   revokes its whole log-in. Deactivation and a change of the password revoke every log-in of the account.
 - Accounts are never deleted; a deactivated one keeps its email address.
 
-admin     accounts, to look up and to deactivate
-api/      v1: accounts, the caller's account, tokens; the public keys, which have no version
-apps      routes, scopes
-commands  register, change, deactivate, log in, refresh
-demo      two customers to try things with
-messages  the published language
-models    Account, RefreshGrant
-queries   profiles, and proofs of a password
-rules/    emails, passwords, refresh tokens: pure
+The files:
+
+    admin     accounts, to look up and to deactivate
+    api       v1: accounts, the caller's account, tokens; the public keys, which have no version
+    apps      routes, scopes
+    commands  register, change, deactivate, log in, refresh
+    demo      two customers to try things with
+    messages  the published language
+    models    Account, RefreshGrant
+    queries   profiles, and proofs of a password
+    rules     emails, passwords, refresh tokens: pure
 """

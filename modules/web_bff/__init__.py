@@ -19,12 +19,14 @@ What it promises to a page:
 
 Stock, and what may be done to an order, are the business of `orders`: a page asks it, and never this module.
 
-acl       the messages of users and orders, with the fields that a page shows; the command to orders
-admin     the tables, to look at
-api/      v1: the pages
-apps      routes, scopes, subscriptions
-commands  check out
-handlers  the projections
-models    their tables, and the checkouts
-queries   what the pages show
+The files:
+
+    acl       the messages of users and orders, with the fields that a page shows; the command to orders
+    admin     the tables, to look at
+    api       v1: the pages
+    apps      routes, scopes, subscriptions
+    commands  check out
+    handlers  the projections
+    models    their tables, and the checkouts
+    queries   what the pages show
 """

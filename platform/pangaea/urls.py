@@ -21,7 +21,7 @@ handler500 = "pangaea.api.fallback.server_error"
 
 
 def log_in(request: HttpRequest) -> HttpResponse:
-    """The admin's log-in for whoever comes to a service itself; the form goes to where the admin is."""
+    """The admin's log-in for operators who come to a service directly; the form goes to where the admin is."""
     return admin.site.login(request, {"app_path": reverse("admin:login")})
 
 

@@ -23,7 +23,7 @@ from tests.architecture.test_extraction import LEFT_BEHIND, environment, python
 LABEL = "billing"
 TEMPLATE = Path(__file__).with_name(LABEL)
 RENDERED = {"docs/openapi.yaml", "gateway_conf/envoy.plain.yaml", "gateway_conf/envoy.split.yaml"}
-MADE_BY_RUNNING = {".local", "__pycache__"}
+IGNORED = [".local", ".git", ".venv", "__pycache__", ".hypothesis", ".mypy_cache", ".ruff_cache", ".pytest_cache"]
 
 pytestmark = pytest.mark.full
 
@@ -45,8 +45,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def differences(left: Path, right: Path, below: Path = Path()) -> Iterator[str]:
     """The files of `right` that `left` lacks or has otherwise, and the folders that it lacks."""
-    compared = filecmp.dircmp(left / below, right / below)
-    for name in {*compared.right_only, *compared.diff_files} - MADE_BY_RUNNING:
+    compared = filecmp.dircmp(left / below, right / below, ignore=IGNORED)
+    for name in (*compared.right_only, *compared.diff_files):
         yield (below / name).as_posix()
     for name in compared.common_dirs:
         yield from differences(left, right, below / name)
@@ -58,7 +58,7 @@ def running(copy: Path) -> Iterator[httpx.Client]:
     python(copy, "manage.py", "migrate", "--verbosity", "0")
     python(copy, "manage.py", "seed_demo")
     address = f"127.0.0.1:{free_port()}"
-    log = copy / "runserver.log"
+    log = copy / ".local" / "runserver.log"
     with (
         log.open("wb") as output,
         subprocess.Popen(

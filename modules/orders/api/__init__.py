@@ -1,1 +1,6 @@
-"""The HTTP API: one package per version, in it one file per route."""
+"""The HTTP API: one package per version, in it one file per route.
+
+The files:
+
+    v1  version 1
+"""

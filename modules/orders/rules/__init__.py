@@ -1,5 +1,7 @@
 """Pure rules: no database, no HTTP, no clock.
 
-lifecycle   the states of an order and the transitions between them
-pricing     what an order may ask for, its lines and their total
+The files:
+
+    lifecycle   the states of an order and the transitions between them
+    pricing     what an order may ask for, its lines and their total
 """

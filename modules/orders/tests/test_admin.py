@@ -69,7 +69,8 @@ class TestProducts:
         assert everything() == before
 
     @pytest.mark.parametrize(
-        "invalid", [{"sku": "abc"}, {"price_amount": "-1"}, {"price_currency": "eur"}, {"stock": "-1"}, {"sku": "ABC-1"}]
+        "invalid",
+        [{"sku": "abc"}, {"price_amount": "-1"}, {"price_currency": "eur"}, {"stock": "-1"}, {"sku": "ABC-1"}],
     )
     def test_are_not_added_with_bad_fields(self, operator: Client, invalid: dict[str, str]) -> None:
         stocked("ABC-1")

@@ -1,6 +1,8 @@
 """Pure rules: no database, no HTTP, no clock.
 
-emails          one spelling per mailbox
-passwords       what a password must be; hashing
-refresh_tokens  the secret that a client keeps
+The files:
+
+    emails          one spelling per mailbox
+    passwords       what a password must be; hashing
+    refresh_tokens  the secret that a client keeps
 """

@@ -1,14 +1,16 @@
 """What every HTTP API of the modules shares. Public for modules: bodies, fields, pagination.
 
-bodies             strict request bodies: serializer, fields, repeated items
-callers            which services may call this one, by their certificates
-content_security   the Content-Security-Policy of every answer
-documents          the pages of the APIs, for all or for operators alone
-fallback           problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
-fields             values that all APIs write alike
-metadata           the answer to OPTIONS
-pagination         cursor pages
-parsers            JSON, strictly
-problems           every error as a problem document (RFC 9457)
-schema             OpenAPI 3.0.3: the whole, and one document per module
+The files:
+
+    bodies             strict request bodies: serializer, fields, repeated items
+    callers            which services may call this one, by their certificates
+    content_security   the Content-Security-Policy of every answer
+    documents          the pages of the APIs, for all or for operators alone
+    fallback           problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
+    fields             values that all APIs write alike
+    metadata           the answer to OPTIONS
+    pagination         cursor pages
+    parsers            JSON, strictly
+    problems           every error as a problem document (RFC 9457)
+    schema             OpenAPI 3.0.3: the whole, and one document per module
 """

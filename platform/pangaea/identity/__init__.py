@@ -2,16 +2,18 @@
 
 Public for modules: password_attempts, password_hashing, permissions, principal, token_keys, tokens.
 
-apps               registers the count of password attempts with Django
-authentication     the bearer scheme for DRF
-client_address     the client's address, as far as it can be trusted
-key_rotation       a file of signing keys, and how they follow each other
-models             the count of failed password attempts
-password_attempts  counted before they are tried, and slowed down
-password_hashing   at most N hashes at once
-permissions        HasScope: the scopes that a view requires
-principal          the caller, as a view sees it
-remote_keys        the keys of another process, read by JWKS
-token_keys         the keys that sign and verify tokens
-tokens             access tokens (JWT, ES256), issued and verified
+The files:
+
+    apps               registers the count of password attempts with Django
+    authentication     the bearer scheme for DRF
+    client_address     the client's address, as far as it can be trusted
+    key_rotation       a file of signing keys, and how they follow each other
+    models             the count of failed password attempts
+    password_attempts  counted before they are tried, and slowed down
+    password_hashing   at most N hashes at once
+    permissions        HasScope: the scopes that a view requires
+    principal          the caller, as a view sees it
+    remote_keys        the keys of another process, read by JWKS
+    token_keys         the keys that sign and verify tokens
+    tokens             access tokens (JWT, ES256), issued and verified
 """

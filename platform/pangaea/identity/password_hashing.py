@@ -1,6 +1,6 @@
 """Password hashing takes a core for a good part of a second, so a process does only few at a time.
 
-Everything that hashes comes through here, for customers and operators: a log-in, also one for an account that does not
+Everything that hashes comes through here, for customers and operators: a log-in, also to an account that does not
 exist, a registration, a new password.
 """
 

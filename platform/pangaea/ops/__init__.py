@@ -1,14 +1,16 @@
 """Operations: the staff accounts and the admin site they work in. Public for modules: admin.
 
-admin         ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
-apps          registers operations with Django
-dead_letters  the pages of parked messages
-log_in        the operators' log-in, counted and slowed down
-models        Operator, who may log in to the admin. Customers are the users module's own accounts
-navigation    the sidebar and the first page, derived from the installed modules
-permissions   what operators may do with the models of every module
-stream_pages  the page of streams, and the one on which an operator resumes a stopped subscription
-tables        the state of streams and cursors, as that page shows it
+The files:
+
+    admin         ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
+    apps          registers operations with Django
+    dead_letters  the pages of parked messages
+    log_in        the operators' log-in, counted and slowed down
+    models        Operator, who may log in to the admin. Customers are the users module's own accounts
+    navigation    the sidebar and the first page, derived from the installed modules
+    permissions   what operators may do with the models of every module
+    stream_pages  the page of streams, and the one on which an operator resumes a stopped subscription
+    tables        the state of streams and cursors, as that page shows it
 
 Its tables live in the database alias `default`, which reaches no module's schema.
 """

@@ -1,5 +1,7 @@
 """Version 1.
 
-orders    the caller's orders
-products  the public catalogue
+The files:
+
+    orders    the caller's orders
+    products  the public catalogue
 """

@@ -1,7 +1,9 @@
 """Version 1.
 
-accounts  registration
-fields    fields that several routes share
-me        the caller's account
-tokens    log-in and its refresh
+The files:
+
+    accounts  registration
+    fields    fields that several routes share
+    me        the caller's account
+    tokens    log-in and its refresh
 """

@@ -1,4 +1,6 @@
 """Version 1.
 
-pages   the home page, the orders, and the checkout
+The files:
+
+    pages   the home page, the orders, and the checkout
 """
