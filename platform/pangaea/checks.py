@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from pangaea import modules
 from pangaea.change_capture import Capture
+from pangaea.identity.permissions import ScopePermission
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import Command, Event, Message, check_wire_name, module_of
