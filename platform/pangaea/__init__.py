@@ -26,6 +26,7 @@ Internal. Each package uses only those further down (`importlinter.ini` holds it
     admin, apps, management, migrations, models, settings, urls, wsgi   what Django looks for, and nothing else
     testing          pytest's plug-in; what the tests of a module need
     servers          PostgreSQL, RabbitMQ and Valkey, started for development, tests and measurements
+    rendering        every rendered file in one registry
     checks           system checks: what modules declare must fit together
     gateway          routes -> the edge's configuration
     ops              the operators' admin site

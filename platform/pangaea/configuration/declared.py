@@ -440,7 +440,7 @@ class Declared:
         3,
         "A batch that crashed its worker this many times is suspected: it is applied one message at a time. The "
         "message at which the worker crashes then is parked and retried, and is dead after this many more crashes. "
-        "Fewer would suspect messages that were only there when something else struck.",
+        "With a lower limit, messages are suspected whose process ended for another reason.",
     )
 
     check_lag_at_most: int = setting(
