@@ -198,9 +198,9 @@ class TestOnRedis:
             # As a service of its own it lacks the other module's code, which declares the subscriptions.
             alone = {**land.environment, "PANGAEA_MODULES": "source"}
             land.workspace.start("relay", (*MANAGE, "relay"), alone)
-            land.publish(500, seed=1)
+            land.publish(160, seed=1)
             wait_until(
-                lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 500,
+                lambda: land.number("SELECT sum(sent) FROM source.pangaea_stream") == 160,
                 what="all to be sent",
                 seconds=HEALING_SECONDS,
             )
@@ -208,7 +208,7 @@ class TestOnRedis:
                 name = land.environment["BROKER_PREFIX"] + QUEUE
                 wait_until(lambda: int(client.llen(name)) <= 16, what="the queue to be cut", seconds=HEALING_SECONDS)
             worker.start()
-            land.wait_written(500)
+            land.wait_written(160)
 
 
 def declare_on_and_on(url: str, name: str, stop: threading.Event) -> None:
