@@ -130,8 +130,8 @@ class RefreshGrant(models.Model):
     `previous_digest` and `salt` are those of the last rotation: a token that was spent a moment ago gets the successor
     that it got before. Neither is of use to a reader of the table, who has no token.
 
-    The id is random, not time-ordered, because only a holder of the grant's tokens knows it:
-    with any other secret than the current one comes an older token.
+    The id is random, not time-ordered, because only a holder of the grant's tokens knows it: with an
+    outdated secret beside it, the token was used before.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)

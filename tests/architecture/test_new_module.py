@@ -106,6 +106,7 @@ class TestAnAddedModule:
         names = ("test_imports", "test_rules", "test_registry", "test_public_names")
         suites = [f"tests/architecture/{name}.py" for name in names]
         python(project, "-m", "pytest", f"modules/{LABEL}", *suites, "-q", "-p", "no:cacheprovider", seconds=600)
+        python(project, "-m", "pytest", "tests/architecture/test_maps.py", "-k", LABEL, "-q", "-p", "no:cacheprovider")
 
     def test_works_with_a_customers_token(self, project: Path) -> None:
         with running(project) as client:
