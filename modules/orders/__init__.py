@@ -4,7 +4,7 @@ It owns prices, stock and orders; customers are the business of `users`, of whom
 promises:
 
 - Stock is never oversold: an order takes all of its lines or none, and stock below zero cannot be stored.
-- A price comes from the catalogue at the moment of the order and stays with the order. A client cannot send one.
+- A price is the catalogue's at the moment of the order and is stored with it. A client cannot send one.
 - An order is `placed`, then perhaps `cancelled`, which gives its stock back exactly once. Cancelling again is refused
   with `order_not_cancellable`, whose `order_status` shows a client whose first answer was lost that the work is done.
 - An order can also be requested by a command, `orders.place_order`, without waiting. Each is answered by an event,

@@ -9,8 +9,8 @@ PangaeaError
 ├── RefusedByBroker       the broker answered, and does not take a message; it may take others
 ├── RefusedMessage        a message of the broker that this process does not take
 ├── Unavailable           something this process depends on does not answer; the same call may succeed later
-└── DomainError           the business said no; carries a stable code
-    ├── Unauthenticated   nobody known is asking
+└── DomainError           a rule of the business refuses; carries a stable code
+    ├── Unauthenticated   the caller is not known
     ├── Forbidden         this caller may not do this
     ├── NotFound          no such thing, as far as this caller may know
     ├── Conflict          well-formed, but the present state does not allow it
@@ -36,7 +36,7 @@ class PangaeaError(Exception):
 
 
 class Misconfigured(PangaeaError):
-    """A setting or a module's declaration cannot work. The message names it and says what to set instead."""
+    """A setting or a module's declaration cannot work. The message names it and what to set instead."""
 
 
 class Misuse(PangaeaError):
@@ -93,7 +93,7 @@ class DomainError(PangaeaError):
 
 
 class Unauthenticated(DomainError):
-    """Nobody known is asking: no credentials, or none that can be believed."""
+    """The caller is not known: no credentials, or none that are valid."""
 
 
 class Forbidden(DomainError):

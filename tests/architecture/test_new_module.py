@@ -38,8 +38,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(template, file.with_name(file.name.removesuffix("-tpl")))
     python(copy, "manage.py", "makemigrations", LABEL)
-    python(copy, "manage.py", "openapi", "render")
-    python(copy, "manage.py", "gateway", "render")
+    python(copy, "manage.py", "render")
     return copy
 
 
@@ -99,8 +98,7 @@ class TestAnAddedModule:
     def test_passes_the_checks(self, project: Path) -> None:
         python(project, "manage.py", "check")
         python(project, "manage.py", "makemigrations", "--check", "--dry-run")
-        python(project, "manage.py", "openapi", "render", "--check")
-        python(project, "manage.py", "gateway", "render", "--check")
+        python(project, "manage.py", "render", "--check")
 
     def test_passes_its_own_tests_and_those_of_the_architecture(self, project: Path) -> None:
         names = ("test_imports", "test_rules", "test_registry", "test_public_names")

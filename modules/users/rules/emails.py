@@ -17,7 +17,7 @@ def normalised(raw: str) -> str:
     """The address in lower case, its domain in ASCII (IDNA), without surrounding white space.
 
     Raises ValueError. Local parts beyond ASCII (RFC 6531) are refused: which letters are the same there is
-    the mail server's secret, and letters that only look the same would open a second account for one reader's eyes.
+    known to the mail server alone, and letters that only look the same would open accounts that people confuse.
     """
     if len(raw) > _MAX_RAW:
         raise ValueError(_TOO_LONG)

@@ -1,6 +1,6 @@
 """Which services may call this one, by the SPIFFE id in the certificate of their connection (ACCEPTED_CALLERS).
 
-That a certificate comes from our authority was checked in the handshake; any module has one of those.
+That a certificate comes from our authority was checked in the handshake; every module has such a certificate.
 """
 
 from collections.abc import Callable
@@ -41,7 +41,7 @@ class AcceptedCallers:
         )
 
     def may_connect(self, caller: str | None) -> bool:
-        """Whether there is anything here for this SPIFFE id."""
+        """Whether this SPIFFE id may call any path."""
         return caller is not None and (
             caller in self.identities or (bool(self.for_modules) and spiffe.is_module_of(self.trust_domain, caller))
         )
@@ -52,7 +52,7 @@ class AcceptedCallers:
 
     @staticmethod
     def refusal(caller: str | None) -> Problem:
-        """What the others are answered."""
+        """The answer to all others."""
         return Problem(
             status=HTTPStatus.FORBIDDEN,
             code="caller_not_accepted",

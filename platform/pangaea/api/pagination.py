@@ -44,7 +44,7 @@ class CursorPage(CursorPagination):
         return document
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:
-        """The view's. Raises Misuse where there is none: pages without an order repeat and lose rows."""
+        """The view's ordering. Raises Misuse for a view without one: its pages would repeat and lose rows."""
         ordering = getattr(view, "ordering", None)
         if not ordering:
             raise Misuse(f"{type(view).__name__} has pages, so it must declare `ordering`, like ('-placed_at', 'id').")

@@ -54,7 +54,7 @@ STATUS_OF: Mapping[type[errors.DomainError], int] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What goes into a problem document. `members` are extensions, `headers` belong to the response."""
+    """The content of a problem document. `members` are extensions, `headers` belong to the response."""
 
     status: int
     code: str

@@ -1,6 +1,6 @@
 """A certificate authority for development: short-lived certificates with SPIFFE ids, renewed in place.
 
-    <folder>/ca.crt                 whom to trust; after a renewal the former authority stands behind the present one
+    <folder>/ca.crt                 whom to trust; after a renewal the former authority follows the present one
     <folder>/ca.key                 signs the others; only this file's owner may read it
     <folder>/<module>.crt, .key     a service: server and client
     <folder>/gateway.crt, .key      the gateway as a client of the services
@@ -115,7 +115,7 @@ def issue(
             write_atomically(folder / "ca.key", _private_pem(authority.key), mode=0o600)
             written.append("ca")
         for subject in wanted:
-            if rotate or not _stands(folder, subject, authority, moment):
+            if rotate or not _is_valid(folder, subject, authority, moment):
                 key = ec.generate_private_key(ec.SECP256R1())
                 certificate = _sign(subject, key, authority, moment, lifetime)
                 write_atomically(folder / f"{subject.name}.key", _private_pem(key), mode=0o600)
@@ -190,7 +190,7 @@ def _ages(certificate: x509.Certificate, now: datetime) -> bool:
     return now >= start + (end - start) / 2
 
 
-def _stands(folder: Path, subject: Subject, authority: Authority, now: datetime) -> bool:
+def _is_valid(folder: Path, subject: Subject, authority: Authority, now: datetime) -> bool:
     """Whether there is a certificate of exactly this, by this authority, with its key, and not about to expire."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{subject.name}.crt").read_bytes())

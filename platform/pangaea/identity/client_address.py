@@ -1,4 +1,4 @@
-"""Where a request comes from, as far as that can be trusted."""
+"""The client's address, as far as it can be trusted."""
 
 import ipaddress
 

@@ -19,7 +19,7 @@ from joserfc.jwk import ECKey
 from pangaea.credentials import keys
 from pangaea.errors import Misconfigured
 from pangaea.identity import tokens
-from pangaea.identity.remote_keys import FRESH_FOR
+from pangaea.identity.remote_keys import REFRESH_AFTER
 from pangaea.reloading import locked, write_atomically
 
 
@@ -30,7 +30,7 @@ class KeyFile:
     path: Path
 
     def make(self) -> bool:
-        """A key that signs and the next one, where there is no file; a next one where there is none. False: neither."""
+        """Write a signing key and the next one, or the next one alone where it is missing; False where neither is."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.parent):
             known = self.list() if self.path.exists() else [_generate()]
@@ -50,7 +50,7 @@ class KeyFile:
         """Let the next key sign. Refuses to within `token_lifetime`, or before verifiers have read of that key."""
         with self._there():
             signing, coming = self._pair()
-            pause = max(token_lifetime.total_seconds() + tokens.LEEWAY, FRESH_FOR)
+            pause = max(token_lifetime.total_seconds() + tokens.LEEWAY, REFRESH_AFTER)
             age = max(0.0, time.time() - self.path.stat().st_mtime)
             if age < pause:
                 raise Misconfigured(

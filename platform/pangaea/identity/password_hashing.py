@@ -19,7 +19,7 @@ LONGEST_WAIT = 2.0
 
 
 class Turns:
-    """At most PASSWORD_HASHES_AT_ONCE threads at once, and as many that wait; the others must not pile up behind."""
+    """At most PASSWORD_HASHES_AT_ONCE threads at once, and as many that wait; further ones are refused."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -23,27 +23,27 @@ log = structlog.get_logger()
 
 TIMEOUT = 2.0
 """Seconds to wait for the source."""
-FRESH_FOR = 300.0
-"""Seconds after which the keys are asked for again, in the background: how long a withdrawn key may live on."""
-ASK_EVERY = 10.0
-"""Seconds between two questions, however many unknown key ids arrive: a stream of forged tokens costs one."""
-ASK_FIRST_EVERY = 1.0
-"""Seconds between two questions while there is no key at all and a probe wants to know."""
+REFRESH_AFTER = 300.0
+"""Seconds after which the keys are read again, in the background: how long a withdrawn key stays valid here."""
+RETRY_AFTER = 10.0
+"""Seconds between two requests for any number of unknown key ids: a flood of forged tokens costs one request."""
+FIRST_RETRY_AFTER = 1.0
+"""Seconds between two requests of a probe while there is no key."""
 MAX_BYTES = 64 * 1024
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Keys come from the address that is configured: another one would be of another's choosing."""
+        """Follow none: keys come from the configured address, not from one that an answer chooses."""
 
 
 def opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
-    """For the key source, which is one of our own: a proxy for the outside world must not see these requests."""
+    """For the key source, a service of this deployment: no proxy to the outside may see these requests."""
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects(), *handlers)
 
 
 def fetch(url: str, opener: urllib.request.OpenerDirector = opener()) -> bytes:  # noqa: B008 - one for all calls
-    """GET the document. Raises OSError when the source does not answer well."""
+    """GET the document. Raises OSError unless the source answers with a success."""
     request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 - RemoteKeys checks the scheme
     with opener.open(request, timeout=TIMEOUT) as response:
         body: bytes = response.read(MAX_BYTES + 1)
@@ -53,7 +53,7 @@ def fetch(url: str, opener: urllib.request.OpenerDirector = opener()) -> bytes: 
 
 
 def parse(body: bytes) -> dict[str, ECKey]:
-    """The ES256 keys of a JWK Set by id; other kinds are none of ours. Raises ValueError when there is none."""
+    """The ES256 keys of a JWK Set by id; other kinds are skipped. Raises ValueError when there is none."""
     document = json.loads(body)
     if not isinstance(document, dict) or not isinstance(document.get("keys"), list):
         raise ValueError("not a JWK Set: no list of keys")  # noqa: TRY004 - the document is wrong, not our call
@@ -90,51 +90,51 @@ class RemoteKeys:
         self._clock = clock
         self._fetch = fetch
         self._keys: Mapping[str, ECKey] = {}
-        self._asking = threading.Lock()
-        self._asked_at: float | None = None
+        self._fetching = threading.Lock()
+        self._requested_at: float | None = None
         self._answered_at: float | None = None
 
     def find(self, kid: str) -> ECKey | None:
         """The key, or None when the source does not have it. Raises Unavailable when the source cannot be read."""
         if key := self._keys.get(kid):
-            if self._is_older_than(FRESH_FOR, self._answered_at) and self._may_ask():
-                threading.Thread(target=self._ask_unless_asking, name="jwks", daemon=True).start()
+            if self._is_older_than(REFRESH_AFTER, self._answered_at) and self._may_fetch():
+                threading.Thread(target=self._refresh_unless_fetching, name="jwks", daemon=True).start()
             return key
-        with self._asking:
+        with self._fetching:
             # The holder of the lock before may have fetched the key.
-            if kid not in self._keys and self._may_ask():
-                self._ask()
-        if (found := self._keys.get(kid)) is None and self._answered_at != self._asked_at:
+            if kid not in self._keys and self._may_fetch():
+                self._refresh()
+        if (found := self._keys.get(kid)) is None and self._answered_at != self._requested_at:
             raise Unavailable(f"The keys at {self.url} cannot be read, so a token cannot be judged.")
         return found
 
     def available(self) -> bool:
-        """Whether there are keys; while there are none, it asks for them, at most once a second."""
+        """Whether there are keys; while there are none, they are requested, at most once a second."""
         if not self._keys:
-            with self._asking:
-                if not self._keys and self._is_older_than(ASK_FIRST_EVERY, self._asked_at):
-                    self._ask()
+            with self._fetching:
+                if not self._keys and self._is_older_than(FIRST_RETRY_AFTER, self._requested_at):
+                    self._refresh()
         return bool(self._keys)
 
-    def _ask_unless_asking(self) -> None:
-        if self._asking.acquire(blocking=False):
+    def _refresh_unless_fetching(self) -> None:
+        if self._fetching.acquire(blocking=False):
             try:
-                if self._may_ask():
-                    self._ask()
+                if self._may_fetch():
+                    self._refresh()
             finally:
-                self._asking.release()
+                self._fetching.release()
 
-    def _ask(self) -> None:
-        asked_at = self._asked_at = self._clock()
+    def _refresh(self) -> None:
+        requested_at = self._requested_at = self._clock()
         try:
             self._keys = parse(self._fetch(self.url))
         except (OSError, ValueError) as error:
             log.warning("the key set cannot be read", url=self.url, error=str(error), known_keys=len(self._keys))
         else:
-            self._answered_at = asked_at
+            self._answered_at = requested_at
 
-    def _may_ask(self) -> bool:
-        return self._is_older_than(ASK_EVERY, self._asked_at)
+    def _may_fetch(self) -> bool:
+        return self._is_older_than(RETRY_AFTER, self._requested_at)
 
     def _is_older_than(self, seconds: float, then: float | None) -> bool:
         return then is None or self._clock() - then >= seconds

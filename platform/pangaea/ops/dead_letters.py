@@ -82,7 +82,7 @@ class ModuleLetters(ReadOnlyAdmin):
 
     @admin.action(description="Discard: never apply", permissions=["discard"])
     def discard(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
-        """Do it, once it is confirmed and there is a reason."""
+        """Run the action, once it is confirmed and has a reason."""
         reason = request.POST.get("reason", "").strip()
         if "confirmed" not in request.POST or not reason:
             return self._confirm(request, letters, "discard", "Discard", lacks_reason="confirmed" in request.POST)

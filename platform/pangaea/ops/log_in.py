@@ -86,7 +86,7 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc] # unfold has no type
 
 @contextmanager
 def _tried(form: LogInForm | PasswordChangeForm, request: HttpRequest, *, account: str) -> Iterator[Attempt]:
-    """Count an attempt; what keeps it from being tried becomes a message of the form."""
+    """Count an attempt; a refusal to try it becomes a message of the form."""
     try:
         with password_attempts.counted(PURPOSE, account=account, request=request) as attempt:
             yield attempt

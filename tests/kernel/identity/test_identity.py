@@ -414,7 +414,7 @@ class TestTheKeysOfAnotherProcess:
         remote = RemoteKeys(source.url, clock=clock)
         assert remote.find(source.kid())
         source.keys.insert(0, ECKey.generate_key("P-256", auto_kid=True))
-        clock.now += remote_keys.ASK_EVERY
+        clock.now += remote_keys.RETRY_AFTER
         assert remote.find(source.kid(0))
         assert remote.find(source.kid(1))
         assert source.asked == 2
@@ -429,7 +429,7 @@ class TestTheKeysOfAnotherProcess:
         remote = RemoteKeys(source.url, clock=clock)
         assert remote.find(source.kid())
         source.status = 500
-        clock.now += 10 * remote_keys.FRESH_FOR
+        clock.now += 10 * remote_keys.REFRESH_AFTER
         assert remote.find(source.kid())
         assert source.arrived.acquire(timeout=10)
         assert source.arrived.acquire(timeout=10)
@@ -439,7 +439,7 @@ class TestTheKeysOfAnotherProcess:
         remote = RemoteKeys(source.url, clock=clock)
         assert remote.find(source.kid())
         source.status = 500
-        clock.now += remote_keys.ASK_EVERY
+        clock.now += remote_keys.RETRY_AFTER
         with pytest.raises(errors.Unavailable):
             remote.find("strange")
 
@@ -450,7 +450,7 @@ class TestTheKeysOfAnotherProcess:
         remote.url = source.url
         with pytest.raises(errors.Unavailable):
             remote.find(source.kid())
-        clock.now += remote_keys.ASK_EVERY
+        clock.now += remote_keys.RETRY_AFTER
         assert remote.find(source.kid())
 
     @pytest.mark.parametrize(
@@ -463,7 +463,7 @@ class TestTheKeysOfAnotherProcess:
         remote = RemoteKeys(source.url, clock=clock)
         assert remote.find(source.kid())
         source.body = body
-        clock.now += remote_keys.ASK_EVERY
+        clock.now += remote_keys.RETRY_AFTER
         with pytest.raises(errors.Unavailable):
             remote.find("strange")
         assert remote.find(source.kid())
@@ -497,7 +497,7 @@ class TestTheKeysOfAnotherProcess:
         assert remote.find(source.kid())
         assert source.arrived.acquire(timeout=10)
         source.open.clear()
-        clock.now += remote_keys.ASK_EVERY
+        clock.now += remote_keys.RETRY_AFTER
         with ThreadPoolExecutor(1) as pool:
             strange = pool.submit(remote.find, "strange")
             assert source.arrived.acquire(timeout=10)
