@@ -219,4 +219,4 @@ class TestACommand:
         store(shelf)
         mistake = only_mistake(shelf, "pangaea.E009")
         assert "store sends shop.sell, and shop does not accept its commands." in mistake
-        assert "accepts commands from: nobody" in mistake
+        assert "accepts commands from: no module" in mistake
