@@ -9,8 +9,8 @@ handling        messages to their handlers
 retrying        work on the module's database, repeated while its errors pass
 attempts        what was begun, so that a process that crashed in the middle is known
 in_flight       which messages a worker's handler is working on, for its parent process
-dead_letters/   messages that could not be applied: parked in order, redriven, discarded
-rebuild/        a projection replayed: its rows replaced, or compared
+dead_letters    messages that could not be applied: parked in order, redriven, discarded
+rebuild         a projection replayed: its rows replaced, or compared
 resuming        an operator resumes a stopped subscription, or deletes what an undeclared one left
 reports         how far the subscriptions have read, for the producers
 models          the tables; stream_key is the key that they share

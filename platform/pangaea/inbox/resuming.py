@@ -222,5 +222,5 @@ def _counted(number: int, what: str) -> str:
 
 def _checked(reason: str) -> str:
     if not (reason := reason.strip()):
-        raise Invalid("reason_missing", "Say why: others will ask.")
+        raise Invalid("reason_missing", "Give a reason: others will ask.")
     return reason

@@ -146,6 +146,6 @@ class Reaction(Subscription):
     def __init__(self, name: str, *, begins: Literal["start", "now"]) -> None:
         super().__init__(name)
         if begins not in {"start", "now"}:
-            text = f'{name} begins at {begins!r}: say begins="start" or begins="now".'
+            text = f'{name} begins at {begins!r}: write begins="start" or begins="now".'
             raise ValueError(text)
         self.begins = begins

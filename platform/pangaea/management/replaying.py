@@ -28,7 +28,7 @@ PAUSE = 0.05
 """Seconds between two checks of how far the shadow has read."""
 RESUME_PAUSE = 0.2
 """Seconds between two attempts to reach a database that does not answer."""
-PATIENCE = 120.0
+PROGRESS_TIMEOUT = 120.0
 
 
 class ReplayCommand(BaseCommand):
@@ -45,7 +45,7 @@ class ReplayCommand(BaseCommand):
         parser.add_argument(
             "--patience",
             type=float,
-            default=PATIENCE,
+            default=PROGRESS_TIMEOUT,
             help="seconds without any progress after which it is given up (default: %(default)g)",
         )
 

@@ -57,7 +57,7 @@ def rename(sku: str) -> None:
 
 
 def prune() -> None:
-    """Delete all history that everybody has taken."""
+    """Delete all history that every subscriber has taken."""
     for report in reports.of(LISTENER):
         if report.source == SOURCE:
             subscribers.note(SOURCE, report)
@@ -194,10 +194,10 @@ class TestANewProjection:
 
 
 class TestARelay:
-    @pytest.mark.parametrize("wrong", [{"audience": LISTENER}, {"snapshot_after": 1_000}])
-    def test_publishes_nothing_for_a_request_that_cannot_be(self, pruned: Bus, wrong: dict[str, Any]) -> None:
+    @pytest.mark.parametrize("changed", [{"audience": LISTENER}, {"snapshot_after": 1_000}])
+    def test_publishes_nothing_for_a_request_that_cannot_be(self, pruned: Bus, changed: dict[str, Any]) -> None:
         stream = Stream.objects.using(SOURCE).filter(audience="all", floor__gt=0)[0]
-        fields: dict[str, Any] = {"audience": "all", "snapshot_after": stream.floor} | wrong
+        fields: dict[str, Any] = {"audience": "all", "snapshot_after": stream.floor} | changed
         request = CatchUp(
             subscription=CATALOGUE,
             source=SOURCE,
@@ -284,7 +284,7 @@ def _finished() -> bool:
 @committed
 class TestARebuild:
     def test_begins_at_the_floor_with_a_snapshot(self, pruned: Bus) -> None:
-        CatalogueItem.objects.filter(sku=SKUS[0]).update(name="wrong")
+        CatalogueItem.objects.filter(sku=SKUS[0]).update(name="changed")
 
         def answer(requests: Sequence[CatchUp]) -> None:
             pruned.ask(requests)

@@ -265,17 +265,22 @@ class TestDiscard:
         with capture_logs() as lines:
             discarding.discard_letter(letters()[0], reason=" written by a bug ", by="chief")
 
-        kept = DiscardedLetter.objects.using(LISTENER).get()
-        assert (kept.key, kept.position, kept.reason, kept.discarded_by) == ("a", 1, "written by a bug", "chief")
-        assert "poison 1" in kept.error
-        assert '"number":1' in kept.body
+        record = DiscardedLetter.objects.using(LISTENER).get()
+        assert (record.key, record.position, record.reason, record.discarded_by) == (
+            "a",
+            1,
+            "written by a bug",
+            "chief",
+        )
+        assert "poison 1" in record.error
+        assert '"number":1' in record.body
         (line,) = lines
         assert (line["event"], line["reason"], line["by"]) == ("dead letter discarded", "written by a bug", "chief")
         assert parked.numbers() == []
 
     @pytest.mark.parametrize("reason", ["", "  "])
     def test_needs_a_reason(self, parked: Ledger, reason: str) -> None:
-        with pytest.raises(Invalid, match="Say why"):
+        with pytest.raises(Invalid, match="Give the reason"):
             discarding.discard_letter(letters()[0], reason=reason, by="chief")
         assert len(letters()) == 2
         assert parked.numbers() == []

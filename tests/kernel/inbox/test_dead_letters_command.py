@@ -144,7 +144,7 @@ class TestDiscard:
     def test_needs_a_reason(self, parked: Ledger) -> None:
         with pytest.raises(CommandError, match="--reason"):
             run("discard", "--key=a")
-        with pytest.raises(CommandError, match="Say why"):
+        with pytest.raises(CommandError, match="Give the reason"):
             run("discard", "--key=a", "--reason= ")
         assert len(letters()) == 3
         assert parked.numbers() == []

@@ -49,7 +49,7 @@ def discarded(*days_ago: int) -> None:
         DiscardedLetter.objects.using(LISTENER).filter(pk=letter.pk).update(discarded_at=discarded_at)
 
 
-def kept() -> list[int]:
+def left() -> list[int]:
     return sorted(DiscardedLetter.objects.using(LISTENER).values_list("position", flat=True))
 
 
@@ -57,19 +57,19 @@ class TestPruning:
     def test_deletes_what_is_old(self) -> None:
         discarded(400, 1)
         assert discarding.prune(LISTENER) == discarding.Pruned(1, unfinished=False)
-        assert kept() == [1]
+        assert left() == [1]
 
     def test_is_bounded_per_pass(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(discarding, "BATCH", 2)
         discarded(400, 401, 402)
         passes = [discarding.prune(LISTENER) for _ in range(2)]
         assert [(each.letters, each.unfinished) for each in passes] == [(2, True), (1, False)]
-        assert kept() == []
+        assert left() == []
 
     def test_is_not_the_relays_work(self) -> None:
         discarded(400)
         retention.prune(LISTENER)
-        assert kept() == [400]
+        assert left() == [400]
 
     def test_is_a_command_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(discarding, "BATCH", 2)
@@ -77,21 +77,21 @@ class TestPruning:
         printed = StringIO()
         call_command("prune", "--module", LISTENER, stdout=printed)
         assert printed.getvalue() == f"{LISTENER}: 0 messages and 3 discarded letters deleted\n"
-        assert kept() == [1]
+        assert left() == [1]
 
 
 class TestARoundOfTheWorkersTimer:
     def test_prunes_at_an_interval(self, clock: list[float]) -> None:
         discarded(400)
         timer.run_round(LISTENER)
-        assert kept() == []
+        assert left() == []
         discarded(401)
         clock.append(clock[-1] + timer.PRUNE_INTERVAL - 1)
         timer.run_round(LISTENER)
-        assert kept() == [401]
+        assert left() == [401]
         clock.append(clock[-1] + 1)
         timer.run_round(LISTENER)
-        assert kept() == []
+        assert left() == []
 
     def test_goes_on_at_once_where_a_pass_was_not_enough(
         self, clock: list[float], monkeypatch: pytest.MonkeyPatch
@@ -99,11 +99,11 @@ class TestARoundOfTheWorkersTimer:
         monkeypatch.setattr(discarding, "BATCH", 2)
         discarded(400, 401, 402)
         timer.run_round(LISTENER)
-        assert kept() == [402]
+        assert left() == [402]
         timer.run_round(LISTENER)
-        assert kept() == []
+        assert left() == []
 
     def test_does_not_prune_another_modules_records(self, clock: list[float]) -> None:
         discarded(400)
         timer.run_round(SOURCE)
-        assert kept() == [400]
+        assert left() == [400]

@@ -90,11 +90,11 @@ class TestUnreadableMessage:
     def test_is_one_that_disagrees_with_its_row(self, wire: Wire, ledger: Ledger, field: str) -> None:
         say(A, 1, 2)
         row = outbox_of(A)[1]
-        wrong = {"id": str(uuid7()), "subject": BESIDE_A}[field]
-        outbox_of(A).filter(pk=row.pk).update(body=json.dumps(json.loads(row.body) | {field: wrong}))
+        foreign = {"id": str(uuid7()), "subject": BESIDE_A}[field]
+        outbox_of(A).filter(pk=row.pk).update(body=json.dumps(json.loads(row.body) | {field: foreign}))
         wire.pump()
         assert letters() == [(2, A)]
-        with pytest.raises(MalformedMessage, match=wrong):
+        with pytest.raises(MalformedMessage, match=foreign):
             redrive(ledger.subscription, A)
         assert ledger.numbers() == [1]
 

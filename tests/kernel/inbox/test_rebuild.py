@@ -510,7 +510,7 @@ class TestWhatAProjectionKeeps:
         assert all(each.models for each in found)
 
     @pytest.mark.parametrize(
-        ("kept", "problem"),
+        ("owned", "problem"),
         [
             ((("Nonsense",),), "names Nonsense, which is no model of web_bff"),
             ((("Profile",), ("Profile",)), "both keep Profile"),
@@ -518,6 +518,6 @@ class TestWhatAProjectionKeeps:
             ((("OrderSummary",),), "OrderLine.order crosses the border"),
         ],
     )
-    def test_is_the_projections_alone(self, kept: tuple[tuple[str, ...], ...], problem: str) -> None:
-        projections = [Projection(f"web_bff.number_{n}", models=names) for n, names in enumerate(kept)]
+    def test_is_the_projections_alone(self, owned: tuple[tuple[str, ...], ...], problem: str) -> None:
+        projections = [Projection(f"web_bff.number_{n}", models=names) for n, names in enumerate(owned)]
         assert problem in " ".join(text for _, text in ownership.problems(projections))

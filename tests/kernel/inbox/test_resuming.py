@@ -97,13 +97,13 @@ class Bus:
 
 
 def restore(module: str, audience: str, *, positions: int = 0) -> None:
-    """Let the module come back from a backup in which each of these streams held that many messages."""
+    """Restore the module from a backup in which each of these streams held that many messages."""
     rows = OutboxMessage.objects.using(module).filter(audience=audience)
     rows.filter(position__gt=positions).delete()
     for stream in Stream.objects.using(module).filter(audience=audience):
-        kept = rows.filter(partition=stream.partition).order_by("-position").first()
-        stream.head = stream.sent = kept.position if kept and kept.position else 0
-        stream.sent_id = kept.message_id if kept else None
+        last = rows.filter(partition=stream.partition).order_by("-position").first()
+        stream.head = stream.sent = last.position if last and last.position else 0
+        stream.sent_id = last.message_id if last else None
         stream.save()
 
 
@@ -219,8 +219,8 @@ class TestResuming:
     def test_takes_the_parked_messages_along(self, stopped: Bus) -> None:
         command("resume", REACTION, "--from=head", "--yes", "--reason=restored")
         assert not DeadLetter.objects.using(LISTENER).exists()
-        kept = DiscardedLetter.objects.using(LISTENER).order_by("position")
-        assert [(each.position, each.reason) for each in kept] == [(3, "restored"), (4, "restored")]
+        discarded = DiscardedLetter.objects.using(LISTENER).order_by("position")
+        assert [(each.position, each.reason) for each in discarded] == [(3, "restored"), (4, "restored")]
         # A position at which one was parked is another message's.
         say("a", -7)
         stopped.run()
@@ -255,7 +255,7 @@ class TestResuming:
         assert cursor().state == state
 
     def test_needs_a_reason(self, stopped: Bus) -> None:
-        with pytest.raises(CommandError, match="Say why"):
+        with pytest.raises(CommandError, match="Give a reason"):
             command("resume", REACTION, "--from=head", "--yes", "--reason= ")
 
     def test_of_what_has_not_stopped_is_refused(self, bus: Bus) -> None:

@@ -39,7 +39,7 @@ def discard_letter(letter: DeadLetter, *, reason: str, by: str) -> bool:
     """
     reason = reason.strip()
     if not reason:
-        raise Invalid("reason_missing", "Say why this message will never be applied: others will ask.")
+        raise Invalid("reason_missing", "Give the reason why this message will never be applied: others will ask.")
     queue = KeyQueue.of(letter)
     with transaction.atomic(using=queue.module):
         queue.lock()

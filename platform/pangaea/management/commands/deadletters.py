@@ -116,7 +116,7 @@ class Command(BaseCommand):
         except LookupError as error:
             raise CommandError(str(error)) from error
         if ids and options["module"]:
-            message = "Name letters or modules, not both: a letter's name says its module."
+            message = "Name letters or modules, not both: a letter's name contains its module."
             raise CommandError(message)
         return [Selection(module=label, ids=tuple(ids.get(label, ())), **conditions) for label in labels]
 
