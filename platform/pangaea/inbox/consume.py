@@ -19,6 +19,7 @@ from pangaea.inbox.dead_letters import parking
 from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.handling import handle
 from pangaea.inbox.rebuild import shadows
+from pangaea.inbox.rebuild.shadows import Shadow
 from pangaea.inbox.retrying import GivenUp
 from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import EVERYBODY
@@ -50,8 +51,8 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> list[Catc
     for subscription in subscriptions:
         if not subscription.reads(batch.source, batch.audience):
             continue
-        if isinstance(subscription, Projection) and batch.to in {None, subscription.shadow.name}:
-            requests.append(_apply_in_shadow(subscription, batch, messages))
+        if isinstance(subscription, Projection) and (shadow := shadows.addressed(subscription, batch)):
+            requests.append(_apply_in_shadow(shadow, Delivery(subscription.shadow, batch, messages)))
         if batch.to in {None, subscription.name}:
             delivery = Delivery(subscription, batch, messages)
             try:
@@ -72,17 +73,14 @@ def _is_accepted(config: ModuleConfig, batch: Batch, sender: str | None) -> bool
     return batch.audience in {EVERYBODY, config.label}
 
 
-def _apply_in_shadow(projection: Projection, batch: Batch, messages: list[Delivered]) -> CatchUp | None:
+def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:
     """Apply a batch to the shadow first, so that it is never behind. The live tables get the batch in any case."""
-    shadow = shadows.of(projection, look_again=batch.to is not None)
-    if shadow is None:
-        return None
     try:
         with shadow.entered():
-            return apply(Delivery(projection.shadow, batch, messages))
+            return apply(delivery)
     except Exception as error:  # noqa: BLE001 - to the shadow it is a gap, or the shadow was removed
-        shadows.forget(projection.module)
-        log.warning("shadow skipped", subscription=projection.name, error=parking.describe(error))
+        shadows.forget(delivery.module)
+        log.warning("shadow skipped", subscription=delivery.subscription.name, error=parking.describe(error))
         return None
 
 

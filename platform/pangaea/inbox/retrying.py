@@ -21,7 +21,7 @@ from pangaea.errors import PangaeaError
 log = structlog.get_logger()
 T = TypeVar("T")
 
-LONGEST_AT_WORK = 120.0
+BATCH_TIME_LIMIT = 120.0
 """Seconds after which a batch whose database makes its parts wait is given up, with what is applied so far. One message
 more may take several time-outs; all of it is less than the limit of a job, which would count a crash."""
 
@@ -52,9 +52,9 @@ class Tries:
         return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), is_of_shadow)
 
     def check(self) -> None:
-        """Raise GivenUp where the batch has been at work for longer than a batch may."""
-        if monotonic() > self.began + LONGEST_AT_WORK:
-            text = f"The database of {self.alias} made the batch wait for more than {LONGEST_AT_WORK:.0f} s."
+        """Raise GivenUp where the batch has been at work for longer than BATCH_TIME_LIMIT."""
+        if monotonic() > self.began + BATCH_TIME_LIMIT:
+            text = f"The database of {self.alias} made the batch wait for more than {BATCH_TIME_LIMIT:.0f} s."
             raise GivenUp(text)
 
     def run(self, work: Callable[[], T], *, costly: int | None = None) -> T:

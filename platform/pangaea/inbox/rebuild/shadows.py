@@ -23,6 +23,7 @@ from pangaea.databases import aliases, engines
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.stream_key import StreamKey
 from pangaea.inbox.subscriptions import Projection
+from pangaea.wire import Batch
 
 log = structlog.get_logger()
 
@@ -101,6 +102,13 @@ def of(projection: Projection, *, look_again: bool) -> Shadow | None:
         if shadow is None:
             release(module)
     return shadow if shadow and shadow.name == projection.shadow.name else None
+
+
+def addressed(projection: Projection, batch: Batch) -> Shadow | None:
+    """The projection's shadow, where it has one and the batch is addressed to all subscriptions or to the shadow."""
+    if batch.to not in {None, projection.shadow.name}:
+        return None
+    return of(projection, look_again=batch.to is not None)
 
 
 def exists(shadow: Shadow) -> bool:
