@@ -15,7 +15,7 @@ from pangaea.wire import Batch
 log = structlog.get_logger()
 
 BATCH_LENGTH = 4 * 1024 * 1024
-"""Bytes beyond which a batch takes no further message: RabbitMQ 4 refuses more than 16 MiB, a worker holds two."""
+"""Bytes beyond which a batch takes no further message: RabbitMQ 4 refuses 16 MiB, and a worker holds two batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +45,17 @@ class Outgoing:
 
 
 def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, answer: Answer) -> Outgoing | None:
-    """The messages of the stream after that position that were sent, as many as a batch takes: a part of an answer.
+    """The sent messages of the stream after that position, as many as one batch takes: a part of an answer.
 
-    None when the very next one is missing, because rows were deleted by hand: with the following one in that position,
-    each later message would have another position than its own.
+    None when the next message is missing, because rows were deleted by hand: a batch without it would give each later
+    message a wrong position.
     """
     rows = _read(module, [(stream, after, stream.sent)])[stream.pk]
     return _batch_of(module, stream, rows, after=after, before=before, answer=answer)
 
 
 def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
-    """The next batch of each of these streams, which all have messages to send; none where rows are missing."""
+    """The next batch of each of these streams, which all have messages to send; none where the next row is missing."""
     rows = _read(module, [(stream, stream.sent, stream.head) for stream in streams])
     batches = (
         _batch_of(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id) for stream in streams
@@ -75,10 +75,10 @@ _Row = tuple[int, UUID, str, bytes]
 
 
 def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, list[_Row]]:
-    """Each stream's next messages after the first position and up to the second, in one query."""
-    found: dict[int, list[_Row]] = {stream.pk: [] for stream, _, _ in wanted}
+    """The next messages of each stream, after the first position and up to the second, in one query."""
+    by_stream: dict[int, list[_Row]] = {stream.pk: [] for stream, _, _ in wanted}
     if not wanted:
-        return found
+        return by_stream
     limit = settings.PANGAEA.relay_batch
     ranges = [
         (stream.pk, stream.audience, stream.partition, after, min(until, after + limit))
@@ -88,8 +88,8 @@ def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, l
     statement = _READ.format(body=engine.body_sql) % ", ".join(["(%s, %s, %s, %s, %s)"] * len(ranges))
     values = [value for each in ranges for value in each]
     for stream, position, message_id, key, body in engine.rows(connections[module], statement, *values):
-        found[stream].append((position, _uuid(message_id), key, body if isinstance(body, bytes) else body.encode()))
-    return found
+        by_stream[stream].append((position, _uuid(message_id), key, body if isinstance(body, bytes) else body.encode()))
+    return by_stream
 
 
 def _batch_of(
@@ -115,9 +115,9 @@ def _batch_of(
     return _outgoing(stream, header, [row[1:] for row in consecutive], after + len(consecutive), consecutive[-1][1])
 
 
-def _uuid(found: UUID | str) -> UUID:
-    """SQLite gives an id as text."""
-    return found if isinstance(found, UUID) else UUID(found)
+def _uuid(value: UUID | str) -> UUID:
+    """An id as a UUID: SQLite gives it as text."""
+    return value if isinstance(value, UUID) else UUID(value)
 
 
 def _header(module: str, stream: Stream, *, first: int, before: UUID | None, answer: Answer | None) -> Batch:

@@ -1,6 +1,6 @@
 """The limits of a message, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
 
-They hold where a row is written and not once it has a position: a row older than they are is sequenced and sent.
+They bind rows without a position when they are written: a row older than the constraints is still sequenced and sent.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from pangaea.messages import LARGEST
 
 
 class OctetLength(Func):
-    """The length of a text in bytes, which is how it is sent."""
+    """The length of a text in bytes of UTF-8, in which it is sent."""
 
     function = "OCTET_LENGTH"
     arity = 1
@@ -25,7 +25,7 @@ class OctetLength(Func):
 
 _IS_SEQUENCED = Q(position__isnull=False)
 
-# A writer reads these names where its transaction fails.
+# The error of a writer whose row is beyond a limit shows these names.
 KEY_NOT_EMPTY = CheckConstraint(condition=_IS_SEQUENCED | ~Q(key=""), name="pangaea_outbox_key_is_not_empty")
 BODY_NOT_TOO_LONG = CheckConstraint(
     condition=_IS_SEQUENCED | Q(LessThanOrEqual(OctetLength("body"), LARGEST)),

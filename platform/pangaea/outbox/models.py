@@ -13,7 +13,7 @@ from pangaea.wire import PARTITIONS, CatchUp
 class OutboxMessage(models.Model):
     """A message, written with the state that it describes. The relay gives it a position in a stream later.
 
-    `id` only orders the rows of one key: it is drawn before commit, so of two keys the smaller one may appear later.
+    `id` orders only the rows of one key: it is drawn before commit, so of two keys the smaller one may appear later.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -48,7 +48,7 @@ class Stream(models.Model):
     """One partition of a module's messages to one audience: positions 1 to `head`, sent up to `sent`.
 
     `sent_id` is the id of the message at `sent`. Messages up to `floor` are deleted; `floor_id` is the id of the last.
-    The last whole snapshot that a subscriber asked for begins after `snapshot_from` and ends at `snapshot_until`. One
+    The last complete snapshot for subscribers begins after `snapshot_from` and ends at `snapshot_until`. A snapshot
     under way began after `snapshot_begun`; `snapshot_wanted` is the position after which the next one must begin.
     """
 
@@ -95,16 +95,16 @@ class Stream(models.Model):
 
     @staticmethod
     def locked(streams: "models.QuerySet[Stream]") -> "models.QuerySet[Stream]":
-        """These streams, locked until the transaction ends, in the order in which all lock them: none can deadlock."""
+        """These streams, locked until the transaction ends, in the order of ids, as everywhere: so none deadlock."""
         ids = list(streams.select_for_update().order_by("pk").values_list("pk", flat=True))
         return Stream.objects.using(streams.db).filter(pk__in=ids)
 
     @staticmethod
     def request_snapshot(module: str, request: CatchUp) -> None:
-        """Record that a subscriber needs a snapshot which begins after a position, unless one exists or is under way.
+        """Record that a subscriber needs a snapshot after a position, unless such a one exists or is under way.
 
-        No subscription begins at a position that is not deleted: a request for one is wrong, and would ask for a
-        snapshot each time.
+        A request for a position above the floor is ignored: no subscription begins there, and each repetition would
+        cause another snapshot.
         """
         if request.audience != EVERYBODY:
             return
@@ -116,7 +116,7 @@ class Stream(models.Model):
 
     @staticmethod
     def begin_snapshot(module: str) -> bool:
-        """Let a snapshot begin after the present heads; False where one is under way. Inside a transaction."""
+        """Begin a snapshot after the present heads; False if one is under way. Call it in a transaction."""
         streams = Stream.objects.using(module).filter(audience=EVERYBODY)
         if any(stream.snapshot_begun is not None for stream in streams.select_for_update().order_by("id")):
             return False
@@ -125,7 +125,7 @@ class Stream(models.Model):
 
     @staticmethod
     def finish_snapshot(module: str) -> None:
-        """The snapshot under way is whole, and ends at the present heads."""
+        """Record that the snapshot under way is complete, and ends at the present heads."""
         with transaction.atomic(using=module):
             begun = Stream.objects.using(module).filter(audience=EVERYBODY, snapshot_begun__isnull=False)
             locked = Stream.locked(begun)
@@ -141,7 +141,7 @@ class CatchUpRequest(models.Model):
     """A subscription that asked for everything after `position` of a stream; served batch by batch, then deleted.
 
     `asked` and `asked_id` are the cursor at the request, `question` is the request's number, None from a subscriber
-    that numbers none; `position` is how far it has been served.
+    of a version that sends none; `position` is how far it has been served.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -165,7 +165,7 @@ class CatchUpRequest(models.Model):
 
 
 class Subscriber(models.Model):
-    """A subscription that reads one of the module's streams, and how far it had come when it last reported."""
+    """A subscription that reads one of the module's streams, and the position that it reported last."""
 
     id = models.BigAutoField(primary_key=True)
     subscription = models.CharField(max_length=127)

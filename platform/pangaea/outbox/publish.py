@@ -21,8 +21,8 @@ from pangaea.telemetry import correlation
 from pangaea.wire import Envelope
 
 DEEPEST = 64
-"""Levels of objects and arrays in a message's fields: as many as the strictest of common parsers takes by default
-(System.Text.Json). They parse by recursion; msgspec gives up below 1,000, depending on its caller's stack."""
+"""The limit of nested objects and arrays in a message's fields: the default of the strictest common parser
+(System.Text.Json). Parsers work by recursion; msgspec gives up below 1,000, depending on its caller's stack."""
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKETS = re.compile(rb"[][{}]")
@@ -32,15 +32,16 @@ projecting: ContextVar[str | None] = ContextVar("projecting", default=None)
 
 
 def publish(message: Event | Command, *, key: str) -> UUID:
-    """Put a message into the outbox of the module that wrote its class, and give its id.
+    """Write a message to the outbox of the module that declares its class, and return the message's id.
 
-    Call it after the aggregate's write, inside `transaction.atomic(using=<module>)`: the message exists exactly if that
-    commits. Messages of one key (the aggregate's id) are delivered in the order of their transactions; until the end of
-    this one, others that publish for the same key wait. All modules may read an event, so no secret belongs into it.
+    Call it after the aggregate's write, inside `transaction.atomic(using=<module>)`: the message exists if and only
+    if that transaction commits. Messages of one key (the aggregate's id) are delivered in the order of their
+    transactions: others that publish for the same key wait until this one ends. All modules may read an event, so it
+    must not contain a secret.
 
     Raises Misuse outside a transaction, in a projection's handler, for another module's event, for an unusable key, and
-    for a message of more than a mebibyte, nested more than 64 levels deep, or with text that no database could keep: a
-    NUL, or half of a surrogate pair.
+    for a message of more than a mebibyte, nested more than 64 levels deep, or with text that not every database can
+    store: a NUL, or half of a surrogate pair.
     """
     module = _sender(message)
     connection = connections[module]
@@ -93,12 +94,12 @@ def _encoded(message: Event | Command) -> bytes:
 def _storable(message: Event | Command) -> bytes:
     with suppress(UnicodeEncodeError):
         data = msgspec.json.encode(message)
-        # As a rule nothing is escaped, and looking for it costs next to nothing.
+        # Usually nothing is escaped, and this test costs next to nothing.
         if b"\\u" not in data or all(map(_is_storable, _texts(json.loads(data)))):
             return data
     text = (
         f"{message.wire_name} has text with a NUL, or with half of a surrogate pair, which not every subscriber could "
-        "keep. Take it out where the text comes in."
+        "store. Remove it where the text enters the system."
     )
     raise Misuse(text)
 
@@ -122,7 +123,7 @@ def _is_storable(text: str) -> bool:
 
 def _levels(data: bytes) -> int:
     """How deeply objects and arrays are nested in this JSON."""
-    # As a rule there are too few brackets to nest that deep, and counting them costs next to nothing.
+    # Usually there are too few brackets to nest that deep, and counting them costs next to nothing.
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return 1
     level = deepest = 0
@@ -165,5 +166,5 @@ def _check(message: Event | Command, module: str, key: str) -> None:
 
 def _in_transaction(alias: str) -> bool:
     connection = connections[alias]
-    # A TestCase wraps every test in a transaction of its own, which would make this guard pass for any caller.
+    # A TestCase wraps every test in a transaction, with which this guard would pass for any caller.
     return any(not getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)

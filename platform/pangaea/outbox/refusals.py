@@ -11,7 +11,7 @@ from pangaea.outbox.models import Stream
 log = structlog.get_logger()
 
 REFUSED = Backoff(first=1.0, longest=60.0)
-"""Until a refused stream is sent again."""
+"""The pauses before a refused stream is sent again."""
 
 
 class Refusals:
@@ -19,7 +19,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._waiting: dict[int, tuple[float, int]] = {}
-        """When a stream may be sent again, and its refusals in a row."""
+        """Per stream: when it may be sent again, and its refusals in a row."""
 
     def divide(self, streams: Iterable[Stream]) -> tuple[list[Stream], list[Stream]]:
         """The streams that may be sent at this moment, and those that wait."""
@@ -30,7 +30,7 @@ class Refusals:
         return divided
 
     def refused(self, module: str, stream: Stream, reason: str) -> None:
-        """Let this stream wait, longer each time, and name it in the log."""
+        """Let this stream wait, longer after each refusal in a row, and log the refusal."""
         refusals = self._waiting.get(stream.pk, (0.0, 0))[1] + 1
         pause = REFUSED.jittered(refusals)
         self._waiting[stream.pk] = (monotonic() + pause, refusals)
@@ -44,5 +44,5 @@ class Refusals:
         )
 
     def taken(self, stream: int) -> None:
-        """The broker took a batch of this stream."""
+        """End the stream's wait: the broker accepted a batch of it."""
         self._waiting.pop(stream, None)

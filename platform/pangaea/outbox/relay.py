@@ -1,8 +1,8 @@
 """The relay carries a module's outbox to the bus: sequence, send, settle.
 
-Any number may run for a module: the leader works and the others stand by, but work as well when messages wait and none
-is sent. Two at work are harmless: the stream rows are locked while positions are given, `sent` only grows, and
-subscribers skip repeated messages.
+Any number of relays may run for a module: the leader works, and the others stand by until messages wait and none is
+sent. Two that work at once are harmless: the stream rows are locked while positions are assigned, `sent` only grows,
+and subscribers skip repeated messages.
 """
 
 import threading
@@ -41,7 +41,7 @@ class Sender(Protocol):
     def __call__(self, batches: Sequence[Outgoing], /) -> None:
         """Raises when any of them may not have arrived: all are sent again.
 
-        Raises RefusedByBroker when the broker answers and does not take one of them: the others are tried without it.
+        Raises RefusedByBroker when the broker answers and refuses one of them: the caller sends the others without it.
         """
 
 
@@ -51,7 +51,7 @@ class Snapshots(Protocol):
     def step(self, streams: Sequence[Stream], *, all_sequenced: bool) -> bool:
         """Publish a part, if one is due; True when it did, or when the snapshot is finished.
 
-        `streams` are as this pass read them; `all_sequenced`: the pass has given a position to each row that it found.
+        `streams` are as this pass read them; `all_sequenced`: the pass sequenced all rows, and not only its limit.
         """
 
     def close(self) -> None:
@@ -65,13 +65,13 @@ RELAY_MAX_PAUSE = 5.0
 """Seconds between two attempts at most."""
 
 INTERRUPTED = Backoff(first=0.2, longest=RELAY_MAX_PAUSE)
-"""After a failure of the database or the broker."""
+"""The pauses after failures of the database or the broker."""
 
 RELAY_MIN_PAUSE = 0.05
-"""Seconds without a wake-up after which the relay looks for messages, when it sent some lately; doubled each time."""
+"""Seconds without a wake-up after which a relay that has just sent messages looks for more; doubled each time."""
 
 BUSY_PASS = 10
-"""Messages of a pass from which on the relay rests after it: under load a pass costs writers more than it is worth."""
+"""A pass of this many messages is followed by a rest: under load, more passes cost writers more than they gain."""
 
 REST_SECONDS_PER_MESSAGE, REST_MAX_SECONDS = 0.001, 0.05
 """The rest after a busy pass, and its limit: the messages that are committed meanwhile share the next pass."""
@@ -80,7 +80,7 @@ LEADER_REPORT_INTERVAL = 1.0
 """Seconds after which an idle leader reports that it leads."""
 
 PRUNE_INTERVAL = 60.0
-"""Seconds between two passes of retention, when the last one deleted all that it may."""
+"""Seconds between two passes of retention, after one that left nothing to delete."""
 
 
 def partition_of(key: str) -> int:
@@ -91,7 +91,7 @@ def partition_of(key: str) -> int:
 class Relay:
     """One module's relay. `run` works until it is stopped, `step` makes one pass.
 
-    Without `snapshots`, a subscriber that asks for one waits for another relay.
+    Without `snapshots`, requested snapshots wait for another relay.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Relay:
         self._standby = Standby(module)
 
     def run(self, stop: threading.Event) -> None:
-        """Work while leading, else stand by. After the loss of the database or the broker it reconnects."""
+        """Work while leading, else stand by, until `stop` is set. Reconnects after a loss of database or broker."""
         session = engines.of(self.module).relay_session(self.module)
         failures = 0
         try:
@@ -127,10 +127,10 @@ class Relay:
                     else:
                         self._stand_by(session, stop)
                         stop.wait(min(settings.PANGAEA.relay_poll.total_seconds(), RELAY_MAX_PAUSE))
-                except Exception as error:  # noqa: BLE001 - whatever it is, messages wait in the outbox until it is over
+                except Exception as error:  # noqa: BLE001 - messages wait in the outbox until any failure is over
                     failures += 1
                     self._interrupted(error)
-                    # Another relay may reach what this one cannot.
+                    # Give up leadership: another relay may reach the server that this one cannot.
                     session.close()
                     self._close_snapshots()
                     with suppress(DatabaseError, InterfaceError):
@@ -155,8 +155,8 @@ class Relay:
     def _wait(self, session: RelaySession, stop: threading.Event) -> None:
         """Wait until a commit wakes the relay or its pause ends: twice the one before, where nothing was sent since.
 
-        Rows whose commits wake no relay (captured rows, rows written by hand) come in bursts. After a busy pass it
-        rests first.
+        Rows whose commits wake no relay (captured rows, rows written by hand) come in bursts, so the pause is short
+        after sending. After a busy pass the relay rests first.
         """
         if self._sequenced >= BUSY_PASS:
             stop.wait(min(self._sequenced * REST_SECONDS_PER_MESSAGE, REST_MAX_SECONDS))
@@ -165,7 +165,7 @@ class Relay:
         while not stop.is_set() and (left := until - monotonic()) > 0:
             if session.wakeup.wait(min(left, LEADER_REPORT_INTERVAL)):
                 return
-            # Without its server the session would have raised.
+            # `wait` raises when the server has ended the session: this relay still leads.
             self._component.report(State.LEADING)
 
     def _prune(self) -> None:
@@ -176,7 +176,7 @@ class Relay:
     def _stand_by(self, session: RelaySession, stop: threading.Event) -> None:
         leader = self._standby.leader(session.election)
         is_stranger = leader is not None and leader.is_stranger
-        # A stranger that holds the leader's lock leads no relay: then announcements are due too.
+        # A stranger that holds the leader's lock is no relay, so this standby has to announce too.
         if is_stranger or self._standby.must_work():
             if not self._standby.has_taken_over:
                 leader = leader or session.election.leader()
@@ -193,7 +193,7 @@ class Relay:
                 pass
             self._prune()
             self._standby.worked()
-        # Of relays that all fail, each finds another one that holds the lock for its attempt: that one fails too.
+        # While all relays fail, each of them may find another one that holds the lock for its own failing attempt.
         settled = monotonic() - self._last_failure > 3 * RELAY_MAX_PAUSE
         changed = self._component.report(State.STANDING_BY if settled else self._component.state)
         if changed is not None:
@@ -218,13 +218,13 @@ class Relay:
     def sequence(self) -> bool:
         """Give the rows without a position their partition and position. True when there may be more of them.
 
-        They are found without a lock; which of them still has no position is asked again once the streams are locked.
-        The rows found have no gap within a key: of one key, a row with a lower id was committed earlier.
+        They are read without a lock. Once the streams are locked, rows that another relay has sequenced meanwhile are
+        left out. The rows have no gap within a key: of one key, a row with a lower id was committed earlier.
         """
         limit = settings.PANGAEA.relay_pass
         connection = connections[self.module]
-        found = engines.of(self.module).rows(connection, UNSEQUENCED, limit)
-        rows = [(row, audience, partition_of(key)) for row, audience, key in found]
+        unsequenced = engines.of(self.module).rows(connection, UNSEQUENCED, limit)
+        rows = [(row, audience, partition_of(key)) for row, audience, key in unsequenced]
         self._sequenced = len(rows)
         audiences = {EVERYBODY}.union(audience for _, audience, _ in rows)
         if not audiences <= self._audiences:
@@ -234,7 +234,7 @@ class Relay:
         return len(rows) == limit
 
     def send(self) -> bool:
-        """Answer requests, send new messages, announce idle streams; then settle. True when some is left to send."""
+        """Answer requests, send new messages, announce idle streams; then settle. True when more is left to send."""
         requests, streams = self._look()
         self._audiences = {stream.audience for stream in streams}
         self._streams = streams
@@ -260,7 +260,7 @@ class Relay:
         )
 
     def _deliver(self, batches: Sequence[Outgoing], streams: Sequence[Stream]) -> set[int]:
-        """Send these batches; gives the streams of which the broker took none. Raises when it takes none of several."""
+        """Send these batches; gives the streams that the broker refused. Raises if it refused several, and all."""
         by_stream: dict[int, list[Outgoing]] = {}
         for batch in batches:
             by_stream.setdefault(batch.stream, []).append(batch)
@@ -269,7 +269,7 @@ class Relay:
             try:
                 self._sender(batches)
             except RefusedByBroker:
-                # A broker does not name the batch. It gets those again that it took, and subscribers skip them.
+                # The broker does not name the batch, so each stream is sent alone. Subscribers skip repeated batches.
                 for stream, own in by_stream.items():
                     try:
                         self._sender(own)
@@ -285,8 +285,8 @@ class Relay:
         return set(refused)
 
     def _look(self) -> tuple[list[CatchUpRequest], list[Stream]]:
-        # A subscriber is never ahead of a stream that was read after its request, or it would seem diverged. As a rule
-        # there is no request, which the streams' query shows at the same moment.
+        # Streams are read after the requests: else a subscriber may be ahead of its stream as read, and seem diverged.
+        # Usually there is no request, which the query of the streams shows in the same snapshot.
         engine, connection = engines.of(self.module), connections[self.module]
         rows = engine.rows(connection, STREAMS.format(columns(Stream)))
         requests: list[CatchUpRequest] = []

@@ -1,7 +1,7 @@
-"""Requests to catch up, answered by the leader: all from the subscriber's cursor to `sent`, between live batches.
+"""Requests to catch up, answered by the leader: all messages from the cursor to `sent`, between live batches.
 
-An answer passes in the same channel as the live batches, so the last of it and the next live one join. While live
-batches wait, each pass serves one batch of each request: a fraction of the throughput, whatever that is.
+Answers are sent on the channel of the live batches, so that the next live batch follows the last answer without a gap.
+While live batches wait, each pass sends one batch per request, which limits the share of the throughput for answers.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,16 +24,16 @@ from pangaea.wire import PARTITIONS, UNDECODABLE, CatchUp
 log = structlog.get_logger()
 
 BATCHES_WHEN_IDLE = 16
-"""Batches that one pass answers with while nothing live waits: messages that come then wait some 50 ms for these."""
+"""Batches of answers per pass while no live batch waits: a message that comes then waits some 50 ms for them."""
 BATCHES_AT_ONCE = 64
-"""Batches that one request is answered with, before the subscriber asks again: a few seconds of its work."""
+"""Batches in the answer to one request, before the subscriber has to ask again: a few seconds of its work."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
     """Record a request from the bus.
 
-    One that is malformed, or for a stream that the subscriber may not read, or from another `sender` than it names, is
-    logged and dropped.
+    A request that is malformed, asks for a stream that the subscriber may not read, or has another `sender` than the
+    module that it names, is logged and dropped.
     """
     try:
         request = msgspec.json.decode(body, type=CatchUp)
@@ -99,7 +99,7 @@ class Answers:
         return bool(self.served)
 
     def withhold(self, refused: Collection[tuple[str, int]]) -> None:
-        """Keep the requests for these streams (audience and partition): the broker did not take their answers."""
+        """Keep the requests for these streams (audience and partition): the broker refused their answers."""
         self.served = [each for each in self.served if (each[0].audience, each[0].partition) not in refused]
         self.finished = [each for each in self.finished if (each.audience, each.partition) not in refused]
 
@@ -116,14 +116,14 @@ class Answers:
 
 
 def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[Stream]) -> Answers:
-    """The next batch of every request; several, where no live message waits meanwhile."""
+    """The next batch of every request; several batches while no live message waits."""
     result = Answers(module)
     by_key = {(stream.audience, stream.partition): stream for stream in streams}
     busy = any(stream.sent < stream.head for stream in streams)
     share = 1 if busy else max(1, BATCHES_WHEN_IDLE // max(1, len(requests)))
     for request in requests:
         stream = by_key.get((request.audience, request.partition))
-        if stream is None:  # it was created after the streams were read: the next pass has it
+        if stream is None:  # created after the streams were read: the next pass has it
             continue
         _answer(result, request, stream, share)
     return result
@@ -149,8 +149,8 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
             result.finished.append(request)
             return
         if position - request.asked >= window:
-            # The subscriber sees the gap that is left, and asks for more when it has come here: else a long answer
-            # would fill its queue, which drops what it cannot hold.
+            # A longer answer would overflow the subscriber's queue, which then drops batches. The announcement shows
+            # the subscriber the gap that is left, and it asks again once it has applied these batches.
             result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
             result.finished.append(request)
             return
@@ -158,9 +158,9 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
 
 
 def _window(batch: Outgoing, messages: int) -> int:
-    """Messages that one request is answered with: all partitions together fill half of a queue at most.
+    """The messages in the answer to one request: the answers for all partitions fill half of a queue at most.
 
-    The bytes per message are estimated from this batch, of that many `messages`.
+    The bytes per message are estimated from `batch`, which has that many `messages`.
     """
     share = settings.PANGAEA.queue_bytes // (2 * PARTITIONS)
     batches = max(1, min(BATCHES_AT_ONCE, settings.PANGAEA.queue_length // (2 * PARTITIONS)))

@@ -20,7 +20,7 @@ from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscri
 log = structlog.get_logger()
 
 BATCH = 1000
-"""Rows that one transaction deletes: a few tens of milliseconds in which the relay waits for the stream's row."""
+"""Rows that one transaction deletes: the relay waits a few tens of milliseconds for the stream's row meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

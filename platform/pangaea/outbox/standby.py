@@ -1,6 +1,6 @@
 """When a standby works although another relay leads: the leader may be frozen, or its lock may have outlived it.
 
-Two that work at once repeat messages at most (see `relay`).
+Two relays that work at once repeat messages at most (see `relay`).
 """
 
 from time import monotonic
@@ -42,7 +42,7 @@ class Standby:
         return self._leader
 
     def must_work(self) -> bool:
-        """Whether something waits and nothing was sent for RELAY_TAKEOVER; after `worked`, since the last look."""
+        """Whether messages wait and none was sent for RELAY_TAKEOVER; after a takeover, since the last look."""
         waiting, progress = self._look()
         is_moving = progress != self._progress
         if is_moving:
@@ -54,7 +54,7 @@ class Standby:
         return monotonic() - self._since >= limit
 
     def worked(self) -> None:
-        """This relay made a pass: the changes so far are its own."""
+        """Record that this relay made a pass: the changes so far are not the leader's."""
         self.has_taken_over = True
         _, self._progress = self._look()
 

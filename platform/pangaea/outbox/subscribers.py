@@ -21,8 +21,8 @@ and hold back retention."""
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
     """Record a report from the bus.
 
-    One that is malformed, of a stream that the sender may not read, or from another `sender` than it names, is logged
-    and dropped.
+    A report that is malformed, names a stream that the subscriber may not read, or has another `sender` than the
+    module that it names, is logged and dropped.
     """
     try:
         report = msgspec.json.decode(body, type=Report)
