@@ -20,7 +20,7 @@ from pangaea.databases.engines.sqlite import entry as sqlite
 
 POSTGRESQL, SQLITE = postgresql.ENGINE, sqlite.ENGINE
 ANSWER_TIMEOUT = timedelta(seconds=20)
-"""How long the other end of a connection may not answer on TCP's level, unless a setting names another time."""
+"""The default time after which a connection is given up whose other end does not answer at the level of TCP."""
 
 
 def configure(
@@ -33,7 +33,7 @@ def configure(
 ) -> dict[str, dict[str, Any]]:
     """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own there.
 
-    An alias in `direct_urls` reaches its database through a pooler of transactions, and past it by that URL.
+    An alias in `direct_urls` reaches its database through a pooler of transactions, and directly by that URL.
     """
     entries = {}
     for alias, url in urls.items():
@@ -67,7 +67,7 @@ def _parsed(alias: str, url: str) -> dict[str, Any]:
 
 
 def limit_waits() -> None:
-    """Let statements of connections that are opened from here on, and their waits for locks, end after their settings.
+    """Set the configured time-outs of statements and lock waits on connections that are opened from here on.
 
     For processes that serve: web, relay and worker. A migration, a snapshot or a rebuild takes the time it needs.
     """

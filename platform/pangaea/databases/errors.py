@@ -1,7 +1,7 @@
 """What an error of a database means: one table of classes, for messages and for HTTP.
 
-An error means "not now" only if it comes from a connection of the kernel's own aliases: each is marked where Django
-wraps it, with the alias and with whether there was a connection. A handler that reaches another server, and finds it
+Only an error from a connection of the kernel's own aliases can mean "not now": each is marked where Django wraps it,
+with the alias and with whether there was a connection. A handler that reaches another server, and finds it
 away, raises an error of the same class without the mark: that is its message's failure.
 """
 
@@ -24,7 +24,7 @@ from pangaea.errors import Unavailable
 class Kind(Enum):
     """Why a transaction failed, where its statements are not to blame."""
 
-    UNAVAILABLE = "the database is away, about to end, read-only or full"
+    UNAVAILABLE = "the database is unreachable, shutting down, read-only or full"
     BROKEN = "the connection broke in use, and the server gave no reason"
     CONFLICT = "another transaction was in the way"
     TIMED_OUT = "a statement took longer than it may"
@@ -90,19 +90,19 @@ class _Marking(DatabaseErrorWrapper):
         super().__exit__(kind, error, trace)
 
 
-# A worker's main process is asked about its child: memory that both share, if this was imported before the fork.
+# A worker's main process answers probes about its child: they share this memory if the fork came after the import.
 _REFUSAL = struct.Struct("d64p")
 _last_refusal = mmap.mmap(-1, _REFUSAL.size)
 
 
 def was_full(alias: str) -> bool:
-    """Whether that alias's database lately had no room for a row of this process, or of its child."""
+    """Whether that alias's database was full at a write of this process, or its child, within REFUSAL_REMEMBERED."""
     at, name = _REFUSAL.unpack(_last_refusal)
     return bool(name.decode() == alias and monotonic() - at < REFUSAL_REMEMBERED)
 
 
 def forget_refusals() -> None:
-    """Trust every database to have room again."""
+    """Forget which database was full, as if it had room again."""
     _last_refusal[:] = bytes(_REFUSAL.size)
 
 
@@ -113,7 +113,7 @@ def _is_full(error: psycopg.Error | sqlite3.Error) -> bool:
 
 
 class MarksErrors:
-    """For a backend's DatabaseWrapper: `kind_of` knows its errors."""
+    """A mix-in for a backend's DatabaseWrapper, whose errors `kind_of` then recognises."""
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
@@ -127,9 +127,9 @@ def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
     The errors that it was raised from count too: a handler may raise its own error from a deadlock.
     """
     for cause in _causes(error):
-        found: _Mark | None = getattr(cause, _MARK, None)
-        if found and alias in {None, found.alias}:
-            return _kind(cause, found)
+        mark: _Mark | None = getattr(cause, _MARK, None)
+        if mark and alias in {None, mark.alias}:
+            return _kind(cause, mark)
     return None
 
 
@@ -138,14 +138,14 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)
 
 
-def _kind(error: Any, found: _Mark) -> Kind | None:
+def _kind(error: Any, mark: _Mark) -> Kind | None:
     if isinstance(error, sqlite3.Error):
         if str(error).startswith(SQLITE_OUTDATED) or SQLITE_OUTDATED[2] in str(error):
             return Kind.OUTDATED
         return SQLITE.get(getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF)
     if error.sqlstate is None:
         lost = isinstance(error, psycopg.OperationalError) or "connection is" in str(error)
-        return (Kind.BROKEN if found.was_connected else Kind.UNAVAILABLE) if lost else None
+        return (Kind.BROKEN if mark.was_connected else Kind.UNAVAILABLE) if lost else None
     return POSTGRESQL.get(error.sqlstate) or POSTGRESQL.get(error.sqlstate[:2])
 
 

@@ -9,7 +9,7 @@ from pangaea.databases import aliases
 
 
 def unapplied(alias: str) -> list[str]:
-    """Migrations of that alias's apps which its database lacks, as `app.name`."""
+    """The migrations of an alias's apps that its database lacks, as `app.name`."""
     executor = MigrationExecutor(connections[alias])
     here = set(aliases.apps_of(alias))
     targets = [node for node in executor.loader.graph.leaf_nodes() if node[0] in here]
@@ -17,7 +17,7 @@ def unapplied(alias: str) -> list[str]:
 
 
 def missing(alias: str) -> str:
-    """Which migrations the database lacks, in a sentence with the remedy; empty where it lacks none, or is away."""
+    """The migrations that the database lacks, as a sentence with the remedy; empty if there are none, or no answer."""
     try:
         waiting = unapplied(alias)
     except DatabaseError:
@@ -26,13 +26,13 @@ def missing(alias: str) -> str:
 
 
 def mismatch(alias: str) -> str:
-    """How this code and the database differ, in a sentence with the remedy; empty where they do not, or none answers.
+    """How the migrations of code and database differ, as a sentence with the remedy; empty if not, or no answer.
 
     During a deployment either may be ahead: the code of a worker that started before `migrate`, or the database of one
     that has not been replaced yet.
     """
     try:
-        # A projection's shadow has no migrations: its tables are created and removed while others look.
+        # A projection's shadow has no table of migrations.
         if not MigrationRecorder(connections[alias]).has_table():
             return ""
         if waiting := missing(alias):

@@ -25,18 +25,18 @@ def instances(model: type[M], alias: str, rows: Iterable[tuple[Any, ...]]) -> li
     names = [field.attname for field in model._meta.concrete_fields]
     if not (converters := _converters(model, alias)):
         return [model.from_db(alias, names, row) for row in rows]
-    found = []
+    converted = []
     for row in rows:
         values = list(row)
         for index, expression, convert in converters:
             values[index] = convert(values[index], expression, connections[alias])
-        found.append(model.from_db(alias, names, values))
-    return found
+        converted.append(model.from_db(alias, names, values))
+    return converted
 
 
 @cache
 def _converters(model: type[Model], alias: str) -> list[tuple[int, Col, Any]]:
-    """PostgreSQL's driver gives Python's types already; SQLite has neither UUIDs nor times."""
+    """The index, expression and function of each conversion: none for PostgreSQL; SQLite has no UUIDs and no times."""
     connection = connections[alias]
     table = model._meta.db_table
     expressions = [Col(table, field) for field in model._meta.concrete_fields]

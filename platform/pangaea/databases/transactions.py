@@ -1,4 +1,4 @@
-"""Transactions that have been open for long, in the databases of the modules: each of them slows every pass."""
+"""Transactions that have been open for long, in the databases of the modules: each of them slows relays and workers."""
 
 from collections.abc import Iterable
 

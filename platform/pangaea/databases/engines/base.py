@@ -1,4 +1,4 @@
-"""What the kernel asks of a database engine.
+"""The interface of a database engine to the kernel.
 
 `connection` is Django's connection of a module's alias, in the thread that calls.
 """
@@ -53,7 +53,7 @@ class OldTransaction:
 
 
 class LeaderElection(ABC):
-    """Which of a module's relays leads. The others stand by."""
+    """Decides which of a module's relays leads. The others stand by."""
 
     @abstractmethod
     def lead(self) -> bool:
@@ -61,15 +61,15 @@ class LeaderElection(ABC):
 
     @abstractmethod
     def leader(self) -> Holder | None:
-        """The session that leads, where that is another one."""
+        """The session that holds the leader's lock, if there is one."""
 
 
 class RelayWakeup(ABC):
-    """What wakes a module's leading relay: a commit that published, or that asked for something."""
+    """Wakes a module's leading relay after a commit that published messages or recorded a request."""
 
     @abstractmethod
     def listen(self) -> None:
-        """Let each wake-up from here on end a `wait`. Cheap to repeat."""
+        """Subscribe: from here on each wake-up ends a `wait`. Cheap to repeat."""
 
     @abstractmethod
     def wait(self, seconds: float) -> bool:
@@ -78,7 +78,7 @@ class RelayWakeup(ABC):
 
 @dataclass(frozen=True, slots=True)
 class RelaySession:
-    """A relay's session at its module's database: one connection, one thread. `close` gives up the lead."""
+    """A relay's session at its module's database: one connection, one thread. `close` ends it, and its leadership."""
 
     election: LeaderElection
     wakeup: RelayWakeup
@@ -86,16 +86,16 @@ class RelaySession:
 
 
 class ShadowStore(ABC):
-    """Keeps a module's shadow: the tables that a rebuild fills beside the live ones.
+    """Stores a module's shadow: the tables that a rebuild fills beside the live ones.
 
     `connection` leads to the live tables. A `token` identifies one shadow: the next one has another.
     """
 
     @abstractmethod
     def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
-        """Provide a store without tables for the shadow subscription `name`; no worker finds it. Gives its token.
+        """Create an empty shadow for the subscription `name`, not yet visible to workers, and return its token.
 
-        Raises Misconfigured where the database has no room for one.
+        Raises Misconfigured where the database is not prepared for one.
         """
 
     @abstractmethod
@@ -104,13 +104,13 @@ class ShadowStore(ABC):
 
     @abstractmethod
     def show_shadow(self, connection: BaseDatabaseWrapper, token: str) -> None:
-        """Let workers find a shadow whose tables are filled and committed. No connection to it may be open."""
+        """Make a shadow visible to workers, once its tables are committed. No connection to it may be open."""
 
     @abstractmethod
     def find_shadow(self, connection: BaseDatabaseWrapper, cursors: str) -> tuple[str, str] | None:
         """The subscription's name in the shadow's table `cursors`, and the token; None without a shadow.
 
-        Raises DatabaseError when the shadow is removed at this moment.
+        Raises DatabaseError while the shadow is being removed.
         """
 
     @abstractmethod
@@ -172,9 +172,9 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def sequence(self, connection: BaseDatabaseWrapper, rows: Sequence[Unsequenced]) -> None:
-        """Give those of the rows that still have no position the next ones of their streams, in the order of their ids.
+        """Give the rows that still have no position the next positions of their streams, in the order of their ids.
 
-        One transaction under the locks of the stream rows: no other one gives positions until it ends.
+        One transaction, which holds the locks of the stream rows: no other one assigns positions until it ends.
         """
 
     @abstractmethod
@@ -185,8 +185,8 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
-        """True for one process at a time between entry and exit, or until it dies there; False for all others."""
+        """True for one holder of that work at a time, False for all others. It ends at exit, or with the process."""
 
     @abstractmethod
     def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:
-        """The open transactions of the whole database that are older, the oldest first."""
+        """The open transactions of the whole database that are older than `limit`, the oldest first."""

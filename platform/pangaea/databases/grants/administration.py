@@ -19,8 +19,9 @@ from pangaea.databases.grants.rights import Right
 from pangaea.errors import Misconfigured
 
 HEADER = """\
--- Each module's place in PostgreSQL, rendered by `manage.py permissions render --postgres` from the installed modules
--- and their database URLs. For an administrator: psql --set ON_ERROR_STOP=1 --file THIS_FILE. It may run again.
+-- The modules' logins, databases and rights in PostgreSQL, rendered by `manage.py permissions render --postgres` from
+-- the installed modules and their database URLs. For an administrator, who may repeat it:
+-- psql --set ON_ERROR_STOP=1 --file THIS_FILE
 -- The roles that log in have no password yet: \\password NAME
 """
 
@@ -69,33 +70,33 @@ class Database:
         # TEMPORARY is revoked too: no module creates temporary tables.
         yield Right(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name), NEVER)
         for login in self.logins:
-            who = sql.Identifier(login.name)
-            yield Right(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, who), NEVER)
+            grantee = sql.Identifier(login.name)
+            yield Right(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, grantee), NEVER)
             if login.role:
                 become = sql.SQL("ALTER ROLE {} IN DATABASE {} SET role = {}")
-                yield Right(become.format(who, name, sql.Literal(login.role)), NEVER)
+                yield Right(become.format(grantee, name, sql.Literal(login.role)), NEVER)
 
     def inside(self) -> Iterator[Step]:
         """The steps that are executed in the database itself."""
         yield Right(sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC").format(), NEVER)
         for login in self.logins:
             if login.role:
-                # A login that connects without such a role owns what it creates.
-                who, role = sql.Identifier(login.name), sql.Identifier(login.role)
+                # A login that connects without such a role owns the objects that it creates.
+                former, role = sql.Identifier(login.name), sql.Identifier(login.role)
                 owns = sql.SQL(
                     "SELECT NOT EXISTS (SELECT FROM pg_namespace JOIN pg_roles ON pg_roles.oid = nspowner"
                     " WHERE rolname = {})"
                 ).format(sql.Literal(login.name))
-                reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(who, role)
+                reassign = sql.SQL("REASSIGN OWNED BY {} TO {}").format(former, role)
                 yield Right(reassign, owns, repeatable=False)
             for alias, owner in login.owners.items():
                 yield from rights.rights_of(alias, owner=owner, login=login.name)
 
     def withdrawals(self) -> Iterator[Step]:
-        """Take the roles from all logins but these: their predecessors, and the shared login of a former monolith.
+        """Revoke the roles from all other logins: their predecessors, and the shared login of a former monolith.
 
-        Fails while one of them is connected. None may connect to the database any more; those of a module, which only
-        this file creates, may not log in either.
+        Fails while another login is connected. The other logins lose the right to connect to the database; logins that
+        only this file creates, those of a module, lose the right to log in.
         """
         wanted = _literals(login.name for login in self.logins)
         for login in self.logins:
@@ -125,21 +126,21 @@ class Database:
 
     def _database(self) -> Iterator[Right]:
         name = sql.Identifier(self.name)
-        there = sql.SQL("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})").format(sql.Literal(self.name))
+        exists = sql.SQL("SELECT EXISTS (SELECT FROM pg_database WHERE datname = {})").format(sql.Literal(self.name))
         if len(self.logins) == 1:
             (login,) = self.logins
             owner = sql.Identifier(login.role or login.name)
             create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
-            yield Right(create, there, repeatable=False)
+            yield Right(create, exists, repeatable=False)
             return
-        # An owner could create schemas, admit others and drop it with all modules, so it is none of them.
-        yield Right(sql.SQL("CREATE DATABASE {}").format(name), there, repeatable=False)
+        # An owner could create schemas, admit logins and drop the database with all modules: no module's role owns it.
+        yield Right(sql.SQL("CREATE DATABASE {}").format(name), exists, repeatable=False)
         roles = {role for login in self.logins for role in (login.name, *login.owners.values())}
-        is_others = sql.SQL(
+        is_foreign = sql.SQL(
             "SELECT pg_get_userbyid(datdba) NOT IN ({}) OR pg_get_userbyid(datdba) = current_user"
             " FROM pg_database WHERE datname = {}"
         ).format(_literals(roles), sql.Literal(self.name))
-        yield Right(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(name), is_others)
+        yield Right(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(name), is_foreign)
 
 
 _OTHERS = sql.SQL(
@@ -176,7 +177,7 @@ def wanted() -> list[Database]:
 
 
 def render(*, withdraw: bool = False) -> str:
-    """All of it as a script for psql, without passwords. Raises Misconfigured for another engine."""
+    """The rights as a script for psql, without passwords. Raises Misconfigured for another engine."""
     lines = [HEADER]
     for database in wanted():
         lines += [_for_psql(each) for each in database.foundation()]
@@ -198,7 +199,7 @@ def apply(administrator_url: str, *, withdraw: bool = False) -> None:
     try:
         conninfo.conninfo_to_dict(administrator_url)
     except psycopg.ProgrammingError:
-        # libpq quotes what it cannot read, password and all.
+        # libpq's error quotes the malformed URL, password included.
         raise Misconfigured(
             "The administrator's URL is not PostgreSQL's: postgresql://USER:PASSWORD@HOST/postgres"
         ) from None
@@ -238,14 +239,16 @@ def _order(alias: str) -> tuple[bool, str]:
 
 
 def _login(login: Login, secret: str) -> Iterator[Right]:
-    who = sql.Identifier(login.name)
+    name = sql.Identifier(login.name)
     yield rights.create_role(login.name, may_log_in=True)
     # A login that may create roles may also become any of them (PostgreSQL before 16).
     limit = settings.PANGAEA.database_login_connections * len(login.aliases)
-    limited = sql.SQL("ALTER ROLE {} LOGIN NOCREATEROLE NOCREATEDB CONNECTION LIMIT {}").format(who, sql.Literal(limit))
-    yield Right(limited, sql.SQL("SELECT {} = current_user").format(sql.Literal(login.name)))
+    limited = sql.SQL("ALTER ROLE {} LOGIN NOCREATEROLE NOCREATEDB CONNECTION LIMIT {}")
+    yield Right(
+        limited.format(name, sql.Literal(limit)), sql.SQL("SELECT {} = current_user").format(sql.Literal(login.name))
+    )
     if secret:
-        yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(who, sql.Literal(secret)), NEVER)
+        yield Right(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(secret)), NEVER)
     if login.role:
         yield rights.create_role(login.role)
         yield rights.grant_role(login.role, to=login.name)

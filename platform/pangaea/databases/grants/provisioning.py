@@ -1,4 +1,4 @@
-"""The roles and schemas of the aliases: which are missing, and creating them."""
+"""Creates the roles and schemas that the aliases lack."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,7 +15,7 @@ from pangaea.databases.grants.rights import rights_of
 
 
 def provision(wanted: Iterable[str] | None = None) -> None:
-    """Create the roles and schemas that are missing in PostgreSQL. It needs the right to do so only where some are.
+    """Create the roles and schemas that are missing in PostgreSQL. That needs the right to do so only if some are.
 
     Without that right it raises ImproperlyConfigured with all the statements, for an administrator.
     """
@@ -32,7 +32,7 @@ def provision(wanted: Iterable[str] | None = None) -> None:
 
 
 def unprovisioned(wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
-    """The aliases that lack a role or a schema, each with the statements that create them; changes nothing."""
+    """The aliases that lack a role or a schema, each with the statements that create it; changes nothing."""
     lacking = {}
     for alias in wanted if wanted is not None else aliases.installed():
         if connections[alias].settings_dict["ENGINE"] == POSTGRESQL:

@@ -36,7 +36,7 @@ def rights_of(alias: str, *, owner: str, login: str) -> list[Right]:
 
 
 def create_role(name: str, *, may_log_in: bool = False) -> Right:
-    """A role, which cannot log in unless it `may_log_in`."""
+    """A role, without the right to log in unless `may_log_in`."""
     kind = sql.SQL("LOGIN" if may_log_in else "NOLOGIN")
     exists = sql.SQL("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {})").format(sql.Literal(name))
     return Right(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(name), kind), exists, repeatable=False)

@@ -11,7 +11,7 @@ DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "
 
 
 def address(alias: str) -> tuple[str, ...]:
-    """The database that `connect` reaches, and the login."""
+    """The database that `connect` reaches, and its login: host, port, name and user."""
     entry = connections[alias].settings_dict
     return tuple(str((entry["PANGAEA"]["direct"] or entry)[name]) for name in ("HOST", "PORT", "NAME", "USER"))
 

@@ -66,8 +66,8 @@ class PostgreSQL(Engine):
     """
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
-        # In one statement, the lock first: the row's id is drawn once `locked` has a row.
-        # Django's query log has it, like a publisher's other statements. There is no public way to that.
+        # One statement, the lock first: the row's id is drawn after `locked` has returned its row.
+        # `_prepare_cursor` adds it to Django's query log, like other statements. No public method does.
         with connection._prepare_cursor(self._preparing(connection)) as cursor:  # type: ignore[attr-defined] # noqa: SLF001
             try:
                 cursor.execute(self.append_sql, [row.key, *row])
@@ -80,7 +80,7 @@ class PostgreSQL(Engine):
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
         wake = _waking(connection.alias)
         waiting = connection.run_on_commit
-        # Of a transaction with many messages one is enough, unless a savepoint that may be rolled back has begun since.
+        # One wake-up per transaction is enough, unless it was registered in another savepoint: that may be rolled back.
         if not waiting or waiting[-1][:2] != (set(connection.savepoint_ids), wake):
             transaction.on_commit(wake, using=connection.alias, robust=True)
 
@@ -122,7 +122,7 @@ class PostgreSQL(Engine):
             try:
                 yield is_alone
             finally:
-                # The server ends a session some time after its connection was closed; the next may come before that.
+                # The server frees a closed session's locks with a delay, in which the next caller would get False.
                 if is_alone:
                     with suppress(psycopg.Error):
                         sessions.unlock(session, name)

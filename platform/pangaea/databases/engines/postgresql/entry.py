@@ -43,14 +43,14 @@ def entry(
         },
         "CONN_MAX_AGE": connection_age.total_seconds(),
         "CONN_HEALTH_CHECKS": True,
-        # The next transaction may be another session's: it has no cursor and no prepared statement of this one.
+        # Behind a pooler the next transaction may run in another session, without this one's cursors and statements.
         "DISABLE_SERVER_SIDE_CURSORS": bool(direct) or parsed.get("DISABLE_SERVER_SIDE_CURSORS", False),
         "PANGAEA": own,
     }
 
 
 def answer_limits(limit: timedelta, *, prefix: str = "") -> dict[str, int]:
-    """TCP's settings by which an end that waits for the other gives up after about that time; else it takes hours.
+    """TCP settings with which each end gives up an unresponsive other end after about `limit`, instead of after hours.
 
     Both ends need them: the server holds the locks of a client whose machine has failed. libpq's have no prefix.
     """
@@ -77,7 +77,7 @@ def startup_options(own: Mapping[str, Any], schema: str) -> str:
 
 
 def limit_waits(existing: dict[str, Any], *, statement: timedelta, lock: timedelta) -> None:
-    """Let statements, and their waits for locks, end after these times on connections opened from here on."""
+    """Set time-outs for statements, and for their waits for locks, on connections opened from here on."""
     own = existing["PANGAEA"]
     limits = {"statement_timeout": statement, "lock_timeout": lock}
     own["session"] |= {name: round(limit.total_seconds() * 1000) for name, limit in limits.items()}

@@ -22,14 +22,14 @@ from pangaea.databases.engines.postgresql.relay_session import channel_of
 log = structlog.get_logger()
 
 PAUSE_FACTOR = 4
-"""How many times as long as a NOTIFY took the next one waits: commits meanwhile share it. The thread is busy for a
-fifth of the time at most, and a server that answers late is asked less often."""
+"""The pause after a NOTIFY as a multiple of its duration: commits during the pause share the next one. The thread is
+busy for a fifth of the time at most, and a slow server gets fewer requests."""
 NOTIFY_MAX_PAUSE = 0.02
-"""Seconds that the next one waits at most."""
+"""The longest pause after a NOTIFY, in seconds."""
 RETRY_PAUSE = 1.0
 """Seconds without NOTIFY after one that failed."""
 REQUEST_TIMEOUT = 5.0
-"""Seconds after which a server that does not answer is left for another connection."""
+"""Seconds after which a connection whose server does not answer is replaced."""
 CLOSE_TIMEOUT = 1.0
 """Seconds that a process which ends waits for its last NOTIFY."""
 
@@ -51,7 +51,7 @@ class Notifier:
         self._fails = False
 
     def wake(self, channel: str) -> None:
-        """Have that channel notified soon; returns at once."""
+        """Let the thread notify that channel soon; returns at once."""
         with self._guard:
             self._channels.add(channel)
             if self._thread is None:
@@ -63,14 +63,14 @@ class Notifier:
             sessions.close_now(connection)
 
     def close(self) -> None:
-        """Send the last NOTIFY, and end."""
+        """Send the pending notifications, and end the thread."""
         self._closing.set()
         self._woken.set()
         if self._thread is not None:
             self._thread.join(timeout=CLOSE_TIMEOUT)
 
     def abandon(self) -> None:
-        """In a forked process: let go of the parent's connection without ending it."""
+        """In a forked process: close this process's copy of the socket, which does not end the parent's connection."""
         if self._connection is not None:
             with suppress(OSError, psycopg.Error):
                 os.close(self._connection.fileno())
@@ -92,7 +92,7 @@ class Notifier:
             is_new = self._connection is None
             try:
                 self._send(channels)
-            except Exception as error:  # noqa: BLE001 - whatever it is, this thread is needed when it is over
+            except Exception as error:  # noqa: BLE001 - the thread must survive any failure
                 self._disconnect()
                 if not is_new:  # the server may have been restarted since
                     continue
@@ -121,7 +121,7 @@ class Notifier:
 _notifiers: dict[Hashable, Notifier] = {}
 _guard = threading.Lock()
 _inherited: list[Notifier] = []
-"""Of the parent process: psycopg warns of a connection that is deleted while it is open."""
+"""The parent process's notifiers, kept because psycopg warns of a connection that is deleted while it is open."""
 
 
 def wake(alias: str) -> None:
@@ -135,7 +135,7 @@ def wake(alias: str) -> None:
 
 
 def close() -> None:
-    """Send the last NOTIFYs, and end all connections."""
+    """Send the pending notifications, and close all connections."""
     with _guard:
         notifiers = list(_notifiers.values())
         _notifiers.clear()
@@ -144,7 +144,7 @@ def close() -> None:
 
 
 def _start_over() -> None:
-    """In a forked process there is no thread, and the parent continues to use its connection."""
+    """Reset a forked process: it has no thread, and the parent continues to use its connections."""
     global _guard  # noqa: PLW0603 - the parent's may be locked for ever
     _guard = threading.Lock()
     for each in _notifiers.values():

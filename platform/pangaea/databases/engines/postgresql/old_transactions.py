@@ -12,7 +12,7 @@ from pangaea.databases.engines.base import OldTransaction
 from pangaea.databases.engines.postgresql import direct
 
 HIDDEN_AFTER = 100_000
-"""Transactions after which a session counts as old whose start this login may not see."""
+"""If this login may not see a session's start, the session is old once this many transactions came after it."""
 
 _SESSIONS = """
 SELECT datname || ', session ' || pid || ' of ' || coalesce(usename, '?')
@@ -34,9 +34,9 @@ ORDER BY 2 DESC NULLS LAST
 
 
 def older_than(alias: str, limit: timedelta) -> list[OldTransaction]:
-    """The older ones of an alias's whole database, the oldest first."""
+    """The transactions of an alias's database that are older than `limit`, the oldest first."""
     limits = {"seconds": limit.total_seconds(), "hidden": HIDDEN_AFTER}
-    # As the login: a module's role sees no other role's session.
+    # Connected as the login: a module's role sees no other role's session.
     with closing(direct.connect(alias, as_role=False)) as session:
         return [
             OldTransaction(holder, None if seconds is None else timedelta(seconds=seconds), behind)

@@ -10,14 +10,14 @@ from pangaea.databases.engines.postgresql import sessions
 
 
 def open_relay_session(alias: str) -> RelaySession:
-    """A relay's session at that module's database. It connects when it is used, and again once it was cut."""
+    """A relay's session at that module's database. It connects at its first use, and after a loss."""
     session = _Session(alias)
     return RelaySession(LockElection(session, alias), NotifyWakeup(session, alias), session.close)
 
 
 def lock_of_leader(alias: str) -> str:
     """The name of the lock that the leader of a module holds."""
-    # No "<module>/<key>", the name of a key's lock.
+    # It differs from every name of a key's lock, "<module>/<key>".
     return f"relay of {aliases.schema_of(alias)}"
 
 
@@ -27,7 +27,7 @@ def channel_of(alias: str) -> str:
 
 
 class _Session:
-    """One connection at a time. Locks and LISTEN of a former one are lost."""
+    """One connection at a time. A new one has neither the locks nor the LISTEN of the one before."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias

@@ -1,7 +1,7 @@
 """Sessions outside Django's handling, for locks and LISTEN, which last exactly as long as a session.
 
-They lead past a pooler: behind one that lends a server's session for one transaction, a lock would stay with a session
-that then serves others (DIRECT_DATABASE_URL).
+They bypass a pooler (DIRECT_DATABASE_URL): behind one that lends a server's session for one transaction, a lock would
+stay with a session that other clients use next.
 """
 
 import os
@@ -20,9 +20,9 @@ from pangaea.databases.engines.postgresql.entry import answer_limits
 from pangaea.errors import Misconfigured
 
 ANSWER_TIMEOUT = timedelta(seconds=5)
-"""How long after one end's machine has failed the other gives the session up, and its locks are for others."""
+"""The time after which one end gives up a session whose other end's machine has failed, which frees its locks."""
 KEEPALIVE = {"keepalives": 1} | answer_limits(ANSWER_TIMEOUT)
-"""The client's side of it, as parameters of libpq."""
+"""The client's settings for ANSWER_TIMEOUT, as parameters of libpq."""
 
 
 def lock_number(name: str) -> int:
@@ -46,7 +46,7 @@ def open_session(alias: str) -> "psycopg.Connection[Any]":
 
 
 def _keep_alive(connection: "psycopg.Connection[Any]") -> None:
-    """The server's side of it: the server holds the locks of a process until it notices that its machine has failed."""
+    """Set the server's side: it holds the locks of a process until it notices that the process's machine has failed."""
     for name, value in answer_limits(ANSWER_TIMEOUT, prefix="tcp_").items():
         connection.execute(f"SET {name} = {value}")
 
@@ -63,7 +63,7 @@ def _refuse_if_lent(alias: str, connection: "psycopg.Connection[Any]") -> None:
     if session == connection.info.backend_pid:  # no pooler in between
         return
     with closing(direct.connect(alias)) as other, other.transaction():
-        # Either the other one has got the very session, or it has got another and this one may move on.
+        # The pooler may give the other connection this very session, or this connection another one.
         if _session_of(other) == session or _session_of(connection) != session:
             raise Misconfigured(_REMEDY.format(alias=alias, variable=_direct_variable(alias)))
 
@@ -98,7 +98,7 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND ((classid::bigint <
 
 
 def holder_of(connection: "psycopg.Connection[Any]", name: str) -> Holder | None:
-    """The session that holds the lock of that name, of any login: all logins of a database can take any number."""
+    """The session that holds the lock of that name, whatever its login: any login of a database can take any number."""
     row = connection.execute(_HOLDER, [lock_number(name)]).fetchone()
     return Holder(*row) if row else None
 

@@ -36,7 +36,7 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
         """A connection. The file is its owner's alone; SQLite gives the files beside it the same mode."""
         name = str(self.settings_dict["NAME"])
         if not name.startswith(("file:", ":memory:")):
-            with suppress(OSError):  # then SQLite raises why
+            with suppress(OSError):  # SQLite then raises the reason
                 os.close(os.open(name, os.O_CREAT | os.O_RDWR, 0o600))
         return super().get_new_connection(conn_params)
 

@@ -1,4 +1,4 @@
-"""SQLite: one process, one writer at a time, so most locks have nothing to do."""
+"""SQLite: one process, one writer at a time, so most locks are not needed."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from pangaea.databases.engines.sqlite import relay_session
 
 SHADOW = ".shadow-"
 UNFINISHED = ".part"
-"""How the name of a shadow's file ends until the shadow is whole."""
+"""The suffix of a shadow's file until the shadow is complete."""
 ACCOMPANYING = ("-wal", "-shm", "-journal")
-"""How SQLite names the files that it keeps beside one."""
+"""The suffixes of the files that SQLite keeps beside a database."""
 
 
 class SQLite(Engine):
     """The engine of the profile `local`."""
 
-    # A text that is not UTF-8 can be stored here, and could not be fetched as one.
+    # SQLite stores text that is not UTF-8, which cannot be fetched as text.
     body_sql = "CAST(body AS blob)"
 
     # Statements
@@ -101,7 +101,7 @@ class SQLite(Engine):
 
     @contextmanager
     def alone(self, alias: str, work: str) -> Iterator[bool]:
-        # A lock on a file that holds nothing else: it ends with the process, on every operating system.
+        # SQLite's lock on an empty file of its own ends with the process, on every operating system.
         path = f"{connections[alias].settings_dict['NAME']}.{work}.lock"
         with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as lock:
             try:
@@ -117,7 +117,7 @@ class SQLite(Engine):
         """None: a transaction that writes is bounded by the time-out of those that wait for it."""
         return []
 
-    # Shadows: a file beside the module's. Each has another name, so that a late reader of a removed one does no harm
+    # Shadows: a file beside the module's, with another name each, so that late readers of a removed one do no harm
 
     def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
         token = f"{uuid4().hex}-{name}{UNFINISHED}"
@@ -125,7 +125,7 @@ class SQLite(Engine):
         return token
 
     def shadow_settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
-        # Opened after the shadow was removed, the file must not be created again.
+        # mode=rw: a connection that opens after the shadow was removed must not create the file again.
         return deepcopy(connection.settings_dict) | {"NAME": f"{_shadow_file(connection, token).as_uri()}?mode=rw"}
 
     def show_shadow(self, connection: BaseDatabaseWrapper, token: str) -> None:

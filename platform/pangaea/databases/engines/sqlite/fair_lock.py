@@ -1,6 +1,6 @@
-"""A lock that threads get in the order of asking: one per database file and process.
+"""A lock that threads acquire in the order of their requests: one per database file and process.
 
-SQLite lets one writer in at a time and makes the others poll, in no order: two busy threads starve a third for
+SQLite admits one writer at a time, and the others poll in no order: two busy threads starve a third for
 seconds. Within a process, a queue in front of the file is enough to make waiting short and fair.
 """
 
@@ -9,7 +9,7 @@ from collections import deque
 
 
 class FairLock:
-    """A lock that is handed over in the order of asking. Any thread may release it."""
+    """A lock that is handed over in the order of the requests. Any thread may release it."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()

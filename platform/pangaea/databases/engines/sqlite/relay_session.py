@@ -9,7 +9,7 @@ _guard = threading.Lock()
 
 
 def open_relay_session(alias: str) -> RelaySession:
-    """A relay's session at that module's database: nothing is held, so closing it does nothing."""
+    """A relay's session, which holds no connection: closing it does nothing."""
     return RelaySession(Uncontested(), WakeupInProcess(alias), close=lambda: None)
 
 
@@ -24,7 +24,7 @@ def _event(alias: str) -> threading.Event:
 
 
 class Uncontested(LeaderElection):
-    """There is one relay."""
+    """The election of a module's only relay."""
 
     def lead(self) -> bool:
         return True
@@ -34,7 +34,7 @@ class Uncontested(LeaderElection):
 
 
 class WakeupInProcess(RelayWakeup):
-    """The module's event in this process."""
+    """Waits for the module's event in this process."""
 
     def __init__(self, alias: str) -> None:
         self._event = _event(alias)
