@@ -94,7 +94,7 @@ def money(*, amount: str, currency: str) -> Amount:
 
 
 def enum(column: str, words: Mapping[str | int, str]) -> Words:
-    """Publish a stored code by its word: `enum("state", {"P": "placed", "C": "cancelled"})`."""
+    """Publish a stored code under another name: `enum("state", {"P": "placed", "C": "cancelled"})`."""
     return Words(column, words)
 
 
@@ -129,7 +129,7 @@ class Capture:
 
     @property
     def identity(self) -> Column:
-        """The primary key's column, by which a row is known before and after."""
+        """The primary key's column, which identifies a row before and after a change."""
         return self.column(self.model._meta.pk.name)
 
     @property
@@ -139,20 +139,21 @@ class Capture:
         return list(dict.fromkeys(found))
 
     def column(self, name: str) -> Column:
-        """The column of a model's field. Raises Misconfigured for what cannot be captured."""
+        """The column of a model's field. Raises Misconfigured for a field that cannot be captured."""
         try:
             field: Any = self.model._meta.get_field(name)
         except FieldDoesNotExist as error:
             raise Misconfigured(f"{self.model.__name__} has no field {name!r}.") from error
         if not isinstance(field, Field) or field not in self.model._meta.local_concrete_fields:
             raise Misconfigured(f"{name!r} is no column of {self.model.__name__}'s own table.")
-        held: Any = field
-        while isinstance(held, ForeignKey):
-            held = held.target_field
-        kind = _KINDS.get(held.get_internal_type())
+        target: Any = field
+        while isinstance(target, ForeignKey):
+            target = target.target_field
+        kind = _KINDS.get(target.get_internal_type())
         if kind is None:
-            raise Misconfigured(f"{name!r} is a {type(held).__name__}; captured are only: {', '.join(sorted(_KINDS))}.")
-        return Column(str(field.column), kind, bool(field.null), getattr(held, "decimal_places", None) or 0)
+            supported = ", ".join(sorted(_KINDS))
+            raise Misconfigured(f"{name!r} is a {type(target).__name__}; these can be captured: {supported}.")
+        return Column(str(field.column), kind, bool(field.null), getattr(target, "decimal_places", None) or 0)
 
     def problems(self) -> Iterator[str]:
         """The faults of the declaration, in sentences."""
@@ -207,7 +208,7 @@ def _entry_of(message: type[Event]) -> type[msgspec.Struct] | None:
 
 
 def _optional(declared: Any) -> tuple[tuple[Any, ...], bool]:
-    """A type without None, and whether None was a member."""
+    """The members of a type except None, and whether None is one of them."""
     members = get_args(declared) if get_origin(declared) in {Union, types.UnionType} else (declared,)
     return tuple(each for each in members if each is not type(None)), type(None) in members
 
@@ -219,9 +220,9 @@ def _fits(declared: Any, converter: Converter, columns: list[Column]) -> bool:
         return True
     named = get_origin(member) is Literal or (isinstance(member, type) and issubclass(member, Enum))
     if isinstance(converter, Amount):
-        right = member is Money and [each.kind for each in columns] == [Kind.INTEGER, Kind.TEXT]
+        fits = member is Money and [each.kind for each in columns] == [Kind.INTEGER, Kind.TEXT]
     elif isinstance(converter, Words):
-        right = (named or member is str) and kind in {Kind.TEXT, Kind.INTEGER}
+        fits = (named or member is str) and kind in {Kind.TEXT, Kind.INTEGER}
     else:
-        right = member is kind.value or (named and kind is Kind.TEXT)
-    return right and not others and (optional or not columns[0].null)
+        fits = member is kind.value or (named and kind is Kind.TEXT)
+    return fits and not others and (optional or not columns[0].null)

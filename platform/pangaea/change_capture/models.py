@@ -1,11 +1,11 @@
-"""How far the snapshots of a module's captures have come. Name the module: `.using("orders")`."""
+"""The progress of the snapshots of a module's captures. Name the module: `.using("orders")`."""
 
 from django.db import models
 from django.utils import timezone
 
 
 class Snapshot(models.Model):
-    """How far the last snapshot of a capture has come: all rows up to the primary key `after` are published."""
+    """The progress of a capture's last snapshot: all rows up to the primary key `after` are published."""
 
     capture = models.CharField(max_length=127, primary_key=True)
     after = models.TextField(null=True)  # noqa: DJ001 - null is before the first row, and "" may be a primary key
@@ -21,7 +21,7 @@ class Snapshot(models.Model):
 
     @classmethod
     def begin(cls, capture: str, *, module: str) -> "Snapshot":
-        """Begin a snapshot of that capture before its first row, whatever an earlier one has published."""
+        """Begin a snapshot of that capture at its first row, whatever an earlier one has published."""
         start = {"after": None, "rows": 0, "started_at": timezone.now(), "finished_at": None}
         snapshot, _ = cls.objects.using(module).update_or_create(capture=capture, defaults=start)
         return snapshot

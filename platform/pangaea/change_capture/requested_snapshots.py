@@ -2,7 +2,7 @@
 
 A request to catch up names the position after which the snapshot must begin. The module's leading relay publishes all
 rows that the module captures, chunk by chunk between its passes; one run answers all requests that came before it
-began. Each stream's row then has the positions between which its last whole snapshot is, and so have its batches.
+began. Each stream's row and its batches then carry the positions between which its last complete snapshot is.
 """
 
 from collections.abc import Generator, Sequence
@@ -40,8 +40,8 @@ class RequestedSnapshots:
     def step(self, streams: Sequence[Stream], *, all_sequenced: bool) -> bool:
         """Publish a chunk, if one is due; True when it did, or when the run is finished.
 
-        `streams` are as this pass read them, after it gave positions: to all rows, or not. A failure is logged and
-        tried again later: the module's messages do not wait for it.
+        `streams` are as this pass read them; `all_sequenced`: before that it sequenced all rows, and not only its
+        limit. A failure is logged, and the chunk is retried later: the module's messages do not wait for it.
         """
         if monotonic() < self._next or not any(stream.has_open_snapshot for stream in streams):
             return False
@@ -68,7 +68,7 @@ class RequestedSnapshots:
         if self._running is None:
             capture = _next_capture(self._module)
             if capture is None:
-                # The last chunk was committed before this pass gave positions.
+                # The last chunk was committed before this pass sequenced rows.
                 if all_sequenced:
                     _finish(self._module)
                 return all_sequenced

@@ -33,7 +33,7 @@ the deadlock's victim."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The rows that are published, of those that there were at the beginning."""
+    """The rows that are published, and the rows that there were at the beginning."""
 
     rows: int
     total: int
@@ -47,8 +47,8 @@ def snapshot(capture: Capture, *, chunk: int = CHUNK, in_passing: bool = False) 
     Misuse where the triggers are not as declared, since changes would be missed, and while another one of this capture
     is running.
 
-    `in_passing` is for a process that has other work: it counts no rows, waits for a writer LOCK_TIMEOUT at most, and
-    tries a chunk once; the database's errors are raised then.
+    `in_passing` is for a process that has other work: rows are not counted, a chunk waits for a writer LOCK_TIMEOUT at
+    most, and its failure is raised instead of retried.
     """
     if found := triggers.faults(capture.module, [capture]):
         raise Misuse(f"{capture.name}: {' '.join(found)} {triggers.REMEDY}")

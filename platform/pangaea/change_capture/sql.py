@@ -1,4 +1,4 @@
-"""SQL that both engines share: a row as JSON and a message around it, concatenated, so that both give one text."""
+"""SQL that both engines share: a row as JSON and a message around it, with the same text on both."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -38,9 +38,9 @@ class Dialect(ABC):
 
     @abstractmethod
     def snapshot(self, capture: Capture) -> str:
-        """The statement that publishes rows: of those with these primary keys (a parameter) the ones with these keys.
+        """The statement that publishes the rows that have one of the primary keys, and one of the message keys.
 
-        Other writers of these keys are locked out.
+        Both are parameters. The caller holds the locks of the message keys, so that their rows do not change.
         """
 
     @abstractmethod
@@ -49,11 +49,11 @@ class Dialect(ABC):
 
     @abstractmethod
     def value(self, kind: Kind, column: str, places: int) -> str:
-        """A value that is not null as JSON text."""
+        """The JSON text of a value that is not null."""
 
     @abstractmethod
     def key_text(self, kind: Kind, column: str) -> str:
-        """A value as the text that `str()` gives in Python."""
+        """A value as text, like Python's `str()`."""
 
     # Shared by both
 
