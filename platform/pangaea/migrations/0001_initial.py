@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("active", "active"),
                             ("diverged", "diverged: the producer's history is another; rebuild"),
-                            ("below_floor", "below the floor: history is gone; rebuild from a snapshot"),
+                            ("below_floor", "below the floor: history was deleted; rebuild from a snapshot"),
                         ],
                         default="active",
                         max_length=16,

@@ -20,14 +20,14 @@ DROP FUNCTION pangaea_notify_relay();
 
 
 def create(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """PostgreSQL only: SQLite's one process rings an event instead."""
+    """PostgreSQL only: on SQLite the relay is in the same process, and an event wakes it."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(CREATE)
 
 
 def drop(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """The way back."""
+    """Undo `create`."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(DROP)

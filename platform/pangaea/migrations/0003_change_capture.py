@@ -1,11 +1,11 @@
-"""The locks of a module's keys, taken alike by `publish` and by the triggers of change capture; snapshots' progress."""
+"""One function locks a module's keys for `publish` and the triggers of change capture; the progress of snapshots."""
 
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-# A transaction that changes very many keys locks the module instead: each lock takes a place in the server's shared
-# memory, and a bulk update of 10,000 rows would use up all there are.
+# A transaction that changes very many keys locks the module instead: each lock takes an entry in the server's shared
+# memory, and a bulk update of 10,000 rows would use up all of them.
 CREATE = """
 CREATE FUNCTION pangaea_lock_keys(keys text[]) RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -24,14 +24,14 @@ DROP = "DROP FUNCTION pangaea_lock_keys(text[]);"
 
 
 def create(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """PostgreSQL only: a transaction that writes is alone on SQLite."""
+    """PostgreSQL only: SQLite has one writing transaction at a time."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(CREATE)
 
 
 def drop(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """The way back."""
+    """Undo `create`."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(DROP)

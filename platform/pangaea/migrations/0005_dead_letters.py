@@ -1,4 +1,4 @@
-"""Dead letters are tried again by themselves, or discarded; attempts are written down before handlers run."""
+"""Dead letters are retried automatically, or discarded; attempts are recorded before handlers run."""
 
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -7,14 +7,14 @@ from django.utils import timezone
 
 
 def make_unlogged(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """A commit to it then waits for no disk. A crash of the server empties it, which forgets some deaths at worst."""
+    """Commits to it then wait for no disk. A crash of the server empties it: crash counts are lost at worst."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute("ALTER TABLE pangaea_attempt SET UNLOGGED")
 
 
 def let_retry(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """What had failed when nothing was tried again is due."""
+    """Make the letters due that failed before there were retries."""
     letters = apps.get_model("pangaea", "DeadLetter")._default_manager.using(editor.connection.alias)
     letters.filter(attempts__gt=0).update(state="retrying", next_attempt_at=timezone.now())
 
@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
             field=models.CharField(
                 choices=[
                     ("behind", "behind another of its key"),
-                    ("retrying", "tried again by itself"),
+                    ("retrying", "retried automatically"),
                     ("dead", "tried no more: redrive or discard it"),
                 ],
                 default="behind",

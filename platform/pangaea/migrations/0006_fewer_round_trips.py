@@ -1,11 +1,11 @@
-"""The relay gives positions in one statement, and an attempt is written down for many batches."""
+"""The relay assigns positions in one statement, and one recorded attempt covers many batches."""
 
 from django.db import migrations, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-# The locks are taken by a statement of their own: the next one's snapshot, and the rows that it finds without a position, are
-# of a moment when no other transaction can give any.
+# The locks are taken by a statement of their own: the next one's snapshot, and the rows that it finds without a
+# position, are of a moment when no other transaction can assign any.
 CREATE = """
 CREATE FUNCTION pangaea_place(ids bigint[], partitions smallint[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -30,14 +30,14 @@ DROP = "DROP FUNCTION pangaea_place(bigint[], smallint[]);"
 
 
 def create(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """PostgreSQL only: in SQLite, in the same process, a statement costs no round trip."""
+    """PostgreSQL only: on SQLite, in the same process, a statement costs no round trip."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(CREATE)
 
 
 def drop(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """The way back."""
+    """Undo `create`."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(DROP)

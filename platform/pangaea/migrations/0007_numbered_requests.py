@@ -1,4 +1,4 @@
-"""Requests to catch up have numbers, which their answers carry. Empty for requests of the version before."""
+"""Requests to catch up have numbers, which their answers carry. NULL for requests of the version before."""
 
 from django.db import migrations, models
 

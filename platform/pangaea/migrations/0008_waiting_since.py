@@ -1,4 +1,4 @@
-"""A cursor knows since when messages wait for it, so that a subscription that takes none can be named."""
+"""A cursor records since when messages wait for it, so that a stuck subscription can be named."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""No trigger notifies the relay: NOTIFY in the publishing transaction makes the commits of the server wait in line."""
+"""Drop the trigger that notifies the relay: NOTIFY in the publishing transaction serialises the server's commits."""
 
 from importlib import import_module
 

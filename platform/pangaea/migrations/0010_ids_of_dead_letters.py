@@ -1,4 +1,4 @@
-"""A parked message has the id that the outbox has for it. Empty for those that were parked before."""
+"""A parked message has its id in the outbox; NULL for messages that were parked before this migration."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""What operators decided about subscriptions that had stopped; a state's label names no remedy, which is the kind's."""
+"""Operators' decisions on stopped subscriptions; a state's label names no remedy, which depends on the kind."""
 
 from django.db import migrations, models
 from django.db.models import Q

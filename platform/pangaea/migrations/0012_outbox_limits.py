@@ -1,4 +1,4 @@
-"""A row that no subscriber could take fails in its writer's transaction."""
+"""A row that no subscriber could read fails in its writer's transaction."""
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -10,7 +10,7 @@ from pangaea.outbox.limits import OctetLength
 
 
 class AddUnvalidated(migrations.AddConstraint):
-    """Hold the constraint for new rows. On PostgreSQL the history is not read for it, while every writer waits."""
+    """Add a constraint. On PostgreSQL existing rows are not validated: every writer would wait for that."""
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState

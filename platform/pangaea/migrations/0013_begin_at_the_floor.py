@@ -1,4 +1,4 @@
-"""A cursor may begin where the producer's history begins, and asks for a snapshot; streams know their last one."""
+"""A cursor may begin at the producer's floor, and then asks for a snapshot; streams record their last snapshot."""
 
 from django.db import migrations, models
 

@@ -1,15 +1,16 @@
-"""The keys that a transaction has locked are counted, whatever number of statements it locks them in."""
+"""The keys that a transaction has locked are counted over all of its statements."""
 
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import StateApps
 
-# Each lock takes an entry in the server's shared memory; without one left, requests of strangers fail. So a transaction
-# with more than 500 keys locks the module instead. It holds the module's lock shared by then, as others do: one that
-# waited for all of them, while one of them waited for its keys, would deadlock. Hence it tries at every 100th key, for
-# less than the server's deadlock_timeout, and goes on without. With 1,000 keys it has to have it, and only one at a
-# time may wait for it; another one fails at once, alone, instead of both when neither lets go.
-# The setting lasts as long as the transaction, or until the savepoint is rolled back that locked them, as the locks do.
+# Each lock takes an entry in the server's shared memory; when none is left, other sessions' requests fail. So a
+# transaction with more than 500 keys locks the module instead. By then it holds the module's lock in shared mode, as
+# others do: if it waited for all of them, while one of them waited for its keys, they would deadlock. Hence it tries at
+# every 100th key, for less than the server's deadlock_timeout, and continues without the module's lock. From 1,000 keys
+# on it needs that lock, and only one transaction at a time may wait for it: a second one fails at once, alone, instead
+# of both when neither releases its locks.
+# The setting lasts as long as the transaction, or until the savepoint that locked the keys is rolled back: so do locks.
 CREATE = """
 CREATE FUNCTION pangaea_lock_module() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
@@ -93,14 +94,14 @@ END $$;
 
 
 def create(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """PostgreSQL only: a transaction that writes is alone on SQLite."""
+    """PostgreSQL only: SQLite has one writing transaction at a time."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(CREATE, params=None)
 
 
 def drop(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """The way back."""
+    """Undo `create`."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(DROP, params=None)

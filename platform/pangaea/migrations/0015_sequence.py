@@ -1,6 +1,6 @@
-"""A row is sequenced: the words of the relay, for its function and for the outbox's constraints.
+"""Name the relay's function and the outbox's constraints after sequencing, instead of "place".
 
-The function of the former name stays, for relays of the version before, which work until they are replaced. The next
+The former function stays for relays of the version before, which work until they are replaced. The next
 migration that changes the relay's functions may drop it.
 """
 
@@ -13,7 +13,7 @@ from django.db.migrations.state import ProjectState, StateApps
 from django.db.models import BaseConstraint, Q
 
 # The locks are taken by a statement of their own: the next one's snapshot, and the rows that it finds without a
-# position, are of a moment when no other transaction can give any.
+# position, are of a moment when no other transaction can assign any.
 CREATE = """
 CREATE FUNCTION pangaea_sequence(ids bigint[], partitions smallint[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
@@ -38,14 +38,14 @@ DROP = "DROP FUNCTION pangaea_sequence(bigint[], smallint[]);"
 
 
 def create(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """PostgreSQL only: in SQLite, in the same process, a statement costs no round trip."""
+    """PostgreSQL only: on SQLite, in the same process, a statement costs no round trip."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(CREATE)
 
 
 def drop(apps: StateApps, editor: BaseDatabaseSchemaEditor) -> None:
-    """The way back."""
+    """Undo `create`."""
     del apps
     if editor.connection.vendor == "postgresql":
         editor.execute(DROP)
@@ -98,7 +98,7 @@ class RenameConstraint(migrations.AddConstraint):
 
 
 def position_once(name: str) -> BaseConstraint:
-    """No two rows have one position."""
+    """No two rows of a partition have the same position."""
     return models.UniqueConstraint(fields=("audience", "partition", "position"), name=name)
 
 
