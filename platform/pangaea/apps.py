@@ -6,14 +6,14 @@ from django.db.models.signals import post_migrate, pre_migrate
 
 
 class KernelConfig(AppConfig):
-    """Checks at start that every declaration of the installed modules makes sense."""
+    """Registers the system checks, and keeps the triggers of change capture as declared."""
 
     name = "pangaea"
     verbose_name = "Streams"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Load the checks, which run with every management command that talks to the system, and tend the triggers."""
+        """Register the checks, and the handlers that create and remove triggers around `migrate`."""
         from pangaea import checks  # noqa: F401 - the app registry must be ready first
         from pangaea.change_capture import triggers
 

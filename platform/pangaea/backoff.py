@@ -1,6 +1,6 @@
-"""How long to wait before the next attempt: twice the pause before, up to a limit (exponential backoff).
+"""Exponential backoff: the pause before the next attempt doubles with each failure, up to a limit.
 
-The jitter keeps those that failed together from coming back together (equal jitter,
+Jitter spreads the retries of clients that failed at the same time (equal jitter,
 aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter).
 """
 
@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 
 _MAX_DOUBLINGS = 64
-"""Beyond any limit in use; 2.0 to the power of a count that grows for ever would overflow."""
+"""More than any limit in use needs: 2.0 to the power of an unbounded count would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,5 +23,5 @@ class Backoff:
         return min(self.first * 2.0 ** min(failures - 1, _MAX_DOUBLINGS), self.longest)
 
     def jittered(self, failures: int) -> float:
-        """A random time between half of that pause and all of it."""
+        """A random pause between half of `steady(failures)` and all of it."""
         return self.steady(failures) * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret

@@ -1,6 +1,6 @@
-"""System checks: what the modules declare must fit together before anything starts.
+"""System checks: the declarations of the modules must match before a process starts.
 
-A module that is not installed in this process cannot be checked here: its published schema and the contract do that.
+Modules that are not installed in this process are not checked here, but by their published schemas and contracts.
 """
 
 import importlib.util
@@ -29,7 +29,7 @@ Language = dict[str, type[Message]]
 
 
 def published_by(module: ModuleConfig) -> Language:
-    """What a module declares in its `messages.py`: its events, and the commands that it accepts."""
+    """The messages that a module declares in its `messages.py`: its events, and the commands that it accepts."""
     return _declared_in(f"{module.name}.messages")
 
 
@@ -52,8 +52,8 @@ def _declared_in(path: str) -> Language:
 
 @register("pangaea")
 def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
-    """Names belong to their module, a handler's message is published, a command has one handler, a scope has a role."""
-    del app_configs  # the declarations only make sense together
+    """Check that names belong to their module, messages are published, commands have one handler, scopes a role."""
+    del app_configs  # declarations are checked against each other
     published = {module.label: published_by(module) for module in modules.installed()}
     errors: list[Error] = []
     for module in modules.installed():
@@ -67,7 +67,7 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Err
         errors += _check_retention(module)
         errors += _check_scopes(module)
         if not unusable:
-            errors += _check_obedience(published[module.label], subscriptions)
+            errors += _check_command_handlers(published[module.label], subscriptions)
         errors += _check_sent(module, published)
     return errors
 
@@ -119,7 +119,7 @@ def _check_captures(module: ModuleConfig) -> list[Error]:
 
 
 def _check_ownership(subscriptions: list[Subscription]) -> list[Error]:
-    hint = "A projection names the models that it alone keeps: Projection(..., models=(...))."
+    hint = "A projection names the models that it alone writes: Projection(..., models=(...))."
     projections = [each for each in subscriptions if isinstance(each, Projection)]
     return [
         Error(problem, hint=hint, obj=projection, id="pangaea.E013") for projection, problem in problems(projections)
@@ -139,13 +139,13 @@ def _check_handlers(subscription: Subscription, published: dict[str, Language]) 
 
 
 def _newest(subscription: Subscription) -> dict[str, type[Message]]:
-    """The class for the newest version of each message it handles; older ones are for what streams still hold."""
+    """The class for the newest version of each handled message; older ones are for messages that streams still hold."""
     in_order = sorted(subscription.handlers.items(), key=lambda item: item[0])
     return {name: handler.message_type for (name, _), handler in in_order}
 
 
-def _check_obedience(published: Language, subscriptions: list[Subscription]) -> list[Error]:
-    """Each command that the module accepts is carried out once, and never again by a rebuild."""
+def _check_command_handlers(published: Language, subscriptions: list[Subscription]) -> list[Error]:
+    """Check that each command is executed once, by one Reaction, and not again by a rebuild."""
     errors = []
     for name, kind in published.items():
         if not issubclass(kind, Command):
@@ -164,7 +164,7 @@ def _check_retention(module: ModuleConfig) -> list[Error]:
         return []
     if module.retention <= timedelta(0):
         text = f"{module.label} keeps its messages for {module.retention}."
-        return [Error(text, hint="Name a time, or None to keep them for ever.", obj=module, id="pangaea.E012")]
+        return [Error(text, hint="Set a positive time, or None to keep them for ever.", obj=module, id="pangaea.E012")]
     if not module.captures:
         text = f"{module.label} limits how long its messages are kept and captures no table."
         hint = "A later subscriber could never learn what was deleted. Declare captures, or keep the history."
@@ -173,7 +173,7 @@ def _check_retention(module: ModuleConfig) -> list[Error]:
 
 
 def _check_scopes(module: ModuleConfig) -> list[Error]:
-    """Each scope is the module's own by its name, and some role has it; each that a view requires is declared."""
+    """Check that each scope is named after its module and has a role, and that the scopes of the views are declared."""
     errors = []
     for number, scope in enumerate(module.scopes):
         if not re.fullmatch(rf"{module.label}:[a-z_]+", scope.name):
@@ -239,21 +239,21 @@ def _check_sent(module: ModuleConfig, published: dict[str, Language]) -> list[Er
     return errors
 
 
-def _compare(does: str, name: str, kind: type[Message], published: dict[str, Language]) -> list[Error]:
-    """A sender's or a subscriber's own class against the published one."""
+def _compare(use: str, name: str, kind: type[Message], published: dict[str, Language]) -> list[Error]:
+    """Compare a sender's or a subscriber's own class with the published one; `use` begins the error's text."""
     known = published.get(module_of(name))
     if known is None:
         return []
     if name not in known:
         hint = f"{module_of(name)} declares: {', '.join(sorted(known)) or 'nothing'}."
-        text = f"{does} {name}, which {module_of(name)} does not declare."
+        text = f"{use} {name}, which {module_of(name)} does not declare."
         return [Error(text, hint=hint, obj=kind, id="pangaea.E005")]
     theirs = known[name]
     if theirs.version != kind.version:
-        text = f"{does} {name} in version {kind.version}; published is {theirs.version}."
+        text = f"{use} {name} in version {kind.version}; published is {theirs.version}."
         return [Error(text, obj=kind, id="pangaea.E006")]
     if issubclass(theirs, Command) != issubclass(kind, Command):
-        text = f"{does} {name} as {_grammar(kind)}; published is {_grammar(theirs)}."
+        text = f"{use} {name} as {_grammar(kind)}; published is {_grammar(theirs)}."
         return [Error(text, obj=kind, id="pangaea.E006")]
     return []
 

@@ -2,22 +2,22 @@
 
 PangaeaError
 ├── Misconfigured         a setting or a declaration is missing, unsafe or contradicts another
-├── Misuse                a kernel function was called as it must not be: a bug in the caller
+├── Misuse                a kernel function was called where it must not be: a bug in the caller
 ├── MalformedMessage      bytes from outside that are not a message this process can read
 ├── PoisonMessage         a message crashed the process that handled it, every time
-│   └── HungMessage       its handler did not return, and the process was ended for it
-├── RefusedByBroker       the broker answered, and does not take a message; it may take others
-├── RefusedMessage        a message of the broker that this process does not take
-├── Unavailable           something this process depends on does not answer; the same call may succeed later
-└── DomainError           a rule of the business refuses; carries a stable code
-    ├── Unauthenticated   the caller is not known
+│   └── HungMessage       a handler did not return from it, so the process was ended
+├── RefusedByBroker       the broker answered and refused a message; it may accept others
+├── RefusedMessage        a message from the broker that this process does not accept
+├── Unavailable           a dependency of this process does not answer; the same call may succeed later
+└── DomainError           a business rule refused the request; carries a stable code
+    ├── Unauthenticated   the request has no valid credentials
     ├── Forbidden         this caller may not do this
-    ├── NotFound          no such thing, as far as this caller may know
+    ├── NotFound          no such object, as far as this caller may know
     ├── Conflict          well-formed, but the present state does not allow it
-    ├── Invalid           well-formed, but can never be right
-    └── Throttled         too often; the caller has to wait
+    ├── Invalid           well-formed, but no state would allow it
+    └── Throttled         too many attempts; the caller has to wait
 
-Nothing here knows HTTP. `pangaea.api.problems` maps the classes to status codes in one table.
+No class here knows HTTP: `pangaea.api.problems` maps the classes to status codes in one table.
 """
 
 import re
@@ -32,11 +32,11 @@ RESERVED_DETAILS = frozenset(
 
 
 class PangaeaError(Exception):
-    """Everything that this project raises on purpose."""
+    """The base of all errors that this project raises on purpose."""
 
 
 class Misconfigured(PangaeaError):
-    """A setting or a module's declaration cannot work. The message names it and what to set instead."""
+    """A setting or a module's declaration cannot work. The message names it and the remedy."""
 
 
 class Misuse(PangaeaError):
@@ -44,27 +44,27 @@ class Misuse(PangaeaError):
 
 
 class MalformedMessage(PangaeaError):
-    """Bytes from outside are no message of a name and version that this process knows. Trying again will not help."""
+    """Bytes from outside are not a message of a name and version that this process knows. A retry fails too."""
 
 
 class PoisonMessage(PangaeaError):
     """The process ended while a handler worked on this message alone: out of memory, a crash in native code.
 
-    It is retried like any parked message, since something else may have ended the process; after
+    It is retried like any parked message, since another cause may have ended the process; after
     `CRASHES_AT_MOST` more crashes it is dead.
     """
 
 
 class HungMessage(PoisonMessage):
-    """A handler did not return from this message within JOB_TIME_LIMIT: find what it waits for."""
+    """A handler did not return from this message within JOB_TIME_LIMIT: find out what it waits for."""
 
 
 class RefusedByBroker(PangaeaError):
-    """The broker answered and did not take a message: too large for it, or of a kind that this user may not send."""
+    """The broker answered and refused a message: it is too large, or this login may not send it."""
 
 
 class RefusedMessage(PangaeaError):
-    """A message that arrived is none that a module sends, or its sender may not send for the module that it names."""
+    """A received message is of no kind that modules send, or its sender may not send for the module that it names."""
 
 
 class Unavailable(PangaeaError):
@@ -72,7 +72,7 @@ class Unavailable(PangaeaError):
 
 
 class DomainError(PangaeaError):
-    """A business rule refused. Raise one of the subclasses.
+    """A business rule refused the request. Raise one of the subclasses.
 
     `code` is snake_case and stable: clients branch on it. `message` is a sentence for people. `details` are
     JSON-serialisable facts that a client may want (`sku="ABC-1", available=3`). None of them may hold a secret.
@@ -93,7 +93,7 @@ class DomainError(PangaeaError):
 
 
 class Unauthenticated(DomainError):
-    """The caller is not known: no credentials, or none that are valid."""
+    """The request has no credentials, or none that are valid."""
 
 
 class Forbidden(DomainError):
@@ -101,11 +101,11 @@ class Forbidden(DomainError):
 
 
 class NotFound(DomainError):
-    """There is no such thing, or this caller may not know of it; the two must look the same."""
+    """The object does not exist, or this caller may not know of it; both must look the same."""
 
 
 class Conflict(DomainError):
-    """The present state does not allow it: out of stock, already cancelled. Later it may."""
+    """The present state does not allow the request: out of stock, already cancelled. A later state may."""
 
 
 class Invalid(DomainError):

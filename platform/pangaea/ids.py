@@ -1,4 +1,4 @@
-"""Identifiers that sort by the time they were made (RFC 9562, UUIDv7), so that indexes grow at one end."""
+"""Identifiers that sort by their time of creation (RFC 9562, UUIDv7), so that indexes grow at one end."""
 
 from uuid import UUID
 
@@ -6,5 +6,5 @@ from uuid_utils.compat import uuid7 as _uuid7
 
 
 def uuid7() -> UUID:
-    """A fresh time-ordered identifier, as the standard library's UUID."""
+    """A new time-ordered identifier, as the standard library's UUID."""
     return _uuid7()

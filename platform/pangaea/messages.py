@@ -1,4 +1,4 @@
-"""What modules say to each other: typed, versioned, named independently of any class path."""
+"""The messages that modules send each other: typed, versioned, named independently of any class path."""
 
 import re
 from datetime import datetime
@@ -9,7 +9,7 @@ import msgspec
 
 EVERYBODY = "all"
 LARGEST = 1024 * 1024
-"""Bytes of a message as it is sent."""
+"""The largest message in bytes, its envelope included."""
 KEY_LENGTH = 255
 NAME = r"[a-z][a-z0-9_]*"
 _WIRE_NAME = re.compile(rf"{NAME}\.{NAME}")
@@ -23,17 +23,17 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Event(Message, frozen=True, kw_only=True):
-    """Something that happened, in the past tense, for all who want to hear it: `orders.order_placed`.
+    """Something that happened, named in the past tense, for all modules that subscribe to it: `orders.order_placed`.
 
-    The module that owns it declares it in its `messages.py`. Who listens declares a class of its own with the same wire
-    name and only the fields it needs, in its `acl.py`; fields it does not know are ignored.
+    The module that owns it declares it in its `messages.py`. A subscriber declares a class of its own with the same
+    wire name and only the fields that it needs, in its `acl.py`; other fields are ignored.
     """
 
 
 class Command(Message, frozen=True, kw_only=True):
-    """Something one module is asked to do, in the imperative: `orders.place_order`.
+    """A request to one module, named in the imperative: `orders.place_order`.
 
-    The first part of the name is the module that is asked.
+    The first part of the name is the receiving module.
     """
 
 
@@ -45,12 +45,12 @@ class Money(msgspec.Struct, frozen=True):
 
 
 Operation = Literal["create", "update", "delete", "snapshot"]
-"""What a captured change did to a row; `snapshot` tells of a row as it is, because somebody asked for all of them."""
+"""The change of a captured row; `snapshot` publishes an unchanged row, because all rows were requested."""
 M = TypeVar("M", bound=Message)
 
 
 class Received(msgspec.Struct, Generic[M], frozen=True, kw_only=True):
-    """A message as a handler gets it: the decoded fields, and what the envelope says of them."""
+    """A message as a handler receives it: the decoded fields, and the metadata of its envelope."""
 
     payload: M
     id: UUID
@@ -74,5 +74,5 @@ def module_of(wire_name: str) -> str:
 
 
 def audience_of(message: Message) -> str:
-    """Who a message is for: everybody, or the module that a command names."""
+    """The audience of a message: all modules, or the one that a command names."""
     return module_of(message.wire_name) if isinstance(message, Command) else EVERYBODY

@@ -1,4 +1,4 @@
-"""What a bounded context declares, and which ones are installed in this process."""
+"""The declaration of a module (a bounded context), and the modules that are installed in this process."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -18,18 +18,18 @@ PACKAGE = "modules"
 
 
 class Role(StrEnum):
-    """What a caller is, as their access token states it. The modules decide what each role may do, by their scopes."""
+    """A caller's role, as their access token states it. Each module decides by its scopes what a role may do."""
 
     CUSTOMER = "customer"
-    """The holder of an account of the shop's customers."""
+    """A customer with an account."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A right to a part of a module's API: the module declares it, and the roles that have it.
 
-    `name` is `<module>:<what it allows>`, `description` one line for the readers of the API's document. A view requires
-    it with `HasScope(name)`.
+    `name` is `<module>:<what_it_allows>`, `description` one line in the API's document. A view requires the scope with
+    `HasScope(name)`.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Scope:
 class RateLimit:
     """One token bucket per caller: `requests` at once, refilled evenly within `per`.
 
-    The default stops a client in an endless loop and no client that works.
+    The default stops a client in an endless loop, and no client that works correctly.
     """
 
     requests: int = 6000
@@ -57,11 +57,11 @@ class Route:
     """A public URL prefix and the URL patterns that answer below it.
 
     `path` begins with a slash and has none at its end; the patterns in `urlconf` are "" or begin with a slash.
-    `public`: no request below it needs a token, so that a gateway lets them pass without; where only some of
-    them do, the others have a longer route. `rate_limit` is what a gateway allows a caller: the holder of the
-    token, on a public route the address. Idempotent methods and the others have a bucket each. `for_modules` lets every
-    service of the trust domain read this very path directly, not only the gateway (ACCEPTED_CALLERS): where keys are
-    published.
+    `public`: no request below it needs a token, and a gateway passes requests without one; paths below it that do need
+    a token have a longer route of their own. `rate_limit` is a gateway's limit per caller, which is the holder of the
+    token, and on a public route the address. Idempotent methods and the others have one bucket each. `for_modules`:
+    every service of the trust domain may read this exact path directly, not only through the gateway
+    (ACCEPTED_CALLERS); meant for published keys.
     """
 
     path: str
@@ -72,7 +72,7 @@ class Route:
 
 
 class ModuleConfig(AppConfig):
-    """The declaration of a module. Everything that links modules at run time is derived from these lines.
+    """The declaration of a module. All links between modules at run time are derived from it.
 
     The label is also the module's name on the bus, its database alias, its schema and the prefix of its messages.
     """
@@ -96,7 +96,7 @@ class ModuleConfig(AppConfig):
     """Dotted path of `seed(*, credentials: bool) -> list[str]`: idempotent demo data, and lines that describe it."""
 
     walk: ClassVar[tuple[str, ...]] = ()
-    """Shell lines that show the module at work; `$URL` is the address. They follow those of its sources."""
+    """Shell commands that demonstrate the module; `$URL` is the address. Those of its sources come first."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make the subclass the configuration that Django picks from `apps.py`, which holds the base class too."""
@@ -114,8 +114,8 @@ class ModuleConfig(AppConfig):
 
 def installed() -> list[ModuleConfig]:
     """The modules of this process, ordered by label."""
-    found = [config for config in apps.get_app_configs() if isinstance(config, ModuleConfig)]
-    return sorted(found, key=lambda config: config.label)
+    configs = [config for config in apps.get_app_configs() if isinstance(config, ModuleConfig)]
+    return sorted(configs, key=lambda config: config.label)
 
 
 def upstream_first() -> list[ModuleConfig]:
@@ -147,7 +147,7 @@ def named(label: str) -> ModuleConfig:
 
 
 def selected(chosen: Sequence[str]) -> list[str]:
-    """These modules if all are installed, or every installed one when none is named. Raises LookupError."""
+    """The labels of the chosen modules, or of all installed ones if none is chosen. Raises LookupError."""
     return [named(label).label for label in chosen] or labels()
 
 

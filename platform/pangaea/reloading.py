@@ -1,4 +1,4 @@
-"""Files that are replaced while processes use them: written atomically, and reloaded by their readers."""
+"""Files that are replaced while processes use them: atomic writes, and readers that reload."""
 
 import fcntl
 import os

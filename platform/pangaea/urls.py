@@ -21,22 +21,22 @@ handler500 = "pangaea.api.fallback.server_error"
 
 
 def log_in(request: HttpRequest) -> HttpResponse:
-    """The admin's log-in for operators who come to a service directly; the form goes to where the admin is."""
+    """The admin's log-in for operators who come to a service directly; the form posts to the admin's own address."""
     return admin.site.login(request, {"app_path": reverse("admin:login")})
 
 
 def on_site(_request: HttpRequest, **_path: str) -> HttpResponse:
-    """Where Django's admin would send from a row to its page on the site: no model has one."""
+    """Answer the admin's "view on site" links with 404: no model has such a page."""
     raise Http404
 
 
 def _elsewhere() -> list[Any]:
-    """The addresses of an admin that is not at /admin/."""
+    """The log-in, and the redirects to an admin that is not at /admin/."""
     if settings.PANGAEA_ADMIN == "admin/":
         return []
     others = [f"admin/{label}/" for label in modules.labels() if f"admin/{label}/" != settings.PANGAEA_ADMIN]
-    there = RedirectView.as_view(pattern_name="admin:index")
-    return [path("admin/login/", log_in), *(path(other, there) for other in ["admin/", *others])]
+    redirect = RedirectView.as_view(pattern_name="admin:index")
+    return [path("admin/login/", log_in), *(path(other, redirect) for other in ["admin/", *others])]
 
 
 urlpatterns = [

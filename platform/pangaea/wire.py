@@ -1,8 +1,8 @@
-"""What crosses the broker: envelopes, batches, requests to catch up, reports.
+"""The types that cross the broker: envelopes, batches, requests to catch up, reports.
 
 On the wire a message is a CloudEvents 1.0 JSON object (https://cloudevents.io): `type` is the wire name, `subject` the
 key, `data` the fields. The broker's unit is a batch: consecutive messages of one stream, and the id of the message
-before the first. All is decoded into the types below, so that nothing of another shape reaches a table.
+before the first. All bytes from the broker are decoded into these types, so that no other shape reaches a table.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,8 @@ from pangaea.messages import NAME
 
 PARTITIONS = 8
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding raises: what comes may be no JSON, no UTF-8, or nested too deeply."""
+"""The errors of decoding: for bytes that are not JSON, not UTF-8, or nested too deeply."""
 
-# What crosses the broker is decoded into these, so that nothing of another shape reaches a table.
 ModuleName = Annotated[str, msgspec.Meta(pattern=rf"\A{NAME}\Z", max_length=63)]
 SubscriptionName = Annotated[str, msgspec.Meta(pattern=rf"\A{NAME}\.{NAME}(~shadow)?\Z", max_length=127)]
 Partition = Annotated[int, msgspec.Meta(ge=0, lt=PARTITIONS)]
@@ -43,7 +42,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What a batch says of one of its messages, whatever the message's own bytes are: id, key, length in bytes."""
+    """A message's entry in the batch's header, readable whatever the message's bytes are: id, key, length in bytes."""
 
     id: UUID
     key: str
@@ -53,16 +52,16 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive messages of one stream; without any it is an announcement of the last position sent.
 
-    `messages` are bytes that nothing has looked at, with an entry for each: so one that is no JSON, or nested too
-    deeply to be skipped, does not spoil the others. A producer of the version before has no `entries`. No field may
-    follow `messages`.
+    `messages` are undecoded bytes, with one entry per message: a message that is not JSON, or is nested too deeply for
+    the decoder to skip it, does not make the others unreadable. A producer of the version before sends no `entries`. No
+    field may follow `messages`.
 
     `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
     `head` is the stream's last position. Messages up to `floor` are deleted; the last one's id is `floor_id`. All rows
     that the producer captures were published after the first position of `snapshot`, and up to the second.
 
-    An answer to a request names the subscription that sent it (`to`), the position it starts from (`asked`) and its
-    number (`question`, None for a request without one).
+    An answer to a request names the subscription that asked (`to`), the position that it asked from (`asked`) and the
+    request's number (`question`, None for a request without one).
     """
 
     source: ModuleName
@@ -99,7 +98,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     def unpack(cls, body: bytes) -> "Batch":
         """The batch that `pack` wrote. Raises msgspec.DecodeError where its own fields or its lengths are wrong.
 
-        Without entries the messages are searched for their ends, which raises RecursionError or UnicodeDecodeError too.
+        Without entries the decoder searches for the messages' ends, which can raise RecursionError or
+        UnicodeDecodeError.
         """
         # No string of the header contains this: a quotation mark in one has a backslash before it.
         start = body.find(_MESSAGES)
@@ -122,7 +122,7 @@ _MESSAGES = b',"messages":['
 
 
 class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription's request: all of this stream from my cursor on. `message_id` is the id at that position.
+    """A subscription's request for all messages of a stream after its cursor. `message_id` is the id at that position.
 
     `question` is the request's number, which its answers carry; only they decide whether the stream is diverged.
     `snapshot_after`: the subscription began at the floor, at that position, and needs a snapshot that begins after it.
@@ -139,7 +139,7 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a subscription has come in the streams of one module: (audience, partition, position) each."""
+    """A subscription's cursors on the streams of one module: (audience, partition, position) each."""
 
     subscription: SubscriptionName
     source: ModuleName

@@ -20,11 +20,11 @@ LONGEST_CONTENT_TYPE = 256
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-    """Django, relieved of two things that nothing inside it can catch.
+    """Django's application, with two corrections that no middleware can make.
 
-    A charset in the Content-Type decides how the query string is decoded while Django builds the request, and
-    `charset=idna` is enough for a bare 500. All that we take is UTF-8, whatever it claims. And a HEAD request gets no
-    body, which the server would drop with a warning each time.
+    Django decodes the query string by the Content-Type's charset while it builds the request, where `charset=idna` ends
+    in a bare 500: the charset is removed, and all requests are read as UTF-8. The answer to a HEAD request has no body,
+    since the server would drop it with a warning each time.
     """
     if content_type := environ.get("CONTENT_TYPE"):
         environ["CONTENT_TYPE"] = without_charset(content_type)
