@@ -1,4 +1,4 @@
-"""A captured table with a column of every kind. Captures belong to a module, so it is declared as one of orders'."""
+"""A captured table with a column of every kind. A capture belongs to a module, here to orders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -80,7 +80,7 @@ specimens = Capture(Specimen, key="code", yields=SpecimenChanged, fields=FIELDS)
 
 @contextmanager
 def captured_table(capture: Capture = specimens) -> Iterator[None]:
-    """Hold the model's table, with its triggers, beside the module's own."""
+    """Create the model's table and its triggers beside the module's own, while the context lasts."""
     connection = connections[SOURCE]
     with connection.schema_editor() as editor:
         editor.create_model(capture.model)

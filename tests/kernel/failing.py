@@ -1,4 +1,4 @@
-"""Errors of a subscriber's database, raised by its own connection."""
+"""Errors of a database, raised by the module's own connection."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ _ON_SQLITE = {
 
 
 def fail_by(sqlstate: str, alias: str = LISTENER) -> None:
-    """Raise what that alias's database raises for this reason, from a statement on its connection."""
+    """Raise the error that the alias's database raises with that SQLSTATE, from its own connection."""
     if connections[alias].vendor == "postgresql":
         with connections[alias].cursor() as cursor:
             cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}', MESSAGE = 'by a test'; END $$")
@@ -33,14 +33,14 @@ def fail_by(sqlstate: str, alias: str = LISTENER) -> None:
 
 
 def break_connection(alias: str = LISTENER) -> None:
-    """Cut the connection, so that its next statement fails without a word from the server (PostgreSQL)."""
+    """Shut the connection's socket, so that its next statement fails without an SQLSTATE (PostgreSQL)."""
     with socket.socket(fileno=os.dup(connections[alias].connection.fileno())) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
 def read_only(alias: str) -> Iterator[None]:
-    """While this holds, that alias's database takes no writes, as after a failover (PostgreSQL)."""
+    """Let the alias's database refuse writes while the context lasts, as after a failover (PostgreSQL)."""
     name = connections[alias].settings_dict["NAME"]
 
     def change(statement: str) -> None:

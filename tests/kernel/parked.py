@@ -1,4 +1,4 @@
-"""A ledger that web_bff declares like a subscription of its own, and what its dead letters look like."""
+"""A ledger that web_bff declares as its own subscription, and its dead letters."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ Row = tuple[str, int, str, int]
 
 @contextmanager
 def declared() -> Iterator[Ledger]:
-    """The ledger, as long as web_bff declares it."""
+    """Declare the ledger in web_bff while the context lasts."""
     module = modules.named(LISTENER)
     before = module.subscriptions
     vars(module)["subscriptions"] = (*before, f"{__name__}.subscription")
@@ -34,12 +34,12 @@ def declared() -> Iterator[Ledger]:
 
 
 def retry(*, now: datetime) -> int:
-    """Let the worker's timer come at that moment."""
+    """Retry the letters that are due at that moment, as the worker's timer does; the number of letters."""
     return redriving.retry_due(LISTENER, now=now)
 
 
 def redrive(listening: Subscription, key: str) -> int:
-    """Redrive a key as an operator's command does; the number applied. Raises the failure that ended it."""
+    """Redrive a key as an operator's command does, and return the number of applied letters. Raises its failure."""
     selection = Selection(module=LISTENER, subscription=listening.name, key=key)
     (*outcomes,) = redriving.redrive(selection, [listening])
     for outcome in outcomes:
@@ -49,10 +49,10 @@ def redrive(listening: Subscription, key: str) -> int:
 
 
 def letters() -> list[DeadLetter]:
-    """What is parked, in order."""
+    """The dead letters, in the order of key and position."""
     return list(DeadLetter.objects.using(LISTENER).order_by("key", "position"))
 
 
 def summary() -> list[Row]:
-    """What is parked: key, position, state, attempts."""
+    """The dead letters: key, position, state, attempts."""
     return [(letter.key, letter.position, letter.state, letter.attempts) for letter in letters()]

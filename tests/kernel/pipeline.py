@@ -1,4 +1,4 @@
-"""A stream by hand: orders publishes ticks, a ledger in web_bff's database records them; the wire between is a list."""
+"""A stream that a test controls: orders publishes ticks, web_bff records them in a ledger, and a list is the broker."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ SOURCE, LISTENER = "orders", "web_bff"
 
 
 class Tick(Event, frozen=True, kw_only=True):
-    """Something countable happened. It poses as one of orders' own, since only an owner may publish."""
+    """A numbered event. It is declared as one of orders' own, since only the owning module may publish."""
 
     __module__ = "modules.orders.messages"
     wire_name: ClassVar[str] = "orders.tick"
@@ -29,7 +29,7 @@ class Tick(Event, frozen=True, kw_only=True):
 
 
 def say(key: str, *numbers: int) -> None:
-    """Publish ticks, a transaction each."""
+    """Publish ticks, each in its own transaction."""
     for number in numbers:
         with transaction.atomic(using=SOURCE):
             outbox.publish(Tick(number=number), key=key)
@@ -53,7 +53,7 @@ class Ledger:
             raise ValueError(text)
 
     def numbers(self, key: str | None = None) -> list[int]:
-        """What was applied, in order; of one key or of all."""
+        """The applied numbers in order, of one key or of all."""
         with connections[LISTENER].cursor() as cursor:
             cursor.execute("SELECT message_key, number FROM test_ledger ORDER BY id")
             return [number for found, number in cursor.fetchall() if key in {None, found}]
@@ -90,13 +90,13 @@ class Wire:
         self.batches += batches
 
     def pump(self) -> None:
-        """Relay and deliver until nothing moves, answering every request."""
+        """Relay, deliver and answer requests until nothing is left."""
         while self.relay.step() or self.batches or self.requests:
             self.deliver_all()
             self.answer()
 
     def deliver_all(self) -> None:
-        """Deliver what is on the wire, in order."""
+        """Deliver the waiting batches, in order."""
         while self.batches:
             self.deliver(self.batches.pop(0))
 
@@ -107,6 +107,6 @@ class Wire:
             self.requests.append(request)
 
     def answer(self) -> None:
-        """Bring the requests to the producer."""
+        """Deliver the requests to the producer."""
         while self.requests:
             replay.ask(SOURCE, self.requests.pop(0))

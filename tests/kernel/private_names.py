@@ -1,11 +1,11 @@
-"""Finds what the kernel touches of Celery's, kombu's, py-amqp's, billiard's and gunicorn's private names.
+"""Finds the private names of Celery, kombu, py-amqp, billiard and gunicorn that the kernel touches.
 
 `private_names.toml` lists them. `touched` finds them in files of the kernel that import one of the libraries, or whose
-classes derive from one of theirs by way of another file:
+classes derive from a library's class by way of another file:
 
 - private names (`_name`) of objects that are not `self`;
-- in a class that derives from a library's: names that it overrides, and names of `self` that the library's class has,
-  those that would collide included;
+- in a class that derives from a library's: names that it overrides, and attributes of `self` that the library's class
+  has too, accidental collisions included;
 - names that are imported from a library, unless they are DOCUMENTED.
 """
 
@@ -75,13 +75,13 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """The table."""
+    """The rows of `private_names.toml`."""
     table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
     return [Row(**row) for row in table["rows"]]
 
 
 def fingerprint(source: str) -> str:
-    """Twelve digits for a text."""
+    """The first twelve hexadecimal digits of a text's SHA-256."""
     return hashlib.sha256(source.encode()).hexdigest()[:12]
 
 
@@ -101,7 +101,7 @@ def imports(source: str) -> set[str]:
 
 
 def watched(files: Mapping[str, Path]) -> set[str]:
-    """The modules, of these, that import a library, or whose classes have a base from such a module."""
+    """The modules that import a library, or whose classes have a base from such a module."""
     trees = {module: ast.parse(file.read_text(encoding="utf-8")) for module, file in files.items()}
     found = {module for module, file in files.items() if imports(file.read_text(encoding="utf-8"))}
     while more := {module for module, tree in trees.items() if _bases(tree) & found} - found:
@@ -153,7 +153,7 @@ def _classes(tree: ast.Module | ast.ClassDef, holder: ModuleType | type) -> Iter
 
 
 def _names_of_self(definition: ast.ClassDef, cls: type) -> set[str]:
-    """What a class of the kernel defines, and what it reads or writes of `self` and `super()`."""
+    """The names that a class of the kernel defines, and the attributes of `self` and `super()` that it uses."""
     used = {
         node.attr
         for node in ast.walk(definition)

@@ -1,7 +1,7 @@
-"""The real protocol in a hostile world: writers at once, a broker that loses and shuffles, crashes, poison, a restore.
+"""The real protocol under faults: concurrent writers, a broker that loses and shuffles, crashes, poison, a restore.
 
-The steps are those of a schedule; the caller decides their order. `heal` then lets everything work, and
-`verify` compares what the subscriber wrote down with what was committed, of which this file keeps a list in memory.
+The caller takes the steps in any order. `heal` then lets everything work, and `verify` compares the subscriber's ledger
+with the committed messages, of which World has a list in memory.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,11 +46,11 @@ class Violation(AssertionError):
 
 
 class Crash(BaseException):
-    """A process crashes here: nothing in the code may catch it."""
+    """A crash of the process: no code may catch it."""
 
 
 class FragileLedger(Ledger):
-    """Fails always at poison, once at what is flaky, and crashes the process while `crashes` is set."""
+    """Always fails at `poison`, fails once at `flaky`, and crashes the process while `crashes` is set."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class FragileLedger(Ledger):
 
 @dataclass
 class Backup:
-    """The producer's database at a moment, and what had been committed by then."""
+    """A copy of the producer's tables, and the messages that were committed by then."""
 
     tables: dict[type[Any], list[Any]]
     committed: dict[str, list[int]]
@@ -77,7 +77,7 @@ class Backup:
 
 @dataclass
 class World:
-    """A producer, a broker and a subscriber. Indices wrap around, and a step that cannot be taken is none."""
+    """A producer, a broker and a subscriber. Indices wrap around, and an impossible step does nothing."""
 
     writers: Writers
     ledger: FragileLedger = field(default_factory=FragileLedger)
@@ -129,7 +129,7 @@ class World:
             self.end(writer)
 
     def say_all(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Publish these keys and fates, a transaction each."""
+        """Publish messages of these keys and fates, each in its own transaction."""
         for key, fate in messages:
             self.say(key, fate=fate)
 
@@ -154,7 +154,7 @@ class World:
         self.backup = Backup(tables, {key: list(numbers) for key, numbers in self.committed.items()})
 
     def restore(self) -> None:
-        """What came after the backup never happened; what others received of it remains there."""
+        """Restore the producer's backup. Later messages that were delivered remain at their subscribers."""
         if self.backup is None:
             return
         self.writers.abandon()
@@ -165,7 +165,7 @@ class World:
         self.committed = {key: list(numbers) for key, numbers in self.backup.committed.items()}
 
     def rewrite(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Publish, and be restored as if it had not been; what was sent is kept back."""
+        """Publish and send, then restore the backup from before; the sent batches are held until `let_go`."""
         self.back_up()
         waiting, self.broker = self.broker, []
         self.say_all(messages)
@@ -191,7 +191,7 @@ class World:
             self.late.append(self.broker.pop(index % len(self.broker)))
 
     def let_go(self) -> None:
-        """What was kept back comes next."""
+        """Put the batches that were held back at the front."""
         self.broker[:0] = self.late
         self.late.clear()
 
@@ -207,14 +207,14 @@ class World:
     # The subscriber
 
     def deliver(self, index: int = 0, *, crash: str = "") -> None:
-        """Hand over a batch. A consumer that crashes, before its commit or after it, has not acknowledged: it stays."""
+        """Deliver a batch. It stays, not acknowledged, if the consumer crashes before or after its commit."""
         if not self.broker:
             return
         index %= len(self.broker)
         self.ledger.crashes = crash == "before"
         try:
             delivery = Delivery(self.ledger.subscription, *decode(self.broker[index].body))
-        except MalformedMessage:  # the worker drops what it cannot read
+        except MalformedMessage:  # the worker drops an unreadable batch
             self.broker.pop(index)
             return
         request = None
@@ -241,7 +241,7 @@ class World:
                 raise outcome.failure
 
     def reset(self) -> None:
-        """Back to 0: the projection's effects, its cursors and its parked messages together."""
+        """Reset the projection to 0: its effects, its cursors and its parked messages."""
         with transaction.atomic(using=LISTENER):
             self._clear_ledger()
             self.clear_parked()
@@ -252,13 +252,13 @@ class World:
     # The end
 
     def heal(self) -> None:
-        """Nothing fails any more: everything works until nothing moves, and what diverged is rebuilt.
+        """End all faults, work until nothing is left to do, and rebuild a diverged projection.
 
-        Raises Violation if it never comes to rest.
+        Raises Violation if that never ends.
         """
         self.writers.settle(self.end)
         self.let_go()
-        # The one at work would notice by sending only that a restore took its streams: its `sequence` would not end.
+        # The working relay notices only when it sends that a restore deleted its streams: its `sequence` would not end.
         self._relays[0] = relay_of(SOURCE, self._carry)
         seen: list[list[str]] = []
         self.ledger.poison.clear()
@@ -285,20 +285,20 @@ class World:
         raise Violation(f"never comes to rest: {seen[-1]}")
 
     def verify(self) -> None:
-        """Every message exactly once and in its key's order; after a restore, those that are left."""
+        """Raise Violation unless the committed messages were applied once each, in their keys' order."""
         for key in KEYS:
             applied = self.ledger.numbers(key)
             if applied != self.committed[key]:
                 raise Violation(f"key {key}: committed {self.committed[key]}, applied {applied}")
 
     def _spoil(self, key: str, number: int) -> None:
-        """Make a message's bytes unreadable, for good: only what is parked of it can be mended."""
+        """Make a message's bytes unreadable in the outbox for ever: only its dead letter can be repaired."""
         row = OutboxMessage.objects.using(SOURCE).get(key=key, body__contains=f'"number":{number}}}')
         self.bodies[row.message_id] = row.body
         OutboxMessage.objects.using(SOURCE).filter(pk=row.pk).update(body=deep(1_500))
 
     def _check_alarms(self) -> None:
-        """A stream is diverged only if the producer has no longer what was read from it, and so never will again."""
+        """Raise Violation if a stream is diverged although the producer still has the message at the cursor."""
         for cursor in Cursor.objects.using(LISTENER).filter(state=Cursor.State.DIVERGED):
             read = {"audience": cursor.audience, "partition": cursor.partition, "message_id": cursor.message_id}
             if OutboxMessage.objects.using(SOURCE).filter(**read, position=cursor.position).exists():
@@ -321,7 +321,7 @@ class World:
         if self._overtaken:
             self._overtaken = False
             self._relays[1].step()
-        # No subscriber reads the streams that no key of ours is in.
+        # No subscriber reads the streams without a key of these tests.
         self.broker += [batch for batch in batches if int(batch.routing_key.rpartition(".")[2]) in USED]
         if self._crashes_after_sending:
             raise Crash

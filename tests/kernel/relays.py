@@ -5,5 +5,5 @@ from pangaea.outbox.relay import Relay, Sender
 
 
 def relay_of(module: str, sender: Sender) -> Relay:
-    """The module's relay, which publishes the snapshots that are asked for."""
+    """The module's relay, which publishes requested snapshots too."""
     return Relay(module, sender, snapshots=RequestedSnapshots(module))

@@ -1,4 +1,4 @@
-"""Orders that reach web_bff over a wire that the test controls, and the commands that replay them."""
+"""Orders that reach web_bff over a broker that the test controls, and the commands that replay them."""
 
 import io
 import threading
@@ -48,14 +48,14 @@ def place(*skus: str) -> UUID:
 
 
 def cancel(order_id: UUID) -> None:
-    """Publish that it was cancelled."""
+    """Publish that an order was cancelled."""
     cancelled = OrderCancelled(order_id=order_id, customer_id=UUID(int=1), cancelled_at=datetime.now(UTC))
     with transaction.atomic(using=SOURCE):
         outbox.publish(cancelled, key=str(order_id))
 
 
 class Wire:
-    """The broker between the relay of orders and the worker of web_bff. The test lets both go on."""
+    """The broker between the relay of orders and the worker of web_bff, both of which the test drives."""
 
     def __init__(self) -> None:
         self.relay = relay_of(SOURCE, self.carry)
@@ -66,22 +66,22 @@ class Wire:
         self.batches += batches
 
     def pump(self) -> None:
-        """Relay and deliver until nothing moves."""
+        """Relay and deliver until nothing is left."""
         while self.relay.step() or self.batches:
             self.deliver()
 
     def deliver(self) -> None:
-        """Let the worker take what is on the wire."""
+        """Let the worker apply the waiting batches."""
         while self.batches:
             self.ask(consume.receive(LISTENER, self.batches.pop(0).body))
 
     def ask(self, requests: Sequence[CatchUp]) -> None:
-        """Bring requests to the producer; the commands' `send`, where a thread pumps."""
+        """Deliver requests to the producer; the commands' `send` while a thread pumps."""
         for request in requests:
             replay.ask(SOURCE, request)
 
     def answer(self, requests: Sequence[CatchUp]) -> None:
-        """Bring requests to the producer and the answers back; the commands' `send`, where no thread pumps."""
+        """Deliver requests to the producer, and the answers; the commands' `send` while no thread pumps."""
         self.ask(requests)
         self.pump()
 
@@ -116,7 +116,7 @@ class Wire:
 
 @dataclass
 class Printed:
-    """What a command wrote, and its exit status."""
+    """The output of a command, and its exit status."""
 
     stdout: str
     stderr: str
@@ -135,7 +135,7 @@ def run(command: rebuild.Command | reconcile.Command, *arguments: str, **options
 
 
 def shown() -> dict[str, Any]:
-    """The whole projection as a reader sees it, without what the database numbers."""
+    """All rows of the projection, without ids that the database assigns."""
     return {
         "orders": list(OrderSummary.objects.order_by("id").values()),
         "lines": list(OrderLine.objects.order_by("order_id", "id").values("order_id", "sku", "name", "quantity")),
@@ -154,7 +154,7 @@ def table(printed: Printed) -> list[list[str]]:
 
 
 def nothing_is_left() -> bool:
-    """Whether the last replay removed what it created."""
+    """Whether the last replay removed its tables."""
     connection = connections[LISTENER]
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -174,7 +174,7 @@ class Terminal(io.StringIO):
 
 @contextmanager
 def writing() -> Iterator[list[tuple[UUID, str]]]:
-    """Orders placed and cancelled without a pause, by another thread; what it did, with the state at the end."""
+    """Place and cancel orders in another thread; gives the ids with their final states."""
     stop = threading.Event()
     written: list[tuple[UUID, str]] = []
 

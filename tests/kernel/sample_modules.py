@@ -1,4 +1,4 @@
-"""Modules written for one test, installed instead of the project's own."""
+"""Modules written for one test, and installed instead of the project's."""
 
 import importlib
 import sys

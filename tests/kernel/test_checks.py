@@ -1,4 +1,4 @@
-"""System checks name a wrong declaration before a process starts."""
+"""System checks report a wrong declaration before a process starts."""
 
 from pathlib import Path
 from textwrap import dedent

@@ -1,4 +1,4 @@
-"""A library that changes what the kernel touches of its private names fails here, before it fails in production."""
+"""A library that changes a private name which the kernel touches fails here, before it fails in production."""
 
 import re
 from pathlib import Path

@@ -27,7 +27,7 @@ class Open:
 
 
 class Writers:
-    """Several writers. On an engine with a single writer at a time, none holds its transaction open."""
+    """Several writers. On an engine with a single writer at a time, none of them holds its transaction open."""
 
     def __init__(self, count: int = 3) -> None:
         self._threads = [ThreadPoolExecutor(max_workers=1) for _ in range(count)]
@@ -39,7 +39,7 @@ class Writers:
         return next((writer for writer in range(len(self._threads)) if writer not in self._open), None)
 
     def begin(self, writer: int, key: str, number: int) -> bool:
-        """Begin and publish; False if this writer has a transaction open. Returns when it has published or waits."""
+        """Begin and publish; False if the writer has a transaction open. Returns once it has published or waits."""
         if writer in self._open:
             return False
         rivals = [each for each in self._open.values() if each.key == key]
@@ -54,7 +54,7 @@ class Writers:
         return True
 
     def end(self, writer: int, *, commit: bool) -> Open | None:
-        """Commit or roll back; None if there is none. On return a writer that waited for the key has published."""
+        """Commit or roll back; None if the writer cannot yet. On return the next writer of the key has published."""
         mine = self._open.get(writer)
         if mine is None or not mine.published.done():
             return None
@@ -97,7 +97,7 @@ def _end(block: ExitStack, *, commit: bool) -> None:
 
 
 def waiting() -> int:
-    """How many transactions wait for a key."""
+    """The number of transactions that wait for a key."""
     with connections[SOURCE].cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database "

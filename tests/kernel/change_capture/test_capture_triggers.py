@@ -1,4 +1,4 @@
-"""The triggers are there after a migration, and their absence is noticed."""
+"""Migrations create the triggers, and missing triggers are reported."""
 
 import io
 import threading
@@ -27,7 +27,7 @@ UPDATE = "pangaea_capture_orders_specimen_update"
 
 @pytest.fixture(autouse=True)
 def _declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The module declares the table of these tests too, until they end."""
+    """Declare these tests' table in the module, until the tests end."""
     config = modules.named(SOURCE)
     with captured_table():
         monkeypatch.setattr(config, "captures", (*config.captures, "tests.kernel.capturing.specimens"))
@@ -141,7 +141,7 @@ class TestRelay:
 
 
 def required_title() -> "models.TextField[str, str]":
-    """The field `title`, no longer null: a change for which SQLite rebuilds the table."""
+    """The field `title`, not nullable: a change for which SQLite rebuilds the table."""
     field: models.TextField[str, str] = models.TextField(default="nothing")
     field.set_attributes_from_name("title")
     field.model = Specimen

@@ -33,7 +33,7 @@ def _table() -> Iterator[None]:
 
 
 def fill(rows: int) -> None:
-    """Rows that were never published."""
+    """Rows that no trigger has published."""
     Specimen.objects.bulk_create(Specimen(code=f"{number:03}", count=0) for number in range(rows))
     OutboxMessage.objects.using(SOURCE).all().delete()
 
@@ -118,7 +118,7 @@ class TestUnderWriters:
             turn = 0
             while turn < ROUNDS or not stop.is_set():
                 turn += 1
-                # Two that change several rows at once may deadlock, and one of them then changes nothing.
+                # Two writers of several rows may deadlock; the victim then changes nothing.
                 with suppress(OperationalError):
                     change(dice, f"new-{seed}-{turn}")
 

@@ -1,4 +1,4 @@
-"""The lock of a piece of work that one process does at a time, on both engines."""
+"""The lock that gives a piece of work to one holder at a time, on both engines."""
 
 from contextlib import closing
 

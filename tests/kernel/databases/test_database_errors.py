@@ -1,4 +1,4 @@
-"""The consequences of a failure: of the message itself, of its module's database, of another server."""
+"""The consequences of a failure of the message itself, of its module's database, or of another server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +66,7 @@ def send(wire: Wire) -> None:
 
 
 def deliver(wire: Wire) -> None:
-    """Bring what was published to the module, as a worker does."""
+    """Relay the published messages and apply them, as a worker does."""
     send(wire)
     for outgoing in wire.batches:
         consume.receive(LISTENER, outgoing.body)
@@ -121,7 +121,7 @@ class TestTheModulesOwnDatabase:
             say(key, number)
         deliver(wire)
         assert len(parked()) == 9
-        # The first waits as long as it may with all others; each of them is tried once alone after that.
+        # The first message uses up the retry time together with all others; then each of them is tried once, alone.
         assert [calls.count(number) for number in range(1, 9)] == [1] * 8
 
     def test_that_times_out_is_asked_three_times(self, wire: Wire, postgresql_only: None) -> None:
@@ -164,7 +164,7 @@ class TestTheModulesOwnDatabase:
 
 class TestABatchGivenUp:
     def test_leaves_its_head_so_that_lag_is_true(self, wire: Wire) -> None:
-        # A letter that is left where the next one belongs: this subscription can neither apply nor park.
+        # A letter at the position of the next message: this subscription can neither apply nor park it.
         DeadLetter.objects.using(LISTENER).create(
             subscription="web_bff.failing", source=SOURCE, audience="all", partition=partition_of("a"), position=1
         )
@@ -196,7 +196,7 @@ class TestAMigrationThatIsNotApplied:
 
 @contextmanager
 def migrations_differ(ahead: str) -> Iterator[None]:
-    """While this holds, the database lacks the code's last migration, or has one that the code does not know."""
+    """Let the database lack the code's last migration, or have an unknown one, while the context lasts."""
     recorder = MigrationRecorder(connections[LISTENER])
     own = sorted(name for app, name in recorder.applied_migrations() if app == LISTENER)
     name = own[-1] if ahead == "code" else "9999_later"

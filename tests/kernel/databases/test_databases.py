@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 class Stray(models.Model):
-    """Belongs to an app that is not installed."""
+    """A model of an app that is not installed."""
 
     name = models.CharField(max_length=10)
 
@@ -109,7 +109,7 @@ def transaction_on(connection: BaseDatabaseWrapper) -> Iterator[None]:
 class TestASession:
     @pytest.fixture
     def default_isolation(self, postgresql_only: None) -> Iterator[None]:
-        """A server whose administrator has set another isolation level for all logins."""
+        """Let the server have another default isolation level for all logins."""
         name = connections["orders"].settings_dict["NAME"]
         with direct.connect("orders", as_role=False) as administrator:
             administrator.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")

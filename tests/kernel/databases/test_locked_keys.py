@@ -57,12 +57,12 @@ def insert(count: int) -> None:
 
 
 def update(session: Session, first: int, last: int) -> None:
-    """Change these rows, with one statement per row."""
+    """Change the rows from `first` to `last`, with one statement per row."""
     session.execute(UPDATES.format(first, last))
 
 
 def locks(session: Session) -> int:
-    """How many advisory locks it holds."""
+    """The number of advisory locks that the session holds."""
     row = session.execute(
         "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
     ).fetchone()
@@ -71,7 +71,7 @@ def locks(session: Session) -> int:
 
 
 def run(write: Callable[[Session, int], None], sessions: list[Session]) -> None:
-    """Write at once with all sessions, each beginning at another row."""
+    """Let all sessions write at the same time, each from another row on."""
     threads = [threading.Thread(target=write, args=[each, 1 + at * MANY]) for at, each in enumerate(sessions)]
     for thread in threads:
         thread.start()

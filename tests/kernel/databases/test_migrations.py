@@ -16,7 +16,7 @@ from pangaea.outbox.relay import partition_of
 from tests.kernel.pipeline import SOURCE, say
 
 FIRST = 7
-"""Before it there was no version whose processes could be running."""
+"""The number of the first migration that was deployed over a running version."""
 
 
 def added_fields() -> list[migrations.AddField]:
@@ -27,7 +27,7 @@ def added_fields() -> list[migrations.AddField]:
 
 @pytest.mark.parametrize("added", added_fields(), ids=lambda each: f"{each.model_name}.{each.name}")
 def test_an_added_column_takes_rows_of_code_that_does_not_know_it(added: migrations.AddField) -> None:
-    """Django sends its `default` with each row and keeps none in the table."""
+    """Django sends a field's `default` with each row; the table itself has none."""
     assert added.field.null or added.field.db_default is not NOT_PROVIDED
 
 

@@ -60,7 +60,7 @@ def sender() -> Iterator[Notifier]:
 
 
 def woken(sender: Notifier, notifications: Notifications) -> int:
-    """Ask for another; how many sessions have notified."""
+    """Wake the channel again; the number of sessions that have notified it so far."""
     sender.wake(CHANNEL)
     return len(set(notifications.senders))
 

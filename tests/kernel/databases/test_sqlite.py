@@ -20,7 +20,7 @@ WAIT_LIMIT = 10.0
 
 @pytest.fixture
 def file(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Path]:
-    """A SQLite file behind an alias of its own, with a table whose mistakes show at COMMIT."""
+    """A SQLite file with an alias of its own, and a table whose constraint is checked at COMMIT."""
     path = tmp_path / "fair.sqlite3"
     databases = entries.configure({"default": "sqlite:///unused", ALIAS: f"sqlite:///{path}"})
     connections.settings[ALIAS] = connections.configure_settings(databases)[ALIAS]
@@ -50,7 +50,7 @@ def writers() -> list[str]:
 
 
 def in_threads(*jobs: Callable[[], None]) -> None:
-    """Run each job in a thread with a connection of its own; raises what the first of them raised."""
+    """Run each job in a thread with its own connection; raises the error of the first one that failed."""
 
     def run(job: Callable[[], None]) -> None:
         try:

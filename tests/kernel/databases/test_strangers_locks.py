@@ -1,4 +1,4 @@
-"""Advisory locks are numbers that any login of a database can take: a stranger that does stops no module."""
+"""Any login of a database can take any advisory lock: a stranger that takes a module's lock stops no module."""
 
 import secrets
 import threading
@@ -33,7 +33,7 @@ pytestmark = [
 
 @pytest.fixture
 def stranger() -> Iterator["psycopg.Connection[Any]"]:
-    """A session of a login that is a member of nothing."""
+    """A session of a login that is a member of no role."""
     entry = connections[SOURCE].settings_dict
     login, password = f"{entry['NAME']}_stranger", secrets.token_hex(8)
     with direct.connect(SOURCE, as_role=False) as owner:

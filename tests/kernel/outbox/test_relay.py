@@ -33,7 +33,7 @@ OTHER = next(key for key in map(str, range(99)) if partition_of(key) != partitio
 
 
 class Broker:
-    """Takes batches unless it is down, or they are of routing keys that it refuses."""
+    """Accepts batches unless it is down, or refuses their routing keys."""
 
     def __init__(self) -> None:
         self.batches: list[Outgoing] = []
@@ -67,7 +67,7 @@ def running(broker: Broker, component: Component) -> Iterator[None]:
 
 
 def write_by_hand() -> None:
-    """A row of which no relay is notified on PostgreSQL."""
+    """Insert a row without a notification to any relay (on PostgreSQL)."""
     OutboxMessage.objects.using(SOURCE).create(
         message_id=uuid4(), audience="all", key="a", name="orders.tick", body="{}"
     )
@@ -274,7 +274,7 @@ class TestALongAnswer:
         wire.deliver_all()
         wire.answer()
         wire.relay.step()
-        wire.batches[:] = answers(wire)[1:]  # the part is lost, its end comes
+        wire.batches[:] = answers(wire)[1:]  # the first part is lost, the announcement at its end arrives
         wire.deliver_all()
         assert wire.requests == []
 

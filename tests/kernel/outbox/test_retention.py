@@ -23,7 +23,7 @@ PARTITION = partition_of("a")
 
 @pytest.fixture
 def keeps_a_day() -> Iterator[None]:
-    """The source keeps its history for a day."""
+    """Set the source's retention to a day."""
     config = type(modules.named(SOURCE))
     before, config.retention = config.retention, timedelta(days=1)
     try:

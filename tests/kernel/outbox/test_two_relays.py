@@ -1,4 +1,4 @@
-"""Two relays of one module, and two consumers of one stream, really at once."""
+"""Two relays of one module, and two consumers of one stream, in concurrent threads."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -85,11 +85,11 @@ class TestTwoRelaysAtWork:
                 key, number = f"key-{count % KEYS}", writer * EACH + count
                 with transaction.atomic(using=SOURCE):
                     message = outbox.publish(Tick(number=number), key=key)
-                    # The holder of the key sees all that were committed before: this is the message's turn.
+                    # The holder of the key's lock sees all messages committed before: their number is this one's turn.
                     turns[key, OutboxMessage.objects.using(SOURCE).filter(key=key).count()] = message.int
 
         def relay(name: str) -> None:
-            # Both lead: `step` does not ask who does.
+            # Both work: `step` does not ask which of them leads.
             leader = Relay(SOURCE, broker.sender(name))
             while not done.is_set():
                 leader.step()
@@ -121,7 +121,7 @@ class TestTwoRelaysAtWork:
 
 
 class TestTwoThatLockStreams:
-    """All lock them in the order of their ids, so that none waits for another that waits for it."""
+    """Every transaction locks streams in the order of their ids, so that no two deadlock."""
 
     @pytest.mark.parametrize("reverse", [False, True])
     def test_settle_holds_none_behind_the_one_that_it_waits_for(
@@ -130,7 +130,7 @@ class TestTwoThatLockStreams:
         Stream.provide(SOURCE, ["all"])
         Stream.objects.using(SOURCE).update(head=1)
         ids = sorted(Stream.objects.using(SOURCE).values_list("id", flat=True), reverse=reverse)
-        # A row that is written moves: the first one by its id is read last.
+        # An updated row moves within the table: the row with the lowest id is read last.
         Stream.objects.using(SOURCE).filter(pk=min(ids)).update(head=2)
         sent = [(each, 1, uuid4()) for each in ids]
         engine = engines.of(SOURCE)
@@ -248,14 +248,14 @@ class TestAStandbyOfALeaderThatDoesNothing:
         assert not standby.must_work()
         assert not standby.has_taken_over
 
-    @pytest.mark.parametrize("missed", ["what waits", "what is sent"])
+    @pytest.mark.parametrize("missed", ["waiting messages", "sent messages"])
     def test_works_wrongly_where_it_does_not_see(
         self, missed: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         look = Standby._look
         blind = {
-            "what waits": lambda self: (False, look(self)[1]),
-            "what is sent": lambda self: (look(self)[0], ()),
+            "waiting messages": lambda self: (False, look(self)[1]),
+            "sent messages": lambda self: (look(self)[0], ()),
         }
         monkeypatch.setattr(Standby, "_look", blind[missed])
         with pytest.raises(AssertionError):
@@ -267,7 +267,7 @@ def sent() -> int:
 
 
 def leaders_end(postgres_url: str) -> int:
-    """Cut the connection that holds the lead; the number of connections that held it."""
+    """Terminate the leader's session; the number of sessions that held an advisory lock."""
     with connections[SOURCE].cursor() as statement:
         statement.execute("SELECT current_database()")
         (database,) = statement.fetchone()
