@@ -87,7 +87,7 @@ class TestTheDeclarations:
         assert check_modules(None) == []
         call_command("check", "--tag=pangaea")
 
-    def test_that_fit_together_have_no_mistakes(self, shelf: Shelf) -> None:
+    def test_that_match_have_no_mistakes(self, shelf: Shelf) -> None:
         shop(shelf)
         store(shelf)
         assert mistakes(shelf) == []

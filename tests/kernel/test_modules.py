@@ -93,6 +93,6 @@ class TestDiscover:
     def test_finds_nothing_where_there_is_no_package(self) -> None:
         assert modules.discover("atlantis") == []
 
-    def test_finds_what_this_process_runs(self) -> None:
+    def test_finds_the_modules_of_this_process(self) -> None:
         assert set(modules.labels()) <= set(modules.discover())
         assert (modules.project_root() / modules.PACKAGE / modules.labels()[0] / "apps.py").is_file()

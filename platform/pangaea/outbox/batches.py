@@ -15,7 +15,7 @@ from pangaea.wire import Batch
 log = structlog.get_logger()
 
 BATCH_LENGTH = 4 * 1024 * 1024
-"""Bytes beyond which a batch takes no further message: RabbitMQ 4 refuses 16 MiB, and a worker holds two batches."""
+"""Bytes beyond which a batch takes no further message: RabbitMQ 4 refuses more than 16 MiB, a worker holds two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

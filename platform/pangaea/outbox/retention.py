@@ -50,7 +50,7 @@ def _prune_stream(module: str, pk: int, *, before: datetime) -> int:
         oldest = rows.filter(
             position__gt=stream.floor, position__lte=min(_needed_after(module, stream), stream.floor + BATCH)
         )
-        # Positions do not follow `created_at`: those before the first that stays are deleted.
+        # Positions do not follow `created_at`: only the rows before the first unexpired one are deleted.
         candidates = oldest.order_by("position").values_list("position", "message_id", "created_at")
         expired = list(takewhile(lambda row: row[2] < before, candidates))
         if expired:

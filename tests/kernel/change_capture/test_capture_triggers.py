@@ -48,7 +48,7 @@ def migrate() -> None:
 
 
 class TestTriggers:
-    def test_are_made_anew_by_migrate(self) -> None:
+    def test_are_created_again_by_migrate(self) -> None:
         drop()
         assert triggers.faults(SOURCE) == [f"The trigger {UPDATE} is missing."]
         migrate()
@@ -66,7 +66,7 @@ class TestTriggers:
         Specimen.objects.create(code="A", title="x")
         assert [message.key for message in published(SOURCE)] == ["A"]
 
-    def test_of_no_declaration_go_with_migrate(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_no_declaration_are_removed_by_migrate(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(modules.named(SOURCE), "captures", modules.named(SOURCE).captures[:-1])
         assert f"The trigger {UPDATE} belongs to no declaration." in triggers.faults(SOURCE)
         migrate()
@@ -75,7 +75,7 @@ class TestTriggers:
         assert published(SOURCE) == []
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_that_somebody_disabled_or_rewrote_are_noticed(self) -> None:
+    def test_that_were_disabled_or_rewritten_are_reported(self) -> None:
         with connections[SOURCE].cursor() as cursor:
             cursor.execute(f"ALTER TABLE orders_specimen DISABLE TRIGGER {UPDATE}")
             assert triggers.faults(SOURCE) == [f"The trigger {UPDATE} is not as declared."]
@@ -89,7 +89,7 @@ class TestTriggers:
         migrate()
         assert triggers.faults(SOURCE) == []
 
-    def test_that_are_right_are_left_alone(self) -> None:
+    def test_that_match_their_declarations_are_left_alone(self) -> None:
         assert not triggers.install(SOURCE, triggers.captures_of(SOURCE))
 
     @pytest.mark.usefixtures("postgresql_only")

@@ -163,7 +163,7 @@ class TestEnvelope:
 
 
 class TestChanges:
-    def test_by_the_orm_tell_before_and_after(self) -> None:
+    def test_by_the_orm_have_before_and_after(self) -> None:
         specimen = add(title="old", count=1)
         specimen.title = "new"
         specimen.save()
@@ -175,7 +175,7 @@ class TestChanges:
             {"op": "delete", "before": new, "after": None},
         ]
 
-    def test_in_bulk_are_a_message_a_row(self) -> None:
+    def test_in_bulk_are_one_message_per_row(self) -> None:
         Specimen.objects.bulk_create(Specimen(code=f"{number:03}", count=number) for number in range(100))
         Specimen.objects.filter(count__gte=50).update(count=F("count") + 1)
         Specimen.objects.filter(count__lt=10).delete()
@@ -226,7 +226,7 @@ class TestChanges:
         Specimen.objects.filter(code="nothing").delete()
         assert ops() == [("create", "A")]
 
-    def test_of_the_key_are_an_end_and_a_beginning(self) -> None:
+    def test_of_the_key_are_a_deletion_and_a_creation(self) -> None:
         add(title="same")
         Specimen.objects.update(code="B")
         assert ops() == [("create", "A"), ("delete", "A"), ("create", "B")]
@@ -276,7 +276,7 @@ class TestDeclaration:
             ({"change": ("price", "count")}, r"Entry\.price is declared as"),
         ],
     )
-    def test_names_what_does_not_fit(self, changes: dict[str, Any], problem: str) -> None:
+    def test_names_each_mismatch(self, changes: dict[str, Any], problem: str) -> None:
         arguments: dict[str, Any] = {"key": "code", "yields": SpecimenChanged, "fields": dict(FIELDS), **changes}
         if change := arguments.pop("change", None):
             arguments["fields"] |= dict([change])

@@ -53,7 +53,7 @@ def in_thread(pool: ThreadPoolExecutor, work: Any) -> Any:
 
 
 class TestSnapshot:
-    def test_publishes_every_row_as_it_is(self) -> None:
+    def test_publishes_every_row(self) -> None:
         fill(7)
         progress = list(snapshot.snapshot(specimens, chunk=3))
         assert ops() == [("snapshot", f"{number:03}") for number in range(7)]
@@ -67,7 +67,7 @@ class TestSnapshot:
         assert payload["after"]["count"] == 0
         assert len({message.id for message in published(SOURCE)}) == 7
 
-    def test_goes_on_where_it_was_interrupted(self) -> None:
+    def test_continues_where_it_was_interrupted(self) -> None:
         fill(7)
         interrupted = snapshot.snapshot(specimens, chunk=3)
         next(interrupted)
@@ -75,7 +75,7 @@ class TestSnapshot:
         list(snapshot.snapshot(specimens, chunk=3))
         assert ops() == [("snapshot", f"{number:03}") for number in range(7)]
 
-    def test_begins_anew_after_it_was_finished(self) -> None:
+    def test_begins_again_after_it_was_finished(self) -> None:
         fill(2)
         for _ in range(2):
             list(snapshot.snapshot(specimens))
@@ -146,7 +146,7 @@ class TestUnderWriters:
             assert known == sorted(known), key
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_it_waits_for_who_has_changed_a_row(self) -> None:
+    def test_it_waits_for_the_writer_of_a_row(self) -> None:
         fill(1)
         changed, may_commit = threading.Event(), threading.Event()
 
@@ -171,7 +171,7 @@ class TestUnderWriters:
 @pytest.mark.usefixtures("postgresql_only")
 class TestTwoWritersOfOneKey:
     def test_are_in_the_order_of_their_commits_whether_captured_or_published(self) -> None:
-        """The number of messages that committed before is visible under the key's lock: that is the writer's turn."""
+        """Under the key's lock a writer sees all messages committed before: their number is its turn."""
         fill(1)
         turns: list[tuple[int, int]] = []
 

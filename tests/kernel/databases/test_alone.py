@@ -17,13 +17,13 @@ class TestAlone:
         with engine.alone(SOURCE, "work") as first, engine.alone(SOURCE, "work") as second:
             assert (first, second) == (True, False)
 
-    def test_is_about_one_piece_of_work(self) -> None:
+    def test_excludes_only_the_same_work(self) -> None:
         engine = engines.of(SOURCE)
         with engine.alone(SOURCE, "work") as first, engine.alone(SOURCE, "other work") as second:
             assert (first, second) == (True, True)
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_is_over_when_it_has_ended(self) -> None:
+    def test_frees_its_lock_at_exit(self) -> None:
         engine = engines.of(SOURCE)
         with closing(sessions.open_session(SOURCE)) as waiting:
             for _ in range(50):

@@ -187,7 +187,7 @@ class TestAMigrationThatIsNotApplied:
         assert applied == [1]
         assert head() == 1
 
-    def test_is_no_excuse_where_all_are(self, wire: Wire) -> None:
+    def test_is_no_reason_to_wait_where_all_are_applied(self, wire: Wire) -> None:
         trouble[1] = lambda: fail_by(NO_COLUMN)
         say("a", 1)
         deliver(wire)
@@ -212,7 +212,7 @@ def migrations_differ(ahead: str) -> Iterator[None]:
 
 class TestOverHttp:
     @pytest.mark.parametrize("sqlstate", [DEADLOCK, READ_ONLY, FULL])
-    def test_what_passes_is_503_and_says_when_to_come_again(self, sqlstate: str) -> None:
+    def test_a_transient_error_is_503_with_retry_after(self, sqlstate: str) -> None:
         with pytest.raises(DatabaseError) as caught:
             fail_by(sqlstate)
         response = respond(caught.value, RequestFactory().post("/"))
@@ -220,7 +220,7 @@ class TestOverHttp:
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
 
-    def test_what_does_not_is_a_mistake_in_the_code(self) -> None:
+    def test_any_other_error_is_a_mistake_in_the_code(self) -> None:
         with pytest.raises(DatabaseError) as caught:
             fail_by(NO_COLUMN)
         assert respond(caught.value, RequestFactory().post("/")) is None

@@ -76,11 +76,11 @@ class TestTheRouter:
         with pytest.raises(Misuse, match="nowhere"):
             Stray._default_manager.create(name="lost")
 
-    def test_makes_no_table_for_it(self) -> None:
+    def test_creates_no_table_for_it(self) -> None:
         router = Router()
         assert not any(router.allow_migrate(alias, "nowhere") for alias in aliases.installed())
 
-    def test_asks_which_module_is_meant_by_a_table_of_the_kernel(self) -> None:
+    def test_requires_the_module_of_a_table_of_the_kernel(self) -> None:
         with pytest.raises(Misuse, match=r"using"):
             Stream.objects.count()
         with pytest.raises(Misuse, match=r"using"):
@@ -100,7 +100,7 @@ def run(alias: str, statement: str) -> None:
 
 @contextmanager
 def transaction_on(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """A transaction on a connection that has no alias of its own."""
+    """A transaction on a connection that is not Django's for an alias."""
     connection.set_autocommit(False)
     yield
     connection.rollback()
@@ -117,14 +117,14 @@ class TestASession:
             administrator.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
 
     @pytest.mark.usefixtures("default_isolation")
-    def test_is_read_committed_whatever_the_server_says(self) -> None:
+    def test_is_read_committed_whatever_the_servers_default(self) -> None:
         with direct.connect("orders") as connection:
             assert connection.execute("SHOW transaction_isolation").fetchone() == ("read committed",)
         with direct.connect("orders", as_role=False) as connection:
             assert connection.execute("SHOW transaction_isolation").fetchone() == ("serializable",)
 
     @pytest.mark.usefixtures("default_isolation")
-    def test_is_read_committed_behind_a_pooler_that_drops_what_its_start_asks_for(self) -> None:
+    def test_is_read_committed_behind_a_pooler_that_drops_start_options(self) -> None:
         settings = deepcopy(connections["orders"].settings_dict)
         settings["OPTIONS"].pop("options")
         pooled = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "orders")
@@ -132,7 +132,7 @@ class TestASession:
             cursor.execute("SHOW transaction_isolation")
             assert cursor.fetchone() == ("read committed",)
 
-    def test_ends_long_statements_in_processes_that_serve_alone(self) -> None:
+    def test_ends_long_statements_only_in_web_relay_and_worker(self) -> None:
         program = (
             "import django; django.setup()\n"
             "from django.db import connections\n"

@@ -100,7 +100,7 @@ class TestATransactionOfManyStatements:
         other.commit()
         writer.commit()
 
-    def test_gives_its_locks_back_with_its_savepoint(self, sessions: list[Session]) -> None:
+    def test_releases_its_locks_with_its_savepoint(self, sessions: list[Session]) -> None:
         writer, other = sessions[:2]
         with writer.transaction():
             update(writer, 1, 3)
@@ -114,7 +114,7 @@ class TestATransactionOfManyStatements:
 
 
 class TestTwoSuchTransactions:
-    def test_one_ends_alone_and_says_what_to_do(self, sessions: list[Session]) -> None:
+    def test_one_fails_alone_and_names_the_remedy(self, sessions: list[Session]) -> None:
         begun = threading.Barrier(2)
         refusals: list[str] = []
 

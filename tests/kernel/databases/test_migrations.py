@@ -45,7 +45,7 @@ class TestSequence:
         yield
         migrate()
 
-    def test_can_be_taken_back(self) -> None:
+    def test_can_be_reversed(self) -> None:
         before = constraints(SOURCE)
         assert before >= self.NAMES
         migrate("0014")

@@ -1,4 +1,4 @@
-"""When relays are notified of a commit."""
+"""The notification of relays after commits."""
 
 import threading
 from collections.abc import Iterator
@@ -78,13 +78,13 @@ class TestPublishing:
         finally:
             notifications.close()
 
-    def test_asks_once_for_all_messages_of_a_transaction(self) -> None:
+    def test_registers_one_wake_up_for_all_messages_of_a_transaction(self) -> None:
         with transaction.atomic(using=SOURCE):
             for number in range(5):
                 outbox.publish(Tick(number=number), key="a")
             assert len(waiting()) == 1
 
-    def test_asks_although_a_savepoint_in_between_is_rolled_back(self) -> None:
+    def test_wakes_although_a_savepoint_in_between_is_rolled_back(self) -> None:
         with transaction.atomic(using=SOURCE):
             outbox.publish(Tick(number=1), key="a")
             sid = transaction.savepoint(using=SOURCE)
@@ -100,7 +100,7 @@ class TestPublishing:
 
 
 class TestANotifier:
-    def test_joins_what_comes_in_quick_succession(
+    def test_joins_wake_ups_in_quick_succession(
         self, sender: Notifier, notifications: Notifications, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(notifier, "PAUSE_FACTOR", 1e9)
@@ -111,7 +111,7 @@ class TestANotifier:
         wait_until(lambda: notifications.senders, what="a notification")
         assert len(notifications.senders) <= (monotonic() - started) / notifier.NOTIFY_MAX_PAUSE + 2
 
-    def test_sends_what_waits_before_it_ends(self, sender: Notifier, notifications: Notifications) -> None:
+    def test_sends_pending_notifications_before_it_ends(self, sender: Notifier, notifications: Notifications) -> None:
         sender.wake(CHANNEL)
         sender.close()
         wait_until(lambda: notifications.senders, what="the last notification")

@@ -71,7 +71,7 @@ def is_free(lock: FairLock) -> bool:
 
 
 class TestFairLock:
-    def test_is_handed_over_in_the_order_of_asking(self) -> None:
+    def test_is_handed_over_in_the_order_of_requests(self) -> None:
         lock, order = FairLock(), list[int]()
         assert lock.acquire(timeout=0)
         threads = []
@@ -90,7 +90,7 @@ class TestFairLock:
             thread.join(WAIT_LIMIT)
         assert order == [0, 1, 2, 3, 4]
 
-    def test_is_not_taken_by_one_who_comes_later(self) -> None:
+    def test_is_not_acquired_by_a_later_thread(self) -> None:
         lock, turns = FairLock(), list[str]()
         lock.acquire(timeout=0)
 
@@ -115,7 +115,7 @@ class TestFairLock:
         lock.release()
         assert is_free(lock)
 
-    def test_lets_one_in_at_a_time(self) -> None:
+    def test_admits_one_thread_at_a_time(self) -> None:
         lock, inside, most = FairLock(), list[int](), list[int]()
 
         def work() -> None:
@@ -148,28 +148,28 @@ class TestATransaction:
         assert is_free(lock)
         assert writers() == ["me"]
 
-    def test_gives_the_lock_back_when_it_is_rolled_back(self, file: Path) -> None:
+    def test_releases_the_lock_when_it_is_rolled_back(self, file: Path) -> None:
         with transaction.atomic(using=ALIAS):
             write("me")
             transaction.set_rollback(True, using=ALIAS)
         assert is_free(lock_of(str(file)))
         assert writers() == []
 
-    def test_gives_the_lock_back_when_its_commit_fails(self, file: Path) -> None:
+    def test_releases_the_lock_when_its_commit_fails(self, file: Path) -> None:
         with pytest.raises(IntegrityError), transaction.atomic(using=ALIAS):
             write("me", parent=404)
         assert is_free(lock_of(str(file)))
         in_threads(lambda: write_alone("other"))
         assert writers() == ["other"]
 
-    def test_gives_the_lock_back_when_its_connection_is_closed(self, file: Path) -> None:
+    def test_releases_the_lock_when_its_connection_is_closed(self, file: Path) -> None:
         with transaction.atomic(using=ALIAS):
             write("me")
             connections[ALIAS].close()
             assert is_free(lock_of(str(file)))
         assert writers() == []
 
-    def test_gives_the_lock_back_when_it_cannot_begin(self, file: Path) -> None:
+    def test_releases_the_lock_when_it_cannot_begin(self, file: Path) -> None:
         connections[ALIAS].settings_dict["OPTIONS"] |= {"timeout": 0.05}
         connections[ALIAS].close()
         with connections[ALIAS].cursor() as cursor:
@@ -183,7 +183,7 @@ class TestATransaction:
         assert is_free(lock_of(str(file)))
         write_alone("me")
 
-    def test_says_who_is_waited_for_when_its_turn_does_not_come(self, file: Path) -> None:
+    def test_names_the_alias_when_it_times_out(self, file: Path) -> None:
         connections[ALIAS].settings_dict["OPTIONS"] |= {"timeout": 0.05}
         lock = lock_of(str(file))
         lock.acquire(timeout=0)
@@ -219,6 +219,6 @@ class TestATransaction:
 
 
 def write_alone(who: str) -> None:
-    """In a transaction of its own."""
+    """Write in a separate transaction."""
     with transaction.atomic(using=ALIAS):
         write(who)

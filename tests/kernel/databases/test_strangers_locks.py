@@ -44,13 +44,13 @@ def stranger() -> Iterator["psycopg.Connection[Any]"]:
         owner.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
 
 
-def impatiently_say(key: str, number: int) -> None:
+def say_with_a_short_lock_timeout(key: str, number: int) -> None:
     engines.of(SOURCE).limit_lock_waits(connections[SOURCE], timedelta(seconds=0.1))
     say(key, number)
 
 
 class TestAStrangerThatHoldsTheLeadsLock:
-    def test_keeps_nothing_from_being_sent_and_announced_and_is_named(
+    def test_prevents_no_sending_and_announcing_and_is_named(
         self, stranger: "psycopg.Connection[Any]", settings: Settings
     ) -> None:
         settings.PANGAEA = settings.PANGAEA.__class__(
@@ -86,7 +86,7 @@ class TestAStrangerThatHoldsAKeysLock:
             pytest.raises(OperationalError, match=f"'a'.*DATABASE_LOCK_TIMEOUT.*{SOURCE}/a") as refused,
             transaction.atomic(using=SOURCE),
         ):
-            impatiently_say("a", 1)
+            say_with_a_short_lock_timeout("a", 1)
         assert errors.kind_of(refused.value) is errors.Kind.CONFLICT
         response = problems.respond(refused.value, RequestFactory().post("/api/v1/orders"))
         assert response is not None

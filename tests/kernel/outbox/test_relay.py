@@ -90,7 +90,7 @@ class TestARelay:
         with pytest.raises(ValueError, match="Expecting"):
             json.loads(batch.body)
 
-    def test_sends_no_more_at_once_than_a_broker_takes(self) -> None:
+    def test_sends_no_batch_that_a_broker_would_refuse(self) -> None:
         table = OutboxMessage.objects.using(SOURCE)
         body = json.dumps("x" * 1_000_000)
         for _ in range(6):
@@ -120,7 +120,7 @@ class TestARelay:
             write_by_hand()
             wait_until(lambda: sent() == 2, what="the relay to have looked")
 
-    def test_keeps_the_backlog_while_the_broker_is_down_and_says_so_once(self) -> None:
+    def test_keeps_the_backlog_while_the_broker_is_down_and_logs_it_once(self) -> None:
         broker, component = Broker(), Component(SOURCE)
         broker.is_down = True
         say("a", 1, 2, 3)
@@ -141,7 +141,7 @@ class TestARelay:
             with running(Broker(), second):
                 wait_until(lambda: second.state is State.STANDING_BY, what="the second to stand by")
 
-    def test_repeats_an_announcement_that_the_broker_did_not_take(self, settings: Settings) -> None:
+    def test_repeats_an_announcement_that_failed(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, announce_first=timedelta(microseconds=1))
         broker = Broker()
         relay = Relay(SOURCE, broker.carry)

@@ -32,7 +32,7 @@ def keeps_a_day() -> Iterator[None]:
         config.retention = before
 
 
-def said_long_ago(wire: Wire, *numbers: int) -> None:
+def published_long_ago(wire: Wire, *numbers: int) -> None:
     say("a", *numbers)
     OutboxMessage.objects.using(SOURCE).filter(position=None).update(created_at=timezone.now() - timedelta(days=2))
     wire.pump()
@@ -55,7 +55,7 @@ def remaining() -> list[int | None]:
 @pytest.mark.usefixtures("keeps_a_day")
 class TestPruning:
     def test_stops_at_the_lowest_reported_cursor(self, wire: Wire) -> None:
-        said_long_ago(wire, 1, 2, 3, 4)
+        published_long_ago(wire, 1, 2, 3, 4)
         report(4)
         report(2, subscription="web_bff.other")
         assert retention.prune(SOURCE).messages == 2
@@ -63,19 +63,19 @@ class TestPruning:
         assert stream().floor == 2
 
     def test_stops_at_the_first_message_that_is_young(self, wire: Wire) -> None:
-        said_long_ago(wire, 1, 2)
+        published_long_ago(wire, 1, 2)
         say("a", 3)
         wire.pump()
         report(3)
         retention.prune(SOURCE)
         assert remaining() == [3]
 
-    def test_waits_while_nobody_has_reported(self, wire: Wire) -> None:
-        said_long_ago(wire, 1, 2)
+    def test_waits_while_no_subscriber_has_reported(self, wire: Wire) -> None:
+        published_long_ago(wire, 1, 2)
         assert retention.prune(SOURCE).messages == 0
 
     def test_waits_for_a_request_that_is_being_served(self, wire: Wire) -> None:
-        said_long_ago(wire, 1, 2)
+        published_long_ago(wire, 1, 2)
         report(2)
         CatchUpRequest.objects.using(SOURCE).create(
             subscription="web_bff.newcomer", audience="all", partition=PARTITION, asked=0, position=1
@@ -83,17 +83,17 @@ class TestPruning:
         retention.prune(SOURCE)
         assert remaining() == [2]
 
-    def test_goes_on_where_it_stopped(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_continues_where_it_stopped(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(retention, "BATCH", 3)
-        said_long_ago(wire, *range(8))
+        published_long_ago(wire, *range(8))
         report(8)
         passes = [retention.prune(SOURCE) for _ in range(4)]
         assert [each.messages for each in passes] == [3, 3, 2, 0]
         assert [each.unfinished for each in passes] == [True, True, False, False]
         assert (stream().floor, remaining()) == (8, [])
 
-    def test_leaves_a_stream_that_goes_on(self, wire: Wire, ledger: Ledger) -> None:
-        said_long_ago(wire, 1, 2)
+    def test_leaves_a_stream_that_continues(self, wire: Wire, ledger: Ledger) -> None:
+        published_long_ago(wire, 1, 2)
         report(2)
         retention.prune(SOURCE)
         say("a", 3)
@@ -101,7 +101,7 @@ class TestPruning:
         assert ledger.numbers() == [1, 2, 3]
 
     def test_answers_a_request_from_the_floor(self, wire: Wire, ledger: Ledger) -> None:
-        said_long_ago(wire, 1, 2)
+        published_long_ago(wire, 1, 2)
         report(2)
         retention.prune(SOURCE)
         say("a", 3)
@@ -111,8 +111,8 @@ class TestPruning:
         wire.pump()
         assert ledger.numbers() == [1, 2, 3, 4]
 
-    def test_lets_a_newcomer_begin_at_the_floor_and_wait_for_a_snapshot(self, wire: Wire, ledger: Ledger) -> None:
-        said_long_ago(wire, 1, 2)
+    def test_lets_a_new_subscriber_begin_at_the_floor_and_wait_for_a_snapshot(self, wire: Wire, ledger: Ledger) -> None:
+        published_long_ago(wire, 1, 2)
         report(2)
         retention.prune(SOURCE)
         Cursor.objects.using(LISTENER).update(position=0, message_id=None)
@@ -128,7 +128,7 @@ class TestPruning:
         assert (request.position, request.snapshot_after) == (2, 2)
 
     def test_is_a_command_too(self, wire: Wire) -> None:
-        said_long_ago(wire, 1, 2)
+        published_long_ago(wire, 1, 2)
         report(2)
         report(0, subscription="web_bff.ended")
         printed = StringIO()
@@ -139,8 +139,8 @@ class TestPruning:
 
 
 class TestKeepingForEver:
-    def test_is_what_a_module_does_that_says_nothing(self, wire: Wire) -> None:
-        said_long_ago(wire, 1, 2)
+    def test_is_the_default_of_a_module(self, wire: Wire) -> None:
+        published_long_ago(wire, 1, 2)
         report(2)
         retention.prune(SOURCE)
         assert remaining() == [1, 2]
@@ -148,7 +148,7 @@ class TestKeepingForEver:
 
 class TestDeclaringIt:
     @pytest.mark.parametrize("retention", [timedelta(days=1), timedelta(0)])
-    def test_is_refused_where_no_snapshot_can_replace_what_is_gone(
+    def test_is_refused_where_no_snapshot_can_replace_deleted_messages(
         self, retention: timedelta, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         config = type(modules.named(LISTENER))

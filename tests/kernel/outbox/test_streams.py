@@ -70,7 +70,7 @@ class TestPublish:
         assert OutboxMessage.objects.using(SOURCE).count() == 1
 
     @pytest.mark.parametrize("text", ["nul \0", "half of a pair \ud83d", msgspec.Raw(b'"\\ude00 alone"'), {"\0": 1}])
-    def test_text_that_no_database_keeps_is_misuse(self, text: Any) -> None:
+    def test_text_that_no_database_stores_is_misuse(self, text: Any) -> None:
         class Note(Tick, frozen=True, kw_only=True):
             __module__ = Tick.__module__
             text: Any
@@ -145,7 +145,7 @@ class TestRelay:
             assert stream.sent == stream.head
         assert sum(Stream.objects.using(SOURCE).values_list("head", flat=True)) == 40
 
-    def test_sends_again_what_the_broker_did_not_take(self, wire: Wire, ledger: Ledger) -> None:
+    def test_sends_a_batch_again_that_the_broker_did_not_confirm(self, wire: Wire, ledger: Ledger) -> None:
         say("a", 1, 2)
         wire.is_down = True
         with pytest.raises(ConnectionError):
@@ -174,7 +174,7 @@ class TestRelay:
 
 
 class TestConsume:
-    def test_applies_each_message_once_however_often_it_comes(self, wire: Wire, ledger: Ledger) -> None:
+    def test_applies_each_message_once_however_often_it_is_delivered(self, wire: Wire, ledger: Ledger) -> None:
         say("a", 1, 2, 3)
         wire.relay.step()
         (batch,) = wire.batches
@@ -308,7 +308,9 @@ class TestHandlers:
         wire.pump()
         assert order == ["ticktick", "tock", "tick"]
 
-    def test_a_failing_run_comes_again_one_by_one_and_parks_the_culprit(self, wire: Wire, ledger: Ledger) -> None:
+    def test_a_failing_run_is_retried_one_by_one_and_parks_the_failing_message(
+        self, wire: Wire, ledger: Ledger
+    ) -> None:
         write = ledger.subscription.handlers["orders.tick", 1].call
         wire.ledger.subscription = Projection("web_bff.ledger")
 
@@ -407,7 +409,7 @@ class TestParking:
         assert OutboxMessage.objects.using(SOURCE).count() == 4
         assert not DeadLetter.objects.using(LISTENER).exists()
 
-    def test_a_failure_at_commit_parks_exactly_the_culprit(self, wire: Wire, ledger: Ledger) -> None:
+    def test_a_failure_at_commit_parks_exactly_the_failing_message(self, wire: Wire, ledger: Ledger) -> None:
         if connections[LISTENER].vendor != "postgresql":
             pytest.skip("a deferred unique constraint is PostgreSQL's")
         with connections[LISTENER].cursor() as cursor:

@@ -201,12 +201,12 @@ class TestAStandbyOfALeaderThatDoesNothing:
         stop.set()
         running.result(30)
 
-    def test_sends_what_waits(self, standby: Broker) -> None:
+    def test_sends_waiting_messages(self, standby: Broker) -> None:
         for number in (1, 2, 3):
             say("a", number)
             wait_until(lambda: sent() == number, what="the standby to send")  # noqa: B023 - waited for at once
 
-    def test_takes_the_snapshot_that_a_subscriber_asked_for(self, standby: Broker) -> None:
+    def test_publishes_the_snapshot_that_a_subscriber_requested(self, standby: Broker) -> None:
         say("a", 1)
         wait_until(lambda: sent() == 1, what="the standby to send")
         streams = Stream.objects.using(SOURCE).filter(audience=EVERYBODY)
@@ -249,7 +249,7 @@ class TestAStandbyOfALeaderThatDoesNothing:
         assert not standby.has_taken_over
 
     @pytest.mark.parametrize("missed", ["waiting messages", "sent messages"])
-    def test_works_wrongly_where_it_does_not_see(
+    def test_fails_where_the_standby_does_not_see(
         self, missed: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         look = Standby._look
