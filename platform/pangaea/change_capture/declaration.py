@@ -156,7 +156,7 @@ class Capture:
         return Column(str(field.column), kind, bool(field.null), getattr(target, "decimal_places", None) or 0)
 
     def problems(self) -> Iterator[str]:
-        """The faults of the declaration, in sentences."""
+        """The faults of the declaration, as sentences."""
         try:
             columns = {name: [self.column(each) for each in _fields_of(self.fields[name])] for name in self.fields}
             key, _ = self.key, self.identity

@@ -119,7 +119,7 @@ class PostgreSQL(Dialect):
         return f'{column}::text COLLATE "C"'
 
     def _sources(self, capture: Capture) -> dict[str, tuple[str, str]]:
-        """Each event's trigger, which has its function's name, and the body of the function."""
+        """Per event: the name of the trigger, which is its function's too, and the body of the function."""
         key, image, identity = self.key, self.image, capture.identity
         old, new = at("o", identity), at("n", identity)
         one = (

@@ -22,7 +22,7 @@ from pangaea.outbox.models import Stream
 log = structlog.get_logger()
 
 CHUNK = 250
-"""Rows per transaction: live messages wait for one at most."""
+"""Rows per transaction: live messages wait for one transaction at most."""
 SHARE = 0.25
 """The part of the relay's time that snapshots take at most; live messages have the rest."""
 RETRY_PAUSE = 5.0
@@ -40,8 +40,8 @@ class RequestedSnapshots:
     def step(self, streams: Sequence[Stream], *, all_sequenced: bool) -> bool:
         """Publish a chunk, if one is due; True when it did, or when the run is finished.
 
-        `streams` are as this pass read them; `all_sequenced`: before that it sequenced all rows, and not only its
-        limit. A failure is logged, and the chunk is retried later: the module's messages do not wait for it.
+        `streams` are as this pass read them; `all_sequenced`: it sequenced all rows, and not only its limit.
+        A failure is logged, and the chunk is retried later: the module's messages do not wait for it.
         """
         if monotonic() < self._next or not any(stream.has_open_snapshot for stream in streams):
             return False

@@ -33,7 +33,7 @@ the deadlock's victim."""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The rows that are published, and the rows that there were at the beginning."""
+    """The number of published rows, and of all rows at the beginning."""
 
     rows: int
     total: int

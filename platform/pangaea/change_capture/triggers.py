@@ -30,7 +30,7 @@ def captures_of(alias: str) -> list[Capture]:
 
 
 def install(alias: str, captures: Sequence[Capture]) -> bool:
-    """Make the module's triggers those of these captures; False where they are so already.
+    """Replace the module's triggers by those of these captures; False if they match already.
 
     A capture whose table is missing, or lacks a column, waits for the migration that creates it.
     """
@@ -48,7 +48,7 @@ def install(alias: str, captures: Sequence[Capture]) -> bool:
 
 
 def faults(alias: str, captures: Sequence[Capture] | None = None) -> list[str]:
-    """The faults of these captures' triggers, or of all at an alias, in sentences."""
+    """The faults of these captures' triggers, or of all triggers of the alias, as sentences."""
     if not _is_known(alias):
         return []
     dialect = dialect_of(alias)

@@ -5,9 +5,9 @@ The kernel's tables exist at each alias, so every query of them names one.
     aliases           an alias's schemas, and the apps whose tables it has
     entries           URL -> an alias's entry in Django's DATABASES
     router            Django's database router: every model belongs to the alias of its app
-    engines           what differs between PostgreSQL and SQLite
+    engines           the differences between PostgreSQL and SQLite
     grants            the rights of the modules in PostgreSQL
-    errors            what an error of a database means: one table of classes, for messages and for HTTP
+    errors            the meaning of a database's errors: one table of classes, for messages and for HTTP
     rows              model instances from hand-written SQL
     migration_state   whether a database has the migrations that this code was written for
     transactions      the transactions that have been open for long

@@ -1,4 +1,4 @@
-"""What an error of a database means: one table of classes, for messages and for HTTP.
+"""The meaning of a database's errors: one table of classes, for messages and for HTTP.
 
 Only an error from a connection of the kernel's own aliases can mean "not now": each is marked where Django wraps it,
 with the alias and with whether there was a connection. A handler that reaches another server, and finds it
@@ -117,14 +117,14 @@ class MarksErrors:
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
-        """The context in which the driver is called."""
+        """The context manager around the calls of the driver."""
         return _Marking(self)
 
 
 def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
     """The class of an error that comes from that alias's connection, or from any alias's; None for all others.
 
-    The errors that it was raised from count too: a handler may raise its own error from a deadlock.
+    The errors that it was raised from are examined too: a handler may raise its own error from a deadlock.
     """
     for cause in _causes(error):
         mark: _Mark | None = getattr(cause, _MARK, None)
@@ -134,7 +134,7 @@ def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a dependency is busy or away, and neither the request nor this code is at fault."""
+    """Whether a dependency is busy or unreachable, so that neither the request nor this code is at fault."""
     return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)
 
 

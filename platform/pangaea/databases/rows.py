@@ -13,7 +13,7 @@ M = TypeVar("M", bound=Model)
 
 @cache
 def columns(model: type[Model]) -> str:
-    """The names of all its columns, for a SELECT."""
+    """The names of all columns of a model, for a SELECT."""
     return ", ".join(f'"{field.column}"' for field in model._meta.concrete_fields)
 
 

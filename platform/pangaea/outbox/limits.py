@@ -1,6 +1,6 @@
 """The limits of a message, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
 
-They bind rows without a position when they are written: a row older than the constraints is still sequenced and sent.
+They apply only to rows without a position: a row older than the constraints is still sequenced and sent.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from pangaea.messages import LARGEST
 
 
 class OctetLength(Func):
-    """The length of a text in bytes of UTF-8, in which it is sent."""
+    """The length of a text in bytes of UTF-8, the encoding of sent messages."""
 
     function = "OCTET_LENGTH"
     arity = 1

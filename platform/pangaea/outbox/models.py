@@ -13,7 +13,7 @@ from pangaea.wire import PARTITIONS, CatchUp
 class OutboxMessage(models.Model):
     """A message, written with the state that it describes. The relay gives it a position in a stream later.
 
-    `id` orders only the rows of one key: it is drawn before commit, so of two keys the smaller one may appear later.
+    `id` orders only the rows of one key: it is drawn before commit, so the smaller id of another key may appear later.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -95,13 +95,13 @@ class Stream(models.Model):
 
     @staticmethod
     def locked(streams: "models.QuerySet[Stream]") -> "models.QuerySet[Stream]":
-        """These streams, locked until the transaction ends, in the order of ids, as everywhere: so none deadlock."""
+        """These streams, locked until the transaction ends. All code locks streams in the order of ids: no deadlock."""
         ids = list(streams.select_for_update().order_by("pk").values_list("pk", flat=True))
         return Stream.objects.using(streams.db).filter(pk__in=ids)
 
     @staticmethod
     def request_snapshot(module: str, request: CatchUp) -> None:
-        """Record that a subscriber needs a snapshot after a position, unless such a one exists or is under way.
+        """Record that a subscriber needs a snapshot after a position, unless there is one, or one is under way.
 
         A request for a position above the floor is ignored: no subscription begins there, and each repetition would
         cause another snapshot.
@@ -138,10 +138,10 @@ class Stream(models.Model):
 
 
 class CatchUpRequest(models.Model):
-    """A subscription that asked for everything after `position` of a stream; served batch by batch, then deleted.
+    """A subscription's request for all messages of a stream after its cursor; answered batch by batch, then deleted.
 
     `asked` and `asked_id` are the cursor at the request, `question` is the request's number, None from a subscriber
-    of a version that sends none; `position` is how far it has been served.
+    of a version that sends none; `position` is the last one of the answers so far.
     """
 
     id = models.BigAutoField(primary_key=True)

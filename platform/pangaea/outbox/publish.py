@@ -122,7 +122,7 @@ def _is_storable(text: str) -> bool:
 
 
 def _levels(data: bytes) -> int:
-    """How deeply objects and arrays are nested in this JSON."""
+    """The levels of nested objects and arrays in this JSON."""
     # Usually there are too few brackets to nest that deep, and counting them costs next to nothing.
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return 1

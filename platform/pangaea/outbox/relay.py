@@ -39,7 +39,7 @@ class Sender(Protocol):
     """Sends batches to the bus, in order, and returns when the broker has them."""
 
     def __call__(self, batches: Sequence[Outgoing], /) -> None:
-        """Raises when any of them may not have arrived: all are sent again.
+        """Raises when one of them may not have arrived: the relay sends all of them again.
 
         Raises RefusedByBroker when the broker answers and refuses one of them: the caller sends the others without it.
         """
@@ -153,7 +153,7 @@ class Relay:
             self._snapshots.close()
 
     def _wait(self, session: RelaySession, stop: threading.Event) -> None:
-        """Wait until a commit wakes the relay or its pause ends: twice the one before, where nothing was sent since.
+        """Wait until a commit wakes the relay, or for a pause, which doubles while nothing is sent.
 
         Rows whose commits wake no relay (captured rows, rows written by hand) come in bursts, so the pause is short
         after sending. After a busy pass the relay rests first.
@@ -260,7 +260,7 @@ class Relay:
         )
 
     def _deliver(self, batches: Sequence[Outgoing], streams: Sequence[Stream]) -> set[int]:
-        """Send these batches; gives the streams that the broker refused. Raises if it refused several, and all."""
+        """Send these batches; gives the streams that the broker refused. Raises if it refused each of several."""
         by_stream: dict[int, list[Outgoing]] = {}
         for batch in batches:
             by_stream.setdefault(batch.stream, []).append(batch)

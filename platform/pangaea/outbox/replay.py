@@ -160,7 +160,7 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
 def _window(batch: Outgoing, messages: int) -> int:
     """The messages in the answer to one request: the answers for all partitions fill half of a queue at most.
 
-    The bytes per message are estimated from `batch`, which has that many `messages`.
+    The bytes per message are estimated from `batch`, which has `messages` of them.
     """
     share = settings.PANGAEA.queue_bytes // (2 * PARTITIONS)
     batches = max(1, min(BATCHES_AT_ONCE, settings.PANGAEA.queue_length // (2 * PARTITIONS)))

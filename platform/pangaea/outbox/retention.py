@@ -25,7 +25,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Rows that one pass deleted. `unfinished`: there are more."""
+    """The number of rows that one pass deleted. `unfinished`: there may be more."""
 
     messages: int = 0
     unfinished: bool = False

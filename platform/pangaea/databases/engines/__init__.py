@@ -1,6 +1,6 @@
 """All that differs between PostgreSQL and SQLite: one class per engine, chosen by `of`.
 
-    base         Engine: what the kernel asks of either; ShadowStore: the part about a rebuild's shadow
+    base         Engine: the interface of both; ShadowStore: the part of it for a rebuild's shadow
     postgresql   many processes and many writers: advisory locks, LISTEN and NOTIFY, schemas
     sqlite       one process and one writer at a time: most of that is not needed
 

@@ -44,7 +44,7 @@ class Holder(NamedTuple):
 class OldTransaction:
     """A transaction that has been open for long: its session and its age.
 
-    `behind` is the number of later transactions that wait for it, where this login may not see its age.
+    `behind` is the number of transactions since its snapshot, where this login may not see its age.
     """
 
     holder: str
@@ -136,11 +136,11 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
-        """The SQL after a column's name that finds these texts in it, and its parameter."""
+        """The SQL condition after a column's name that matches any of these texts, and its parameter."""
 
     @abstractmethod
     def limit_lock_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
-        """Let this transaction wait for a lock no longer than that; then its statement raises DatabaseError."""
+        """Set this transaction's time-out for locks: a statement that waits longer raises DatabaseError."""
 
     @abstractmethod
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
@@ -150,7 +150,7 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
-        """Let one transaction at a time publish for each of these keys of the module, until it ends."""
+        """Lock these keys of the module until the transaction ends: others that publish for them wait."""
 
     @abstractmethod
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:

@@ -1,4 +1,4 @@
-"""Connections of psycopg outside Django's handling, past a pooler where a direct URL is set."""
+"""Connections of psycopg outside Django's handling, which bypass a pooler where a direct URL is set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ def connect(
 ) -> "psycopg.Connection[Any]":
     """A connection to an alias's database; the caller closes it.
 
-    It leads past a pooler where a direct URL is set. `parameters` are libpq's, beside those of the alias.
+    It bypasses a pooler where a direct URL is set. `parameters` are libpq's, beside those of the alias.
     """
     params: dict[str, Any] = connections[alias].get_connection_params()
     if direct := connections[alias].settings_dict["PANGAEA"]["direct"]:

@@ -1,7 +1,7 @@
 """PostgreSQL: many processes, many writers.
 
-Keys are locked by advisory locks, a NOTIFY after the commit wakes the relay, one relay of several leads by a session's
-lock, and a shadow is a second schema.
+Keys are locked by advisory locks, a NOTIFY after the commit wakes the relay, the relay whose session holds a lock
+leads, and a shadow is a second schema.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -20,7 +20,7 @@ def entry(
 ) -> dict[str, Any]:
     """The entry of a URL that Django has parsed. On a shared URL the module takes a role of its own.
 
-    `direct` is the parsed URL past a pooler of transactions, empty where there is none.
+    `direct` is the parsed URL that bypasses a pooler of transactions, empty where there is none.
     """
     # A pooler may call the database by another name.
     name = (direct or parsed)["NAME"]

@@ -31,7 +31,7 @@ RETRY_PAUSE = 1.0
 REQUEST_TIMEOUT = 5.0
 """Seconds after which a connection whose server does not answer is replaced."""
 CLOSE_TIMEOUT = 1.0
-"""Seconds that a process which ends waits for its last NOTIFY."""
+"""Seconds that an ending process waits for its last NOTIFY."""
 
 NOTIFY = "SELECT pg_notify(channel, '') FROM unnest(%s::text[]) AS channel"
 

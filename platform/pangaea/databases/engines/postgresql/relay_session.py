@@ -45,7 +45,7 @@ class _Session:
 
 
 class LockElection(LeaderElection):
-    """The session that holds the lock leads; the lock ends with the session, however that ends."""
+    """Leads while its session holds the lock, which ends with the session, however that ends."""
 
     def __init__(self, session: _Session, alias: str) -> None:
         self._session, self._lock = session, lock_of_leader(alias)
@@ -62,7 +62,7 @@ class LockElection(LeaderElection):
 
 
 class NotifyWakeup(RelayWakeup):
-    """A notification on the module's channel."""
+    """Waits for notifications on the module's channel."""
 
     def __init__(self, session: _Session, alias: str) -> None:
         self._session, self._channel = session, channel_of(alias)

@@ -114,7 +114,7 @@ class SQLite(Engine):
                 yield True
 
     def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:
-        """None: a transaction that writes is bounded by the time-out of those that wait for it."""
+        """None are old: the time-out of waiting writers bounds a transaction that writes."""
         return []
 
     # Shadows: a file beside the module's, with another name each, so that late readers of a removed one do no harm
