@@ -1,9 +1,11 @@
 """A projection is replayed from the beginning of its streams, to replace its rows or to find what is wrong in them.
 
-replay      one replay: fills a shadow, then replaces the live tables or compares them
-cut_over    equal cursors of shadow and live projection, held under lock: the moment for either
-shadows     the shadow's tables, and a thread's connection into them
-rows        rows counted and replaced, in SQL
-comparison  rows that differ
-ownership   which projection owns which tables
+The shadow is filled while the live tables are read and written; one transaction replaces them.
+
+    replay      one replay: fills a shadow, then replaces the live tables or compares them
+    cut_over    equal cursors of shadow and live projection, held under lock: the moment for either
+    shadows     the shadow's tables, and a thread's connection into them
+    rows        rows counted and replaced, in SQL
+    comparison  rows that differ
+    ownership   which projection owns which tables
 """
