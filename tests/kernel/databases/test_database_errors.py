@@ -60,6 +60,12 @@ def subscribed(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[
     errors.forget_refusals()
 
 
+@pytest.fixture
+def patient(settings: Settings) -> None:
+    """Enough time for every try, however busy the machine is."""
+    settings.PANGAEA = replace(settings.PANGAEA, transient_retry=timedelta(seconds=30))
+
+
 def send(wire: Wire) -> None:
     while wire.relay.step():
         pass
@@ -98,7 +104,7 @@ class TestAnotherServerThatIsAway:
 
 
 class TestTheModulesOwnDatabase:
-    def test_that_conflicts_for_a_while_is_waited_for(self, wire: Wire) -> None:
+    def test_that_conflicts_for_a_while_is_waited_for(self, wire: Wire, patient: None) -> None:
         trouble[1] = lambda: fail_by(DEADLOCK) if len(calls) < 3 else None
         say("a", 1)
         deliver(wire)
@@ -124,7 +130,7 @@ class TestTheModulesOwnDatabase:
         # The first message uses up the retry time together with all others; then each of them is tried once, alone.
         assert [calls.count(number) for number in range(1, 9)] == [1] * 8
 
-    def test_that_times_out_is_asked_three_times(self, wire: Wire, postgresql_only: None) -> None:
+    def test_that_times_out_is_asked_three_times(self, wire: Wire, patient: None, postgresql_only: None) -> None:
         trouble[1] = lambda: fail_by(TIME_OUT)
         say("a", 1)
         say(NEIGHBOUR, 2)
@@ -133,7 +139,9 @@ class TestTheModulesOwnDatabase:
         assert parked() == ["a"]
         assert applied == [1, 2]
 
-    def test_whose_connection_breaks_at_a_message_is_tried_three_times(self, wire: Wire, postgresql_only: None) -> None:
+    def test_whose_connection_breaks_at_a_message_is_tried_three_times(
+        self, wire: Wire, patient: None, postgresql_only: None
+    ) -> None:
         def fail() -> None:
             break_connection()
             fail_by(DEADLOCK)
