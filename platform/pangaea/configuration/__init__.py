@@ -1,14 +1,14 @@
 """Every environment variable: declared once, read, validated, and composed into profiles. Names no module.
 
     declared     the list: every setting with its type, default, validator and why
-    validators   what the text of a setting must look like
+    validators   the rules for the text of a setting
     values       text -> value and back, by type; durations with units; redaction
-    environment  where a setting's text comes from: the module's variable, the shared one, a file, the profile
-    safety       contradictions between settings, and what no deployment may have
+    environment  the sources of a setting's text: the module's variable, the shared one, a file, the profile
+    safety       contradictions between settings, and combinations that are unsafe in a deployment
     transport    URLs that reach other hosts without verified TLS
     generated    the keys that the local profile generates
-    profiles     local, monolith, service, test: what each requires, sets and refuses
+    profiles     local, monolith, service, test: the requirements and defaults of each
     reading      the configuration that an environment gives a profile: values, sources, every problem at once
 
-`declared` is where to begin: a new setting is an entry there.
+Begin with `declared`: a new setting is an entry there.
 """

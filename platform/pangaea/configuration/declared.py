@@ -31,10 +31,10 @@ def setting(
 ) -> Any:
     """A field of Declared: read from `env` (the field's name in capitals by default), else `default`.
 
-    The `validator` judges every text that is not empty; of a list, each item. `deployed` judges it further where
-    strangers reach the process. Without `per_module` no variable sets it
-    for one module; where it is `owned`, `<MODULE>_…` is another setting, of the same form. `within` names the setting
-    that it may not exceed.
+    The `validator` judges every text that is not empty, and each item of a list; `deployed` judges the text further in
+    a deployed profile. With `per_module`, `<MODULE>_…` overrides the variable in a process of that module alone. Where
+    the setting is `owned`, `<MODULE>_…` is instead another setting of the same type, which only a deployment reads.
+    `within` names the setting that this one may not exceed.
     """
     metadata = {"why": why, "env": env, "secret": secret, "validator": validator, "deployed": deployed}
     metadata |= {"per_module": per_module and not owned, "owned": owned, "within": within}
@@ -43,7 +43,7 @@ def setting(
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """The configuration of one process, read once and passed around whole: `settings.PANGAEA`. Durations: seconds."""
+    """The configuration of one process, read once and passed around as a whole: `settings.PANGAEA`."""
 
     modules: tuple[str, ...] = setting(
         (),
@@ -122,7 +122,7 @@ class Declared:
     log_in_failures_of_account: int = setting(
         20,
         "The same limit for one account from all networks together. Networks from which its password was given within "
-        "the last 30 days are exempt, so that guesses of others do not lock the owner out.",
+        "the last 30 days are exempt, so that guesses from elsewhere do not lock the owner out.",
     )
     log_in_failures_of_network: int = setting(
         50,
@@ -440,7 +440,7 @@ class Declared:
         3,
         "A batch that crashed its worker this many times is suspected: it is applied one message at a time. The "
         "message at which the worker crashes then is parked and retried, and is dead after this many more crashes. "
-        "With a lower limit, messages are suspected whose process ended for another reason.",
+        "With a lower number, unrelated crashes would count against the messages that were in flight.",
     )
 
     check_lag_at_most: int = setting(

@@ -1,4 +1,4 @@
-"""Where a setting's text comes from: the module's own variable, then the shared one; each may name a file instead.
+"""The source of a setting's text: the module's own variable, then the shared one, each as a value or as a file.
 
 `ORDERS_RELAY_BATCH` comes before `RELAY_BATCH` where orders is the only module of the process, and `RELAY_BATCH_FILE`
 names a file that holds the value. A variable that is set to nothing counts as set.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from environ import FileAwareMapping
 
 DEFAULT, PROFILE = "default", "profile"
-"""Sources that are no variable: the declaration, and what the profile sets."""
+"""The sources besides variables: the declaration and the profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Found:
 
 
 class Unreadable(ValueError):
-    """A variable is set whose value cannot be read. The message names it and the remedy."""
+    """The value of a variable cannot be read. The message names the variable and the remedy."""
 
 
 class Environment:
@@ -33,18 +33,18 @@ class Environment:
     """
 
     def __init__(self, environ: Mapping[str, str], profile: Mapping[str, str] | None = None) -> None:
-        """`profile` has the texts that a profile sets where the environment sets nothing."""
+        """`profile` has texts by variable, used where the environment sets nothing."""
         self._environ = environ
         self._profile = profile or {}
         self._files = FileAwareMapping(env=dict(environ))
 
     def find(self, name: str, *, module: str = "") -> Found | None:
-        """What sets `name`, for that module first if there is one; None if nothing does. Raises Unreadable."""
+        """The text and source of `name`: the module's own variable comes first. None if unset. Raises Unreadable."""
         found = (self._read(variable_of(module, name)) if module else None) or self._read(name)
         return Found(self._profile[name], PROFILE) if not found and name in self._profile else found
 
     def text(self, name: str) -> str:
-        """The text that `name` is set to; empty if it is not. Raises Unreadable."""
+        """The text of `name`; empty if it is unset. Raises Unreadable."""
         found = self.find(name)
         return found.text if found else ""
 

@@ -10,7 +10,7 @@ from pangaea.reloading import locked, write_atomically
 
 
 def generated_secrets(folder: Path) -> dict[str, str]:
-    """SECRET_KEY and SIGNING_KEY, kept in `folder` so that a restart ends no log-in."""
+    """SECRET_KEY and SIGNING_KEY, saved in `folder` so that a restart ends no log-in. Raises OSError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return {
         "SECRET_KEY": _keep(folder / "secret_key", get_random_secret_key),
@@ -22,8 +22,8 @@ def generated_secrets(folder: Path) -> dict[str, str]:
 
 def _keep(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        # Another process may do the same at this moment: the first key stays. Neither a hard link nor a file opened
-        # exclusively works: file systems in containers may refuse the one, and the other appears empty at first.
+        # Another process may do the same at this moment, and the first key must stay. A hard link instead of the lock
+        # is refused by some file systems in containers, and a file opened exclusively would be empty at first.
         with locked(path.parent):
             if not path.exists():
                 write_atomically(path, make().encode(), mode=0o600)

@@ -1,4 +1,4 @@
-"""The profiles: what each requires, sets and refuses."""
+"""The profiles: the settings that each requires, its defaults and its overrides."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,25 +15,25 @@ STATE = "LOCAL_STATE_DIR"
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One way to run."""
+    """A way to run Pangaea."""
 
     required: tuple[str, ...] = ()
     deployed: bool = False
-    """Strangers reach it, so what is unsafe is refused."""
+    """Clients reach it over a network, so unsafe settings are refused."""
     in_process: bool = False
-    """runserver carries the messages too, in a process for development."""
+    """runserver also runs a relay and a worker, in one process for development."""
     shares_host: bool = False
-    """Others answer at other paths of the same host, so the admin is at `/admin/<module>/`."""
+    """Several services share one host behind the gateway, so the admin is at `/admin/<module>/`."""
     defaults: Callable[[Mapping[str, str]], dict[str, str]] = lambda _: {}
-    """What the profile sets where the environment does not. Raises OSError where it cannot keep its files."""
+    """From the environment: texts by variable, used where it sets none. Raises OSError for an unusable folder."""
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Variables whose values in the environment are ignored."""
     database: Callable[[Mapping[str, str], str], str] = lambda *_: "sqlite://:memory:"
-    """The URL of an alias, in a profile that is not deployed."""
+    """From the environment and an alias: its URL, in a profile that is not deployed."""
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Where the local profile keeps its files."""
+    """The folder of the local profile's files. Raises Unreadable."""
     return modules.project_root() / (Environment(environ).text(STATE) or ".local")
 
 

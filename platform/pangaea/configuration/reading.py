@@ -1,4 +1,4 @@
-"""The configuration that an environment gives a profile: every value with its source, and all mistakes at once."""
+"""A profile's configuration, read from an environment: every value with its source, and all problems at once."""
 
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
@@ -15,7 +15,7 @@ from pangaea.configuration.values import parse, redacted, text_of
 
 
 class Refused(ImproperlyConfigured):
-    """The environment cannot be used. The message names every problem, so its traceback adds nothing."""
+    """The environment is refused. The message names every problem and its remedy, so print it without a traceback."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Setting:
 
 
 class Configuration:
-    """What an environment makes of a profile, whatever is wrong with it. Without `problems` all of it can be used."""
+    """A profile in an environment. Use `declared` and the URLs only if there are no `problems`."""
 
     def __init__(self, profile: Profile, environ: Mapping[str, str]) -> None:
         self.profile = profile
@@ -40,15 +40,15 @@ class Configuration:
         self.labels: list[str] = []
         """The modules of the process."""
         self._values: dict[str, Any] = {}
-        """By field; the modules' own databases by `<module>_<field>`. Malformed values are missing."""
+        """By field; of `owned` settings also by `<module>_<field>`. Malformed values are missing."""
         self._environment = Environment(self.environ, self._defaults())
         self._read(per_module=False)
-        self._find_modules()  # whose own variables the others are read from
+        self._find_modules()  # the other settings may be in a module's own variables
         self._read(per_module=True)
         if not profile.deployed:
             urls = self.database_urls.items()
             self.settings += [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls]
-        self.problems += safety.contradictions(fields(Declared), self._values)
+        self.problems += safety.contradictions(self._values)
         if profile.deployed:
             self.problems += safety.unsafe(self.labels, self._values, self.environ)
 
@@ -63,35 +63,31 @@ class Configuration:
 
     @property
     def database_urls(self) -> dict[str, str]:
-        """By alias."""
+        """The URL of each alias's database."""
         if self.profile.deployed:
             return self._urls("database_url")
         return {alias: self.profile.database(self.environ, alias) for alias in ("default", *self.labels)}
 
     @property
     def direct_urls(self) -> dict[str, str]:
-        """The same databases without a pooler, by alias; empty where none is set."""
+        """The same databases without a pooler, by alias; an empty text where none is set."""
         return self._urls("direct_database_url") if self.profile.deployed else {}
 
     @property
     def remarks(self) -> list[str]:
-        """What is probably a mistake, and harmless: variables for one module, in a process that has several."""
-        names = [
-            variable_of(label, variable(each))
+        """Probable mistakes that do no harm: variables of one module in a process with several."""
+        return [
+            f"{name} has no effect: it is for a process with one module, and this one runs {', '.join(self.labels)}."
             for label in (self.labels if len(self.labels) > 1 else ())
             for each in fields(Declared)
             if each.metadata["per_module"]
-        ]
-        return [
-            f"{name} has no effect: it is for a process with one module, and this one runs {', '.join(self.labels)}."
-            for name in names
-            if name in self.environ or f"{name}_FILE" in self.environ
+            and self.environ.keys() & {name := variable_of(label, variable(each)), f"{name}_FILE"}
         ]
 
     def _defaults(self) -> dict[str, str]:
         try:
             return self.profile.defaults(self.environ)
-        except Unreadable:  # a problem of its own setting
+        except Unreadable:  # reported when its setting is read
             return {}
         except OSError as error:
             folder = f"{error.filename!r}, where no files can be kept ({error.strerror})"
@@ -121,11 +117,12 @@ class Configuration:
                 self._set(each, variable(each), each.name, module=module)
                 if each.name in self.profile.required and not self._values.get(each.name, "malformed"):
                     self.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
-            for label in self.labels if each.metadata["owned"] else ():
+            # Of the databases in the environment only a deployment uses any.
+            for label in self.labels if each.metadata["owned"] and self.profile.deployed else ():
                 self._set(each, variable_of(label, variable(each)), f"{label}_{each.name}")
 
     def _set(self, each: "Field[Any]", name: str, key: str, *, module: str = "") -> None:
-        """Read a setting of the form of that field."""
+        """Read one setting that is declared by that field, from the variable `name` into the value `key`."""
         value, shown, source = each.default, "(malformed)", DEFAULT
         try:
             if found := self._environment.find(name, module=module):
@@ -133,20 +130,21 @@ class Configuration:
                 value = parse(found.text, each.default)
                 _judge(each, "validator", value)
             self._values[key] = value
-            shown = redacted(text_of(value))
+            # Of a secret only a URL is shown, without its password.
+            is_hidden = value and each.metadata["secret"] and not key.endswith("_url")
+            shown = "***" if is_hidden else redacted(text_of(value))
             if self.profile.deployed:
                 _judge(each, "deployed", value)
         except Unreadable as error:
+            source = name
             self.problems.append(str(error))
         except ValueError as error:
             self.problems.append(f"{source.partition('=')[0]} {error}")
-        if each.metadata["secret"] and key in self._values and "://" not in shown:
-            shown = "***" if value else ""
         if key == each.name or source != DEFAULT:
             self.settings.append(Setting(variable=name, value=shown, source=source))
 
     def _urls(self, name: str) -> dict[str, str]:
-        """By alias. A module with a database of its own uses no shared URL; if alone, it holds `ops` too."""
+        """By alias. A module with its own database uses no shared URL; if it is alone, `default` is there too."""
         shared, values = self._values.get(name, ""), self._values
         urls = {
             label: values.get(f"{label}_{name}", "") if values.get(f"{label}_database_url") else shared
@@ -161,7 +159,7 @@ def load(profile: str, environ: Mapping[str, str]) -> Configuration:
 
 
 def declared(environ: Mapping[str, str]) -> Declared:
-    """What an environment declares, whatever the profile. Raises Refused, naming everything malformed."""
+    """The settings of an environment without a profile. Raises Refused, naming everything malformed."""
     return _accepted(Configuration(Profile(), environ)).declared
 
 
@@ -173,7 +171,7 @@ def _accepted(configuration: Configuration) -> Configuration:
 
 
 def _judge(each: "Field[Any]", kind: str, value: Any) -> None:
-    """Raise ValueError with what that validator finds. An empty value is well-formed where the default is empty."""
+    """Raise ValueError with the problem that this validator finds. An empty value is valid if the default is empty."""
     texts = value if isinstance(value, tuple) else [str(value)] if value or each.default else []
     for text in texts if each.metadata[kind] else ():
         if problem := each.metadata[kind](text):

@@ -1,30 +1,37 @@
-"""What is wrong between settings of which each is well-formed.
+"""Contradictions and unsafe combinations of settings that are well-formed each.
 
-Values are by field. Malformed ones are missing: they have their own problems.
+Values are by field. Malformed values are missing and have been reported on their own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import Field
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from pangaea.configuration import transport
-from pangaea.configuration.declared import variable
+from pangaea.configuration.declared import Declared, variable
 from pangaea.configuration.environment import variable_of
 
 
-def contradictions(settings: Sequence["Field[Any]"], values: Mapping[str, Any]) -> list[str]:
-    """What no profile can start with."""
+def contradictions(values: Mapping[str, Any]) -> list[str]:
+    """Problems that prevent the start in every profile."""
     problems = [
         f"{variable(each)} is longer than {limit.upper()}: set it to less."
-        for each in settings
+        for each in fields(Declared)
         if (limit := each.metadata["within"]) in values and values.get(each.name, values[limit]) > values[limit]
     ]
     file, material = values.get("signing_key_file"), values.get("signing_key")
-    # A module's own SIGNING_KEY comes before the shared SIGNING_KEY_FILE, which would then never be signed with.
-    if file and material and Path(file).read_text(encoding="utf-8").strip() != material.strip():
+    # A module's own SIGNING_KEY takes precedence, so the keys in the shared SIGNING_KEY_FILE would never sign.
+    if file and material and not _holds(Path(file), material):
         problems.append("SIGNING_KEY_FILE and a module's own SIGNING_KEY are both set: keep one of them.")
     return problems + _weak_identity(values)
+
+
+def _holds(file: Path, text: str) -> bool:
+    try:
+        return file.read_text(encoding="utf-8").strip() == text.strip()
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _weak_identity(values: Mapping[str, Any]) -> list[str]:
@@ -44,12 +51,12 @@ def _weak_identity(values: Mapping[str, Any]) -> list[str]:
 
 
 def unsafe(labels: Sequence[str], values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """What no deployment of these modules starts with. `environ` has libpq's own variables, too."""
+    """Problems that prevent the start of a deployment with these modules. `environ` has libpq's own variables, too."""
     return _missing(labels, values) + _unverified(labels, values, environ)
 
 
 def _missing(labels: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """What a deployment needs one of two variables for. A malformed one has no value, and its own problem."""
+    """Missing settings where one of two variables is enough. A malformed one counts as set."""
     problems = []
     lacking = [label for label in labels if values.get(f"{label}_database_url") == ""]
     if values.get("database_url") == "" and (lacking or len(labels) > 1):

@@ -13,15 +13,15 @@ from urllib.parse import unquote, urlsplit
 from environ import Env
 
 SCHEMES = {"amqp": "amqps", "redis": "rediss", "http": "https"}
-"""Schemes without TLS, and the ones to use instead."""
-POSTGRESQL = {"postgres", "postgresql", "pgsql", "psql"}
+"""Schemes without TLS, and their replacements."""
+POSTGRESQL = ("postgres", "postgresql", "pgsql", "psql")
 VERIFIED = "verify-full"
 SYSTEM = "system"
 """libpq's `sslrootcert` for the authorities that the system trusts."""
 
 
 def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """What is wrong with a well-formed URL, or with the URLs of a broker's cluster: one sentence per server.
+    """One sentence per server that a well-formed URL, or the URLs of a broker's cluster, reach without verified TLS.
 
     `environ` has libpq's own variables (PGSSLMODE …), which apply where a URL leaves something out. Nothing of a URL is
     quoted but its hosts, `sslmode` and `sslrootcert`.
@@ -41,7 +41,7 @@ def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mappi
 
 
 def _postgresql(url: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """The hosts that libpq would try without verifying them, each with what to set so that it does."""
+    """The hosts that libpq would connect to without verifying them, each with the remedy."""
     entry = Env.db_url_config(url)
     options = entry.get("OPTIONS", {})
 

@@ -1,6 +1,6 @@
-"""What the text of a setting must look like. A validator returns what is wrong with the text, or nothing.
+"""The rules for the text of a setting. A validator returns the problem of a text, or an empty string.
 
-Its answers are logged, so it never quotes the text of a secret. Empty text is not its concern.
+Problems are logged, so they never quote a secret. An empty text is judged only where the default is not empty.
 """
 
 import os
@@ -9,18 +9,21 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH, SECRET_KEY_MIN_UNIQUE_CHARACTERS
+
+from pangaea.configuration import transport
 from pangaea.credentials import keys, spiffe
 from pangaea.errors import Misconfigured
 
 Validator = Callable[[str], str]
-"""Completes the sentence "RELAY_BATCH …" and names what to set instead; empty if nothing is wrong."""
+"""Returns the rest of a sentence that begins with the variable, with the remedy; an empty string if valid."""
 
 _HOST = r"(?:\*|\.?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
 _TLS_PARAMETER = re.compile(r"[?&](ssl_[a-z_]+|verify|ssl)(?==)", re.IGNORECASE)
 
 
 def matches(pattern: str, remedy: str) -> Validator:
-    """A text of this pattern. `{}` in the remedy is the text."""
+    """The whole text matches this pattern. `{}` in the remedy is replaced by the text."""
     return lambda text: "" if re.fullmatch(pattern, text) else remedy.format(repr(text))
 
 
@@ -40,7 +43,7 @@ def at_most(limit: int, why: str) -> Validator:
 
 
 def url(*schemes: str, example: str, part: str = "hostname") -> Validator:
-    """A URL of one of these schemes that has this part; a port is a number. Nothing of it is quoted."""
+    """A URL of one of these schemes with this part, and a number as its port. The problem quotes nothing of it."""
 
     def problem(text: str) -> str:
         try:
@@ -55,7 +58,7 @@ def url(*schemes: str, example: str, part: str = "hostname") -> Validator:
 
 
 host = matches(_HOST, "has {}: give host names alone, like shop.example or .shop.example.")
-"""Without scheme, port and path, as ALLOWED_HOSTS has them."""
+"""A host name, wildcard or address without scheme, port and path, as in ALLOWED_HOSTS."""
 exact_host = matches(rf"(?![.*]){_HOST}", "has {}: give each host by its name or address, like db.internal.")
 listening_address = matches(rf"(?!\[){_HOST}", "is {}; give an address, like 127.0.0.1.")
 origin = matches(
@@ -70,18 +73,18 @@ shared_broker = matches(
     r"(amqps?|rediss?|unix)://.*",
     "must be amqp(s):// or redis(s)://: other processes cannot reach a bus inside this one.",
 )
-broker_login = matches(r".+=[^\W\d]\w*", "has {}: give a user and a module each, like shop=orders.")
-"""A user of RabbitMQ and a module."""
+broker_login = matches(r".+=[A-Za-z_][A-Za-z0-9_]*", "has {}: give a user and a module each, like shop=orders.")
+"""A RabbitMQ user and a module's label."""
 
 
 def random(text: str) -> str:
-    """A key that cannot be guessed, by Django's own rule (security.W009)."""
-    is_strong = len(text) >= 50 and len(set(text)) >= 5  # noqa: PLR2004
+    """A key that cannot be guessed, by the rule of Django's check security.W009."""
+    is_strong = len(text) >= SECRET_KEY_MIN_LENGTH and len(set(text)) >= SECRET_KEY_MIN_UNIQUE_CHARACTERS
     return "" if is_strong else "is short or repetitive: set 50 random characters or more."
 
 
 def file_to_read(text: str) -> str:
-    """The path of a file that is there."""
+    """The path of a readable file."""
     is_readable = os.access(text, os.R_OK) and Path(text).is_file()
     return "" if is_readable else f"is {text!r}, which cannot be read: give the path of a file."
 
@@ -90,7 +93,7 @@ _BROKER = url("amqp", "amqps", "redis", "rediss", example="amqps://user:password
 
 
 def broker(text: str) -> str:
-    """One URL of a broker, or several of one cluster with semicolons between; or a bus inside this process."""
+    """A broker's URL, or those of one cluster separated by semicolons; or a bus inside this process."""
     if text.startswith(("memory://", "filesystem://", "unix://")):
         return ""
     urls = text.split(";")
@@ -101,24 +104,22 @@ def broker(text: str) -> str:
         return "has a scheme in capitals: set it in small letters, like amqps://."
     if len(schemes) > 1:
         return "has URLs of several schemes: set those of one cluster, all of one scheme."
-    # kombu takes each as an argument of its own: with some connections fail, with others no certificate is verified.
+    # kombu passes each of these on: with some, connections fail; with others, no certificate is verified.
     if weakening := _TLS_PARAMETER.search(text):
         return f"has {weakening[1]} in its query: set it without. Certificates are verified, against BROKER_CA if set."
     has_query = any(urlsplit(each).query for each in urls)
-    return "has a query: set it without; other variables set what it would." if has_query else ""
+    return "has a query: set it without; use the other BROKER_ variables instead." if has_query else ""
 
 
-_POSTGRES = url(
-    "postgres", "postgresql", "pgsql", "psql", example="postgres://user:password@host:5432/name", part="path"
-)
-# django-environ takes these for Django's settings of the alias; the kernel's transactions rely on Django's defaults.
+_POSTGRES = url(*transport.POSTGRESQL, example="postgres://user:password@host:5432/name", part="path")
+# django-environ would make them Django's settings of the alias; the kernel's transactions rely on the defaults.
 _DJANGO_PARAMETERS = {"atomic_requests", "autocommit", "conn_max_age", "conn_health_checks", "pool"}
 
 
 def database(text: str) -> str:
     """The URL of a PostgreSQL database, or of an SQLite file.
 
-    django-environ warns of an unknown scheme with the password in its text, so that it only parses what passes here.
+    django-environ's warning of an unknown scheme quotes the password, so it may only parse URLs that are valid here.
     """
     if problem := "" if text.startswith("sqlite://") else _POSTGRES(text):
         return problem
@@ -127,7 +128,7 @@ def database(text: str) -> str:
 
 
 def parsed_by(parse: Callable[[str], object]) -> Validator:
-    """What this function accepts; it raises Misconfigured, and quotes no secret."""
+    """A text that this function accepts. It raises Misconfigured without quoting a secret."""
 
     def problem(text: str) -> str:
         try:

@@ -1,7 +1,7 @@
-"""A setting's value from its text, by the type of its default, and the text from the value.
+"""The conversion of a setting's text to its value, by the type of the default, and back.
 
-django-environ casts. What it would accept although it is a mistake is refused before: for it any text is a boolean, a
-number may be -1 or 1_000, parentheses around a list vanish and blanks in it stay.
+django-environ casts booleans, numbers and lists. It is too tolerant, so mistakes are refused before the cast: it reads
+any text as a boolean, and accepts -1 and 1_000 as numbers.
 """
 
 import re
@@ -17,7 +17,7 @@ UNITS = {
 _BOOLEAN = re.compile(r"true|1|yes|on|false|0|no|off", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _DURATION = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)?")
-"""Up to eight digits, of which even days are a timedelta."""
+"""Up to eight digits: more days would not fit into a timedelta."""
 
 
 def parse(text: str, default: Any) -> Any:
@@ -30,7 +30,7 @@ def parse(text: str, default: Any) -> Any:
             return Env.parse_value(word, bool)
         case int():
             number = Env.parse_value(word, int) if _NUMBER.fullmatch(word) else 0
-            # A default of 0 means "none", which may be set too.
+            # Where the default is 0, which means "none", 0 is valid.
             if not number and word != str(default):
                 raise ValueError(f"is {text!r}; set a whole number above 0, like {default or 8001}.")
             return number
@@ -51,7 +51,7 @@ def parse(text: str, default: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """The text that a variable would be set to; a duration in the largest unit of which it is a whole number."""
+    """The text that sets this value; a duration in the largest unit that gives a whole number."""
     match value:
         case bool():
             return str(value).lower()

@@ -23,14 +23,14 @@ DJANGO_APPS = [
 
 
 def compose(name: str) -> dict[str, Any]:
-    """Django's settings for one process, in the profile of that name; raises ImproperlyConfigured.
+    """Django's settings for one process in the profile of that name. Raises ImproperlyConfigured.
 
-    Besides Django's own: PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver carries the messages
-    too, and PANGAEA_ADMIN: the path of the admin.
+    Besides Django's own: PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver also runs a
+    relay and a worker, and PANGAEA_ADMIN: the path of the admin.
     """
     configuration = reading.load(name, os.environ)
     declared, profile, labels = configuration.declared, configuration.profile, configuration.labels
-    # Of several services behind one gateway each has its own files and its own log-in.
+    # Several services behind one gateway have separate static files and log-ins.
     own_path = f"/{configuration.admin_path}" if profile.shares_host else "/"
     return {
         "PANGAEA": declared,
@@ -84,7 +84,7 @@ def compose(name: str) -> dict[str, Any]:
         "DATABASE_ROUTERS": ["pangaea.databases.router.Router"],
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
         "AUTH_USER_MODEL": "ops.Operator",
-        # Unfold's form names no page to continue to, unless the operator came from one.
+        # Unfold's log-in form names no next page unless the operator was redirected to it.
         "LOGIN_REDIRECT_URL": "admin:index",
         "PASSWORD_HASHERS": ["pangaea.identity.password_hashing.BoundedPBKDF2"],
         "AUTH_PASSWORD_VALIDATORS": [
@@ -98,11 +98,11 @@ def compose(name: str) -> dict[str, Any]:
         "STATIC_URL": f"{own_path}static/",
         "SESSION_COOKIE_PATH": own_path,
         "CSRF_COOKIE_PATH": own_path,
-        # Every worker serves the admin's files from where they are installed: no collectstatic step to forget.
+        # Every web process serves the admin's files from the installed packages, so no collectstatic can be forgotten.
         "WHITENOISE_USE_FINDERS": True,
         "SESSION_COOKIE_SECURE": declared.secure_cookies,
         "SESSION_COOKIE_AGE": round(declared.admin_idle_timeout.total_seconds()),
-        # From the last request on, and not from the log-in. Only the admin's requests have a session.
+        # The age counts from the last request, not from the log-in. Only the admin's requests have a session.
         "SESSION_SAVE_EVERY_REQUEST": True,
         "CSRF_COOKIE_SECURE": declared.secure_cookies,
         "SECURE_HSTS_SECONDS": 31_536_000 if profile.deployed and declared.secure_cookies else 0,

@@ -3,13 +3,13 @@
 from typing import Any
 
 MIDDLEWARE_HEAD = [
-    # Outermost, so that every other line of the log and every error knows the request.
+    # Outermost, so that every other log line and every error carries the request's id.
     "pangaea.telemetry.access_log.AccessLogMiddleware",
-    # Around everything that responds.
+    # Before every middleware that may respond.
     "pangaea.api.content_security.ContentSecurityMiddleware",
-    # Before anything that responds, probes too.
+    # Before every middleware that may respond, the probes included.
     "pangaea.api.callers.CallerMiddleware",
-    # Before anything that reads the host or redirects to https: a probe comes by IP address and without TLS.
+    # Before every middleware that reads the host or redirects to https: probes use an IP address and no TLS.
     "pangaea.health.probes.ProbeMiddleware",
     # Around the rest, so that no error leaves an API path as HTML.
     "pangaea.api.fallback.ProblemMiddleware",
@@ -19,7 +19,7 @@ LOGGING_CONFIG = "pangaea.telemetry.logs.configure"
 
 SILENCED_SYSTEM_CHECKS = [
     "security.W005",  # whether every subdomain speaks TLS is the decision of the domain's owner, not of one service
-    "security.W008",  # TLS ends at the gateway: redirecting is its work, probes and services come without
+    "security.W008",  # TLS ends at the gateway, so redirecting is its task; probes and services connect without TLS
     "security.W021",  # preloading a domain into browsers is the owner's decision too
     "urls.W002",  # a module's patterns begin with a slash, because a route's path ends without one
 ]
@@ -34,7 +34,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_SCHEMA_CLASS": "pangaea.api.schema.AutoSchema",
     "EXCEPTION_HANDLER": "pangaea.api.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
-    # There is one format, and the address names the thing, not its form.
+    # There is one format, so no URL selects another.
     "URL_FORMAT_OVERRIDE": None,
     "FORMAT_SUFFIX_KWARG": None,
 }
@@ -42,14 +42,12 @@ REST_FRAMEWORK: dict[str, Any] = {
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Pangaea",
     "VERSION": "1",
-    "OAS_VERSION": "3.0.3",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": "/api/",
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
-        # Not spectacular's own: it names enums by field over all modules: one more `status` renames the others'.
+        # Instead of spectacular's own hook, which names enums by field across modules: a further `status` renames all.
         "pangaea.api.schema.leave_enums_in_place",
         "pangaea.api.schema.add_problem_responses",
     ],
@@ -57,7 +55,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 
 def logging_config(level: str, *, json: bool) -> dict[str, Any]:
-    """A dictConfig: everything to standard error, through structlog; JSON lines, or colours for people."""
+    """A dictConfig: everything to standard error, through structlog, as JSON lines or as coloured text."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -66,7 +64,7 @@ def logging_config(level: str, *, json: bool) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            # Django repeats every 4xx and 5xx; the access line has them. Only an unhandled error's traceback is news.
+            # Django logs every 4xx and 5xx, which the access log has too. Only tracebacks of unhandled errors are kept.
             "django.request": {"filters": ["traceback"]},
             "django.server": {"level": "ERROR"},
             # Two lines per batch without information; its warnings matter.

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def unfold(labels: Sequence[str], *, shares_host: bool, documents_public: bool) -> dict[str, Any]:
-    """Unfold's settings. Of several admins at one host each names its modules, and links to its own API."""
+    """Unfold's settings. Where several admins share a host, each names its modules and links to its own API."""
     site = f"/api/docs/{min(labels)}/" if shares_host else "/"
     name = f"Pangaea: {', '.join(labels)}" if shares_host else "Pangaea"
     return {

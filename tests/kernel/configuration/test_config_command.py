@@ -65,6 +65,17 @@ class TestShow:
         assert SERVICE["SECRET_KEY"] not in shown.stdout
         assert rows(shown.stdout)["BROKER_URL"][0] == "amqp://u:***@one//;amqp://u:***@two//"
 
+    def test_shows_no_secret_that_has_a_url_in_it(self) -> None:
+        secret = "hunter2://" + SERVICE["SECRET_KEY"]
+        shown = config("show", SERVICE | {"SECRET_KEY": secret, "SECRET_KEY_FALLBACKS": secret})
+        assert shown.returncode == 0
+        assert "hunter" not in shown.stdout + shown.stderr
+        assert rows(shown.stdout)["SECRET_KEY"] == ["***", "SECRET_KEY"]
+
+    def test_names_the_variable_whose_file_cannot_be_read(self, tmp_path: Path) -> None:
+        shown = config("show", SERVICE | {"RELAY_BATCH_FILE": f"{tmp_path}/absent"})
+        assert rows(shown.stdout)["RELAY_BATCH"] == ["(malformed)", "RELAY_BATCH"]
+
     def test_works_where_the_settings_refuse_to_load(self) -> None:
         shown = config("show", SERVICE | {"RELAY_BATCH": "many", "SECRET_KEY": "hunter2", "DATABASE_URL": "hunter2"})
         assert shown.returncode == 0

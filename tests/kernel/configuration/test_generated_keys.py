@@ -1,4 +1,4 @@
-"""The keys that the local profile makes for itself."""
+"""The keys that the local profile generates."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""SECRET_KEY is replaced while two versions run, and whatever one of them has signed the other accepts."""
+"""While SECRET_KEY is replaced and two versions run, each accepts the signatures of the other."""
 
 import re
 from collections.abc import Callable
@@ -26,7 +26,7 @@ Deployment = Callable[[str], None]
 
 @pytest.fixture
 def signs_with(settings: Settings) -> Deployment:
-    """Go on as a process that signs with one of the two keys, and accepts the other."""
+    """Switch to a process that signs with one of the two keys and accepts the other."""
 
     def use(key: str) -> None:
         settings.SECRET_KEY = key
@@ -92,7 +92,7 @@ class TestWhatIsSigned:
         assert [str(each) for each in CookieStorage(request)] == ["saved"]
 
     def test_is_signed_by_what_knows_the_fallbacks(self) -> None:
-        """Django's signing does; a digest of SECRET_KEY itself, or `salted_hmac` without a secret, does not.
+        """Django's signing accepts them; a digest of SECRET_KEY itself, or `salted_hmac` without a secret, does not.
 
         The counts of failed log-ins may: with another key they begin again (ADR 0025).
         """

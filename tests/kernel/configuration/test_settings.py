@@ -1,4 +1,4 @@
-"""Configuration is read once, whole, and refused with every mistake named."""
+"""Configuration is read once, as a whole, and refused with every problem named."""
 
 import os
 import subprocess
@@ -58,8 +58,8 @@ MALFORMED = {
     "LOG_FORMAT": "xml",
     "HEALTH_HOST": "http://127.0.0.1",
 }
-"""Of every variable that is a text, one that cannot be; a number, a duration and a switch need no example."""
-ANYTHING_GOES = {"LOCAL_STATE_DIR"}  # a path that is made; only the local profile reads it
+"""A malformed text for every variable that is a text or a list; for other types `malformed` has one."""
+ANYTHING_GOES = {"LOCAL_STATE_DIR"}  # a path that is created; only the local profile reads it
 
 
 def malformed(each: "Field[Any]") -> str:
@@ -83,7 +83,7 @@ def problems(environ: dict[str, str], profile: str = "service") -> list[str]:
 
 
 def start(profile: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Load a profile in a process of its own."""
+    """Load a profile in its own process."""
     return subprocess.run(
         [sys.executable, "-c", "from django.conf import settings; settings.DEBUG"],
         cwd=ROOT,
@@ -206,6 +206,14 @@ class TestPrecedence:
         with pytest.raises(ImproperlyConfigured, match="RELAY_BATCH and RELAY_BATCH_FILE are both set"):
             declared({"RELAY_BATCH": "7", "RELAY_BATCH_FILE": str(tmp_path / "batch")})
 
+    def test_a_modules_own_key_beside_a_shared_file_is_a_contradiction(self, tmp_path: Path) -> None:
+        key = ECKey.generate_key("P-256").as_pem(private=True).decode()
+        (tmp_path / "same").write_text(key)
+        own = {"PANGAEA_MODULES": "orders", "ORDERS_SIGNING_KEY": key}
+        assert declared(own | {"SIGNING_KEY_FILE": str(tmp_path / "same")}).signing_key == key
+        with pytest.raises(ImproperlyConfigured, match="SIGNING_KEY_FILE and a module's own SIGNING_KEY are both set"):
+            declared(own | {"SIGNING_KEY_FILE": str(tmp_path / "absent")})
+
     def test_a_mistake_is_named_with_the_variable_that_holds_it(self) -> None:
         with pytest.raises(ImproperlyConfigured, match="- ORDERS_RELAY_BATCH is 'x'"):
             declared({"PANGAEA_MODULES": "orders", "ORDERS_RELAY_BATCH": "x"})
@@ -230,6 +238,11 @@ class TestPrecedence:
         with pytest.raises(ImproperlyConfigured, match="ORDERS_DIRECT_DATABASE_URL is malformed") as refusal:
             load("monolith", GOOD | settings | {"ORDERS_DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d"})
         assert "hunter2" not in str(refusal.value)
+
+    def test_only_a_deployment_reads_a_modules_database(self, tmp_path: Path) -> None:
+        own = {"ORDERS_DATABASE_URL": "malformed", "LOCAL_STATE_DIR": str(tmp_path)}
+        assert all(shown.variable != "ORDERS_DATABASE_URL" for shown in load("local", own).settings)
+        assert declared(own) == Declared(local_state_dir=str(tmp_path))
 
     def test_names_what_has_no_effect(self) -> None:
         several = load("monolith", GOOD | {"PANGAEA_MODULES": "orders,users", "ORDERS_RELAY_BATCH": "7"})

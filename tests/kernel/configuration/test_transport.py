@@ -1,4 +1,4 @@
-"""Which servers a deployment may reach without verified TLS: those of its own machine, and those accepted by name."""
+"""A deployment reaches only its own machine, and hosts accepted by name, without verified TLS."""
 
 from pathlib import Path
 
