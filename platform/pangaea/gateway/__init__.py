@@ -1,10 +1,10 @@
 """The edge: Envoy's configuration, from what the installed modules declare.
 
     addresses    HOST:PORT
-    topologies   where the gateway listens, where the modules answer, which parts are switched on
-    routes       which path belongs to which module
+    topologies   the addresses of the gateway and the modules, and the optional parts of a deployment's edge
+    routes       the module of each public path
     rendering    template + topology + modules -> the files that Envoy reads
-    endpoints    the files in which Envoy finds a module's instances while it runs
+    endpoints    the files with the addresses of a module's instances, which Envoy reloads
     validation   Envoy's own judgement on the committed renderings
 
 The policy of the edge is in Envoy's own language, in `envoy.template.yaml`; addresses are in `topologies.toml`. The
@@ -18,7 +18,7 @@ from pangaea.gateway.routes import issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology, topologies
 
 FOLDER = "gateway_conf"
-"""Where a project keeps the template, the topologies and the renderings."""
+"""The folder of a project with the template, the topologies and the renderings."""
 
 __all__ = [
     "FOLDER",

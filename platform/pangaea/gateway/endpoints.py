@@ -1,7 +1,7 @@
 """The addresses of a module's instances: files that Envoy reloads when they change (file-based EDS).
 
 One file per module, `<module>.yaml`, in a folder that Envoy watches for files moved into it. So a file is never written
-in place: the next one is written beside it and moved over it, and Envoy sees one of the two, whole.
+in place: its replacement is written beside it and moved over it, and Envoy never reads a partial file.
 """
 
 from collections.abc import Iterable, Iterator
@@ -57,7 +57,7 @@ class Endpoints:
             return True
 
     def remove(self, address: Address) -> bool:
-        """Send it no more requests. False if it was not there. The last one may be removed: then the module is down."""
+        """Send the address no more requests. False if it was not there. Without its last address the module is down."""
         with self._locked():
             known = self.list()
             if address not in known:
@@ -66,7 +66,7 @@ class Endpoints:
             return True
 
     def set(self, addresses: Iterable[Address]) -> None:
-        """Let the gateway use these and no others. None is allowed: Envoy does not start without the file."""
+        """Let the gateway use these and no others. May be empty: Envoy does not start without the file."""
         wanted = frozenset(addresses)
         for each in wanted:
             _refuse_name(each)

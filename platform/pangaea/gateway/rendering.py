@@ -1,4 +1,4 @@
-"""Template, topology and declarations -> the file that Envoy reads."""
+"""Template, topology and declarations -> the files that Envoy reads."""
 
 import math
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ HEADER = """\
 """
 
 Template = Mapping[str, Any]
-"""Envoy's configuration in parts, with gaps."""
+"""Envoy's configuration in parts, by name, with gaps like `${module}`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Rendering:
 
 
 def template(directory: Path) -> Template:
-    """The folder's template."""
+    """The template in that folder. Raises Misconfigured."""
     file = directory / TEMPLATE
     try:
         documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
@@ -68,9 +68,10 @@ def render(
     installation: Declared,
     secrets: str = "secrets",
 ) -> Rendering:
-    """Envoy's configuration as YAML, the same text for the same input. Misconfigured if the two do not fit together.
+    """Envoy's configuration as YAML, the same text for the same input.
 
-    `secrets` is the folder where Envoy will find the rendering's own; every path is relative to where Envoy is started.
+    Raises Misconfigured if the topology and the modules, or the template, contradict each other. `secrets` is the
+    folder in which Envoy will find the rendering's secrets. Every path is relative to where Envoy is started.
     """
     labels = [module.label for module in modules]
     addresses = topology.addresses(labels)
@@ -84,7 +85,7 @@ def render(
     return Rendering(
         configuration=_text(edge.configuration(addresses), what="The edge", topology=topology),
         secrets={
-            f"{name}.yaml": _text(edge.part(name), what=f"Where the secret {name!r} is:", topology=topology)
+            f"{name}.yaml": _text(edge.part(name), what=f"The secret {name!r}", topology=topology)
             for name in (SECRETS if topology.certificates is not None else ())
         },
     )
@@ -178,7 +179,7 @@ class _Edge:
         return self.part("cluster", module=label, host=self.host, tls=tls) | discovery
 
     def routes_of(self, route: EdgeRoute) -> list[Any]:
-        """One Envoy route for what may be repeated, one for the rest: a retry policy belongs to a route."""
+        """An Envoy route for idempotent methods and one for the others, because a retry policy belongs to a route."""
         caller = self.part("by_token" if self.issuer and not route.public else "by_address")
         limit = self.part("limit", **caller, **_bucket(route.rate_limit, self.topology.limits))
         openly = self.part("open") if self.issuer and route.public else None
@@ -193,7 +194,7 @@ class _Edge:
         return self.part("nowhere", open=self.part("open") if self.issuer else None)
 
     def tokens(self) -> Any:
-        """The filter that verifies tokens; None where no module issues any."""
+        """The filter that verifies tokens; None if no module issues tokens."""
         if self.issuer is None:
             return None
         return self.part(
@@ -220,7 +221,7 @@ def _bucket(limit: RateLimit, factor: float) -> dict[str, Any]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a shared part out each time: an anchor would save lines and cost the reader the meaning."""
+    """Repeats shared parts instead of using anchors, which are hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -232,16 +233,16 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(content: Any, *, what: str, topology: Topology) -> str:
     header = HEADER.format(what=what, topology=topology.name, template=TEMPLATE, topologies=TOPOLOGIES)
-    # default_flow_style=None: a table that holds no other takes one line.
+    # default_flow_style=None writes a table without nested tables on one line.
     return header + yaml.dump(
         content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None
     )
 
 
 def _fill(part: Any, values: Mapping[str, Any]) -> Any:
-    """The part of the template with its gaps closed.
+    """The part of the template with its gaps filled.
 
-    A gap that is a whole value keeps the value's type; where that is None, the key or the item is left out.
+    A gap that is a whole value takes the type of what fills it; for None, the key or the item is left out.
     """
     if isinstance(part, dict):
         filled = ((key, _fill(value, values)) for key, value in part.items())

@@ -1,4 +1,4 @@
-"""Which path belongs to which module."""
+"""The module of each public path."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ PASSWORD_LIMIT = RateLimit(requests=60, per=timedelta(minutes=1))
 
 @dataclass(frozen=True, slots=True)
 class EdgeRoute:
-    """A public path prefix as the gateway sees it."""
+    """A public path prefix and the policy of its requests."""
 
     path: str
     module: str
@@ -29,11 +29,11 @@ class EdgeRoute:
 
 
 def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
-    """Every public path of the modules, in the order in which they must be tried.
+    """Every public path of the modules, in the order in which the gateway must try them.
 
     Beside its own routes each module serves its admin, which has a log-in of its own, and with `documents` its API's
-    schema and the page of it. A longer path comes first: a route inside another module's prefix belongs to the module
-    that declared it. Raises Misconfigured, naming both, if two modules declare the same path.
+    schema and documentation page. A longer path comes first: a route inside another module's prefix belongs to the
+    module that declared it. Raises Misconfigured, naming both, if two modules declare the same path.
     """
     found: dict[str, EdgeRoute] = {}
     for module in modules:

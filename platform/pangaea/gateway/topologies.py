@@ -1,4 +1,4 @@
-"""Where the gateway listens, where the modules answer, and what of the edge a deployment uses."""
+"""The addresses of the gateway and the modules, and the optional parts of a deployment's edge."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ KNOWN = (*TEXTS, "origins", "upstreams", "first_port")
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Where the gateway listens and where each module answers.
+    """The addresses at which the gateway listens and the modules answer.
 
     No topology has to name a module. The files in the folder `endpoints` hold the modules' addresses; without such a
     folder a module answers at `upstream`, in which `{module}` is its label with dashes, for host names have no
@@ -44,7 +44,7 @@ class Topology:
     certificates: str | None = None
     origins: tuple[str, ...] = ()
     limits: float = 1
-    """Every rate limit times this: measurements need callers that no client is."""
+    """A factor on every rate limit: measurements send more requests than any client."""
 
     @classmethod
     def read(cls, name: str, table: Mapping[str, Any]) -> Self:

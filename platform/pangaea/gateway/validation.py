@@ -1,4 +1,4 @@
-"""Envoy's own judgement on the committed configurations."""
+"""Validation of the committed configurations by Envoy itself."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ TIMEOUT_SECONDS = 60
 def validate(directory: Path) -> str:
     """Let Envoy read every rendering in the folder. Returns a line to print.
 
-    Raises Misconfigured with Envoy's words for one that it refuses. Where there is no Envoy (its wheel is one of the
-    dev requirements, and not made for every system) nothing is validated; under CI that is an error.
+    Raises Misconfigured with Envoy's output if it refuses one. Without Envoy (a development requirement, whose wheel
+    does not exist for every system) nothing is validated; under CI that is an error.
     """
     envoy = _envoy()
     if envoy is None:

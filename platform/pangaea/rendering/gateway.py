@@ -8,10 +8,10 @@ from pangaea.configuration import reading
 
 
 def files(root: Path) -> dict[Path, str]:
-    """The renderings in the project's folder."""
+    """The configurations of all topologies of the project in that folder."""
     folder = root / gateway.FOLDER
     template = gateway.template(folder)
-    # The edge is a deployment's, whichever profile renders it: what the environment does not set has its default.
+    # The edge belongs to a deployment, so this process's profile sets no defaults.
     installation = reading.declared(os.environ)
     found: dict[Path, str] = {}
     for topology in gateway.topologies(folder).values():

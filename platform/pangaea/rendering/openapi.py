@@ -16,16 +16,18 @@ HEADER = """\
 
 
 def files(root: Path) -> dict[Path, str]:
-    """The document. Raises Misconfigured where the generator is in doubt."""
+    """The document. Raises Misconfigured with the generator's warnings, if there are any."""
     document, doubts = schema.build()
     if doubts:
-        raise Misconfigured("The API is not described without a doubt:\n  - " + "\n  - ".join(map(str, doubts)))
+        raise Misconfigured(
+            "The API document cannot be generated without warnings:\n  - " + "\n  - ".join(map(str, doubts))
+        )
     text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     return {root / "docs" / "openapi.yaml": HEADER + text}
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a shared part out each time, and texts of a framework's own kind as texts."""
+    """Repeats shared parts instead of using aliases, and writes subclasses of str and dict like these."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""The renderers of committed files, and what is done with what they render."""
+"""The renderers of committed files; comparing and writing their texts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Renderer:
     render: Callable[[Path], Mapping[Path, str]]
     """From the project's folder: the text of each file, by its path there. Raises Misconfigured."""
     of_modules: bool = True
-    """Whether the files describe the modules, and so need all of them installed."""
+    """Whether the files describe the modules, so that all modules must be installed."""
 
 
 RENDERERS = (
@@ -29,23 +29,21 @@ RENDERERS = (
     Renderer("openapi", "docs/openapi.yaml", openapi.files),
     Renderer("gateway", "gateway_conf/envoy.*", gateway.files),
 )
+NAMES = tuple(each.name for each in RENDERERS)
 
 
 def render(names: Sequence[str], root: Path) -> dict[Path, str]:
-    """What the renderers of these names, or all, make of the project in that folder: texts by path.
+    """The texts of the renderers of these names, or of all, by path, for the project in that folder.
 
-    Raises Misconfigured where a renderer cannot render, or this process lacks a module.
+    Raises Misconfigured if a renderer cannot render, or if this process lacks a module.
     """
     chosen = [each for each in RENDERERS if each.name in (names or NAMES)]
     missing = set(modules.discover(django_settings.PANGAEA.modules_package)) - set(modules.labels())
     if missing and any(each.of_modules for each in chosen):
         raise Misconfigured(
-            f"This process lacks {', '.join(sorted(missing))}, so it is not the whole: unset PANGAEA_MODULES."
+            f"This process lacks {', '.join(sorted(missing))}, so it cannot render all of them: unset PANGAEA_MODULES."
         )
     return {path: text for each in chosen for path, text in each.render(root).items()}
-
-
-NAMES = tuple(each.name for each in RENDERERS)
 
 
 def outdated(files: Mapping[Path, str]) -> list[Path]:
@@ -54,7 +52,7 @@ def outdated(files: Mapping[Path, str]) -> list[Path]:
 
 
 def write(files: Mapping[Path, str]) -> None:
-    """Write all of them, with the folders that they need."""
+    """Write all files; missing folders are created."""
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

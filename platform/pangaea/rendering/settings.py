@@ -29,12 +29,12 @@ The `local` profile needs none of them. `monolith` and `service` refuse to start
 
 
 def files(root: Path) -> dict[Path, str]:
-    """Both."""
+    """Both files."""
     return {root / "docs" / "settings.md": document(), root / ".env.example": example()}
 
 
 def document() -> str:
-    """Every variable in a table."""
+    """docs/settings.md: every variable in a table."""
     rows = []
     for each in fields(Declared):
         default = text_of(each.default)
@@ -45,6 +45,6 @@ def document() -> str:
 
 
 def example() -> str:
-    """Every variable, commented out, with its default."""
+    """.env.example: every variable with its default, commented out."""
     blocks = [f"# {each.metadata['why']}\n# {variable(each)}={text_of(each.default)}\n" for each in fields(Declared)]
     return "# Rendered by `manage.py render`. The local profile needs none of these.\n\n" + "\n".join(blocks)

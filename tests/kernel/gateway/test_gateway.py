@@ -23,7 +23,7 @@ ELSEWHERE = {"listen": "0.0.0.0:8080", "admin": "127.0.0.1:9901", "upstream": "{
 
 class TestRoutes:
     def paths(self, *declared: ModuleConfig, documents: bool) -> dict[str, str]:
-        """Every path and its module, in the order in which they are tried."""
+        """Every path and its module, in the order in which the gateway tries them."""
         return {each.path: each.module for each in gateway.routes(list(declared), documents=documents)}
 
     def test_try_a_longer_path_before_the_prefix_it_is_in(self) -> None:
@@ -141,7 +141,7 @@ class TestRender:
 
         clusters = {each["name"]: each for each in found["clusters"]}
         assert clusters.keys() == {*modules.labels(), "billing"}
-        # Where its instances are: in a file of its own, or at an address that no other module has.
+        # The addresses of its instances: in its own file, or one that no other module has.
         places = [yaml.safe_dump(_place(each)) for each in clusters.values()]
         assert len(set(places)) == len(places)
         assert {"billing /api/v1/invoices", "billing /admin/billing"} <= {
@@ -212,7 +212,7 @@ class TestGatewayCommand:
 
 
 class TestValidation:
-    """Envoy's own judgement on what is committed; in `make check`."""
+    """Envoy validates the committed configurations, also in `make check`."""
 
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:

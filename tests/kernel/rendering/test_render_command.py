@@ -1,4 +1,4 @@
-"""The committed files that are rendered: up to date, named when they are not, and rendered of the whole system."""
+"""Rendered files are up to date, are named when they are not, and describe the whole system."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def render(*arguments: str, root: Path = ROOT) -> str:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project's folder with what is rendered from, and nothing rendered."""
+    """A project's folder with the sources of the renderers, and no rendered file."""
     (tmp_path / gateway.FOLDER).mkdir()
     for name in (gateway.TEMPLATE, gateway.TOPOLOGIES):
         shutil.copy(ROOT / gateway.FOLDER / name, tmp_path / gateway.FOLDER)
