@@ -29,29 +29,30 @@ PAUSE = 0.05
 RESUME_PAUSE = 0.2
 """Seconds between two attempts to reach a database that does not answer."""
 PROGRESS_TIMEOUT = 120.0
+"""The default of --patience, in seconds."""
 
 
 class ReplayCommand(BaseCommand):
     """A command on one projection. `stderr` gets the progress, `stdout` the result."""
 
     def __init__(self, *args: Any, send: Send | None = None, **kwargs: Any) -> None:
-        """`send` brings requests to producers; by default the bus does."""
+        """`send` sends requests to producers; by default over the bus."""
         super().__init__(*args, **kwargs)
         self._send = send or ask_producers
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which projection."""
+        """The projection, and the longest wait."""
         parser.add_argument("projection", help="its name: <module>.<projection>")
         parser.add_argument(
             "--patience",
             type=float,
             default=PROGRESS_TIMEOUT,
-            help="seconds without any progress after which it is given up (default: %(default)g)",
+            help="give up after this many seconds without progress (default: %(default)g)",
         )
 
     @contextmanager
     def replaying(self, name: str) -> Iterator[Replay]:
-        """A replay of that projection. What refuses it, here or inside, becomes a CommandError."""
+        """A replay of that projection. A refusal, from here or from the block, becomes a CommandError."""
         # By default SIGTERM runs no clean-up; like this it does, as Ctrl-C would.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
@@ -67,7 +68,10 @@ class ReplayCommand(BaseCommand):
             signal.signal(signal.SIGTERM, before)
 
     def drive(self, running: Replay, options: Mapping[str, Any], attempt: Callable[[], T | None]) -> T:
-        """Fill the shadow, and attempt it whenever the shadow has nearly caught up, until there is a result."""
+        """Fill the shadow, and call `attempt` whenever the shadow has nearly caught up, until that returns a result.
+
+        Raises Refused after `--patience` seconds in which neither the shadow nor a worker made progress.
+        """
         name, patience = options["projection"], options["patience"]
         bar = Bar(self.stderr, f"replaying {name}")
         reached, since, worked = -1, time.monotonic(), None
@@ -81,7 +85,7 @@ class ReplayCommand(BaseCommand):
                 if progress.applied != reached:
                     reached, since, worked = progress.applied, time.monotonic(), running.activity()
                 elif time.monotonic() - since > patience:
-                    # A worker that is busy with what came before is waited for.
+                    # A worker that is still busy with earlier batches is no reason to give up.
                     before, worked = worked, running.activity()
                     if worked == before:
                         raise Refused(_silence(name, patience))
@@ -91,7 +95,7 @@ class ReplayCommand(BaseCommand):
             time.sleep(PAUSE)
 
     def _resume(self, running: Replay, error: Exception, *, until: float) -> None:
-        """Wait until the database answers again. Raises what it fails with at that time."""
+        """Wait until the database answers again. Raises its last error after the moment `until`."""
         self.stderr.write(f"The database does not answer: {_line(error)}. Waiting for it.")
         while time.monotonic() < until:
             time.sleep(RESUME_PAUSE)
@@ -117,7 +121,7 @@ class ReplayCommand(BaseCommand):
 
 
 def ask_producers(requests: Sequence[CatchUp]) -> None:
-    """Bring requests to catch up to the modules they ask. Raises kombu's OperationalError when the broker is down."""
+    """Send requests to catch up to their producers. Raises kombu's OperationalError when the broker is down."""
     if settings.PANGAEA.broker_url.startswith("memory"):
         # That bus is inside another process, that of `runserver`; its relay finds the requests in the database.
         for request in requests:
@@ -131,11 +135,11 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
 
 def _silence(name: str, patience: float) -> str:
     module = module_of(name)
-    return f"Nothing came for {patience:g} s. {_workers(module)} The projection is unchanged."
+    return f"No message was applied for {patience:g} s. {_workers(module)} The projection is unchanged."
 
 
 def _workers(module: str) -> str:
-    """What the broker knows of the module's workers, and what to do about it."""
+    """The state of the module's workers, as the broker knows it, and the remedy."""
     advice = f"Is a worker of {module} running, and a relay of each module that it reads?"
     try:
         found = queue_status.read(celery_app.app(), [module])
@@ -147,8 +151,8 @@ def _workers(module: str) -> str:
         return advice
     waiting = sum(queue.batches for queue in found)
     return (
-        f"A worker of {module} is there, and {waiting} batches wait for it: give it more time with --patience. If it "
-        "waits too, is a relay running of each module that it reads?"
+        f"A worker of {module} is running, and {waiting} batches wait for it: give it more time with --patience. If it "
+        "is idle, is a relay of each module that it reads running?"
     )
 
 

@@ -1,4 +1,4 @@
-"""What `manage.py streams resume` and `streams forget` ask before they decide something about a subscription."""
+"""`manage.py streams resume` and `streams forget`: show the consequences, ask for confirmation, execute."""
 
 import getpass
 import sys
@@ -21,7 +21,7 @@ Send = Callable[[Sequence[CatchUp]], None]
 
 
 def resume(out: OutputWrapper, options: dict[str, Any], *, send: Send = ask_producers) -> None:
-    """Show what resuming would do, ask, and do it. Raises CommandError where nothing was done."""
+    """Show what resuming would do, ask, and resume. Raises CommandError if it was refused; then nothing has changed."""
     try:
         subscription = resuming.named(options["subscription"])
         shown = resuming.plan(subscription, options["how"])
@@ -39,13 +39,13 @@ def resume(out: OutputWrapper, options: dict[str, Any], *, send: Send = ask_prod
     try:
         send(resuming.requests(subscription))
     except OperationalError as error:
-        # The next announcement shows the gap.
+        # The next announcement reveals the gap, and the subscriber asks again.
         log.warning("request to catch up not sent", error=str(error))
     out.write(f"{subscription.name} is resumed.")
 
 
 def forget(out: OutputWrapper, options: dict[str, Any]) -> None:
-    """Ask, and remove what an undeclared subscription left. Raises CommandError where nothing was done."""
+    """Ask, and delete the cursors of an undeclared subscription. Raises CommandError if it was refused."""
     name = options["subscription"]
     module = module_of(name)
     if module not in modules.labels():
@@ -68,7 +68,7 @@ def _confirm(out: OutputWrapper, what: str, options: dict[str, Any], *, needs_ye
     if options["yes"]:
         return
     if needs_yes:
-        raise CommandError("A reaction repeats its effects: give --yes if that is meant. Nothing was done.")
+        raise CommandError("A reaction repeats its effects: give --yes if you want that. Nothing was done.")
     stdin: TextIO = options.get("stdin") or sys.stdin
     if stdin.isatty():
         out.write("Do it? [y/N] ", ending="")

@@ -1,4 +1,4 @@
-"""Django's warning about unapplied migrations, which by itself looks at one database and expects every table there."""
+"""Django's warning about unapplied migrations, for all aliases: Django's own expects all tables in one database."""
 
 from django.core.management.base import BaseCommand
 
@@ -6,10 +6,10 @@ from pangaea.databases import aliases, migration_state
 
 
 class WarnsOfEveryAlias(BaseCommand):
-    """A command that says so when migrations are missing behind any alias."""
+    """A command that warns of unapplied migrations of any alias."""
 
     def check_migrations(self) -> None:
-        """Warn, and go on."""
+        """Print the aliases with unapplied migrations, if there are any."""
         if waiting := [alias for alias in aliases.installed() if migration_state.unapplied(alias)]:
             self.stdout.write(
                 self.style.NOTICE(f"\nUnapplied migrations for {', '.join(waiting)}. Run 'python manage.py migrate'.\n")

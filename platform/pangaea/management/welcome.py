@@ -1,4 +1,4 @@
-"""What is printed when the shop is up: where everything is, and one walk to copy and paste."""
+"""The text that is printed once everything is ready: addresses, and a walk-through to copy and paste."""
 
 from pangaea import modules
 
@@ -7,16 +7,16 @@ PASSWORD = "pangaea-local"  # noqa: S105 - only where the profile is local, on l
 
 
 def walk(url: str) -> list[str]:
-    """Shell lines that lead through the installed modules at this address."""
+    """Shell commands that try the installed modules at this address."""
     return [f"URL={url}", *(line for module in modules.upstream_first() for line in module.walk)]
 
 
-def welcome(places: list[tuple[str, str]], url: str) -> str:
-    """Named places, and the walk."""
-    width = max(len(name) for name, _ in places)
+def welcome(addresses: list[tuple[str, str]], url: str) -> str:
+    """Named addresses, and the walk-through."""
+    width = max(len(name) for name, _ in addresses)
     lines = [
         "",
-        *(f"  {name:<{width}}   {place}" for name, place in places),
+        *(f"  {name:<{width}}   {address}" for name, address in addresses),
         "",
         "  A walk, to copy and paste into another terminal:",
         "",
@@ -27,10 +27,10 @@ def welcome(places: list[tuple[str, str]], url: str) -> str:
 
 
 def welcome_to_local(url: str) -> str:
-    """For the local profile, whose credentials are known to everybody."""
-    places = [
+    """For the local profile, whose credentials are public."""
+    addresses = [
         ("API docs", f"{url}/api/docs/"),
         ("Admin", f"{url}/admin/   ({OPERATOR} / {PASSWORD})"),
         ("Health", f"{url}/readyz"),
     ]
-    return welcome(places, url)
+    return welcome(addresses, url)

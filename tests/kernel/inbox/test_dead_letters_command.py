@@ -129,7 +129,7 @@ class TestRedrive:
 
     @pytest.mark.parametrize("action", [["redrive"], ["discard", "--reason=no use"]])
     def test_of_nothing_fails(self, parked: Ledger, action: list[str]) -> None:
-        with pytest.raises(CommandError, match="No parked message is selected"):
+        with pytest.raises(CommandError, match="No parked message matches"):
             run(*action, "--key=unknown")
         assert parked.numbers() == []
 

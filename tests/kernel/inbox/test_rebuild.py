@@ -467,7 +467,7 @@ def end_all_sessions() -> int:
 class TestReconcile:
     def test_finds_nothing_where_nothing_is_wrong(self, wire: Wire, order_ids: list[UUID]) -> None:
         printed = reconciled(wire)
-        assert (printed.status, printed.stdout) == (0, "web_bff.orders is what its streams make of it.\n")
+        assert (printed.status, printed.stdout) == (0, "web_bff.orders equals a replay of its streams.\n")
         assert nothing_is_left()
 
     def test_finds_what_was_changed_added_and_removed(self, wire: Wire, order_ids: list[UUID]) -> None:
@@ -486,7 +486,7 @@ class TestReconcile:
         )
         assert any(line.startswith("superfluous OrderSummary") for line in lines)
         assert any(line.startswith("missing OrderLine: ") and "sku 'B'" in line for line in lines)
-        assert lines[-1] == "web_bff.orders: 3 rows differ. To put them right: manage.py rebuild web_bff.orders"
+        assert lines[-1] == "web_bff.orders: 3 rows differ. To correct them: manage.py rebuild web_bff.orders"
         assert (shown(), nothing_is_left()) == (before, True)
 
     def test_prints_no_more_than_its_limit(self, wire: Wire, order_ids: list[UUID]) -> None:

@@ -1,4 +1,4 @@
-"""Django's everyday commands need no --database, and the kernel's own name what is wrong."""
+"""Django's everyday commands need no --database, and the kernel's own commands name the problem."""
 
 import io
 import json
@@ -30,14 +30,14 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 def output_of(command: str, *arguments: str, **options: object) -> str:
-    """What a command prints."""
+    """The output of a command."""
     stream = io.StringIO()
     call_command(command, *arguments, stdout=stream, no_color=True, **options)
     return stream.getvalue()
 
 
 def forget_last_migration(alias: str, label: str) -> str:
-    """Make the database behind an alias lack the app's last migration; its name."""
+    """Mark the app's last migration as unapplied on an alias; returns its name."""
     recorder = MigrationRecorder(connections[alias])
     name = max(name for app, name in recorder.applied_migrations() if app == label)
     recorder.record_unapplied(label, name)
@@ -81,7 +81,7 @@ class TestMigrate:
 
 
 class TestMigrateOnAnEmptyDatabase:
-    """From outside, as it is deployed: one module, PostgreSQL."""
+    """In a process of its own, as it is deployed: one module, PostgreSQL."""
 
     @pytest.mark.full
     def test_makes_all_there_is_and_goes_back_and_forth(self, postgres_url: str, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ class TestMigrateOnAnEmptyDatabase:
 
 
 def environment(database_url: str) -> dict[str, str]:
-    """The settings of a deployment of one module; no other process of it runs."""
+    """The settings of a deployment of one module, of which no other process runs."""
     return {
         "DJANGO_SETTINGS_MODULE": "pangaea.settings.monolith",
         "PANGAEA_MODULES": MODULE,
@@ -178,7 +178,7 @@ class TestCommandsThatNeedTheirTables:
 
 
 def warning(name: str) -> str:
-    """What a command prints about migrations."""
+    """The part of a command's output about migrations."""
     stream = io.StringIO()
     command = load_command_class("pangaea", name)
     command.stdout = OutputWrapper(stream)
@@ -204,7 +204,7 @@ class TestSeedDemo:
 
 
 def everything() -> dict[str, list[object]]:
-    """Every row that the modules and the operators' app hold, except messages on their way."""
+    """Every row of the modules and of the operators' app, except messages in flight."""
     found = {}
     for alias in aliases.installed():
         labels = [label for label in aliases.apps_of(alias) if label in {"ops", alias}]

@@ -12,9 +12,9 @@ from pangaea.credentials import certificates
 
 
 class Command(BaseCommand):
-    """Run again, it renews certificates that are missing, wrong or past half of their lifetime; the authority stays."""
+    """A later run renews certificates that are missing, wrong or past half of their lifetime, not the authority."""
 
-    help = "Make or renew the development certificates of the installed modules, the gateway and the edge."
+    help = "Create or renew the development certificates of the installed modules, the gateway and the edge."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The folder, the lifetime, and whether to renew all."""

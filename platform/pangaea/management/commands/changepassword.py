@@ -1,4 +1,4 @@
-"""Django's `changepassword`, with a warning that knows every database."""
+"""Django's `changepassword`, with a warning about unapplied migrations of every alias."""
 
 from django.contrib.auth.management.commands import changepassword
 
@@ -6,4 +6,4 @@ from pangaea.management.unapplied import WarnsOfEveryAlias
 
 
 class Command(WarnsOfEveryAlias, changepassword.Command):
-    """As Django's own."""
+    """Django's command with that warning."""

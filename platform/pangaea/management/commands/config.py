@@ -11,7 +11,7 @@ PACKAGE = "pangaea.settings"
 
 
 class Command(BaseCommand):
-    """Reads the environment itself: manage.py runs it before Django's settings are loaded, which may refuse to."""
+    """Reads the environment itself, because manage.py runs it without Django's settings, which may refuse to load."""
 
     help = "Show or check the configuration of this environment."
     requires_system_checks = []

@@ -1,4 +1,4 @@
-"""Django's `createsuperuser`, with a warning that knows every database."""
+"""Django's `createsuperuser`, with a warning about unapplied migrations of every alias."""
 
 from django.contrib.auth.management.commands import createsuperuser
 
@@ -6,4 +6,4 @@ from pangaea.management.unapplied import WarnsOfEveryAlias
 
 
 class Command(WarnsOfEveryAlias, createsuperuser.Command):
-    """As Django's own."""
+    """Django's command with that warning."""

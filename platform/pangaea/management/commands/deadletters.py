@@ -1,4 +1,4 @@
-"""`manage.py deadletters list|show|redrive|discard`: messages that could not be applied, and what to do about them."""
+"""`manage.py deadletters list|show|redrive|discard`: inspect and resolve messages that could not be applied."""
 
 import getpass
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ LIMIT = 50
 
 
 class Command(BaseCommand):
-    """A letter is named like `orders/17`. The conditions narrow down a selection; several must all be fulfilled."""
+    """A letter is named like `orders/17`. Several conditions select the letters that fulfil all of them."""
 
     help = "List, show, redrive or discard parked messages."
 
@@ -27,8 +27,8 @@ class Command(BaseCommand):
         for name, summary in {
             "list": "list parked messages",
             "show": "show one with its traceback and body",
-            "redrive": "apply them again, here and now, in the order of their keys",
-            "discard": "never apply them; their keys go on",
+            "redrive": "apply them again, at once and in this process, in the order of each key",
+            "discard": "give them up for good; the later messages of their keys are applied",
         }.items():
             action = actions.add_parser(name, help=summary, description=summary)
             action.add_argument("letters", nargs="*", metavar="MODULE/ID", help="these letters")
@@ -45,16 +45,16 @@ class Command(BaseCommand):
             if name in {"redrive", "discard"}:
                 action.add_argument("--all", action="store_true", help="needed where no condition is given")
             if name == "discard":
-                action.add_argument("--reason", required=True, help="why they will never be applied; it is kept")
+                action.add_argument("--reason", required=True, help="why they are given up; recorded")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Do it."""
+        """Run the action on the selected letters."""
         selections = self._selections(options)
         if options["action"] in {"redrive", "discard"} and not (options["all"] or _conditions(options)):
-            message = "This would be every parked message. Give a condition, or --all."
+            message = "This would select every parked message. Give a condition, or --all."
             raise CommandError(message)
         if options["action"] in {"redrive", "discard"} and not any(each.letters().exists() for each in selections):
-            message = "No parked message is selected, and nothing was done: `manage.py deadletters list` shows them."
+            message = "No parked message matches, so nothing was done. `manage.py deadletters list` lists all."
             raise CommandError(message)
         getattr(self, f"_{options['action']}")(selections, options)
 
@@ -72,7 +72,7 @@ class Command(BaseCommand):
     def _show(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
         found = [(each.module, letter) for each in selections for letter in each.letters()[:2]]
         if len(found) != 1:
-            message = f"{len(found) or 'No'} messages match; name one as `deadletters list` does, like orders/17."
+            message = f"{len(found) or 'No'} messages match; name one as in `deadletters list`, like orders/17."
             raise CommandError(message)
         ((module, letter),) = found
         for name, value in _facts(module, letter):
@@ -90,7 +90,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{line}, then {outcome.error}" if outcome.error else line)
         self.stdout.write(f"{_counted(applied, 'message')} applied.")
         if failed:
-            message = f"{_counted(failed, 'key')} failed again; what is left of it stays parked, in order."
+            message = f"{_counted(failed, 'key')} failed again; the rest of its messages stay parked, in order."
             raise CommandError(message)
 
     def _discard(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
@@ -108,7 +108,7 @@ class Command(BaseCommand):
         for letter in options["letters"]:
             module, _, number = letter.partition("/")
             if not number.isdecimal():
-                message = f"{letter!r} names no letter: it reads MODULE/ID, like orders/17."
+                message = f"{letter!r} names no letter: write MODULE/ID, like orders/17."
                 raise CommandError(message)
             ids.setdefault(module, []).append(int(number))
         try:

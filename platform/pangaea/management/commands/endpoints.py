@@ -27,7 +27,7 @@ class Command(BaseCommand):
             action.add_argument(
                 "--topology",
                 metavar="NAME",
-                help="whose folder, where several topologies have one; see topologies.toml",
+                help="use the folder of this topology, where several have one; see topologies.toml",
             )
 
     def handle(self, *args: Any, **options: Any) -> None:

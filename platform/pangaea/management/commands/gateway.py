@@ -45,7 +45,7 @@ class Command(BaseCommand):
         )
         configure.add_argument("--endpoints", metavar="FOLDER", help="read the files of endpoints here instead")
         configure.add_argument("--certificates", metavar="FOLDER", help="read the certificates here instead")
-        configure.add_argument("--limits", metavar="FACTOR", type=float, help="every rate limit times this")
+        configure.add_argument("--limits", metavar="FACTOR", type=float, help="multiply every rate limit by this")
 
     def handle(self, *args: Any, **options: Any) -> None:
         directory = options["directory"] or modules.project_root() / gateway.FOLDER
@@ -67,14 +67,14 @@ class Command(BaseCommand):
             declared[options["topology"]].override(**_overrides(options)),
             modules=modules.installed(),
             template=gateway.template(directory),
-            # The edge is a deployment's, whichever profile configures it.
+            # The edge belongs to a deployment, so this process's profile sets no defaults.
             installation=reading.declared(os.environ),
             root=modules.project_root(),
         )
         if options["output"] != "-":
             registry.write(files)
         elif len(files) > 1:
-            raise CommandError("A topology with certificates takes more than one file: give --output a name.")
+            raise CommandError("A topology with certificates is written to several files: give --output a file name.")
         else:
             self.stdout.write(files[path], ending="")
 

@@ -15,7 +15,7 @@ from pangaea.databases.grants import provisioning
 
 
 class Command(migrate.Command):
-    """Plain `migrate` covers all; `--database` one alias; an app's label the aliases that hold its tables."""
+    """Without arguments it migrates all aliases; `--database` selects one, an app's label those with its tables."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Django's, with no alias chosen by default."""
@@ -23,7 +23,7 @@ class Command(migrate.Command):
         parser.set_defaults(database=None)
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
-        """Check the chosen database, or all; not the triggers, which this command is there to make."""
+        """Check the chosen database, or all, but not the triggers, which this command creates."""
         chosen = options["database"]
         return super().get_check_kwargs(options) | {
             "databases": [chosen] if chosen else aliases.installed(),
@@ -50,7 +50,7 @@ class Command(migrate.Command):
                 super().handle(*args, **options, database=alias, app_label=label)
 
     def _report_unprovisioned(self, wanted: list[str], *, fail: bool) -> None:
-        """Print the statements that schemas and roles still need; nothing else can be looked at before."""
+        """Print the statements that must create schemas and roles first, and skip those aliases."""
         lacking = provisioning.unprovisioned(wanted)
         for alias, statements in lacking.items():
             wanted.remove(alias)
@@ -69,4 +69,4 @@ def _nowhere(app: str, chosen: str | None) -> str:
     homes = [alias for alias in aliases.installed() if app in aliases.apps_of(alias)]
     if not homes:
         return f"No installed app with label {app!r}."
-    return f"The tables of {app!r} are not behind {chosen!r} but behind {', '.join(homes)}."
+    return f"The tables of {app!r} are not in {chosen!r} but in {', '.join(homes)}."

@@ -23,15 +23,17 @@ ADMINISTRATOR = "ADMINISTRATOR_URL"
 
 
 class Command(BaseCommand):
-    """Rendered without a password in the environment, a user cannot log in; `apply` wants them all."""
+    """`render` leaves a user without a password where the environment has none; `apply` refuses."""
 
     help = "Render or apply the rights of each installed module's user at RabbitMQ, or its role in PostgreSQL."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """What to do, and where."""
+        """The action and the server."""
         actions = parser.add_subparsers(dest="action", required=True)
         render = actions.add_parser("render", help="write them to standard output or to a file")
-        render.add_argument("--output", metavar="FILE", type=Path, help="write to this file, for its owner alone")
+        render.add_argument(
+            "--output", metavar="FILE", type=Path, help="write to this file, readable by its owner only"
+        )
         apply = actions.add_parser(
             "apply",
             help="give them to the servers, for development",
@@ -46,8 +48,8 @@ class Command(BaseCommand):
             action.add_argument(
                 "--withdraw-other-logins",
                 action="store_true",
-                help="with --postgres: take the modules' roles from all logins but those of the URLs, as the last step "
-                "of a rotation; fails while another one is connected",
+                help="with --postgres: revoke the modules' roles from all logins except those of the URLs, as the last "
+                "step of a rotation; fails while another login is connected",
             )
             action.add_argument("--vhost", metavar="NAME", help="RabbitMQ's virtual host (default: BROKER_URL's)")
 
@@ -87,7 +89,7 @@ class Command(BaseCommand):
             raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
             administration.apply(administrator, withdraw=options["withdraw_other_logins"])
-            self.stdout.write(f"PostgreSQL has a place for each of {', '.join(aliases.installed())}.")
+            self.stdout.write(f"PostgreSQL has a schema and a role for each of {', '.join(aliases.installed())}.")
 
     def _write(self, text: str, output: Path | None) -> None:
         if output is None:
@@ -99,7 +101,7 @@ class Command(BaseCommand):
 
 
 def _administrator() -> str | None:
-    """The URL, if one is given. Raises CommandError where it reaches another host without verified TLS."""
+    """The URL, or None if it is not set. Raises CommandError if it reaches another host without verified TLS."""
     try:
         url = Environment(os.environ).text(ADMINISTRATOR)
     except Unreadable as error:

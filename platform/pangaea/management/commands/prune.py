@@ -24,7 +24,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Prune until nothing is left to do."""
+        """Prune until nothing is left that may be deleted."""
         try:
             labels = modules.selected(options["module"])
         except LookupError as error:

@@ -16,7 +16,7 @@ class Command(ReplayCommand):
     help = "Rebuild a projection from the beginning of its streams in a shadow, then replace the live tables."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """What to do about a difference."""
+        """Whether differing counts are accepted."""
         super().add_arguments(parser)
         parser.add_argument(
             "--accept-difference",

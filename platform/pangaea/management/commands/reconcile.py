@@ -13,7 +13,7 @@ class Command(ReplayCommand):
     help = "Compare a projection with a replay of its streams from the beginning; changes nothing."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """How much to print."""
+        """The number of differences to print."""
         super().add_arguments(parser)
         parser.add_argument(
             "--limit", type=int, default=20, help="differences to print of each table (default: %(default)d)"
@@ -28,13 +28,13 @@ class Command(ReplayCommand):
             self.stdout.write(_line(difference))
         for each in found.counts:
             if each.before != each.after:
-                self.stdout.write(f"{each.what}: {each.before:,} there are, {each.after:,} there should be")
+                self.stdout.write(f"{each.what}: {each.before:,} found, {each.after:,} expected")
         if found.total > len(found.differences):
             self.stdout.write(f"... and {found.total - len(found.differences):,} more differences")
         if found.same:
-            self.stdout.write(self.style.SUCCESS(f"{name} is what its streams make of it."))
+            self.stdout.write(self.style.SUCCESS(f"{name} equals a replay of its streams."))
         else:
-            self.stdout.write(f"{name}: {found.total:,} rows differ. To put them right: manage.py rebuild {name}")
+            self.stdout.write(f"{name}: {found.total:,} rows differ. To correct them: manage.py rebuild {name}")
             sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""`manage.py relay`: carry the outboxes to the bus."""
+"""`manage.py relay`: send the modules' outboxes to the bus."""
 
 import threading
 from contextlib import suppress
@@ -16,7 +16,7 @@ from pangaea.processes import relay, signals
 class Command(BaseCommand):
     """Runs until SIGTERM. Several may run for a module: one leads, the others stand by."""
 
-    help = "Carry the outboxes of the installed modules to the bus, until stopped."
+    help = "Send the outboxes of the installed modules to the bus, until stopped."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The modules."""
@@ -30,7 +30,7 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         stop = threading.Event()
         signals.set_on_signal(stop)
-        # It waits for each database that does not answer.
+        # Each check waits while its database does not answer; a signal skips the remaining ones.
         checked = takewhile(lambda _: not stop.is_set(), labels)
         if faults := [fault for label in checked for fault in _faults(label)]:
             raise CommandError(" ".join([*faults, triggers.REMEDY]))

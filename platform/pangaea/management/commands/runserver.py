@@ -1,4 +1,4 @@
-"""Django's `runserver`; in the local profile it carries the messages too, in the same process."""
+"""Django's `runserver`; in the local profile a relay and a worker run in the same process."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -17,7 +17,7 @@ from pangaea.processes import relay, worker
 
 
 class Command(WarnsOfEveryAlias, runserver.Command):
-    """Web, relay and worker together, auto-reload included."""
+    """Runs web, relay and worker together, with auto-reload."""
 
     addr: str
 
@@ -36,7 +36,7 @@ class Command(WarnsOfEveryAlias, runserver.Command):
             self.stdout.flush()
 
     def get_handler(self, *args: Any, **options: Any) -> Any:
-        """The application alone: Django's handler of static files would answer before every middleware."""
+        """The application without Django's static files handler, which would answer before every middleware."""
         return super().get_handler(*args, **{**options, "use_static_handler": False})
 
     def inner_run(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py seed_demo`: a small catalogue, and in the local profile accounts to try it with. Twice adds nothing."""
+"""`manage.py seed_demo`: a small catalogue, and in the local profile accounts to try it with. Idempotent."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from pangaea.management.welcome import OPERATOR, PASSWORD
 
 
 class Command(BaseCommand):
-    """Lets every installed module add its demo data. What has a password exists only in the local profile."""
+    """Every installed module adds its demo data. Accounts with known passwords exist only in the local profile."""
 
     help = "Load the demo data of the installed modules (idempotent)."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
-        """Seed, and print what there is."""
+        """Seed, and print what exists."""
         credentials = bool(settings.PANGAEA_IN_PROCESS)
         if credentials:
             self._seed_operator()

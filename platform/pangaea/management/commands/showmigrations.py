@@ -10,7 +10,7 @@ from pangaea.databases import aliases
 
 
 class Command(showmigrations.Command):
-    """Plain `showmigrations` lists every alias with the apps that live there."""
+    """Without arguments it lists every alias with the apps whose tables are there."""
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Django's, with no alias chosen by default."""

@@ -11,9 +11,9 @@ from pangaea.identity.key_rotation import KeyFile
 
 
 class Command(BaseCommand):
-    """Makes a missing file, rotates or withdraws its keys, and prints their ids; never a key."""
+    """Creates a missing file, rotates or withdraws its keys, and prints their ids, never a key."""
 
-    help = "Make the file with the keys that sign access tokens, or let its next key sign."
+    help = "Create the file with the keys that sign access tokens, or rotate its keys."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The file, and the action."""
@@ -31,11 +31,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Do it, and print the ids of the file's keys."""
+        """Run the action, and print the ids of the file's keys."""
         declared = settings.PANGAEA
         path = options["file"] or Path(declared.signing_key_file)
         if path == Path():
-            raise CommandError("There is no file to work on: name it with --file, or set SIGNING_KEY_FILE.")
+            raise CommandError("No file is named: give --file, or set SIGNING_KEY_FILE.")
         file = KeyFile(path)
         try:
             if options["rotate"]:

@@ -21,7 +21,7 @@ QUEUES = ("queue", "batches", "consumers")
 
 
 class Command(BaseCommand):
-    """Prints what the admin's page of streams shows. A line sums up the partitions; `--json` has each."""
+    """Prints the contents of the admin's page of streams. A line sums up the partitions; `--json` has each."""
 
     stealth_options = ("stdin",)
     help = "Show every module's streams, subscriptions and subscribers; resume a stopped subscription."
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         self._send = send or ask_producers
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The modules, the format and the limits; or a decision."""
+        """The modules, the format and the limits; or an action on a subscription."""
         self._add_actions(parser)
         parser.add_argument("--module", action="append", default=[], help="only this module (repeatable)")
         parser.add_argument("--json", action="store_true", help="everything, as JSON")
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             dest="how",
             required=True,
             choices=["head", "start"],
-            help="head: skip what waits; start: apply everything again",
+            help="head: skip the waiting messages; start: apply everything again",
         )
         summary = "delete the cursors of a subscription that no module declares, and discard its parked messages"
         forget = actions.add_parser("forget", help=summary, description=summary)
@@ -62,7 +62,7 @@ class Command(BaseCommand):
             each.add_argument("--yes", action="store_true", help="do not ask")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Read and print, or decide."""
+        """Print the status, or resume or forget a subscription."""
         if options["action"] == "resume":
             resuming.resume(self.stdout, options, send=self._send)
             return

@@ -33,6 +33,6 @@ class Command(BaseCommand):
             raise CommandError(message)
         stop = celery_app.app().stopping
         signals.set_on_signal(stop)
-        # It waits for each database that does not answer.
+        # Each look-up waits while its database does not answer; a signal skips the remaining ones.
         resuming.name_undeclared(takewhile(lambda _: not stop.is_set(), modules.selected(options["module"])))
         worker.run_worker(options["queue"] or names)
