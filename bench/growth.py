@@ -1,4 +1,4 @@
-"""What a long history costs: memory over many messages, and the drain of a long stream."""
+"""The cost of a long history: memory over many messages, and the drain of a long stream."""
 
 import time
 

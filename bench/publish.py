@@ -1,4 +1,4 @@
-"""What publishing adds to the transaction of an insert."""
+"""The cost of publishing in the transaction of an insert."""
 
 import os
 import subprocess

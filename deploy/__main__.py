@@ -74,8 +74,8 @@ def database_server() -> Iterator[str]:
         psycopg.connect(given, connect_timeout=10).close()
     except psycopg.Error as error:
         sys.exit(
-            f"POSTGRES_URL leads to no server that can be used: {error}\n"
-            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then one is brought along."
+            f"POSTGRES_URL names no usable server: {error}\n"
+            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then a temporary server is started."
         )
     yield given
 
@@ -87,7 +87,7 @@ def broker() -> Iterator[str]:
         try:
             url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
         except Unavailable as reason:
-            sys.exit(f"make split needs RabbitMQ: {reason}\nWhat helps: {rabbitmq.REMEDY}, or set AMQP_URL.")
+            sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")
         yield url
 
 
@@ -137,7 +137,7 @@ def greet(split: Split) -> None:
         ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
         ("", "streams, deadletters, config show …: the same way"),
     ]
-    print(welcome(places, plain), "\n  Ctrl-C stops all of it.\n", flush=True)
+    print(welcome(places, plain), "\n  Ctrl-C stops all processes.\n", flush=True)
 
 
 def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
@@ -168,14 +168,14 @@ def main() -> int:
     """Prepare, run, and print all addresses. Ctrl-C stops it and counts as success."""
     parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--state", type=Path, default=STATE, help="folder for what is generated (default: .local/split)"
+        "--state", type=Path, default=STATE, help="folder for the generated files (default: .local/split)"
     )
     for name, default, what in (
         ("--http", 8080, "the gateway"),
         ("--https", 8443, "the same over TLS"),
         ("--operators", 8444, "the modules' admins over TLS"),
         ("--admin", 9901, "Envoy's own pages"),
-        ("--web", 8101, "the first service's; the others have the next ones"),
+        ("--web", 8101, "the first service; the others get the next ports"),
     ):
         parser.add_argument(name, type=_port, default=default, metavar="PORT", help=f"{what} (default: {default})")
     given = parser.parse_args()
@@ -183,14 +183,14 @@ def main() -> int:
     ports = Ports(given.http, given.https, given.operators, given.admin, web)
     wanted = (given.http, given.https, given.operators, given.admin, *web.values())
     if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
-        parser.error(f"everything needs a port of its own, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
+        parser.error(f"each listener needs its own port, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
     # Clean-up also happens on a signal before the process manager handles them.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         stack.enter_context(alone(given.state))
         if taken := [port for port in wanted if not _is_free(port)]:
             sys.exit(
-                f"Ports that others have: {', '.join(map(str, taken))}. Stop them, or choose others: "
+                f"Ports in use: {', '.join(map(str, taken))}. Stop their programs, or choose others: "
                 'make split ARGS="--http=8180 --https=8543 --operators=8544 --admin=9902 --web=8201"'
             )
         broker_url = stack.enter_context(broker())
@@ -210,6 +210,6 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except Unavailable as reason:
-        sys.exit(f"make split cannot go on: {reason}")
+        sys.exit(f"make split cannot start: {reason}")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -189,7 +189,7 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
         env={**os.environ, **(environment or {})},
     )
     if done.returncode:
-        # Its options may hold a URL with a password.
+        # Its arguments are not printed: one may be a URL with a password.
         raise SystemExit(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
 
 
@@ -197,7 +197,7 @@ def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> Non
 def held(
     state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
 ) -> Iterator[Split]:
-    """Hold a prepared deployment on these servers, with the gateway's rate limits times `limits`.
+    """Yield a prepared deployment on these servers, with the gateway's rate limits multiplied by `limits`.
 
     At the end of the block the broker's users are deleted; the databases are kept.
     """

@@ -79,7 +79,7 @@ class TestAnUnusableSetting:
             (
                 "POSTGRES_URL",
                 "postgres://me:secret@127.0.0.1:1/postgres",
-                "leads to no server that can be used: .*refused",
+                "names no usable server: .*refused",
             ),
         ],
     )
@@ -98,7 +98,7 @@ class TestAnUnusableSetting:
 
     def test_is_named_when_two_ports_are_equal(self, tmp_path: Path) -> None:
         text = refusal(sys.executable, "-m", "deploy", f"--state={tmp_path}", "--http=8080", "--https=8080")
-        assert "everything needs a port of its own" in text
+        assert "each listener needs its own port" in text
 
 
 def ports(state: Path) -> list[str]:
