@@ -168,7 +168,7 @@ class TestDeclared:
             ("AUDIENCE", ""),
         ],
     )
-    def test_refuses_what_only_looks_right(self, name: str, value: str) -> None:
+    def test_refuses_malformed_numbers_durations_and_booleans(self, name: str, value: str) -> None:
         with pytest.raises(ImproperlyConfigured, match=name):
             declared({name: value})
 
@@ -210,7 +210,7 @@ class TestPrecedence:
         key = ECKey.generate_key("P-256").as_pem(private=True).decode()
         (tmp_path / "same").write_text(key)
         own = {"PANGAEA_MODULES": "orders", "ORDERS_SIGNING_KEY": key}
-        assert declared(own | {"SIGNING_KEY_FILE": str(tmp_path / "same")}).signing_key == key
+        assert declared(own | {"SIGNING_KEY_FILE": str(tmp_path / "same")}).signing_key == key.strip()
         with pytest.raises(ImproperlyConfigured, match="SIGNING_KEY_FILE and a module's own SIGNING_KEY are both set"):
             declared(own | {"SIGNING_KEY_FILE": str(tmp_path / "absent")})
 
@@ -298,7 +298,7 @@ class TestEveryVariable:
             if f"{name}_FILE" in problem
         ]
 
-    def test_of_all_that_are_wrong_none_is_left_out(self) -> None:
+    def test_malformed_is_named_beside_all_others(self) -> None:
         # A value and the file that holds it exclude each other, which is another mistake.
         own = [each for each in CHECKED if each.metadata["per_module"] and each.name != "signing_key_file"]
         found = problems({variable(each): malformed(each) for each in own})
@@ -307,10 +307,10 @@ class TestEveryVariable:
         assert [problem for problem in found if problem.startswith("PANGAEA_MODULES is not set")]
         assert [problem for problem in found if problem.startswith("DATABASE_URL is not set")]
 
-    def test_right_refuses_nothing(self) -> None:
+    def test_valid_causes_no_problem(self) -> None:
         assert problems(self.SERVICE) == []
 
-    def test_wrong_ends_a_real_start_with_the_whole_list(self) -> None:
+    def test_malformed_ends_a_start_with_all_problems(self) -> None:
         refused = start("service", self.SERVICE | {"RELAY_POLL": "soon", "LOG_LEVEL": "LOUD", "SECRET_KEY": "short"})
         assert refused.returncode != 0
         assert all(f"  - {name} " in refused.stderr for name in ("RELAY_POLL", "LOG_LEVEL", "SECRET_KEY"))
@@ -381,7 +381,7 @@ class TestDatabaseUrls:
         assert entry["OPTIONS"]["sslmode"] == "require"
         assert int(entry["OPTIONS"]["keepalives_idle"]) == 7
 
-    def test_both_ends_give_the_other_up_after_the_same_time(self) -> None:
+    def test_both_ends_close_a_dead_connection_after_the_same_time(self) -> None:
         limit = timedelta(seconds=12)
         options = entries.configure({"orders": "postgres://orders:p@h/o"}, answer_timeout=limit)["orders"]["OPTIONS"]
         assert options["keepalives_idle"] + options["keepalives_interval"] * options["keepalives_count"] == 12

@@ -40,12 +40,12 @@ class TestAServerOnAnotherHost:
         (problem,) = problems(GOOD | local | {variable: AWAY})
         assert problem.startswith(f"{variable} reaches db.internal")
 
-    def test_is_not_asked_for_where_nothing_reaches_it(self) -> None:
+    def test_is_not_checked_if_no_module_uses_it(self) -> None:
         own = {"PANGAEA_MODULES": "orders", "ORDERS_DATABASE_URL": "postgres://u:p@127.0.0.1/o"}
         assert problems(GOOD | own | {"DATABASE_URL": AWAY}) == []
 
     @pytest.mark.parametrize("mode", ["", "disable", "allow", "prefer", "require", "verify-ca"])
-    def test_needs_the_one_sslmode_that_looks_at_the_name(self, mode: str) -> None:
+    def test_needs_the_sslmode_that_verifies_the_host_name(self, mode: str) -> None:
         (problem,) = problems(GOOD | {"DATABASE_URL": f"{AWAY}?sslmode={mode}&sslrootcert=system"}, "monolith")
         assert f"sslmode is {mode or 'not set'}, give" in problem
 
@@ -73,7 +73,7 @@ class TestAServerOnAnotherHost:
 
 
 class TestSeveralHosts:
-    def test_of_one_broker_are_judged_each(self) -> None:
+    def test_of_one_broker_are_each_checked(self) -> None:
         broker = {"BROKER_URL": "amqp://u:p@127.0.0.1//;amqp://u:p@one.internal//;amqp://u:p@two.internal//"}
         found = problems(GOOD | broker, "monolith")
         assert [problem.split()[2] for problem in found] == ["one.internal", "two.internal"]
@@ -90,7 +90,7 @@ class TestSeveralHosts:
             {"DATABASE_URL": "postgres://u:p@127.0.0.1/d?service=away"},
         ],
     )
-    def test_of_one_database_are_judged_each(self, environ: dict[str, str]) -> None:
+    def test_of_one_database_are_each_checked(self, environ: dict[str, str]) -> None:
         (problem,) = problems(GOOD | environ, "monolith")
         assert problem.startswith(("DATABASE_URL reaches away", "DATABASE_URL reaches 192.0.2.1 "))
 
@@ -113,7 +113,7 @@ class TestThisMachine:
         assert problems(GOOD | environ, "monolith") == []
 
     @pytest.mark.parametrize("host", ["localhost.example", "127.0.0.1.example", "10.0.0.1", "[fe80::1]"])
-    def test_is_nothing_that_only_looks_like_it(self, host: str) -> None:
+    def test_is_not_a_similar_host_name(self, host: str) -> None:
         (problem,) = problems(GOOD | {"BROKER_URL": f"redis://{host}/0"}, "monolith")
         assert "without verified TLS" in problem
 
@@ -130,7 +130,7 @@ class TestABrokersUrl:
             ("AMQP://u:hunter2@127.0.0.1//", "small letters"),
         ],
     )
-    def test_weakens_nothing(self, url: str, named: str) -> None:
+    def test_cannot_weaken_tls(self, url: str, named: str) -> None:
         (problem,) = problems(GOOD | {"BROKER_URL": url}, "monolith")
         assert problem.startswith("BROKER_URL has ")
         assert named in problem
@@ -148,7 +148,7 @@ class TestAcceptedHosts:
 
 
 class TestTheOtherProfiles:
-    def test_judge_nothing(self) -> None:
+    def test_check_no_server(self) -> None:
         assert Configuration(PROFILES["local"], {"BROKER_URL": "redis://away/0", "DATABASE_URL": AWAY}).problems == []
 
 

@@ -148,7 +148,7 @@ class TestRender:
             route["name"] for listener in found["listeners"] for route in _routes(listener)
         }
 
-    def test_gives_what_envoy_accepts(self, tmp_path: Path) -> None:
+    def test_renders_a_configuration_that_envoy_accepts(self, tmp_path: Path) -> None:
         file = tmp_path / "envoy.yaml"
         file.write_text(self.render(declare("shop", "/shop"), declare("store", "/store")))
 
@@ -221,7 +221,7 @@ class TestValidation:
     def test_accepts_what_is_committed(self) -> None:
         assert f"Envoy accepts {len(gateway.topologies(CONF))} configuration(s)" in validation.validate(CONF)
 
-    def test_gives_envoys_words_for_what_it_refuses(self, folder: Path) -> None:
+    def test_raises_envoys_output_if_it_refuses(self, folder: Path) -> None:
         (folder / "envoy.plain.yaml").write_text("static_resources: {listeners: [{nam: edge}]}")
 
         with pytest.raises(Misconfigured, match=r"refuses the rendering of the topology 'plain'[^$]+nam"):

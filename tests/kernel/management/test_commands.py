@@ -73,7 +73,7 @@ class TestMigrate:
 
     def test_of_an_app_on_another_alias_is_refused_and_names_it(self) -> None:
         label = modules.labels()[0]
-        with pytest.raises(CommandError, match=f"not behind 'default' but behind {label}"):
+        with pytest.raises(CommandError, match=f"not in 'default' but in {label}"):
             output_of("migrate", label, "--database=default")
 
     def test_prints_nothing_at_verbosity_0(self) -> None:
@@ -84,7 +84,7 @@ class TestMigrateOnAnEmptyDatabase:
     """In a process of its own, as it is deployed: one module, PostgreSQL."""
 
     @pytest.mark.full
-    def test_makes_all_there_is_and_goes_back_and_forth(self, postgres_url: str, tmp_path: Path) -> None:
+    def test_creates_everything_and_migrates_back_and_forth(self, postgres_url: str, tmp_path: Path) -> None:
         with scratch_database(postgres_url) as url, workspace(tmp_path) as space:
             deployed = environment(url)
             with pytest.raises(AssertionError, match="ended with 1"):
@@ -103,7 +103,7 @@ class TestMigrateOnAnEmptyDatabase:
             space.manage("migrate", MODULE, environment=deployed)
             assert tables(url, MODULE) == made
 
-    def test_without_the_right_to_it_gives_the_sql(self, postgres_url: str, tmp_path: Path) -> None:
+    def test_without_the_right_to_create_prints_the_sql(self, postgres_url: str, tmp_path: Path) -> None:
         with scratch_database(postgres_url) as url, workspace(tmp_path) as space:
             address = urlsplit(url)
             poor = f"{address.path.strip('/')}_poor"
