@@ -1,1 +1,10 @@
-"""The kernel's commands."""
+"""The kernel's commands, and the parts that several of them share.
+
+    progress    a progress display for long commands
+    replaying   `rebuild` and `reconcile`: filling a projection's shadow
+    resuming    `streams resume` and `streams forget`
+    unapplied   a warning about unapplied migrations of every alias
+    welcome     the addresses that are printed at the start
+
+Each command has a file of its name in `commands/`.
+"""
