@@ -1,7 +1,7 @@
-"""What a relay or a worker does beside its work: answer probes, declare its queues, report its cursors."""
+"""The background tasks of a relay or a worker: to answer probes, to declare queues, to report cursors."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -14,22 +14,22 @@ from pangaea.backoff import Backoff
 from pangaea.broker import celery_app, sending, topology
 from pangaea.health.probe_server import ProbeServer
 from pangaea.inbox import reports
-from pangaea.telemetry.components import Component
+from pangaea.telemetry.components import Component, State
 
 log = structlog.get_logger()
 
-UNDECLARED = Backoff(first=0.2, longest=5.0)
-"""Until the broker is tried again."""
+DECLARE_BACKOFF = Backoff(first=0.2, longest=5.0)
+"""Between two attempts to declare the queues when a process starts."""
 JOIN_TIMEOUT = 1.0
-"""Seconds in which the thread ends, unless it waits for the broker: then it ends with the process."""
+"""Seconds to wait for the end of the thread. A thread that waits for the broker ends with the process."""
 
 
 class Maintenance:
-    """A thread between `start` and `stop`, and the server of the probes.
+    """A thread, which runs from `start` to `stop`, and the probe server.
 
     Every QUEUE_CHECK the thread declares queues and bindings again, and at the interval of the announcements it reports
-    the cursors of the modules in `subscribers` to their producers. A failure is retried at the next interval. The work
-    of the process waits for none of it, nor does a probe.
+    the cursors of the modules in `subscribers` to their producers. A failure is retried at the next interval. Neither
+    the work of the process nor a probe waits for this thread.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Maintenance:
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self, **_signal: Any) -> None:
-        """Start the thread; also a receiver of Celery's signals. Those who start it start `probes` earlier."""
+        """Start the thread; also a receiver of Celery's signals. The caller starts `probes` separately, earlier."""
         if not self._thread.is_alive():
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread and the probes."""
+        """Stop the thread and the probe server."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=JOIN_TIMEOUT)
@@ -79,8 +79,11 @@ class Maintenance:
         self._reports_due = monotonic() + settings.PANGAEA.announce_at_most.total_seconds()
 
 
-def declare_queues(stop: threading.Event) -> None:
-    """Declare queues and bindings when a process starts. Waits for the broker, with backoff, until `stop` is set."""
+def declare_queues(components: Collection[Component], stop: threading.Event) -> None:
+    """Declare queues and bindings when a process starts. Waits for the broker, with backoff, until `stop` is set.
+
+    The components, which start afterwards, report with each attempt: a process that waits for its broker is alive.
+    """
     failures = 0
     channel_errors = celery_app.app().connection_for_write().channel_errors
     while not stop.is_set():
@@ -91,7 +94,9 @@ def declare_queues(stop: threading.Event) -> None:
             failures += 1
             if failures == 1:
                 log.warning("broker connection failed", error=str(error))
-            stop.wait(UNDECLARED.jittered(failures))
+            for component in components:
+                component.report(State.STARTING)
+            stop.wait(DECLARE_BACKOFF.jittered(failures))
         else:
             if failures:
                 log.info("broker connected", attempts=failures + 1)

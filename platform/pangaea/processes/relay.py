@@ -27,14 +27,14 @@ class Relays(AbstractContextManager["Relays"]):
     def __init__(self, labels: Sequence[str], *, stop: threading.Event | None = None, health_port: int = 0) -> None:
         self._labels = labels
         self._stop = stop or threading.Event()
-        components = {label: Component(label) for label in labels}
-        self._maintenance = Maintenance(components.values(), health_port=health_port)
+        self._components = {label: Component(label) for label in labels}
+        self._maintenance = Maintenance(self._components.values(), health_port=health_port)
         self._threads = [
             threading.Thread(
                 target=Relay(
                     label,
                     sending.BatchSender(celery_app.app()),
-                    components[label],
+                    self._components[label],
                     snapshots=RequestedSnapshots(label),
                 ).run,
                 args=[self._stop],
@@ -47,7 +47,7 @@ class Relays(AbstractContextManager["Relays"]):
     def __enter__(self) -> Self:
         self._maintenance.probes.start()
         self._maintenance.start()
-        declare_queues(self._stop)
+        declare_queues(self._components.values(), self._stop)
         for thread in self._threads:
             thread.start()
         return self

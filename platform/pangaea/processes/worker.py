@@ -26,13 +26,13 @@ log = structlog.get_logger()
 MIGRATIONS_POLL = 1.0
 """Seconds between two checks whether a missing migration was applied."""
 KILL_INTERVAL = 0.25
-"""Seconds between two rounds of ending the pool's processes."""
+"""Seconds between two rounds of killing the pool's processes."""
 
 
 class InProcessWorker(AbstractContextManager["InProcessWorker"]):
     """A Celery worker in a thread of this process, for the local profile: a breakpoint in a handler stops here.
 
-    For that reason no JOB_TIME_LIMIT ends a handler that does not return.
+    Therefore JOB_TIME_LIMIT does not apply: a handler that does not return is never ended.
     """
 
     def __init__(self) -> None:
@@ -56,9 +56,9 @@ class InProcessWorker(AbstractContextManager["InProcessWorker"]):
 
 
 def wait_for_migrations(labels: Sequence[str], component: Component, stop: threading.Event) -> None:
-    """Return when no database of these modules is known to lack a migration: handlers that need one would only fail.
+    """Return when no database of these modules is known to lack a migration: until then handlers would only fail.
 
-    Meanwhile the process is alive, and not ready. A database that does not answer is not waited for, as the others may.
+    Meanwhile the process is alive, and not ready. It does not wait for a database that does not answer: others may.
     """
     waited = False
     while not stop.is_set():
@@ -87,12 +87,12 @@ def run_worker(queues: Sequence[str]) -> None:
     maintenance = Maintenance(
         [app.component], health_port=settings.PANGAEA.health_port, subscribers=_modules_of(queues)
     )
-    # Before the broker answers: a worker that waits for it is alive.
+    # Before the broker answers: a worker that waits for its broker is alive.
     maintenance.probes.start()
     worker_process_init.connect(maintenance.probes.abandon, weak=False)
     in_flight.share()
     worker_process_init.connect(_inherit, weak=False)
-    declare_queues(stop)
+    declare_queues([app.component], stop)
     wait_for_migrations(_modules_of(queues), app.component, stop)
 
     def begin(**_: Any) -> None:
@@ -141,7 +141,7 @@ def _end_after_grace(stop: threading.Event) -> None:
     sleep(grace())
     log.warning("batch aborted by shutdown")
     consumer.end_worker()
-    # The pool starts another process for the next batch until it ends too.
+    # The pool starts another process for the next batch until the worker ends.
     while children := active_children():
         for child in children:
             os.kill(child.pid, signal.SIGKILL)
