@@ -148,7 +148,7 @@ class TestAnUnusableAddress:
     def test_is_one_of_another_web_server(self) -> None:
         with web_server(lambda handler: handler.send_error(404)) as address:
             printed = refusal(f"http://guest:{QUOTED}@{address}", "--vhost=/")
-        assert f"What answers at {address} is not RabbitMQ's management API: 404 to POST /api/definitions" in printed
+        assert f"The server at {address} is not RabbitMQ's management API: 404 to POST /api/definitions" in printed
         assert "s3cret" not in printed
 
     def test_is_refused_when_it_redirects(self) -> None:

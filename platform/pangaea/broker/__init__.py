@@ -1,12 +1,12 @@
-"""The Celery app over RabbitMQ or Redis, and what it needs of either.
+"""The bus: a Celery app over RabbitMQ or Redis.
 
     celery_app          the app: its configuration and its three tasks
     topology            the exchange, the modules' queues and their bindings
     redis_queues        limits and expiry of queues, which Redis lacks
     sending             batches, catch-up requests and reports on their way to the broker
     publisher_confirms  RabbitMQ's confirms, for many messages at once
-    consumer            Celery's consumer, with what has to differ here
-    retry_timer         when a worker retries parked messages
+    consumer            Celery's consumer, with checks of messages and queues, reconnection and shutdown
+    retry_timer         the worker's timer for parked messages
     admission           which messages are accepted, and from which login
     redis_transport     kombu's Redis transport, with every entry checked before kombu parses it
     tls                 verified TLS to the broker
@@ -14,6 +14,6 @@
     management_api      RabbitMQ's management API, for administrators
     queue_status        the length and the consumers of the modules' queues
 
-A batch in a queue may be lost: subscribers find the gap and request it (ADR 0019). What of Celery is used, and what is
-switched off: ADR 0034.
+A batch in a queue may be lost: subscribers find the gap and request it (ADR 0019). The parts of Celery that are used,
+and those that are switched off, are in ADR 0034.
 """

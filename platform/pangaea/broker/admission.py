@@ -29,7 +29,7 @@ MEBIBYTE = 1024 * 1024
 MAX_BODY_BYTES = {DELIVER: 16 * MEBIBYTE, CATCH_UP: MEBIBYTE // 16, REPORT: MEBIBYTE // 16}
 """The tasks, and the longest body of a message for each."""
 LOG_INTERVAL = 10.0
-"""Seconds between two log lines per queue and reason: such messages may come by the thousand."""
+"""Seconds between two log lines per queue and reason: such messages may arrive in thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def admit(message: RawMessage, queue: str, senders: Senders | None) -> dict[str,
     headers = message.headers if isinstance(message.headers, Mapping) else {}
     task = headers.get("task")
     if not isinstance(task, str) or task not in MAX_BODY_BYTES:
-        raise RefusedMessage("its task is none of ours")
+        raise RefusedMessage("its task is unknown")
     if (message.content_type, message.content_encoding) != (CONTENT_TYPE, CONTENT_ENCODING) or "compression" in headers:
         raise RefusedMessage("its body has another content type, encoding or compression")
     if not 0 < message.length <= MAX_BODY_BYTES[task]:

@@ -5,8 +5,8 @@ A batch is one Celery message with the routing key `<module>.<audience>.<partiti
 the broker can restrict which login sends it. A module's queues are bound to `<source>.all.*` of every module that it
 subscribes to, and to `*.<module>.*` for the messages addressed to it.
 
-No result backend, no Celery retry, no countdown: cursors, dead letters and deadlines are the retry machinery. What else
-of Celery is switched off, and why: ADR 0034.
+No result backend, no Celery retry, no countdown: cursors, dead letters and deadlines are the retry machinery. ADR 0034
+lists everything of Celery that is switched off, and why.
 """
 
 import threading
@@ -34,7 +34,7 @@ CONNECT_TIMEOUT = 4
 """Seconds to establish a connection to the broker."""
 BROKER_HEARTBEAT = 10
 """Seconds between heartbeats on a worker's connection. A peer that receives none for about two intervals closes the
-connection. RabbitMQ does so too, and until then it delivers to no other worker what is in the queue."""
+connection. RabbitMQ does so too, and until then it delivers the queue's messages to no other worker."""
 
 
 # The body of a Celery message is (args, kwargs, embed). Ours is one argument, JSON already: it passes through as bytes,
@@ -98,8 +98,8 @@ def make_app(declared: Declared) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_consumer="pangaea.broker.consumer:BusConsumer",
-        # A lost connection requeues unacknowledged batches. The one in work finishes: its repetition is skipped by the
-        # cursor.
+        # A lost connection requeues unacknowledged batches. The batch in work finishes: its repetition is skipped by
+        # the cursor.
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     app.steps["worker"].add("pangaea.broker.retry_timer:RetryTimer")
@@ -139,10 +139,10 @@ def _sender_of(task: Any) -> str:
 
 @setup_logging.connect(weak=False)
 def _keep_logging(**_: Any) -> None:
-    """Does nothing: a receiver of this signal keeps Celery from configuring logging, which Django has done."""
+    """Keep Celery from configuring logging, which Django has done: a receiver of this signal is enough."""
 
 
 @worker_process_init.connect(weak=False)
 def _after_fork(**_: Any) -> None:
-    """A database connection must not be shared with the parent process."""
+    """Close database connections, which must not be shared with the parent process."""
     connections.close_all()

@@ -1,4 +1,4 @@
-"""Celery's consumer, with what has to differ here: checks of messages and queues, stalls, reconnection, shutdown."""
+"""Celery's consumer, with checks of messages and queues, bounded waits, and its own reconnection and shutdown."""
 
 import math
 import os
@@ -29,7 +29,7 @@ from pangaea.telemetry.components import Component, State
 log = structlog.get_logger()
 
 MAX_RECONNECT_PAUSE = 5.0
-"""Seconds between two attempts to connect, at most; kombu's grow to 30."""
+"""The longest pause between two attempts to connect, in seconds; kombu's grows to 30."""
 CONSUME_TIMEOUT = 5.0
 """Seconds for a queue to answer a new consumer."""
 SILENT_CHECKS = 2
@@ -144,7 +144,7 @@ class QueueNamingConsumer(Consumer):
 
 
 class BusAMQP(AMQP):
-    """Celery's AMQP parts with that consumer."""
+    """Celery's AMQP parts, with `QueueNamingConsumer`."""
 
     def Consumer(self, *arguments: Any, **options: Any) -> QueueNamingConsumer:  # noqa: N802 - Celery's name
         """A consumer of this app's queues."""
@@ -235,7 +235,7 @@ class BusConsumer(CeleryConsumer):
             failure = self._unacknowledged
             raise ConnectionResetError(f"a message could not be acknowledged: {failure}") from failure
         elif self._is_blocked():
-            raise ConnectionResetError("no message is in work, and the prefetch is used up")
+            raise ConnectionResetError("no message is in flight, and the prefetch is used up")
 
     def _report(self, *, overdue: bool) -> None:
         limit = settings.PANGAEA.job_time_limit.total_seconds()
@@ -249,12 +249,12 @@ class BusConsumer(CeleryConsumer):
             log.info("consumer started", after_seconds=round(seconds, 1))
 
     def _end_hung_job(self) -> bool:
-        """Kill the pool's process if it has begun no message for JOB_TIME_LIMIT. Whether a job is older than that.
+        """Kill the pool's process if it has begun no message for JOB_TIME_LIMIT. Returns whether a job is older.
 
         It counts as a crash: the broker delivers the batch again, and the next process reads what was in flight.
         """
         now, limit, is_overdue = monotonic(), settings.PANGAEA.job_time_limit.total_seconds(), False
-        for job in list(self.pool._pool._cache.values()):  # noqa: SLF001 - it has no other way to ask
+        for job in list(self.pool._pool._cache.values()):  # noqa: SLF001 - it has no public way to ask
             if not job.accepted() or job.ready() or now - job._time_accepted <= limit:  # noqa: SLF001 - as above
                 continue
             is_overdue = True
@@ -266,7 +266,7 @@ class BusConsumer(CeleryConsumer):
         return is_overdue
 
     def _is_blocked(self) -> bool:
-        """Whether no message is in work at two checks in a row although the channel counts a full prefetch.
+        """Whether no message is in flight at two checks in a row although the channel counts a full prefetch.
 
         Only kombu's virtual transports count on this side.
         """
@@ -280,7 +280,7 @@ class BusConsumer(CeleryConsumer):
     def _stop_consuming(self) -> None:
         if self._idle_checks < 0:
             self.task_consumer.cancel()
-        is_busy = state.reserved_requests or self.pool._pool._cache  # noqa: SLF001 - it has no other way to ask
+        is_busy = state.reserved_requests or self.pool._pool._cache  # noqa: SLF001 - it has no public way to ask
         self._idle_checks = 0 if is_busy else self._idle_checks + 1
         # At the first idle check the last acknowledgement may still be on its way.
         if self._idle_checks > 1:
@@ -314,7 +314,7 @@ class BusConsumer(CeleryConsumer):
 
     def _interrupted(self, error: BaseException) -> None:
         if self.app.stopping.is_set():
-            # The broker delivers its unacknowledged messages to another worker.
+            # The broker delivers this worker's unacknowledged messages to another one.
             end_worker()
         if self.component.report(State.INTERRUPTED, str(error)) is not None:
             log.warning("worker interrupted", error=str(error) or type(error).__name__)
@@ -323,7 +323,7 @@ class BusConsumer(CeleryConsumer):
         self._interrupted(exc)
         connection, self.connection = self.connection, None
         sending.close_now(connection)
-        with suppress(Exception):  # the rest of a connection that is cut already
+        with suppress(Exception):  # it is cut already
             connection.close()
         # Where connecting succeeds and the next step fails each time, Celery would retry without a pause.
         if self._failures:

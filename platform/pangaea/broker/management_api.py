@@ -43,7 +43,7 @@ class Management:
         if not address.username or address.password is None:
             raise Misconfigured(f"The administrator's URL names no user and password: {_EXPECTED}")
         self.user = unquote(address.username)
-        self._where = address.netloc.rpartition("@")[2]
+        self._address = address.netloc.rpartition("@")[2]
         self._prefix = f"{address.path.rstrip('/')}/api"
         self._authorities = authorities or None
         self._is_secured = address.scheme == "https"
@@ -54,8 +54,8 @@ class Management:
     def call(self, method: str, *path: str, document: str | None = None, seconds: float = ANSWER_TIMEOUT) -> Any:
         """Send a request, with a JSON document if one is given. Returns the JSON of the answer, or None.
 
-        `path` has the unquoted segments after /api. Raises Misconfigured, with a remedy, where nothing answers or the
-        server refuses.
+        `path` has the unquoted segments after /api. Raises Misconfigured, with a remedy, where no server answers or it
+        refuses.
         """
         try:
             status, body = self._send(method, "/".join(quote(part, safe="") for part in path), document, seconds)
@@ -65,7 +65,7 @@ class Management:
             if isinstance(error, ssl.SSLCertVerificationError):
                 reason += "; BROKER_CA names a file with authorities of your own"
             raise Misconfigured(
-                f"RabbitMQ's management API does not answer at {self._where} ({reason}). "
+                f"RabbitMQ's management API does not answer at {self._address} ({reason}). "
                 f"Is it enabled ({ENABLE}), and is this its port (15672, where AMQP's is 5672)?"
             ) from error
         answer = _parsed(body)
@@ -74,16 +74,16 @@ class Management:
         refusal = answer.get("reason") if isinstance(answer, dict) else None
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise Misconfigured(
-                f"RabbitMQ at {self._where} refuses {self.user} ({refusal or status}). Check the password; the "
+                f"RabbitMQ at {self._address} refuses {self.user} ({refusal or status}). Check the password; the "
                 f"user needs the tag administrator (rabbitmqctl set_user_tags {self.user} administrator), and guest "
                 "may log in from the server's own machine alone."
             )
         request = f"{method} {self._prefix}/{'/'.join(path)}"
         if refusal is None:
             raise Misconfigured(
-                f"What answers at {self._where} is not RabbitMQ's management API: {status} to {request}. {_EXPECTED}"
+                f"The server at {self._address} is not RabbitMQ's management API: {status} to {request}. {_EXPECTED}"
             )
-        raise Misconfigured(f"RabbitMQ at {self._where} refused {request} ({status}): {refusal}")
+        raise Misconfigured(f"RabbitMQ at {self._address} refused {request} ({status}): {refusal}")
 
     def _send(self, method: str, path: str, document: str | None, seconds: float) -> tuple[int, bytes]:
         connection = HTTPConnection(self._host, self._port, timeout=seconds)

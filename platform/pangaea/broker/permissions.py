@@ -135,7 +135,7 @@ def topic_permissions(label: str) -> dict[str, str]:
     sources = sorted(topology.sources_of(label))
     prefixes = [rf"\*\.{re.escape(label)}"]
     if sources:
-        prefixes.insert(0, rf"({'|'.join(map(re.escape, sources))})\.{EVERYBODY}")
+        prefixes.insert(0, rf"({'|'.join(map(re.escape, sources))})\." + EVERYBODY)
     return {"write": rf"^{re.escape(label)}\.", "read": rf"^({'|'.join(prefixes)})\.(\*|[0-{PARTITIONS - 1}])$"}
 
 
@@ -159,9 +159,9 @@ def control() -> str:
 def apply(document: str, *, administrator: str | None = None, authorities: str = "") -> None:
     """Import definitions, and return when they are in force. Raises Misconfigured when they are refused.
 
-    It uses the management API at the URL `administrator`, with a file of `authorities` for https, or without a URL
-    rabbitmqctl on this machine's server. Objects that are not in the definitions stay unchanged. Each import sets the
-    passwords.
+    It uses the management API at the URL `administrator`, with a file of `authorities` for https, or, without a URL,
+    rabbitmqctl for the server on this machine. Objects that are not in the definitions stay unchanged. Each import sets
+    the passwords.
     """
     if administrator is not None:
         Management(administrator, authorities=authorities).call("POST", "definitions", document=document)

@@ -1,4 +1,4 @@
-"""What RabbitMQ does for queues and Redis does not: bound them, and delete those that no process needs any more.
+"""The limits of queues and their expiry, which RabbitMQ has and Redis lacks.
 
 Each process does it for all modules when it declares, because a module that is down cannot. Between two declarations
 (QUEUE_CHECK) a queue may exceed QUEUE_LENGTH and QUEUE_BYTES by the batches sent meanwhile.
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 def tidy(channel: Any, declared: Declared, wanted: Iterable[Queue]) -> None:
-    """Renew the leases of these queues' bindings, remove bindings whose lease has ended, bound every queue."""
+    """Renew the leases of these queues' bindings, remove bindings whose lease has ended, and bound every queue."""
     name = f"{declared.broker_prefix}streams"
     _Leases(channel, name).renew(wanted, seconds=declared.queue_expiry.total_seconds())
     for queue in {queue for *_, queue in channel.get_table(name)}:
@@ -40,14 +40,14 @@ class _Leases:
         whole, micro = self._client.time()  # one clock for all processes
         now = whole + micro / 1_000_000
         table = {self._member(row): row for row in self._channel.get_table(self._exchange)}
-        asked = {member for member, (key, _, queue) in table.items() if (key, queue) in ours}
-        if asked:
-            self._client.hset(self._name, mapping=dict.fromkeys(asked, now))
+        renewed = {member for member, (key, _, queue) in table.items() if (key, queue) in ours}
+        if renewed:
+            self._client.hset(self._name, mapping=dict.fromkeys(renewed, now))
         leases = {member.decode(): float(at) for member, at in self._client.hgetall(self._name).items()}
         # A binding without a lease, of a process that declares it at this moment, gets a full one.
         if unknown := table.keys() - leases.keys():
             self._client.hset(self._name, mapping=dict.fromkeys(unknown, now))
-        ended = {member for member, at in leases.items() if now - at >= seconds} - asked
+        ended = {member for member, at in leases.items() if now - at >= seconds} - renewed
         if ended:
             self._remove(ended, queues={table[member][2] for member in table.keys() - ended})
 

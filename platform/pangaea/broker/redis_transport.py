@@ -1,7 +1,8 @@
 """kombu's Redis transport, with every entry checked before kombu parses it.
 
 On Redis a message is JSON in a list that any client may write to, and kombu trusts its form. An entry of another form
-is dropped here; of the others kombu gets checked members only. Then `admission` checks it, like a message of RabbitMQ.
+is dropped here; from the others kombu gets the checked members only. Then `admission` checks the message, as on
+RabbitMQ.
 
 Entries that were taken and not acknowledged are in a hash, which all applications on the same database share: such an
 entry is restored unchanged, or dropped when kombu could not restore it.
@@ -28,7 +29,7 @@ MAX_ENTRY_BYTES = max(admission.MAX_BODY_BYTES.values()) * 4 // 3 + admission.ME
 
 
 class _Headers(msgspec.Struct):
-    """Those that `admission` checks; it refuses a message with one of the last two."""
+    """The headers that `admission` checks; it refuses a message with `compression` or `x-death`."""
 
     task: str
     id: str

@@ -1,4 +1,4 @@
-"""When a worker retries parked messages, and deletes old records of discarded ones.
+"""The worker's timer: parked messages are retried, and old records of discarded ones deleted.
 
 The timer runs in the worker's main process, which must not use a database after its pool was forked; the retries are
 jobs of the pool, in turn with the batches. So a message that crashes its process during a retry crashes only the pool's
@@ -49,8 +49,8 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             self._pending = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 
     def _is_pending(self) -> bool:
-        """Whether the pool still has the last job: a job that a lost connection discards calls back nothing."""
-        return self._pending is not None and self._pending._job in self._pending._cache  # noqa: SLF001 - no other way to ask
+        """Whether the pool still has the last job: for a job discarded with its connection it calls no callback."""
+        return self._pending is not None and self._pending._job in self._pending._cache  # noqa: SLF001 - no public way to ask
 
 
 def _ignore(_result: Any) -> None:
@@ -58,7 +58,7 @@ def _ignore(_result: Any) -> None:
 
 
 def retry_all(labels: Sequence[str]) -> None:
-    """One round for each of these modules. A module whose database does not answer does not delay the others."""
+    """Run one round for each of these modules. A module whose database does not answer does not delay the others."""
     for label in labels:
         try:
             timer.run_round(label)

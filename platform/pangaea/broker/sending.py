@@ -27,7 +27,7 @@ log = structlog.get_logger()
 BROKER_TIMEOUT = 30
 """Seconds for the broker to answer: one that is stopped, or blocks its publishers, keeps the connection open."""
 REQUEST_TIMEOUT = 2
-"""The same for messages that are sent again anyway: a consumer, or the maintenance of a process, waits for them."""
+"""The same timeout for messages that are repeated anyway: a consumer, or a maintenance thread, waits for them."""
 CLOSE_TIMEOUT = 1
 """Seconds to close a connection on which something failed: its peer may be unreachable."""
 
@@ -93,10 +93,10 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, se
 
     Raises kombu's OperationalError when the broker is down.
     """
-    through = topology.exchange(settings.PANGAEA)
+    exchange = topology.exchange(settings.PANGAEA)
     on_rabbitmq = celery.conf.broker_url.startswith("amqp")
     # On virtual transports an exchange's type is known only to the process that declared it; kombu declares it once.
-    declare = [] if on_rabbitmq else [through]
+    declare = [] if on_rabbitmq else [exchange]
     with _reported_as_operational_error(celery), _producer(celery, seconds) as producer:
         confirms = publisher_confirms.on(producer.channel) if on_rabbitmq else None
         for routing_key, body in outgoing:
@@ -109,7 +109,7 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, se
                 producer,
                 task,
                 message,
-                exchange=through.name,
+                exchange=exchange.name,
                 routing_key=routing_key,
                 serializer="pangaea",
                 declare=declare,

@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 DELIVERY_LIMIT = 20
 """Deliveries of one message after which RabbitMQ drops it: a worker has parked its poison message long before, and no
-message may be delivered for ever. The drop is a gap. RabbitMQ 4 has this limit by default."""
+message may be delivered for ever. Subscribers find the gap. RabbitMQ 4 has this limit by default."""
 
 DECLARE_TIMEOUT = 10
 """Seconds for the broker to answer each declaration: to delete a quorum queue that does not answer, it takes five."""
@@ -42,7 +42,7 @@ class SharedExchange(Exchange):
     """On RabbitMQ it is declared only where it is missing: a module's own user may neither declare nor delete it."""
 
     def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
-        """Raises ConnectionError, after which a caller tries again, where it is missing and may not be declared."""
+        """Raises ConnectionError where it is missing and this user may not declare it; callers try again."""
         channel = channel or self.channel
         if not isinstance(channel.connection, amqp.Connection):
             return super().declare(nowait=nowait, passive=passive, channel=channel)
@@ -60,7 +60,7 @@ class SharedExchange(Exchange):
 
 
 def exchange(declared: Declared) -> Exchange:
-    """The one exchange, which every message passes."""
+    """The exchange that every message passes."""
     return SharedExchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
 
 
@@ -77,11 +77,11 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
             "x-overflow": "drop-head",
             "x-expires": round(declared.queue_expiry.total_seconds() * 1000),
         }
-    through, count = exchange(declared), declared.queues_per_module
+    shared, count = exchange(declared), declared.queues_per_module
     return [
         Queue(
             f"{declared.broker_prefix}{label}.inbox.{number}of{count}",
-            bindings=[binding(through, routing_key=key) for key in _routing_keys(label, number, count)],
+            bindings=[binding(shared, routing_key=key) for key in _routing_keys(label, number, count)],
             durable=True,
             queue_arguments=arguments,
         )
@@ -92,7 +92,7 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
 
 def _routing_keys(label: str, number: int, count: int) -> list[str]:
     partitions = ["*"] if count == 1 else [str(each) for each in range(PARTITIONS) if each % count == number]
-    prefixes = [f"{source}.{EVERYBODY}" for source in sorted(sources_of(label))]
+    prefixes = [source + "." + EVERYBODY for source in sorted(sources_of(label))]
     return [f"{prefix}.{partition}" for prefix in [*prefixes, f"*.{label}"] for partition in partitions]
 
 
@@ -146,7 +146,7 @@ def declare_on(celery: Celery, channel: Any, wanted: Iterable[Queue]) -> None:
 
 
 class QueueDifferences:
-    """Which of RabbitMQ's queues differ from this process's settings, and since when. Thread-safe."""
+    """RabbitMQ's queues that differ from this process's settings, and since when. Thread-safe."""
 
     def __init__(self) -> None:
         self._checked: set[str] = set()
@@ -175,7 +175,7 @@ class QueueDifferences:
             self._recreate(connection, queue, "it did not answer")
             return
         if _has_lasted(self._bindings.get(queue.name)):
-            self._recreate(connection, queue, "it delivered what its module does not subscribe to")
+            self._recreate(connection, queue, "it delivered messages that its module does not subscribe to")
             return
         try:
             _declare(connection, queue)

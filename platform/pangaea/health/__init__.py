@@ -1,10 +1,10 @@
-"""Whether a process is alive and ready, and what waits for a person.
+"""Whether a process is alive and ready, and which conditions need a person.
 
     probes         /livez, /readyz and /startupz: what they answer
     probe_server   the port at which relays and workers answer them
     readiness      the checks behind /readyz
     stream_status  the state of a module's streams, subscriptions, subscribers and queues
-    concerns       what of it waits for a person, for the admin and for `manage.py streams --check`
+    concerns       conditions that need a person, for the admin and for `manage.py streams --check`
 
-Relay and worker are not ready without their broker; the web process serves on without it.
+Relay and worker are not ready without their broker; the web process keeps serving without it.
 """

@@ -1,4 +1,4 @@
-"""What waits for a person, one sentence each, with its remedy: one list for `manage.py streams --check` and the admin.
+"""Conditions that need a person, one sentence each, with the remedy, for `manage.py streams --check` and the admin.
 
 A condition that a retry or another instance resolves is not listed before its limit has passed.
 """
@@ -15,22 +15,22 @@ from pangaea.inbox.models import Cursor
 
 
 def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age: timedelta | None = None) -> list[str]:
-    """What waits for a person in these modules. Limits that are not given are the settings CHECK_…."""
+    """The conditions that need a person in these modules. Limits that are not given are the settings CHECK_…."""
     limit_of_lag = settings.PANGAEA.check_lag_at_most if max_lag is None else max_lag
     limit_of_age = settings.PANGAEA.check_unsent_at_most if max_age is None else max_age
-    found: dict[str, None] = {}
+    concerns: dict[str, None] = {}
     for status in statuses:
         if status.unreadable:
-            found[f"{status.label} cannot be read: {status.unreadable}"] = None
+            concerns[f"{status.label} cannot be read: {status.unreadable}"] = None
             continue
-        found |= dict.fromkeys(_of_sending(status, limit_of_age))
+        concerns |= dict.fromkeys(_of_sending(status, limit_of_age))
         for subscription in status.subscriptions:
-            found |= dict.fromkeys(_of_subscription(status, subscription, limit_of_lag))
-        found |= dict.fromkeys(_of_queues(status))
+            concerns |= dict.fromkeys(_of_subscription(status, subscription, limit_of_lag))
+        concerns |= dict.fromkeys(_of_queues(status))
         if status.sessions_failure:
-            found[f"Whether transactions are open for long is not known: {status.sessions_failure}"] = None
-        found |= dict.fromkeys(_of_transaction(each) for each in status.old_transactions)
-    return list(found)
+            concerns[f"Whether transactions are open for long is not known: {status.sessions_failure}"] = None
+        concerns |= dict.fromkeys(_of_transaction(each) for each in status.old_transactions)
+    return list(concerns)
 
 
 def _of_sending(status: ModuleStatus, limit: timedelta) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 Two threads, whatever clients do. One has every connection and waits for none; each has a deadline, and when there are
 too many the oldest is closed. The other runs the checks that may take seconds, once for all the probes that wait for
-them, so that /livez never does.
+them, so that /livez never waits.
 """
 
 import json
@@ -72,7 +72,7 @@ class ProbeServer:
         self._thread = threading.Thread(target=self._serve, name="probes", daemon=True)
 
     def start(self) -> None:
-        """Begin. Raises Misconfigured when the port is taken."""
+        """Listen, and start the threads. Raises Misconfigured when the port is taken."""
         if not self._port:
             return
         host = settings.PANGAEA.health_host
@@ -94,7 +94,7 @@ class ProbeServer:
         log.info("probe server started", host=host, port=self._port)
 
     def stop(self) -> None:
-        """End. A check that runs ends with the process."""
+        """Close the port and all connections. A check that runs ends with the process."""
         if self._listener is None:
             return
         self._stopping = True
@@ -194,7 +194,7 @@ class ProbeServer:
             return None
 
     def _wake(self) -> None:
-        # A full one wakes the loop anyway; a closed one belongs to a process that ends.
+        # A full socket wakes the loop anyway; a closed socket belongs to a process that ends.
         with suppress(OSError):
             self._wake_sender.send(b"\0")
 
@@ -227,13 +227,13 @@ class ProbeServer:
 
 
 def _path(head: bytes | bytearray) -> str:
-    """Of a request; "?" when its first line has none."""
+    """The path of a request; "?" when its first line has none."""
     words = head.split(b"\n", 1)[0].split()
     return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else "?"
 
 
 class ProbeRequest(BaseHTTPRequestHandler):
-    """The library's parser for a head that has arrived, and its refusals; `response` is what to send."""
+    """The library's parser and its refusals, for a complete head; `response` has the bytes to send."""
 
     def __init__(self, head: bytes | bytearray, result: Answer) -> None:
         self._answer = result

@@ -1,7 +1,7 @@
 """/livez, /readyz and /startupz: what they answer, for the web process and for relays and workers.
 
-/livez      only a restart would help against a 503. A web process that answers is alive, so that a broken database
-            does not get every process restarted; relay and worker are while every component reports
+/livez      503 only where a restart would help. A web process that answers is alive, so that a broken database does
+            not get every process restarted; a relay or worker is alive while every component reports
 /readyz     `pangaea.health.readiness`: 200, or 503
 /startupz   like /readyz until that succeeds for the first time, then 200 for good
 
@@ -99,7 +99,7 @@ def answer(path: str, components: Iterable[Component]) -> Answer:
             components_ready=all(component.state.is_ready for component in components),
         )
     finally:
-        # The next probe may come much later.
+        # The next probe may come much later: until then no connection is kept open.
         connections.close_all()
     return _status(ok=is_ready), {
         "status": "ready" if is_ready else "not ready",

@@ -3,11 +3,11 @@
 It may when its databases answer and have their migrations, its broker has its queues, it has keys to verify tokens
 with, there is room on the disks that it writes to, and it is not shutting down.
 
-What waits for a person, a dead letter or a stopped subscription, plays no part: another instance could do nothing about
-it. `manage.py streams --check` names it.
+Conditions that need a person, like a dead letter or a stopped subscription, play no part: another instance could do
+nothing about them. `manage.py streams --check` names them.
 
-Relays and workers are not ready while the broker does not answer. A web process that has found its queues once serves
-on without the broker: what it publishes waits in the outbox.
+Relays and workers are not ready while the broker does not answer. A web process that has found its queues once keeps
+serving without the broker: its messages wait in the outbox.
 """
 
 import shutil
@@ -54,7 +54,7 @@ class Readiness:
         self.has_been_ready = False
 
     def stop(self) -> None:
-        """Not ready from here on, whatever the checks find. Safe in a signal's handler."""
+        """Make the process unready from here on, whatever the checks find. Safe in a signal handler."""
         self._stopping = True
 
     def check(
@@ -195,7 +195,7 @@ def _is_ok(state: str | Mapping[str, str]) -> bool:
 
 def ask_broker(celery: Celery) -> None:
     """Connect to the broker and disconnect. Raises when it does not answer in time."""
-    limits = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT}  # Redis knows these alone
+    limits = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT}  # all that Redis has
     options = {**celery.conf.broker_transport_options, **limits}
     with celery.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options) as connection:
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=BROKER_TIMEOUT)
@@ -212,7 +212,7 @@ def _written_to() -> set[Path]:
 
 
 state = Readiness()
-"""This process's."""
+"""The readiness of this process."""
 
 
 def begin_shutdown() -> None:

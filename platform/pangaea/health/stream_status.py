@@ -293,10 +293,10 @@ def read(module: ModuleConfig) -> ModuleStatus:
 
 
 def _streams(alias: str) -> list[StreamStatus]:
-    here = OutboxMessage.objects.using(alias).filter(audience=OuterRef("audience"), partition=OuterRef("partition"))
+    messages = OutboxMessage.objects.using(alias).filter(audience=OuterRef("audience"), partition=OuterRef("partition"))
     streams = Stream.objects.using(alias).annotate(
-        oldest_unsent=_created_at(here.filter(position=OuterRef("sent") + 1)),
-        oldest_sent=_created_at(here.filter(position=OuterRef("floor") + 1, position__lte=OuterRef("sent"))),
+        oldest_unsent=_created_at(messages.filter(position=OuterRef("sent") + 1)),
+        oldest_sent=_created_at(messages.filter(position=OuterRef("floor") + 1, position__lte=OuterRef("sent"))),
     )
     return [
         StreamStatus(

@@ -4,7 +4,7 @@
     relay         one thread per module, in `manage.py relay` and in runserver
     worker        Celery's worker, in `manage.py worker`, or as a thread in runserver
     signals       SIGTERM and SIGINT, and the time left after one
-    maintenance   what relay and worker do beside their work: probes, declaring queues, reporting cursors
+    maintenance   the background tasks of relay and worker: probes, declaring queues, reporting cursors
 
-A process of the local profile, `manage.py runserver`, has all three in one.
+In the local profile `manage.py runserver` runs all three in one process.
 """

@@ -10,14 +10,14 @@ from django.conf import settings
 from pangaea.health import readiness
 
 RESERVED_FOR_EXIT = 1.0
-"""Seconds of SHUTDOWN_GRACE that are reserved for what follows the work itself."""
+"""Seconds of SHUTDOWN_GRACE that are reserved for the steps after the work itself."""
 
 
 def set_on_signal(event: threading.Event) -> None:
     """Set the event on SIGTERM and SIGINT from here on. A command calls it before it waits for anything.
 
-    A thread sets it: a handler that takes a lock which the interrupted code holds, or the handler before it, never
-    returns.
+    A thread sets it: a signal handler that takes a lock held by the code that it interrupts, or by an earlier handler,
+    never returns.
     """
     received: SimpleQueue[int] = SimpleQueue()
 

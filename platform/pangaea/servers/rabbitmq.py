@@ -1,4 +1,4 @@
-"""A virtual host per run on a RabbitMQ server that runs already: queues have fixed names, and runs must not meet."""
+"""One virtual host per run on a running RabbitMQ server: queues have fixed names, and runs must not share them."""
 
 import json
 import secrets
@@ -67,8 +67,8 @@ def virtual_host(server_url: str) -> Iterator[str]:
     """Hold an empty virtual host on the server at `server_url`; gives its URL and removes it afterwards.
 
     A URL that names a virtual host other than `/` is used unchanged: that one was made for the tests. Otherwise one is
-    made by the management API (see `management_url`), or by `rabbitmqctl` where this account may. Raises Unavailable
-    when no server answers, or when neither works.
+    made by the management API (see `management_url`), or by `rabbitmqctl` where this account may run it. Raises
+    Unavailable when no server answers, or when neither works.
     """
     check(server_url)
     address = urlsplit(server_url)

@@ -1,9 +1,9 @@
-"""What a process shows of itself: logs, and the state of its components.
+"""The logs of a process, and the states of its components.
 
     logs          structlog's lines and the standard library's, rendered alike
     correlation   the id that follows one request through messages into other modules' handlers
     access_log    one line per HTTP request
     components    the components of a relay or worker, and the state that each reports
 
-Of the rest of the kernel it uses `ids` alone.
+It imports no other file of the kernel except `ids`.
 """

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from pangaea.telemetry import correlation
 
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz"})
-"""Probes come every second, and their lines would only repeat."""
+"""Probes arrive every second; their lines would only repeat."""
 log = structlog.get_logger("pangaea.access")
 
 

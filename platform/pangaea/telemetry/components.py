@@ -12,7 +12,7 @@ relay may lead."""
 
 
 class State(Enum):
-    """What a component does. `is_ready`: it does its work, or another process does."""
+    """The state of a component. `is_ready`: it does its work, or another process does."""
 
     STARTING = "starting"
     LEADING = "leading"

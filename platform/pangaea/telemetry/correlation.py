@@ -13,13 +13,13 @@ _VALID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def current() -> str:
-    """The id of the request or message at hand; outside of any, a fresh one per call."""
+    """The id of the current request or message; outside of both, a fresh one per call."""
     return str(structlog.contextvars.get_contextvars().get("correlation_id") or uuid7())
 
 
 @contextmanager
 def scope(id: str | None) -> Iterator[str]:  # noqa: A002 - scope(id) reads best
-    """Work under this id, in this thread. None, or an id with other characters, is replaced by a fresh one."""
+    """Work under this id, in this thread. None, or an id unsafe in a header, is replaced by a fresh one."""
     chosen = id if id and _VALID.fullmatch(id) else str(uuid7())
     with structlog.contextvars.bound_contextvars(correlation_id=chosen):
         yield chosen

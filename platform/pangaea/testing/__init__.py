@@ -9,7 +9,7 @@ For the tests of a module:
     free_port()                           a port on which no process listens
 
 Fixtures: `postgres_url`, `redis_url` and `amqp_url` are real servers, one per session; `django_db_setup` and
-`postgresql_only` are about the databases of Django's tests, on the engine of `--engine`.
+`postgresql_only` set up and select the databases of Django's tests, on the engine of `--engine`.
 
 The files:
     messaging     published, deliver

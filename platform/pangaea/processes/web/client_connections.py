@@ -17,8 +17,9 @@ from pangaea.credentials.mutual_tls import PeerSocket
 from pangaea.processes.web.request_buffer import RequestBuffer
 
 READ_AT_ONCE: Final = 64 << 10
-"""Bytes; then it is another client's turn."""
+"""Bytes received from one client before the next client's turn."""
 SENT_AT_ONCE: Final = 256 << 10
+"""Bytes given to one call of the socket's `send`."""
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class ClientSocket:
         return number
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the interface of sockets
-        """It never blocks."""
+        """Does nothing: the socket never blocks."""
 
     settimeout = setblocking
 
@@ -86,7 +87,7 @@ class ClientSocket:
         return True
 
     def receive(self) -> bytes:
-        """Bytes from the network, at most READ_AT_ONCE; none when the client sends no more. WouldBlock, OSError."""
+        """Bytes from the network, at most READ_AT_ONCE; none after the client's last. Raises WouldBlock, OSError."""
         received: bytes = _at_once(lambda: self._raw.recv(READ_AT_ONCE))
         return received
 
@@ -117,7 +118,7 @@ def _at_once(step: Callable[[], T]) -> T:
 
 
 class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's connection over such a socket, which it owns. `deadline` is by `time.monotonic()`."""
+    """gunicorn's connection over a `ClientSocket`, which it closes. `deadline` is a time of `time.monotonic()`."""
 
     def __init__(
         self, cfg: Any, raw: Any, client: Any, server: Any, *, tls: ssl.SSLContext | None, max_body: int

@@ -1,4 +1,4 @@
-"""gunicorn's worker, in which no client holds a thread: a silent or slow client costs some kilobytes, for seconds.
+"""gunicorn's worker, in which no client blocks a thread: a silent or slow client costs some kilobytes, for seconds.
 
 The main thread completes handshakes and gathers requests until they are complete. A thread gets a request that it can
 answer without waiting for the client, and leaves bytes that the client does not take at once to the main thread. Every
@@ -30,11 +30,11 @@ log = structlog.get_logger()
 HANDSHAKE_TIMEOUT = 5.0
 """Seconds from the first packet to the end of TLS's handshake."""
 HEAD_TIMEOUT = 10.0
-"""Seconds for the head of a request, from the first packet, or from the first byte on a connection that was kept."""
+"""Seconds for the head of a request, from the first packet, or from the first byte on a connection kept alive."""
 BODY_TIMEOUT = 30.0
 """Seconds for the body, from the end of the head. The gateway allows its own clients the same."""
 SEND_TIMEOUT = 30.0
-"""Seconds in which a client takes the answer."""
+"""Seconds for a client to receive the answer."""
 LINGER_TIMEOUT = 2.0
 """Seconds for a client to close its end after the last answer (RFC 9112, 9.6)."""
 MAX_WAITING = 512
@@ -54,7 +54,7 @@ Step = Callable[[ClientConnection], None]
 
 
 class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """Everything here runs in the main thread, except for `handle_error`."""
+    """gunicorn's worker with threads, which gathers requests. Only `handle_error` runs outside the main thread."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -43,7 +43,7 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             status=HTTPStatus.EXPECTATION_FAILED,
             code="unknown_expectation",
-            detail="Of all expectations only 100-continue is met here.",
+            detail="The only supported expectation is 100-continue.",
         ),
     ),
     (
@@ -51,7 +51,7 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
         Problem(
             status=HTTPStatus.BAD_REQUEST,
             code="malformed_request",
-            detail="This is not a request of HTTP/1.1 as RFC 9112 defines it.",
+            detail="This is not a valid HTTP/1.1 request (RFC 9112).",
         ),
     ),
 )
@@ -64,7 +64,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def answer(problem: Problem, *, client: str, error: Exception | None = None) -> bytes:
-    """The bytes of the response, after which the connection is closed. Logged here: the access log has no such line."""
+    """The bytes of the response, after which the connection is closed. Logged here: it never reaches the access log."""
     with correlation.scope(None) as id_:
         response = ProblemResponse(problem, path="")
         log.warning(

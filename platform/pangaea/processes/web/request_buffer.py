@@ -43,11 +43,11 @@ class RequestBuffer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the parser can have the request: it is complete, or as complete as it is gathered."""
+        """Whether the parser can have the request: with its whole body, or without a body that is not gathered."""
         return self._wanted is not None and len(self._bytes) >= self._wanted
 
     def add(self, received: bytes) -> None:
-        """Append what has arrived."""
+        """Append received bytes."""
         self._bytes += received
         if self._wanted is None:
             self._find_end()
