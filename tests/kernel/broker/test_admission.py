@@ -1,4 +1,4 @@
-"""Which messages of the broker are let in, by their bytes and their sender."""
+"""Which messages of the broker are accepted, by their bytes and their sender."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from pangaea.errors import RefusedMessage
 
 QUEUE = "orders.inbox.0of1"
 SENDERS = Senders(own="orders", prefix="", declared=["shop=users"])
-SOUND = RawMessage(
+VALID = RawMessage(
     content_type=admission.CONTENT_TYPE,
     content_encoding=admission.CONTENT_ENCODING,
     headers={"task": admission.DELIVER, "id": "01a224d4-a917-71bd-ad61-35e8d848e44b"},
@@ -33,22 +33,22 @@ HEADERS = st.dictionaries(
 
 
 def with_headers(**headers: Any) -> RawMessage:
-    return replace(SOUND, headers={**SOUND.headers, **headers})
+    return replace(VALID, headers={**VALID.headers, **headers})
 
 
 class TestAdmit:
-    def test_gives_checked_headers_alone(self) -> None:
+    def test_returns_checked_headers_only(self) -> None:
         found = admit(
             with_headers(timelimit=[1], stamped_headers=5, eta="x", x_queue="users.inbox.0of1"), QUEUE, SENDERS
         )
-        assert found == {**SOUND.headers, "x_queue": QUEUE, "argsrepr": "", "kwargsrepr": ""}
+        assert found == {**VALID.headers, "x_queue": QUEUE, "argsrepr": "", "kwargsrepr": ""}
 
     @pytest.mark.parametrize(
         "message",
         [
-            replace(SOUND, headers=None),
-            replace(SOUND, headers=[]),
-            replace(SOUND, headers={}),
+            replace(VALID, headers=None),
+            replace(VALID, headers=[]),
+            replace(VALID, headers={}),
             with_headers(task=["pangaea.deliver"]),
             with_headers(task="celery.chord"),
             with_headers(id="x"),
@@ -56,16 +56,16 @@ class TestAdmit:
             with_headers(id=uuid4()),
             with_headers(compression="application/x-gzip"),
             with_headers(**{"x-death": []}),
-            replace(SOUND, content_type="application/json"),
-            replace(SOUND, content_type=None),
-            replace(SOUND, content_encoding="utf-8"),
-            replace(SOUND, length=0),
-            replace(SOUND, length=17 * admission.MEBIBYTE),
+            replace(VALID, content_type="application/json"),
+            replace(VALID, content_type=None),
+            replace(VALID, content_encoding="utf-8"),
+            replace(VALID, length=0),
+            replace(VALID, length=17 * admission.MEBIBYTE),
             replace(with_headers(task=admission.REPORT), length=admission.MEBIBYTE),
-            replace(SOUND, login=None),
-            replace(SOUND, login="web_bff"),
-            replace(SOUND, login="shop", routing_key="web_bff.all.7"),
-            replace(SOUND, login="shop", routing_key=""),
+            replace(VALID, login=None),
+            replace(VALID, login="web_bff"),
+            replace(VALID, login="shop", routing_key="web_bff.all.7"),
+            replace(VALID, login="shop", routing_key=""),
         ],
         ids=str,
     )
@@ -74,21 +74,21 @@ class TestAdmit:
             admit(message, QUEUE, SENDERS)
 
     @pytest.mark.parametrize("login", ["users", "orders", "shop"])
-    def test_takes_a_module_from_its_own_login_from_ours_and_from_a_declared_one(self, login: str) -> None:
-        assert admit(replace(SOUND, login=login), QUEUE, SENDERS)
+    def test_accepts_a_modules_own_login_this_process_login_and_a_declared_one(self, login: str) -> None:
+        assert admit(replace(VALID, login=login), QUEUE, SENDERS)
 
-    def test_knows_the_logins_of_its_own_installation_alone(self) -> None:
+    def test_accepts_the_logins_of_its_own_installation_only(self) -> None:
         senders = Senders(own="blue.orders", prefix="blue.", declared=[])
-        assert admit(replace(SOUND, login="blue.users"), QUEUE, senders)
+        assert admit(replace(VALID, login="blue.users"), QUEUE, senders)
         with pytest.raises(RefusedMessage):
-            admit(SOUND, QUEUE, senders)
+            admit(VALID, QUEUE, senders)
 
-    def test_asks_for_no_login_where_the_broker_has_none(self) -> None:
-        assert admit(replace(SOUND, login=None), QUEUE, None)
+    def test_needs_no_login_where_the_broker_names_none(self) -> None:
+        assert admit(replace(VALID, login=None), QUEUE, None)
 
     @given(headers=HEADERS | anything, content_type=anything, content_encoding=anything)
-    def test_refuses_or_takes_whatever_comes(self, headers: Any, content_type: Any, content_encoding: Any) -> None:
-        message = replace(SOUND, headers=headers, content_type=content_type, content_encoding=content_encoding)
+    def test_raises_nothing_but_a_refusal(self, headers: Any, content_type: Any, content_encoding: Any) -> None:
+        message = replace(VALID, headers=headers, content_type=content_type, content_encoding=content_encoding)
         try:
             found = admit(message, QUEUE, SENDERS)
         except RefusedMessage:
@@ -97,7 +97,7 @@ class TestAdmit:
 
 
 class TestRefused:
-    def test_are_counted_each_and_logged_now_and_then(self) -> None:
+    def test_are_all_counted_and_logged_once_per_interval(self) -> None:
         refused = RefusedMessages()
         with capture_logs() as logged:
             for number in range(1000):
@@ -109,15 +109,15 @@ class TestRefused:
         ]
 
 
-class TestTwoLoginsInTurn:
+class TestTwoLoginsOfAModule:
     @pytest.mark.parametrize("own", ["orders", "orders-2"])
     @pytest.mark.parametrize(
         ("login", "module"), [("users", "users"), ("users-2", "users"), ("shop-2", "users"), ("orders-2", "web_bff")]
     )
-    def test_speak_for_the_same_modules(self, own: str, login: str, module: str) -> None:
+    def test_may_send_for_the_same_modules(self, own: str, login: str, module: str) -> None:
         assert Senders(own=own, prefix="", declared=["shop=users"]).may_send(login, module)
         assert Senders(own=own, prefix="", declared=["shop-2=users"]).may_send(login, module)
 
     @pytest.mark.parametrize("login", ["users-3", "users-2-2", "users2", "web_bff-2", "shop-2"])
-    def test_are_two_and_speak_for_no_other_module(self, login: str) -> None:
+    def test_are_two_and_may_send_for_no_other_module(self, login: str) -> None:
         assert not Senders(own="orders", prefix="", declared=["shop=web_bff"]).may_send(login, "users")

@@ -1,4 +1,4 @@
-"""What the brokers know of the modules' queues."""
+"""The state of the modules' queues, read from the brokers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ PREFIX = "counted."
 
 @pytest.fixture
 def celery(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Celery]:
-    """An app on the broker of the fixture named, with its queues declared and empty."""
+    """An app on the broker of the parametrised fixture, with its queues declared and empty."""
     settings.PANGAEA = replace(
         settings.PANGAEA, broker_url=request.getfixturevalue(request.param), broker_prefix=PREFIX
     )
@@ -48,7 +48,7 @@ class TestRabbitMQ:
             wait_until(lambda: of_web_bff(celery).consumers == 1, what="the consumer")
 
     @pytest.mark.parametrize("celery", ["amqp_url"], indirect=True)
-    def test_names_a_queue_that_is_not_there(self, celery: Celery) -> None:
+    def test_names_a_missing_queue(self, celery: Celery) -> None:
         name = of_web_bff(celery).name
         with celery.connection_for_write() as connection:
             celery.amqp.queues[name](connection.default_channel).delete()
@@ -58,12 +58,12 @@ class TestRabbitMQ:
 
 class TestRedis:
     @pytest.mark.parametrize("celery", ["redis_url"], indirect=True)
-    def test_counts_batches_alone(self, celery: Celery) -> None:
+    def test_counts_batches_only(self, celery: Celery) -> None:
         sending.send_batches(celery, [Outgoing(stream=1, routing_key="orders.all.0", body=b"{}", last=1, last_id=None)])
         assert (of_web_bff(celery).batches, of_web_bff(celery).consumers) == (1, None)
 
 
-class TestABrokerThatIsAway:
+class TestAnUnreachableBroker:
     @pytest.mark.parametrize("url", ["amqp://guest:guest@127.0.0.1:{}//", "redis://127.0.0.1:{}/0"])
     def test_is_an_error(self, settings: Settings, url: str) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, broker_url=url.format(free_port()))

@@ -1,4 +1,4 @@
-"""The bus on the brokers it runs on: what is sent arrives as the bytes it was, where it is listened for alone."""
+"""The bus on each broker: messages arrive unchanged, in the queues of their subscribers only."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def declared(settings: Settings) -> Declared:
 
 
 class TestQueues:
-    def test_are_bound_to_what_their_module_listens_to(self, declared: Declared) -> None:
+    def test_are_bound_to_the_streams_that_their_module_subscribes_to(self, declared: Declared) -> None:
         assert keys(declared, "web_bff") == {
             "web_bff.inbox.0of1": [
                 "*.web_bff.*",
@@ -52,17 +52,17 @@ class TestQueues:
             ]
         }
 
-    def test_share_the_partitions_out(self, declared: Declared) -> None:
+    def test_share_the_partitions(self, declared: Declared) -> None:
         queues = keys(replace(declared, queues_per_module=4), "orders")
         assert list(queues) == [f"orders.inbox.{number}of4" for number in range(4)]
         for number, bound in enumerate(queues.values()):
             assert {key.rpartition(".")[2] for key in bound} == {str(number), str(number + 4)}
-            heads = {key.rpartition(".")[0] for key in bound}
-            assert heads == {"*.orders", *(f"{source}.all" for source in topology.sources_of("orders"))}
+            prefixes = {key.rpartition(".")[0] for key in bound}
+            assert prefixes == {"*.orders", *(f"{source}.all" for source in topology.sources_of("orders"))}
         every = [key for bound in queues.values() for key in bound]
         assert len(every) == len(set(every))
 
-    def test_bear_the_installations_prefix_and_know_their_module(self, settings: Settings, declared: Declared) -> None:
+    def test_are_named_by_prefix_and_module(self, settings: Settings, declared: Declared) -> None:
         settings.PANGAEA = prefixed = replace(declared, broker_prefix="blue.")
         assert list(keys(prefixed, "orders")) == ["blue.orders.inbox.0of1"]
         assert topology.exchange(prefixed).name == "blue.streams"
@@ -97,7 +97,7 @@ def keys(declared: Declared, label: str) -> dict[str, list[str]]:
 
 
 class Listener:
-    """Reads every queue of an app, as its workers would."""
+    """A consumer of every queue of an app, like all its workers together."""
 
     def __init__(self, celery: Celery) -> None:
         self.received: list[tuple[str, bytes]] = []
@@ -153,11 +153,11 @@ def listener(celery: Celery) -> Iterator[Listener]:
 
 
 class TestSending:
-    def test_brings_the_bytes_to_every_queue_that_listens(self, celery: Celery, listener: Listener) -> None:
-        listeners = sorted(label for label in modules.labels() if "orders" in topology.sources_of(label))
-        assert "web_bff" in listeners
+    def test_delivers_the_bytes_to_every_subscribers_queue(self, celery: Celery, listener: Listener) -> None:
+        subscribers = sorted(label for label in modules.labels() if "orders" in topology.sources_of(label))
+        assert "web_bff" in subscribers
         sending.send_batches(celery, [batch("orders.all.3")])
-        assert listener.wait_for(len(listeners)) == [(label, BODY) for label in listeners]
+        assert listener.wait_for(len(subscribers)) == [(label, BODY) for label in subscribers]
 
     def test_keeps_the_order_of_a_queue(self, celery: Celery, listener: Listener) -> None:
         bodies = [str(number).encode() for number in range(50)]
@@ -165,21 +165,21 @@ class TestSending:
         listener.wait_for(50)
         assert listener.received == [("web_bff", body) for body in bodies]
 
-    def test_brings_what_is_for_one_module_to_that_one(self, celery: Celery, listener: Listener) -> None:
+    def test_delivers_a_message_for_one_module_to_that_module_only(self, celery: Celery, listener: Listener) -> None:
         sending.send_batches(celery, [batch("users.orders.0"), batch("orders.web_bff.0")])
         assert listener.wait_for(2) == [("orders", BODY), ("web_bff", BODY)]
 
-    def test_of_what_nobody_listens_to_is_no_error(self, celery: Celery, listener: Listener) -> None:
+    def test_without_a_subscriber_is_no_error(self, celery: Celery, listener: Listener) -> None:
         sending.send_batches(
             celery, [batch("atlantis.all.0", b"1"), batch("users.atlantis.0", b"2"), batch("users.orders.0")]
         )
         assert listener.wait_for(1) == [("orders", BODY)]
 
-    def test_brings_a_request_to_the_producer_alone(self, celery: Celery, listener: Listener) -> None:
-        asked = CatchUp(
+    def test_delivers_a_request_to_the_producer_only(self, celery: Celery, listener: Listener) -> None:
+        request = CatchUp(
             subscription="web_bff.home", source="orders", audience="all", partition=5, position=7, message_id=None
         )
-        sending.send_requests(celery, [asked])
+        sending.send_requests(celery, [request])
         ((module, body),) = listener.wait_for(1)
         assert module == "orders"
         assert b'"position":7' in body
@@ -199,13 +199,13 @@ class TestConfirms:
         yield app
         app.close()
 
-    def test_are_there_for_every_batch_when_sending_returns(self, celery: Celery) -> None:
+    def test_have_arrived_for_every_batch_when_sending_returns(self, celery: Celery) -> None:
         with queue_of(celery, "orders.all.#") as (channel, name):
             for _ in range(3):
                 sending.send_batches(celery, [batch(f"orders.all.{number % 8}") for number in range(100)])
             assert channel.queue_delete(name) == 300
 
-    def test_that_a_broker_refuses_are_an_error_and_the_next_batch_is_taken(self, celery: Celery) -> None:
+    def test_that_the_broker_refuses_raise_and_the_next_batch_is_sent(self, celery: Celery) -> None:
         arguments = {"x-max-length": 1, "x-overflow": "reject-publish"}
         with queue_of(celery, "users.all.#", arguments), pytest.raises(MessageNacked):
             sending.send_batches(celery, [batch("users.all.0") for _ in range(20)])
@@ -221,9 +221,7 @@ class TestConfirms:
         assert channel.confirmed == []
 
     @pytest.mark.full
-    def test_are_waited_for_no_longer_than_a_broker_may_be_silent(
-        self, managed_rabbit: Node, settings: Settings
-    ) -> None:
+    def test_are_awaited_until_the_timeout_only(self, managed_rabbit: Node, settings: Settings) -> None:
         with rabbitmq.virtual_host(managed_rabbit.url) as url:
             settings.PANGAEA = replace(settings.PANGAEA, broker_url=url, broker_prefix=PREFIX)
             app = celery_app.make_app(settings.PANGAEA)
@@ -247,7 +245,7 @@ def queue_of(celery: Celery, routing_keys: str, arguments: dict[str, Any] | None
 
 
 class ChannelDouble:
-    """A channel that confirms on demand: a broker chooses the order itself."""
+    """A channel that confirms on demand: a real broker's order cannot be chosen."""
 
     def __init__(self) -> None:
         self.events: dict[str, set[Any]] = defaultdict(set)
@@ -255,7 +253,7 @@ class ChannelDouble:
         self.connection = self
 
     def confirm_select(self) -> None:
-        """As of a real one."""
+        """Does nothing: the double confirms from its start."""
 
     def drain_events(self, timeout: float) -> None:
         assert timeout
@@ -263,7 +261,7 @@ class ChannelDouble:
             callback(*self.confirmed.pop(0))
 
 
-class TestABrokerThatIsAway:
+class TestAnUnreachableBroker:
     @pytest.fixture(params=["amqp://guest:guest@127.0.0.1:{}//", "redis://127.0.0.1:{}/0"])
     def nowhere(self, request: pytest.FixtureRequest, settings: Settings) -> Iterator[Celery]:
         settings.PANGAEA = replace(settings.PANGAEA, broker_url=request.param.format(free_port()))
@@ -277,7 +275,7 @@ class TestABrokerThatIsAway:
         with pytest.raises(OperationalError):
             topology.declare(nowhere)
 
-    def test_is_the_same_error_when_it_goes_away(self, settings: Settings) -> None:
+    def test_is_the_same_error_when_it_stops_later(self, settings: Settings) -> None:
         with valkey.server() as url:
             settings.PANGAEA = replace(settings.PANGAEA, broker_url=url)
             app = celery_app.make_app(settings.PANGAEA)
@@ -286,11 +284,11 @@ class TestABrokerThatIsAway:
             sending.send_batches(app, [batch("orders.all.0")])
         app.close()
 
-    def test_does_not_fail_who_asks_for_what_was_missed(self, nowhere: Celery) -> None:
-        asked = CatchUp(
+    def test_raises_nothing_for_a_catch_up_request(self, nowhere: Celery) -> None:
+        request = CatchUp(
             subscription="web_bff.home", source="orders", audience="all", partition=5, position=7, message_id=None
         )
-        sending.send_requests(nowhere, [asked])
+        sending.send_requests(nowhere, [request])
 
 
 @pytest.mark.full
@@ -300,11 +298,11 @@ class TestABatchTooLargeForTheBroker:
             settings.PANGAEA = replace(settings.PANGAEA, broker_url=url, broker_prefix=PREFIX)
             app = celery_app.make_app(settings.PANGAEA)
             topology.declare(app)
-            carry = sending.BatchSender(app)
+            send = sending.BatchSender(app)
             listener = Listener(app)
             with pytest.raises(RefusedByBroker, match="max size"):
-                carry([batch("users.orders.0", b" " * (17 * 1024 * 1024)), batch("users.orders.1")])
-            carry([batch("users.orders.1", b"1")])
+                send([batch("users.orders.0", b" " * (17 * 1024 * 1024)), batch("users.orders.1")])
+            send([batch("users.orders.1", b"1")])
             assert ("orders", b"1") in listener.wait_for(1)
             listener.close()
             app.close()

@@ -1,4 +1,4 @@
-"""Which entries of a queue's list on Redis kombu gets to see, and which of those it took it may put back."""
+"""Which entries of a queue on Redis are passed to kombu, and which unacknowledged ones it may restore."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pangaea.broker import admission, redis_transport
 from pangaea.errors import RefusedMessage
 
-EXCHANGE, TAG = "streams", "a tag of the consumer's"
+EXCHANGE, TAG = "streams", "the consumer's tag"
 NAMES = ["body", "content-type", "content-encoding", "headers", "properties", "task", "id", "delivery_info", "exchange"]
 anything: Any = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -39,11 +39,11 @@ def read(value: Any) -> dict[str, Any]:
 
 
 class TestRead:
-    def test_gives_what_was_checked_alone(self) -> None:
-        sound = entry()
-        assert read(sound | {"more": [1]}) == {
-            **sound,
-            "headers": {name: sound["headers"][name] for name in ("task", "id")},
+    def test_returns_checked_members_only(self) -> None:
+        valid = entry()
+        assert read(valid | {"more": [1]}) == {
+            **valid,
+            "headers": {name: valid["headers"][name] for name in ("task", "id")},
             "properties": {
                 "delivery_info": {"exchange": EXCHANGE, "routing_key": "users.all.7"},
                 "body_encoding": "base64",
@@ -53,7 +53,7 @@ class TestRead:
         }
 
     @pytest.mark.parametrize("name", ["compression", "x-death"])
-    def test_leaves_to_admission_what_it_refuses(self, name: str) -> None:
+    def test_keeps_headers_that_admission_refuses(self, name: str) -> None:
         assert name in read(entry(headers={"task": "x", "id": "y", name: {"a": [1]}}))["headers"]
 
     @pytest.mark.parametrize("raw", [b"", b"x", b"{}", b"null", b"[]", b"\xff", b"[" * 100_000, b'{"a":' * 100_000])
@@ -91,7 +91,7 @@ class TestRead:
             read(entry(more="x" * redis_transport.MAX_ENTRY_BYTES))
 
     @given(raw=st.binary() | st.builds(lambda value: json.dumps(value).encode(), anything))
-    def test_refuses_or_takes_whatever_comes(self, raw: bytes) -> None:
+    def test_raises_nothing_but_a_refusal(self, raw: bytes) -> None:
         try:
             message = redis_transport.read_entry(raw, EXCHANGE, TAG)
         except RefusedMessage:
@@ -99,14 +99,14 @@ class TestRead:
         assert message["properties"]["delivery_tag"] == TAG
 
 
-class TestReadKept:
+class TestReadUnacked:
     def test_leaves_a_message_of_another_application_unchanged(self) -> None:
         other = entry(headers={"task": "theirs", "argsrepr": "()"}, more={"__type__": "bytes", "__value__": "a"})
         unacked = [other, "celery", "celery"]
         assert list(redis_transport.read_unacked(json.dumps(unacked).encode())) == unacked
 
     @given(raw=st.binary() | st.builds(lambda *values: json.dumps(values).encode(), anything, anything, anything))
-    def test_refuses_or_takes_whatever_comes(self, raw: bytes) -> None:
+    def test_raises_nothing_but_a_refusal(self, raw: bytes) -> None:
         try:
             payload, exchange, routing_key = redis_transport.read_unacked(raw)
         except RefusedMessage:

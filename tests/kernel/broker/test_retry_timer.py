@@ -1,4 +1,4 @@
-"""The worker's clock for parked messages, on Celery's pool, of which no process begins a job."""
+"""The worker's timer for parked messages, on Celery's pool without a process, so that no job begins."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from pangaea.broker.retry_timer import RetryTimer
 
 
 class Clock:
-    """The timer of a worker, as Celery calls it."""
+    """A worker's timer, which a test fires."""
 
     def call_repeatedly(self, _seconds: float, tick: Any, arguments: tuple[Any, ...]) -> None:
         self.tick: Callable[[], None] = lambda: tick(*arguments)
@@ -46,19 +46,19 @@ def clock_of(pool: Any) -> Clock:
 
 
 class TestATick:
-    def test_begins_no_round_while_one_waits(self, pool: Any, clock: Clock) -> None:
+    def test_submits_no_job_while_one_waits(self, pool: Any, clock: Clock) -> None:
         clock.tick()
         clock.tick()
         assert len(pool.outbound_buffer) == 1
 
-    def test_begins_another_after_the_pool_discarded_one(self, pool: Any, clock: Clock) -> None:
+    def test_submits_another_job_after_the_pool_has_discarded_one(self, pool: Any, clock: Clock) -> None:
         clock.tick()
         pool.flush()
         clock.tick()
         assert len(pool.outbound_buffer) == 1
 
     @pytest.mark.django_db(databases="__all__")
-    def test_is_a_round_on_the_pool_of_the_local_profile(self) -> None:
+    def test_runs_a_job_on_the_pool_of_the_local_profile(self) -> None:
         clock = clock_of(TaskPool(1))
         clock.tick()
         clock.tick()

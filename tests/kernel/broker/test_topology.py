@@ -1,4 +1,4 @@
-"""Queues and bindings under changed settings, on the brokers: what is asked for is there, what is not goes."""
+"""Queues and bindings under changed settings, on each broker: missing ones are created, unneeded ones deleted."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ from pangaea.outbox.batches import Outgoing
 from pangaea.testing import wait_until
 
 MODULE = "web_bff"
-REPLACED = "queue recreated"
+RECREATED = "queue recreated"
 NEVER, AT_ONCE = timedelta(hours=1), timedelta(0)
 
 Process = Callable[..., Celery]
-"""An app with these settings: what a process that was started with them has."""
+"""Makes an app with changed settings, like a process that starts with them."""
 
 
 def batch(routing_key: str, size: int = 2) -> Outgoing:
@@ -93,7 +93,7 @@ class TestAChangedNumberOfQueues:
         wait_until(lambda: list(waiting(new).values()) == [2] * 4, what="all partitions in the four queues")
 
     @pytest.mark.full
-    def test_makes_rabbitmq_delete_a_queue_that_nobody_consumes(self, on_rabbitmq: Process) -> None:
+    def test_lets_rabbitmq_delete_a_queue_without_consumer(self, on_rabbitmq: Process) -> None:
         old, new = on_rabbitmq(queue_expiry=timedelta(seconds=1)), on_rabbitmq(queues_per_module=2)
         topology.declare(old)
         topology.declare(new)
@@ -124,7 +124,7 @@ def bound(celery: Celery) -> set[tuple[str, str]]:
 
 
 class TestAChangedArgument:
-    def test_replaces_the_queue_when_a_process_first_looks(
+    def test_recreates_the_queue_at_a_process_first_check(
         self, on_rabbitmq: Process, caplog: pytest.LogCaptureFixture
     ) -> None:
         old, new = on_rabbitmq(queue_length=7), on_rabbitmq(queue_length=9)
@@ -134,24 +134,24 @@ class TestAChangedArgument:
         topology.declare(new)
         topology.declare(new)
         assert waiting(new) == {name_of(new): 0}
-        assert caplog.text.count(REPLACED) == 1
+        assert caplog.text.count(RECREATED) == 1
         assert "x-max-length" in caplog.text
 
-    def test_is_left_to_the_younger_process_until_the_change_must_be_over(
+    def test_is_left_to_the_newer_process_until_a_roll_out_must_be_over(
         self, on_rabbitmq: Process, settings: Settings, caplog: pytest.LogCaptureFixture
     ) -> None:
         old, new = on_rabbitmq(queue_length=7), on_rabbitmq(queue_length=9)
         for each in (old, new, old, new, old):
             topology.declare(each)
-        assert caplog.text.count(REPLACED) == 1
+        assert caplog.text.count(RECREATED) == 1
         sending.send_batches(old, [batch("orders.all.0")])
         wait_until(lambda: waiting(old) == {name_of(old): 1}, what="the message")
         settings.PANGAEA = replace(settings.PANGAEA, queue_expiry=AT_ONCE)
         topology.declare(old)
-        assert caplog.text.count(REPLACED) == 2
+        assert caplog.text.count(RECREATED) == 2
         assert waiting(old) == {name_of(old): 0}
 
-    def test_is_no_matter_to_a_consumer(self, on_rabbitmq: Process) -> None:
+    def test_does_not_hinder_a_consumer(self, on_rabbitmq: Process) -> None:
         old, new = on_rabbitmq(queue_length=7), on_rabbitmq(queue_length=9)
         topology.declare(old)
         topology.declare(new)
@@ -159,10 +159,10 @@ class TestAChangedArgument:
             old.amqp.Consumer(connection.default_channel, list(old.amqp.queues.values())).consume()
 
 
-class TestABindingThatNobodyAsksFor:
-    """On RabbitMQ a client cannot list bindings; this one is known by what it brings."""
+class TestABindingOfFormerSettings:
+    """On RabbitMQ a client cannot list bindings: the messages that it delivers show it."""
 
-    def test_goes_with_its_queue_once_it_has_delivered_for_long_enough(
+    def test_is_removed_with_its_queue_once_it_has_delivered_for_queue_expiry(
         self, on_rabbitmq: Process, settings: Settings, caplog: pytest.LogCaptureFixture
     ) -> None:
         celery = on_rabbitmq()
@@ -173,17 +173,17 @@ class TestABindingThatNobodyAsksFor:
         received = consume(celery, ["orders.all.0", f"atlantis.{MODULE}.0", "atlantis.all.0"], expected=3)
         assert len(received) == 3
         topology.declare(celery)
-        assert REPLACED not in caplog.text
+        assert RECREATED not in caplog.text
         settings.PANGAEA = replace(settings.PANGAEA, queue_expiry=AT_ONCE)
         topology.declare(celery)
-        assert caplog.text.count(REPLACED) == 1
+        assert caplog.text.count(RECREATED) == 1
         assert consume(celery, ["atlantis.all.0", "orders.all.0"], expected=1) == ["orders.all.0"]
         topology.declare(celery)
-        assert caplog.text.count(REPLACED) == 1
+        assert caplog.text.count(RECREATED) == 1
 
 
 def consume(celery: Celery, keys: list[str], *, expected: int) -> list[str]:
-    """Send under these routing keys; the keys of what the module's queue delivers."""
+    """Send with these routing keys; returns the routing keys of the messages that the module's queue delivers."""
     received: list[str] = []
 
     def receive(_body: Any, message: Any) -> None:
@@ -205,7 +205,7 @@ def consume(celery: Celery, keys: list[str], *, expected: int) -> list[str]:
 
 
 class TestAQueueThatDidNotAnswer:
-    def test_is_replaced_by_whoever_declares_next(self, on_rabbitmq: Process, caplog: pytest.LogCaptureFixture) -> None:
+    def test_is_recreated_at_its_next_declaration(self, on_rabbitmq: Process, caplog: pytest.LogCaptureFixture) -> None:
         celery = on_rabbitmq()
         topology.declare(celery)
         sending.send_batches(celery, [batch("orders.all.0")])
@@ -246,7 +246,7 @@ class TestAQueueThatIsFull:
             redis_queues.bound(connection.default_channel.client, name_of(celery), length=10, size=self.KIBIBYTE)
         assert waiting(celery) == {name_of(celery): 1}
 
-    def test_is_bounded_by_number_alone_where_redis_refuses_to_say_how_large_it_is(
+    def test_is_bounded_by_number_only_where_redis_refuses_memory_usage(
         self, redis_url: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         user, queue = secrets.token_hex(4), secrets.token_hex(4)

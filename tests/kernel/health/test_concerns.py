@@ -1,4 +1,4 @@
-"""What waits for a person: each kind is named with its remedy, by the command and by the admin in the same words."""
+"""Conditions that need a person: each is named with its remedy, in the same words by the command and in the admin."""
 
 import html
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from pangaea.outbox.models import OutboxMessage, Stream
 from pangaea.testing import free_port, wait_until
 
 ALIAS, SOURCE = "web_bff", "orders"
-PLACE = {"subscription": "web_bff.orders", "source": SOURCE, "audience": "all", "partition": 0}
+STREAM_KEY = {"subscription": "web_bff.orders", "source": SOURCE, "audience": "all", "partition": 0}
 LETTER = {"key": "k", "name": "orders.order_placed", "body": "{}"}
 LONG_AGO = timedelta(minutes=11)
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 def found() -> list[str]:
-    """What waits for a person: all of it, as the command prints it; the admin shows the same."""
+    """All conditions that need a person, as the command prints them."""
     printed = ""
     try:
         call_command("streams", "--check", stdout=StringIO())
@@ -48,26 +48,26 @@ def only() -> str:
 
 
 class TestNothing:
-    def test_is_named_where_all_is_well(self) -> None:
-        Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=3)
+    def test_is_named_where_no_condition_holds(self) -> None:
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=3)
         assert found() == []
 
 
 class TestParkedMessages:
     @pytest.fixture(autouse=True)
     def cursor(self) -> Cursor:
-        return Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=3)
+        return Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=3)
 
     def test_are_named_when_they_are_dead(self) -> None:
         for position, state in enumerate([DeadLetter.State.DEAD, DeadLetter.State.BEHIND], 1):
-            DeadLetter.objects.using(ALIAS).create(**PLACE, **LETTER, position=position, state=state)
+            DeadLetter.objects.using(ALIAS).create(**STREAM_KEY, **LETTER, position=position, state=state)
         assert only().startswith("web_bff.orders has 1 dead letter, and what waits behind it: redrive or discard")
 
     @pytest.mark.parametrize(("age", "named"), [(timedelta(minutes=9), False), (LONG_AGO, True)])
     def test_are_named_when_they_are_retried_for_long(self, age: timedelta, named: bool) -> None:
         now = timezone.now()
         letter = DeadLetter.objects.using(ALIAS).create(
-            **PLACE, **LETTER, position=1, state=DeadLetter.State.RETRYING, next_attempt_at=now
+            **STREAM_KEY, **LETTER, position=1, state=DeadLetter.State.RETRYING, next_attempt_at=now
         )
         DeadLetter.objects.using(ALIAS).filter(pk=letter.pk).update(parked_at=now - age)
         assert [each.startswith("web_bff.orders has retried a parked message for 66") for each in found()] == (
@@ -78,7 +78,7 @@ class TestParkedMessages:
 class TestASubscriptionThatTakesNothing:
     @pytest.mark.parametrize(("age", "named"), [(timedelta(seconds=50), False), (timedelta(seconds=70), True)])
     def test_is_named_while_messages_wait(self, age: timedelta, named: bool) -> None:
-        cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=4)
+        cursor = Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=4)
         assert cursor.waiting_since is not None
         Cursor.objects.using(ALIAS).filter(pk=cursor.pk).update(waiting_since=timezone.now() - age)
         assert [each.startswith("web_bff.orders has taken nothing from orders.all.0 for 7") for each in found()] == (
@@ -86,10 +86,10 @@ class TestASubscriptionThatTakesNothing:
         )
 
     def test_is_named_by_what_its_producer_has_sent(self) -> None:
-        """It has written down nothing of the message at which its handler hangs."""
+        """The subscriber has recorded no message at which its handler hangs."""
         if SOURCE not in modules.labels():
-            pytest.skip(f"asks {SOURCE}")
-        cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=3)
+            pytest.skip(f"needs the module {SOURCE}")
+        cursor = Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=3)
         Cursor.objects.using(ALIAS).filter(pk=cursor.pk).update(updated_at=timezone.now() - LONG_AGO)
         Stream.objects.using(SOURCE).create(audience="all", partition=0, partitions=8, head=4, sent=4)
         published = OutboxMessage.objects.using(SOURCE).create(
@@ -99,8 +99,8 @@ class TestASubscriptionThatTakesNothing:
         OutboxMessage.objects.using(SOURCE).filter(pk=published.pk).update(created_at=timezone.now() - LONG_AGO)
         assert only().startswith("web_bff.orders has taken nothing from orders.all.0 for 66")
 
-    def test_is_named_while_a_snapshot_that_it_needs_does_not_come(self) -> None:
-        cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=3, began_at=3)
+    def test_is_named_while_it_waits_for_a_snapshot(self) -> None:
+        cursor = Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=3, began_at=3)
         assert found() == []
         Cursor.objects.using(ALIAS).filter(pk=cursor.pk).update(waiting_since=timezone.now() - LONG_AGO)
         assert only().startswith("web_bff.orders still waits for a snapshot of what orders has deleted")
@@ -108,10 +108,10 @@ class TestASubscriptionThatTakesNothing:
         cursor.save()
         assert found() == []
 
-    def test_is_named_where_it_has_never_begun(self) -> None:
-        """It has no cursor: no worker was ever started, and a broker like Redis does not know who reads a queue."""
+    def test_is_named_where_it_has_no_cursor(self) -> None:
+        """No worker was ever started, and Redis knows no consumers of a queue."""
         if SOURCE not in modules.labels():
-            pytest.skip(f"asks {SOURCE}")
+            pytest.skip(f"needs the module {SOURCE}")
         Stream.objects.using(SOURCE).create(audience="all", partition=0, partitions=8, head=1, sent=1)
         published = OutboxMessage.objects.using(SOURCE).create(
             message_id=uuid4(), audience="all", **LETTER, partition=0, position=1
@@ -121,7 +121,7 @@ class TestASubscriptionThatTakesNothing:
         assert any(each.startswith("web_bff.orders has taken nothing from orders.all.0 for 66") for each in found())
 
     def test_has_waited_since_it_took_the_last_message(self) -> None:
-        cursor = Cursor.objects.using(ALIAS).create(**PLACE, position=3, head=5)
+        cursor = Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=5)
         earlier = timezone.now() - LONG_AGO
         cursor.waiting_since = earlier
         cursor.save()
@@ -135,16 +135,16 @@ class TestASubscriptionThatTakesNothing:
         assert cursor.waiting_since is None
 
 
-class TestASubscriptionThatNobodyDeclares:
+class TestAnUndeclaredSubscription:
     def test_is_named(self) -> None:
-        Cursor.objects.using(ALIAS).create(**PLACE | {"subscription": "web_bff.former"}, position=3, head=9)
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY | {"subscription": "web_bff.former"}, position=3, head=9)
         assert only().startswith("web_bff.former has cursors, and no module of this process declares it")
 
 
 class TestAnOldTransaction:
     @contextmanager
     def open(self, settings: Settings) -> Iterator[int]:
-        """A session with a transaction that is older than the limit; its number."""
+        """Hold a session with a transaction that is older than the limit; gives the session's number."""
         with closing(direct.connect(SOURCE, autocommit=False)) as session:
             session.execute("SELECT 1")
             settings.PANGAEA = replace(settings.PANGAEA, check_transaction_at_most=timedelta(microseconds=1))
@@ -160,7 +160,7 @@ class TestAnOldTransaction:
         wait_until(lambda: f"session {session} of" not in "\n".join(found()), what="the session to end")
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_of_a_user_who_hides_it_is_named_by_what_it_holds_up(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_of_another_user_is_named_by_its_age_in_transactions(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(old_transactions, "HIDDEN_AFTER", -1)
         role = f"pangaea_test_{uuid4().hex}"
         with (
@@ -180,7 +180,7 @@ class TestAnOldTransaction:
         assert "pg_read_all_stats" in named[0]
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_cannot_be_overlooked_where_no_session_can_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_reported_as_unknown_where_no_session_can_be_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for label in modules.labels():
             monkeypatch.setitem(connections[label].settings_dict, "USER", "no_such")
         assert only().startswith("Whether transactions are open for long is not known")
@@ -207,7 +207,7 @@ class TestQueues:
         assert len(found()) == len(modules.labels())
         assert all("No worker consumes concerns." in each for each in found())
 
-    def test_are_named_as_unknown_while_the_broker_is_away(self, settings: Settings) -> None:
+    def test_are_reported_as_unknown_while_the_broker_is_unreachable(self, settings: Settings) -> None:
         url = f"amqp://guest:guest@127.0.0.1:{free_port()}//"
         settings.PANGAEA = replace(settings.PANGAEA, broker_url=url)
         celery_app.app.cache_clear()
@@ -221,9 +221,9 @@ class TestTheAdmin:
     def test_names_the_same(self, client: Client) -> None:
         client.force_login(Operator.objects.create_superuser("chief"))
         assert "Nothing waits for a person." in client.get("/admin/pangaea/stream/").content.decode()
-        Cursor.objects.using(ALIAS).create(**PLACE, state=Cursor.State.DIVERGED)
-        DeadLetter.objects.using(ALIAS).create(**PLACE, **LETTER, position=1, state=DeadLetter.State.DEAD)
-        Cursor.objects.using(ALIAS).create(**PLACE | {"subscription": "web_bff.former"})
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY, state=Cursor.State.DIVERGED)
+        DeadLetter.objects.using(ALIAS).create(**STREAM_KEY, **LETTER, position=1, state=DeadLetter.State.DEAD)
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY | {"subscription": "web_bff.former"})
         page = html.unescape(client.get("/admin/pangaea/stream/").content.decode())
         assert len(found()) == 3
         assert all(concern in page for concern in found())
@@ -231,10 +231,10 @@ class TestTheAdmin:
 
 
 class TestReadiness:
-    def test_is_not_asked_of_what_another_instance_could_do_no_better(self, client: Client) -> None:
+    def test_ignores_conditions_that_another_instance_has_too(self, client: Client) -> None:
         """A pod drained for a dead letter serves no requests, and the next one has the same letter."""
-        Cursor.objects.using(ALIAS).create(**PLACE, state=Cursor.State.DIVERGED, head=9)
-        DeadLetter.objects.using(ALIAS).create(**PLACE, **LETTER, position=1, state=DeadLetter.State.DEAD)
-        Cursor.objects.using(ALIAS).create(**PLACE | {"subscription": "web_bff.former"})
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY, state=Cursor.State.DIVERGED, head=9)
+        DeadLetter.objects.using(ALIAS).create(**STREAM_KEY, **LETTER, position=1, state=DeadLetter.State.DEAD)
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY | {"subscription": "web_bff.former"})
         assert found()
         assert client.get("/readyz").status_code == 200

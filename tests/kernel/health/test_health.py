@@ -1,4 +1,4 @@
-"""Probes: what they promise an orchestrator, and what they keep to themselves."""
+"""The probes of the web process: the answers, and which details they leave to the log."""
 
 import json
 import logging
@@ -46,7 +46,7 @@ def checked(url: str = "memory://") -> tuple[bool, Any]:
 
 @contextmanager
 def unreachable() -> Iterator[str]:
-    """While this holds, the database of one alias, which it gives, refuses connections."""
+    """The database of one alias, which is given, refuses connections inside the block."""
     alias = aliases.installed()[-1]
     connection = connections[alias]
     connection.close()
@@ -64,13 +64,13 @@ def unreachable() -> Iterator[str]:
 
 @pytest.fixture
 def refusals() -> Iterator[None]:
-    """Refused writes are forgotten when the test ends."""
+    """Forget refused writes at the end of the test."""
     yield
     errors.forget_refusals()
 
 
 class TestLivez:
-    def test_answers_without_asking_anything(self) -> None:
+    def test_answers_without_a_check(self) -> None:
         response = Client().get("/livez")
         assert (response.status_code, response.json()) == (200, {"status": "alive"})
         assert response.headers["Cache-Control"] == "no-store"
@@ -95,7 +95,7 @@ class TestLivez:
 
 @DATABASE
 class TestReadyz:
-    def test_says_that_every_part_is_well(self) -> None:
+    def test_shows_the_result_of_every_check(self) -> None:
         response = Client().get("/readyz")
         every = dict.fromkeys(aliases.installed(), "ok")
         assert response.json() == {
@@ -111,10 +111,10 @@ class TestReadyz:
         }
         assert response.status_code == 200
 
-    def test_needs_no_token_and_minds_none(self) -> None:
+    def test_needs_no_token_and_ignores_an_invalid_one(self) -> None:
         assert Client().get("/readyz", headers={"authorization": "Bearer garbled"}).status_code == 200
 
-    def test_names_a_database_that_is_away_and_keeps_the_reason(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_names_an_unreachable_database_and_logs_the_reason(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.DEBUG), unreachable() as alias:
             response = Client().get("/readyz")
         document = response.json()
@@ -128,13 +128,13 @@ class TestReadyz:
         assert "hunter2" not in caplog.text
         assert [record for record in caplog.records if record.exc_info] == []
 
-    def test_names_a_database_that_is_read_only_until_it_is_not(
+    def test_names_a_database_while_it_is_read_only(
         self, postgresql_only: None, caplog: pytest.LogCaptureFixture
     ) -> None:
         state = readiness.Readiness(celery=lambda: celery("memory://"))
         alias = aliases.installed()[-1]
         with read_only(alias):
-            # Also on a connection that is older than that.
+            # Also on a connection that was opened before.
             connections[alias].ensure_connection()
             ready, checks = state.check()
             assert not ready
@@ -152,7 +152,7 @@ class TestReadyz:
         monkeypatch.setattr(errors, "REFUSAL_REMEMBERED", 0.0)
         assert checked()[0]
 
-    def test_does_not_guess_at_migrations_it_cannot_see(self) -> None:
+    def test_reports_migrations_of_an_unreachable_database_as_unknown(self) -> None:
         with unreachable() as alias:
             ready, checks = checked()
         assert not ready
@@ -170,7 +170,7 @@ class TestReadyz:
         finally:
             recorder.record_applied(app, name)
 
-    def test_looks_at_migrations_until_they_are_applied(self) -> None:
+    def test_checks_migrations_until_they_are_applied(self) -> None:
         state = readiness.Readiness()
         alias = aliases.installed()[-1]
         recorder = MigrationRecorder(connections[alias])
@@ -195,13 +195,13 @@ class TestReadyz:
         assert not ready
         assert checks["broker"] == "failing"
 
-    def test_is_well_with_redis(self, redis_url: str) -> None:
+    def test_passes_with_redis(self, redis_url: str) -> None:
         assert checked(redis_url)[0]
 
-    def test_is_well_with_rabbitmq(self, amqp_url: str) -> None:
+    def test_passes_with_rabbitmq(self, amqp_url: str) -> None:
         assert checked(amqp_url)[0]
 
-    def test_believes_in_the_broker_for_a_second(self) -> None:
+    def test_reuses_the_brokers_answer_for_a_second(self) -> None:
         clock = Clock()
         urls = ["memory://", f"amqp://127.0.0.1:{free_port()}"]
         state = readiness.Readiness(celery=lambda: celery(urls[0]), clock=clock)
@@ -213,7 +213,7 @@ class TestReadyz:
         assert not state.check(needs_broker=True)[0]
 
     def test_of_a_web_process_outlasts_the_broker(self, caplog: pytest.LogCaptureFixture) -> None:
-        """It writes to its outbox alone; if its probe failed, a restart of the broker would take everything down."""
+        """It only writes to its outbox; if its probe failed, a restart of the broker would stop all web processes."""
         clock = Clock()
         urls = ["memory://"]
         state = readiness.Readiness(celery=lambda: celery(urls[0]), clock=clock)
@@ -293,7 +293,7 @@ class TestReadyz:
 
 @contextmanager
 def key_source(document: bytes) -> Iterator[str]:
-    """A server that gives this document to every client."""
+    """Hold an HTTP server that answers with this document; gives its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -316,7 +316,7 @@ def key_source(document: bytes) -> Iterator[str]:
 
 @DATABASE
 class TestStartupz:
-    def test_stays_well_once_it_was(self) -> None:
+    def test_keeps_answering_200_after_the_first_success(self) -> None:
         assert Client().get("/startupz").status_code == 200
         with unreachable():
             assert Client().get("/readyz").status_code == 503

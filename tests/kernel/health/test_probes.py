@@ -1,4 +1,4 @@
-"""The probes' port of relays and workers, as a client reaches it that is silent, slow, or reads nothing."""
+"""The probe server of relays and workers, with clients that are silent, slow, or read nothing."""
 
 import resource
 import socket
@@ -18,7 +18,7 @@ from pangaea.testing import free_port
 
 MANY = 500
 THREADS_AT_MOST = 4
-"""Beside those of the test."""
+"""Threads of the server, beside those of the test."""
 CLIENT_TIMEOUT = 60.0
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -30,7 +30,7 @@ def component() -> Component:
 
 @pytest.fixture
 def port(component: Component) -> Iterator[int]:
-    """Of a server for a process with this component, which leads."""
+    """The port of a probe server for a process with this component, which leads."""
     component.report(State.LEADING)
     server = ProbeServer([component], number := free_port())
     server.start()
@@ -41,12 +41,12 @@ def port(component: Component) -> Iterator[int]:
 
 
 def connect(port: int, receive_buffer: int = 0) -> socket.socket:
-    made = socket.socket()
+    connection = socket.socket()
     if receive_buffer:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-    made.settimeout(CLIENT_TIMEOUT)
-    made.connect(("127.0.0.1", port))
-    return made
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.settimeout(CLIENT_TIMEOUT)
+    connection.connect(("127.0.0.1", port))
+    return connection
 
 
 def slow(port: int) -> socket.socket:
@@ -69,7 +69,7 @@ KINDS: dict[str, Callable[[int], socket.socket]] = {
 
 
 def received(connection: socket.socket) -> bytes:
-    """Everything until the server ends the connection."""
+    """All bytes until the server closes the connection."""
     pieces = []
     try:
         while piece := connection.recv(65536):
@@ -100,7 +100,7 @@ class TestFiveHundredClients:
         assert (answer.status_code, answer.json()["status"]) == (200, "alive")
         assert threads <= THREADS_AT_MOST
 
-    def test_lose_the_oldest_of_them_first(self, port: int) -> None:
+    def test_lose_their_oldest_connections_first(self, port: int) -> None:
         with ExitStack() as stack:
             silent = [stack.enter_context(connect(port)) for _ in range(MANY)]
             assert received(silent[0]) == b""
@@ -114,7 +114,7 @@ def ask(port: int, path: str) -> tuple[int, Any]:
 
 
 class TestLiveness:
-    def test_tells_the_state_of_each_component_and_the_reason(self, port: int, component: Component) -> None:
+    def test_shows_the_state_of_each_component_and_the_reason(self, port: int, component: Component) -> None:
         component.report(State.INTERRUPTED, "no broker")
         status, document = ask(port, "/livez")
         assert (status, document["status"]) == (200, "alive")
@@ -134,10 +134,17 @@ class TestLiveness:
         with pytest.raises(httpx.ConnectError):
             ask(number, "/livez")
 
+    def test_is_not_served_without_a_port(self, component: Component) -> None:
+        before = threading.active_count()
+        server = ProbeServer([component], 0)
+        server.start()
+        assert threading.active_count() == before
+        server.stop()
+
 
 @pytest.mark.django_db(databases="__all__")
 class TestReadiness:
-    def test_names_what_is_not_ready(self, port: int, component: Component) -> None:
+    def test_shows_the_reason_of_an_unready_component(self, port: int, component: Component) -> None:
         component.report(State.INTERRUPTED, "no broker")
         status, document = ask(port, "/readyz")
         assert (status, document["status"]) == (503, "not ready")

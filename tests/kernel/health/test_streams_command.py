@@ -13,7 +13,7 @@ from pangaea.outbox.models import OutboxMessage, Stream, Subscriber
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 ALIAS = "orders"
-PLACE = {"subscription": "orders.customers", "source": "users", "audience": "all", "partition": 0}
+CURSOR = {"subscription": "orders.customers", "source": "users", "audience": "all", "partition": 0}
 
 
 def run(*arguments: str) -> str:
@@ -23,22 +23,22 @@ def run(*arguments: str) -> str:
 
 
 @pytest.fixture
-def life() -> None:
+def streams() -> None:
     Stream.objects.using(ALIAS).create(audience="all", partition=0, partitions=8, head=7, sent=4, floor=2)
     message = OutboxMessage.objects.using(ALIAS).create(
         message_id=uuid4(), audience="all", key="k", name="orders.x", body="{}", partition=0, position=5
     )
     OutboxMessage.objects.using(ALIAS).filter(pk=message.pk).update(created_at=timezone.now() - timedelta(seconds=30))
-    Cursor.objects.using(ALIAS).create(**PLACE, position=10, head=15)
+    Cursor.objects.using(ALIAS).create(**CURSOR, position=10, head=15)
     letter = {"key": "k", "name": "users.user_registered", "body": "{}"}
-    DeadLetter.objects.using(ALIAS).create(**PLACE, position=8, **letter, state=DeadLetter.State.DEAD)
-    DeadLetter.objects.using(ALIAS).create(**PLACE, position=9, **letter)
+    DeadLetter.objects.using(ALIAS).create(**CURSOR, position=8, **letter, state=DeadLetter.State.DEAD)
+    DeadLetter.objects.using(ALIAS).create(**CURSOR, position=9, **letter)
     Subscriber.objects.using(ALIAS).create(
         subscription="web_bff.orders", audience="all", partition=0, position=3, reported_at=timezone.now()
     )
 
 
-@pytest.mark.usefixtures("life")
+@pytest.mark.usefixtures("streams")
 class TestStreams:
     def test_prints_streams_subscriptions_and_subscribers(self) -> None:
         lines = [" ".join(line.split()) for line in run().splitlines()]
@@ -53,7 +53,7 @@ class TestStreams:
         (cursor,) = next(each["cursors"] for each in status["subscriptions"] if each["name"] == "orders.customers")
         assert (cursor["position"], cursor["lag"], cursor["parked"], cursor["dead"]) == (10, 5, 2, 1)
 
-    def test_is_content_within_the_limits(self) -> None:
+    def test_check_passes_within_the_limits(self) -> None:
         DeadLetter.objects.using(ALIAS).all().delete()
         run("--check")
 
@@ -71,6 +71,6 @@ class TestStreams:
             run("--check")
         assert "diverged" in run()
 
-    def test_refuses_a_module_that_is_not_there(self) -> None:
+    def test_refuses_an_unknown_module(self) -> None:
         with pytest.raises(CommandError, match="no module 'no_such'"):
             call_command("streams", "--module", "no_such")

@@ -15,13 +15,13 @@ from pangaea.servers import postgresql, rabbitmq
 from pangaea.testing import free_port
 from pangaea.testing.databases import scratch_database
 
-NOBODY_LISTENS = "amqp://guest:guest@127.0.0.1:1//"
+UNUSED_ADDRESS = "amqp://guest:guest@127.0.0.1:1//"
 
 
-class TestAServerThatIsNotThere:
-    """Seen from outside: a pytest of its own, whose one test asks for RabbitMQ."""
+class TestAMissingServer:
+    """In a pytest process of its own, with two tests that need RabbitMQ."""
 
-    def test_skips_its_tests_and_says_in_one_line_how_to_get_it(self, tmp_path: Path) -> None:
+    def test_skips_its_tests_and_prints_the_remedy_in_one_line(self, tmp_path: Path) -> None:
         code, output = run_pytest(tmp_path, CI="")
         assert code == pytest.ExitCode.OK, output
         (line,) = (line for line in output.splitlines() if line.startswith("SKIPPED 2 test(s): needs RabbitMQ"))
@@ -36,7 +36,7 @@ class TestAServerThatIsNotThere:
 
 
 class TestTheServersOfTheSession:
-    def test_postgresql_gives_an_administrator_who_needs_a_password(self, postgres_url: str) -> None:
+    def test_postgresql_requires_the_administrators_password(self, postgres_url: str) -> None:
         with psycopg.connect(postgres_url) as connection:
             rights = "SELECT rolcreaterole AND rolcreatedb FROM pg_roles WHERE rolname = current_user"
             assert connection.execute(rights).fetchone() == (True,)
@@ -57,17 +57,17 @@ class TestTheServersOfTheSession:
     def test_postgresql_keeps_its_data_through_a_restart_and_a_crash(self) -> None:
         with postgresql.held(**postgresql.DURABLE) as server:
             assert execute(server.url, "SHOW fsync") == execute(server.url, "SHOW synchronous_commit") == [("on",)]
-            execute(server.url, "CREATE TABLE kept AS SELECT 1 AS number")
+            execute(server.url, "CREATE TABLE stored AS SELECT 1 AS number")
             server.stop()
             with pytest.raises(psycopg.OperationalError):
                 psycopg.connect(server.url)
             server.start()
-            execute(server.url, "INSERT INTO kept VALUES (2)")
+            execute(server.url, "INSERT INTO stored VALUES (2)")
             with psycopg.connect(server.url) as connection:
                 server.crash()
                 with pytest.raises(psycopg.OperationalError):
                     connection.execute("SELECT 1")
-            assert execute(server.url, "SELECT number FROM kept ORDER BY number") == [(1,), (2,)]
+            assert execute(server.url, "SELECT number FROM stored ORDER BY number") == [(1,), (2,)]
 
     def test_redis_answers(self, redis_url: str) -> None:
         with Redis.from_url(redis_url) as client:
@@ -83,7 +83,7 @@ class TestTheServersOfTheSession:
 
 
 def execute(url: str, statement: LiteralString) -> list[tuple[object, ...]]:
-    """The rows that a statement gives, if it gives any."""
+    """The rows that a statement returns, if any."""
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
@@ -100,13 +100,13 @@ def run_pytest(folder: Path, **environment: str) -> tuple[int, str]:
         capture_output=True,
         text=True,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TEST_AMQP_URL": NOBODY_LISTENS, **environment},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TEST_AMQP_URL": UNUSED_ADDRESS, **environment},
     )
     return done.returncode, done.stdout + done.stderr
 
 
 def named_like(administrator: "psycopg.Connection[tuple[object, ...]]", name: str) -> int:
-    """How many databases and roles bear a name that begins so."""
+    """The number of databases and roles whose names begin with `name`."""
     row = administrator.execute(
         "SELECT (SELECT count(*) FROM pg_database WHERE starts_with(datname, %(name)s))"
         " + (SELECT count(*) FROM pg_roles WHERE starts_with(rolname, %(name)s))",

@@ -5,7 +5,7 @@ from pangaea.telemetry.components import Component, State
 
 
 class TestAComponent:
-    def test_gives_the_time_in_the_former_state_on_a_change_only(self) -> None:
+    def test_returns_the_time_in_the_former_state_on_a_change_only(self) -> None:
         component = Component("orders")
         assert component.report(State.LEADING) is not None
         assert component.report(State.LEADING) is None

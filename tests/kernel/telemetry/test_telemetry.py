@@ -1,4 +1,4 @@
-"""Logs, and the correlation id that joins them."""
+"""Logs, and the correlation id on their lines."""
 
 import io
 import json
@@ -37,7 +37,7 @@ handler500 = "pangaea.api.fallback.server_error"
 
 
 class Lines:
-    """What is written to the log, as deployed."""
+    """The lines of the log, in the format of a deployment."""
 
     def __init__(self, stream: io.StringIO) -> None:
         self._stream = stream
@@ -48,7 +48,7 @@ class Lines:
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """The process's own configuration, its handler writing to memory."""
+    """The process's own configuration, with a handler that writes to memory."""
     logs.configure(http.logging_config("INFO", json=True))
     (handler,) = (each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler)
     stream = io.StringIO()
@@ -62,13 +62,13 @@ def is_uuid7(text: str) -> bool:
 
 
 class TestTheCorrelationId:
-    def test_is_taken_from_the_request_and_given_back(self) -> None:
+    def test_is_taken_from_the_request_and_returned(self) -> None:
         response = Client().get("/hello", headers={"X-Correlation-ID": "order-7.retry_2"})
         assert response.headers["X-Correlation-ID"] == "order-7.retry_2"
         assert response.content == b"order-7.retry_2"
 
     @pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "ü", "a\\nb", '"><script>', "a/b"])
-    def test_is_made_where_none_or_an_unsafe_one_comes(self, sent: str | None) -> None:
+    def test_is_created_where_the_request_has_none_or_an_unsafe_one(self, sent: str | None) -> None:
         response = Client().get("/hello", headers={"X-Correlation-ID": sent} if sent is not None else None)
         assert is_uuid7(response.headers["X-Correlation-ID"])
         assert response.content.decode() == response.headers["X-Correlation-ID"]
@@ -77,7 +77,7 @@ class TestTheCorrelationId:
         Client().get("/hello", headers={"X-Correlation-ID": "mine"})
         assert correlation.current() != "mine"
 
-    def test_is_fresh_each_time_where_nothing_is_being_worked_on(self) -> None:
+    def test_is_fresh_per_call_outside_of_a_request(self) -> None:
         assert is_uuid7(correlation.current())
         assert correlation.current() != correlation.current()
 
@@ -88,11 +88,11 @@ class TestTheCorrelationId:
                 assert is_uuid7(inner)
             assert correlation.current() == "from-a-message"
 
-    def test_is_never_what_would_break_a_header(self) -> None:
+    def test_never_contains_a_line_break(self) -> None:
         with correlation.scope("a\r\nSet-Cookie: b") as chosen:
             assert is_uuid7(chosen)
 
-    def test_may_be_bound_with_other_facts(self) -> None:
+    def test_may_be_bound_with_other_fields(self) -> None:
         with logs.bind(correlation_id="bound", position=7):
             assert correlation.current() == "bound"
 
@@ -122,7 +122,7 @@ class TestTheLog:
         assert "secret" not in json.dumps(lines())
 
     @pytest.mark.parametrize("probe", sorted(access_log.QUIET_PATHS))
-    def test_passes_over_probes(self, lines: Lines, probe: str) -> None:
+    def test_omits_probes(self, lines: Lines, probe: str) -> None:
         Client().post(probe)
         assert lines() == []
 
@@ -151,7 +151,7 @@ class TestTheLog:
         (line,) = lines()
         assert line["path"] == '/x\n{"level":"error"}'
 
-    def test_bears_whatever_it_is_given(self, lines: Lines) -> None:
+    def test_accepts_values_that_json_lacks(self, lines: Lines) -> None:
         log.info("odd", thing=object(), id=UUID(int=7), text="\ud800", data=b"\xff")
         (line,) = lines()
         assert line["id"] == str(UUID(int=7))
@@ -166,7 +166,7 @@ class TestTheLog:
         assert "plain words" in logs.formatter(json=False).format(record)
 
     def test_prints_no_local_variables_beside_a_traceback(self) -> None:
-        """One of them may be a password. What structlog chooses where `rich` is installed does."""
+        """A local variable may be a password; structlog's default formatter prints them if `rich` is installed."""
         record = logging.LogRecord("x", logging.ERROR, "x.py", 1, "failed", (), failure(password="continental-drift"))
         text = logs.formatter(json=False).format(record)
         assert "RuntimeError: refused" in text
@@ -174,7 +174,7 @@ class TestTheLog:
 
 
 def failure(*, password: str) -> Any:
-    """What sys.exc_info() gives in a function with a secret."""
+    """The result of sys.exc_info() in a function with a secret."""
     try:
         refuse(password)
     except RuntimeError:

@@ -20,7 +20,7 @@ ADA = {"email": "ada@example.com", "full_name": "Ada", "registered_at": "2026-01
 
 
 class TestPublished:
-    def test_gives_what_the_module_said_in_order(self) -> None:
+    def test_returns_the_modules_messages_in_order(self) -> None:
         keys = [uuid7(), uuid7()]
         with transaction.atomic(using="orders"):
             for key in keys:
@@ -34,7 +34,7 @@ class TestPublished:
 
 
 class TestDeliver:
-    def test_lets_a_module_hear_a_message(self) -> None:
+    def test_applies_a_message_to_a_module(self) -> None:
         id_ = uuid4()
         testing.deliver(REGISTERED, {"user_id": id_, **ADA}, key=str(id_), to="web_bff")
         assert Profile.objects.get(pk=id_).full_name == "Ada"
@@ -49,14 +49,14 @@ class TestDeliver:
         with pytest.raises(AssertionError, match=r"web_bff.profiles parked users.user_registered.*user_id"):
             testing.deliver(REGISTERED, {}, key="a", to="web_bff")
 
-    def test_parks_like_the_worker_when_that_is_expected(self) -> None:
+    def test_parks_like_the_worker_with_may_park(self) -> None:
         testing.deliver(REGISTERED, {}, key="a", to="web_bff", may_park=True)
         testing.deliver(REGISTERED, {"user_id": uuid4(), **ADA}, key="a", to="web_bff", may_park=True)
         letters = DeadLetter.objects.using("web_bff").order_by("position")
         assert [bool(letter.error) for letter in letters] == [True, False]
         assert not Profile.objects.exists()
 
-    def test_refuses_a_message_that_nobody_handles(self) -> None:
+    def test_refuses_a_message_without_a_handler(self) -> None:
         with pytest.raises(AssertionError, match=r"No subscription of web_bff handles users\.nonsense"):
             testing.deliver("users.nonsense", {}, key="a", to="web_bff")
 
@@ -77,10 +77,10 @@ class TestAccessToken:
 
 
 class TestWaitUntil:
-    def test_gives_the_first_truthy_answer(self) -> None:
+    def test_returns_the_first_truthy_answer(self) -> None:
         answers = iter([0, "", "there"])
         assert testing.wait_until(lambda: next(answers), what="it") == "there"
 
-    def test_names_what_did_not_happen(self) -> None:
+    def test_names_the_condition_that_did_not_hold(self) -> None:
         with pytest.raises(AssertionError, match=r"Still waiting for it after 0.05 s; the last answer was None"):
             testing.wait_until(lambda: None, what="it", seconds=0.05)
