@@ -114,7 +114,7 @@ class RefusedMessages:
         self._logged_at: dict[tuple[str, str], float] = {}
 
     def record(self, queue: str, reason: str, *, login: str | None, routing_key: str) -> None:
-        """Count one message."""
+        """Count one message, and log it if none of its kind was logged within LOG_INTERVAL."""
         kind = queue, reason
         self.counts[kind] += 1
         now = monotonic()

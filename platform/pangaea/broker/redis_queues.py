@@ -1,7 +1,7 @@
 """The limits of queues and their expiry, which RabbitMQ has and Redis lacks.
 
-Each process does it for all modules when it declares, because a module that is down cannot. Between two declarations
-(QUEUE_CHECK) a queue may exceed QUEUE_LENGTH and QUEUE_BYTES by the batches sent meanwhile.
+Each process applies them to the queues of all modules when it declares, because a module that is down cannot. Between
+two declarations (QUEUE_CHECK) a queue may exceed QUEUE_LENGTH and QUEUE_BYTES by the batches sent meanwhile.
 """
 
 from collections.abc import Iterable

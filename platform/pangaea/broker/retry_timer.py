@@ -54,7 +54,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
 
 
 def _ignore(_result: Any) -> None:
-    """The pool itself knows whether a job is done."""
+    """Does nothing: the pool itself knows whether a job is done."""
 
 
 def retry_all(labels: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ class Transport(pyamqp.SSLTransport):
     """RabbitMQ over TLS. The certificate has to name the host of the URL in use."""
 
     def establish_connection(self) -> Any:
-        """Raises ssl.SSLCertVerificationError, an OSError, where the certificate does not name the URL's host."""
+        """Connect. Raises ssl.SSLCertVerificationError, an OSError, where the certificate does not name the host."""
         client: Any = self.client
         hostname = client.hostname or "localhost"
         options = client.ssl if isinstance(client.ssl, dict) else {}

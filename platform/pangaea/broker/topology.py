@@ -39,10 +39,10 @@ DECLARE_TIMEOUT = 10
 
 
 class SharedExchange(Exchange):
-    """On RabbitMQ it is declared only where it is missing: a module's own user may neither declare nor delete it."""
+    """On RabbitMQ declared only where it is missing: a module's own user may neither declare nor delete it."""
 
     def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
-        """Raises ConnectionError where it is missing and this user may not declare it; callers try again."""
+        """Declare it. Raises ConnectionError, after which callers try again, where this user may not."""
         channel = channel or self.channel
         if not isinstance(channel.connection, amqp.Connection):
             return super().declare(nowait=nowait, passive=passive, channel=channel)
@@ -170,7 +170,7 @@ class QueueDifferences:
             self._bindings.setdefault(queue, monotonic())
 
     def resolve(self, connection: amqp.Connection, queue: Queue) -> None:
-        """Declare a queue with its bindings. A queue that differs is recreated, if that is due."""
+        """Declare a queue with its bindings. A queue that differs is recreated, when that is due (see above)."""
         if queue.name in self._unanswered:
             self._recreate(connection, queue, "it did not answer")
             return

@@ -1,6 +1,6 @@
 """Whether a process is alive and ready, and which conditions need a person.
 
-    probes         /livez, /readyz and /startupz: what they answer
+    probes         the answers of /livez, /readyz and /startupz
     probe_server   the port at which relays and workers answer them
     readiness      the checks behind /readyz
     stream_status  the state of a module's streams, subscriptions, subscribers and queues

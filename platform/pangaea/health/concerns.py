@@ -15,7 +15,7 @@ from pangaea.inbox.models import Cursor
 
 
 def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age: timedelta | None = None) -> list[str]:
-    """The conditions that need a person in these modules. Limits that are not given are the settings CHECK_…."""
+    """The conditions that need a person in these modules. A limit that is None is the setting CHECK_…."""
     limit_of_lag = settings.PANGAEA.check_lag_at_most if max_lag is None else max_lag
     limit_of_age = settings.PANGAEA.check_unsent_at_most if max_age is None else max_age
     concerns: dict[str, None] = {}

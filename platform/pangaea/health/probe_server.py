@@ -257,4 +257,4 @@ class ProbeRequest(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the library's name
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Probes come every second, and a change of state is logged where it happens."""
+        """Log nothing: probes arrive every second, and a change of state is logged where it happens."""

@@ -1,4 +1,4 @@
-"""/livez, /readyz and /startupz: what they answer, for the web process and for relays and workers.
+"""The answers of /livez, /readyz and /startupz, for the web process and for relays and workers.
 
 /livez      503 only where a restart would help. A web process that answers is alive, so that a broken database does
             not get every process restarted; a relay or worker is alive while every component reports

@@ -40,7 +40,7 @@ def resume(out: OutputWrapper, options: dict[str, Any], *, send: Send = ask_prod
         send(resuming.requests(subscription))
     except OperationalError as error:
         # The next announcement reveals the gap, and the subscriber asks again.
-        log.warning("request to catch up not sent", error=str(error))
+        log.warning("catch-up request failed", error=str(error))
     out.write(f"{subscription.name} is resumed.")
 
 

@@ -56,7 +56,7 @@ class Relays(AbstractContextManager["Relays"]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        # A thread that takes longer ends with the process, and what it has not settled is sent again.
+        # A thread that takes longer ends with the process, and its unsettled messages are sent again.
         deadline = monotonic() + grace()
         for thread in self._threads:
             thread.join(timeout=max(0, deadline - monotonic()))

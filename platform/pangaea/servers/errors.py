@@ -1,5 +1,5 @@
-"""The error of a server that cannot be had."""
+"""The error of an unavailable server."""
 
 
 class Unavailable(Exception):
-    """A server cannot be had on this machine. The text gives the reason."""
+    """A server is not available on this machine. The text gives the reason."""

@@ -63,7 +63,7 @@ class Server:
         """The administrator's URL."""
 
     def start(self) -> None:
-        """Return when it answers. Raises Unavailable when it does not run."""
+        """Start it, and return when it answers. Raises Unavailable when it does not run."""
         options = [argument for name, value in self._settings.items() for argument in ("-c", f"{name}={value}")]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - the wheel's own program

@@ -117,7 +117,7 @@ def check(url: str) -> None:
 
 
 def management_url(server_url: str) -> str:
-    """The URL of the management API beside the AMQP server at `server_url`, by RabbitMQ's convention, same account.
+    """The URL, by RabbitMQ's convention, of the management API of the AMQP server at `server_url`, with its account.
 
     5672 has 15672, 5671 (TLS) has 15671, and a port published as 5673 has 15673.
     """
@@ -160,7 +160,7 @@ class _Api:
     """The management plug-in's HTTP API."""
 
     def __init__(self, url: str) -> None:
-        """Raises Misconfigured where it does not answer, or not to an administrator."""
+        """Raises Misconfigured where the API does not answer, or the account is no administrator."""
         self._url = url
         self._management = Management(url)
         who = self._management.call("GET", "whoami", seconds=ANSWER_TIMEOUT)

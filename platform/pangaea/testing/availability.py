@@ -1,4 +1,4 @@
-"""Servers that cannot be had: the tests that need one are skipped and summarised; in CI they fail."""
+"""Unavailable servers: the tests that need one are skipped and summarised; in CI they fail."""
 
 import os
 from typing import NoReturn

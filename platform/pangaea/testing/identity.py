@@ -18,7 +18,7 @@ def access_token(
     roles: Iterable[str] = (Role.CUSTOMER,),
     lifetime: timedelta | None = None,
 ) -> str:
-    """An access token of these roles, narrowed to `scopes` unless that is None. A negative `lifetime` has expired."""
+    """An access token of these roles, narrowed to `scopes` unless None; expired if `lifetime` is negative."""
     from pangaea.identity import tokens
 
     return tokens.issue(subject=subject, roles=roles, scopes=scopes, lifetime=lifetime)

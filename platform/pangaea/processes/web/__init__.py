@@ -1,4 +1,4 @@
-"""The web process: gunicorn, and a worker of it in which no client holds a thread.
+"""The web process: gunicorn, and a worker of it in which no client blocks a thread.
 
     server               gunicorn's configuration, and its start
     gathering_worker     gathers requests until they are complete, sends answers, enforces every deadline
@@ -7,5 +7,5 @@
     request_buffer       the bytes of a client, and whether the next request is complete
     refused_requests     the answers to requests that never reach Django
 
-Why a worker of our own: ADR 0031.
+ADR 0031 gives the reasons for a worker of our own.
 """

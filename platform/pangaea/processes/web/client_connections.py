@@ -46,7 +46,7 @@ class ClientSocket:
         return self._raw.identity if isinstance(self._raw, PeerSocket) else None
 
     def fileno(self) -> int:
-        """For a selector."""
+        """The file descriptor, for a selector."""
         number: int = self._raw.fileno()
         return number
 
@@ -56,7 +56,7 @@ class ClientSocket:
     settimeout = setblocking
 
     def gettimeout(self) -> float:
-        """As of a socket that does not block."""
+        """Zero, as for a socket that does not block."""
         return 0.0
 
     def recv(self, size: int) -> bytes:
@@ -64,7 +64,7 @@ class ClientSocket:
         return self.buffer.take(size)
 
     def send(self, data: bytes) -> int:
-        """As `sendall`."""
+        """Like `sendall`; all bytes count as sent."""
         self.sendall(data)
         return len(data)
 
@@ -97,11 +97,11 @@ class ClientSocket:
             _at_once(self._raw.do_handshake)
 
     def shutdown(self, how: int) -> None:
-        """As a socket."""
+        """Shut down the socket."""
         self._raw.shutdown(how)
 
     def close(self) -> None:
-        """As a socket."""
+        """Close the socket."""
         self._raw.close()
 
 

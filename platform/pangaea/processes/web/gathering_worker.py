@@ -258,7 +258,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
             self._drop(oldest)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """When the process stops: clients that have sent nothing yet get the deadline of kept-alive connections."""
+        """When the process stops, give clients that have sent nothing yet the deadline of kept-alive connections."""
         super()._cap_keepalive(deadline)
         for conn in self._waiting:
             if not len(conn.buffer):

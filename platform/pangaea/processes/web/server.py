@@ -105,5 +105,5 @@ def _before_request(_worker: Any, request: Any) -> None:
 
 
 def _after_fork(_server: Any, _worker: Any) -> None:
-    """A database connection must not be shared with the parent process."""
+    """Close database connections, which must not be shared with the parent process."""
     connections.close_all()
