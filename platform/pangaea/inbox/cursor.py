@@ -1,7 +1,7 @@
-"""How far a subscription has read a stream: one row, read under its lock, judged (ADR 0001), written by its mutators.
+"""How far a subscription has read a stream: one row, which its mutators alone change, under its lock (ADR 0001).
 
-What was missed is requested from the producer: everything from the cursor. At most one request per cursor is
-outstanding. It has a number, which its answers carry: only they show the producer's present history.
+Missed messages are requested from the producer: everything after the cursor. At most one request per cursor is
+outstanding. It has a number, which its answers carry: only these answers show the producer's present history.
 """
 
 import secrets
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 NUMBER_BITS = 53
-"""Bits of a request's number: what a double holds exactly, should another language read it as one."""
+"""Bits of a request's number: as many as a double holds exactly, should another language read it as one."""
 
-# Every batch passes these, hence SQL by hand.
+# Run for every batch, hence SQL by hand.
 _SELECT = """
 SELECT {} FROM pangaea_cursor WHERE subscription = %s AND source = %s AND audience = %s AND partition = %s
 """
@@ -57,14 +57,14 @@ class Verdict(Enum):
 
 
 class Cursor(StreamKey):
-    """How far a subscription has read one stream. It moves in the effects' transaction, so each message counts once.
+    """How far a subscription has read one stream. It moves in the effects' transaction: each message has effects once.
 
     `message_id` is the id of the message at `position`. `head` is the stream's last known position: the highest of the
     batches that arrived, or that of the last answer to a request. Lag is `head - position`.
     `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
-    The producer has deleted the messages up to `floor`, whose last one has `floor_id`, according to its last answer. A
-    projection that begins there has `began_at` until it has taken a snapshot that began after that position.
-    `waiting_since` is the moment since which messages or a snapshot wait and none was taken; None while none waits.
+    By its last answer, the producer has deleted the messages up to position `floor`; the last of them had `floor_id`. A
+    projection that begins at the floor has `began_at` until it has taken a snapshot that began after that position.
+    `waiting_since` is the time since which messages or a snapshot wait and none was taken; None while none waits.
     """
 
     class State(models.TextChoices):
@@ -86,8 +86,8 @@ class Cursor(StreamKey):
     waiting_since = models.DateTimeField(null=True)
     updated_at = models.DateTimeField(auto_now=True)
 
-    as_locked: tuple[Any, ...] | None = None
-    """The seldom changed columns when the row was locked."""
+    as_stored: tuple[Any, ...] | None = None
+    """The values of the columns in _SELDOM that the row has; None unless it was read under its lock."""
 
     class Meta:
         db_table = "pangaea_cursor"
@@ -108,9 +108,9 @@ class Cursor(StreamKey):
 
     @classmethod
     def lock(cls, delivery: "Delivery", keys: set[str]) -> "tuple[Cursor, set[str]]":
-        """The cursor, locked until the end of the transaction, and those of the keys that have a parked message there.
+        """The cursor, locked until the end of the transaction, and which of the keys have a parked message there.
 
-        A message is parked under this lock, so a statement of its own asks for the keys once it is held.
+        Messages are parked under this lock, so a second statement reads the parked keys once the lock is held.
         """
         connection = connections[delivery.module]
         select = f"{_SELECT} FOR UPDATE" if connection.features.has_select_for_update else _SELECT
@@ -118,7 +118,7 @@ class Cursor(StreamKey):
         if cursor is None:
             cls.begin(delivery)
             return cls.lock(delivery, keys)
-        cursor.as_locked = tuple(map(cursor.__dict__.get, _SELDOM))
+        cursor.as_stored = cursor.seldom_changed
         engine = engines.of(delivery.module)
         among, value = engine.any_of(keys)
         stopped = engine.rows(connection, _PARKED + among, *delivery.stream, value)
@@ -126,7 +126,7 @@ class Cursor(StreamKey):
 
     @classmethod
     def begin(cls, delivery: "Delivery") -> None:
-        """Create the cursor, if there is none: at the stream's beginning, or before this batch where it begins now."""
+        """Create the cursor, if there is none: at the stream's beginning, or before this batch if it begins "now"."""
         cursor = Cursor(**dict(zip(FIELDS, delivery.stream, strict=True)))
         if delivery.subscription.begins == "now":
             cursor.position, cursor.message_id = delivery.batch.first - 1, delivery.batch.before
@@ -141,11 +141,12 @@ class Cursor(StreamKey):
     # Mutators
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the row, and since when messages wait. Where only position and head may have changed, by hand."""
+        """Set `waiting_since` and write the row: by a short statement where no column in _SELDOM has changed."""
         waits = self.position < self.head or self.began_at is not None
         self.waiting_since = (self.waiting_since or timezone.now()) if waits else None
-        if self.as_locked is None or self.as_locked != tuple(map(self.__dict__.get, _SELDOM)):
+        if self.as_stored is None or self.as_stored != self.seldom_changed:
             super().save(*args, **kwargs)
+            self.as_stored = self.as_stored and self.seldom_changed
             return
         connection = connections[str(self._state.db)]
         message_id = self.message_id.hex if self.message_id else None
@@ -153,12 +154,12 @@ class Cursor(StreamKey):
         engines.of(connection.alias).rows(connection, _ADVANCE, self.position, message_id, self.head, since, self.pk)
 
     def advance(self, position: int, message_id: UUID | None) -> None:
-        """Move on to a message that was taken. Like all of the following, it is saved by the caller, under the lock."""
+        """Move on to a message that was taken. The caller holds the lock and saves, as for all mutators below."""
         self._move(position, message_id)
         self.on_progress()
 
     def respond(self, delivery: "Delivery", verdict: Verdict) -> CatchUp | None:
-        """Note what a batch means of which nothing is applied; the request to send once this is committed."""
+        """Note what a batch means that is not applied. Returns the request to send once that is committed."""
         batch, subscription = delivery.batch, delivery.subscription
         match verdict:
             case Verdict.GAP | Verdict.VERIFY:
@@ -182,8 +183,8 @@ class Cursor(StreamKey):
             return None
         self.requested_at = timezone.now()
         if self.question is None or self.requested_from != self.position:
-            # Sent again from the same position a request keeps its number: else, in a queue longer than the renewal
-            # takes, no answer would ever be the last one's. Random, because after a restore a count would repeat.
+            # A request that is repeated from the same position keeps its number: in a queue that takes longer than the
+            # renewal, every answer would otherwise be to an earlier one. Random: after a restore a count would repeat.
             self.question = secrets.randbits(NUMBER_BITS)
         self.requested_from = self.position
         log.info("catch-up requested", **self._facts, head=self.head)
@@ -191,18 +192,18 @@ class Cursor(StreamKey):
         return CatchUp(**self.stream | asked, snapshot_after=self.began_at)
 
     def stop(self, state: State, *, remedy: str) -> None:
-        """Take nothing more of this stream until an operator acts."""
+        """Stop reading this stream until an operator acts."""
         self.state = state
         log.error("subscription stopped", **self._facts, state=state.value, remedy=remedy)
 
     def resume(self, position: int, message_id: UUID | None) -> None:
-        """Go on from this position, as if nothing had been requested and no snapshot were missing."""
+        """Continue from this position, without an outstanding request and without waiting for a snapshot."""
         self._move(position, message_id)
         self.state, self.began_at = Cursor.State.ACTIVE, None
         self.on_answer()
 
     def follow(self, shadow: "Cursor") -> None:
-        """Go on where the shadow is, whose rows replace the live ones."""
+        """Continue from the position of the shadow, whose rows replace the live ones."""
         self.head = shadow.head
         self.resume(shadow.position, shadow.message_id)
 
@@ -220,29 +221,29 @@ class Cursor(StreamKey):
             self.head = max(self.head, batch.head)
 
     def note_snapshot(self, batch: Batch) -> None:
-        """Note that the snapshot which the cursor waits for has been taken to its end."""
+        """Note that the snapshot for which the cursor waits has been taken to its end, if this batch shows that."""
         if self.has_snapshot(batch) and batch.snapshot and self.position >= batch.snapshot[1]:
             self.began_at = None
 
     def on_partial_answer(self, batch: Batch) -> None:
-        """Note that a batch leaves a gap: a long answer ends like that, for the rest to be requested at once.
+        """End the request whose answer leaves a gap: a long answer comes in parts, and the rest is requested at once.
 
-        Not where nothing was taken since the request: its answer was lost, and haste would only repeat that.
+        Not if nothing was taken since the request: then the answer was lost, and a hasty request would lose it again.
         """
         if self.is_answer(batch) and batch.asked is not None and self.position > batch.asked:
             self.on_answer()
 
     def on_known(self, batch: Batch) -> None:
-        """Note that a batch brought nothing: as the answer, it ends the request."""
+        """End the request if its answer brought nothing to apply."""
         if self.is_answer(batch) and (batch.asked == self.position or self.position >= self.head):
             self.on_answer()
 
     def on_answer(self) -> None:
-        """Note that nothing is outstanding, so that the next gap is requested at once."""
+        """End the request, so that the next gap is requested at once."""
         self.requested_at = self.requested_from = self.question = None
 
     def on_progress(self) -> None:
-        """Note that the cursor moved: the request is answered at the known head, and until then it is alive."""
+        """Renew the request after a move, or end it where the cursor has reached the known head."""
         if self.requested_at is not None:
             self.requested_at = timezone.now()
             if self.position >= self.head:
@@ -254,11 +255,11 @@ class Cursor(StreamKey):
     # Queries
 
     def judge(self, delivery: "Delivery") -> Verdict:
-        """What a batch means here.
+        """What to do with a batch, given this cursor.
 
-        One that starts after the next position is a gap. Where it meets the cursor the ids must be equal, or the
-        producer's history is another one. Any batch but the answer may be late, and of a former history: what it
-        contradicts is a suspicion, to be verified by a request. So is an announcement that ends before the known head.
+        A batch that starts after the next position shows a gap. At the cursor's position both ids must be equal, or the
+        producer has another history. Any batch but the answer may be late and of a former history: a contradiction is
+        then a suspicion, to be verified by a request. So is an announcement that ends before the known head.
         """
         if self.state != Cursor.State.ACTIVE:
             return Verdict.KNOWN
@@ -278,7 +279,7 @@ class Cursor(StreamKey):
         return Verdict.VERIFY if is_suspicious else Verdict.KNOWN
 
     def joins(self, delivery: "Delivery") -> bool:
-        """Whether the batch has the id of the last message taken, as far as both are known."""
+        """Whether the batch has the cursor's message id at the cursor's position, as far as both are known."""
         batch, messages = delivery.batch, delivery.messages
         index = self.position - batch.first
         known = batch.before if index < 0 else messages[index].id if index < len(messages) else None
@@ -286,7 +287,7 @@ class Cursor(StreamKey):
 
     @classmethod
     def ignores(cls, delivery: "Delivery") -> bool:
-        """Whether a batch that brings nothing to apply changes nothing, not even the head: judged without the lock."""
+        """Whether a batch without a message to apply leaves the cursor unchanged, its head included. Takes no lock."""
         cursor, batch = cls.peek(delivery), delivery.batch
         if cursor is None:
             return False
@@ -294,7 +295,7 @@ class Cursor(StreamKey):
             case Verdict.KNOWN:
                 return batch.head <= cursor.head and cursor.began_at is None and not cursor.is_answer(batch)
             case Verdict.GAP | Verdict.VERIFY:
-                # What is live beyond a gap shows nothing that the answer on its way will not show.
+                # A live batch beyond a gap shows nothing that the awaited answer will not show.
                 return batch.asked is None and cursor.is_outstanding
         return False
 
@@ -309,7 +310,7 @@ class Cursor(StreamKey):
         """Whether a batch belongs to the answer to the outstanding request.
 
         A producer of the version before numbers no answers: there the position is compared. A worker of that version
-        leaves the number behind when it notes the answer, so the number alone does not suffice.
+        does not clear the number when it notes the answer, so the number alone does not suffice.
         """
         if self.requested_at is None:
             return False
@@ -318,30 +319,35 @@ class Cursor(StreamKey):
         return batch.question == self.question
 
     def decides(self, batch: Batch) -> bool:
-        """Whether a batch shows what the producer has at the cursor's position: the numbered answer alone does."""
+        """Whether a batch shows what the producer has at the cursor's position: only the numbered answer does."""
         return batch.question is not None and self.is_answer(batch) and batch.asked == self.position
 
     def may_join(self, batch: Batch) -> bool:
-        """Whether a batch with the next message may be taken here.
+        """Whether a batch with the next message may be applied.
 
-        Where the id at the cursor is not known, after an operator has set it to the head, any batch of a former history
-        would seem to follow: there only the answer to a request from this position does.
+        After an operator has set the cursor to the head, the id there is not known, and any batch of a former history
+        would seem to follow: then only the answer to a request from this position may be applied.
         """
         knows_id = self.position == 0 or self.message_id is not None
         return knows_id or (self.is_answer(batch) and batch.asked == self.position)
 
     @property
     def may_begin_at_floor(self) -> bool:
-        """Whether nothing was taken yet: rows that the deleted messages would have removed are not there."""
+        """Whether nothing was taken yet, so that no row is there that a deleted message would have removed."""
         return self.position in {0, self.began_at}
 
     def has_snapshot(self, batch: Batch) -> bool:
-        """Whether a snapshot has been taken since the cursor began, as far as this batch shows."""
+        """Whether the cursor waits for no snapshot, or this batch shows one that began late enough."""
         return self.began_at is None or (batch.snapshot is not None and batch.snapshot[0] >= self.began_at)
 
     def _lacks_snapshot(self, batch: Batch) -> bool:
-        """Whether to ask again for the snapshot that the cursor waits for: an announcement shows that there is none."""
+        """Whether to request the missing snapshot again: an announcement shows none that began late enough."""
         return self.state == Cursor.State.ACTIVE and batch.asked is None and not self.has_snapshot(batch)
+
+    @property
+    def seldom_changed(self) -> tuple[Any, ...]:
+        """The values of the columns in _SELDOM."""
+        return tuple(map(self.__dict__.get, _SELDOM))
 
     @property
     def _facts(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parked messages: tried again, given up, redriven and discarded, and always in the order of their key."""
+"""Parked messages are retried, given up, redriven and discarded, always in the order of their key."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,15 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 from django.utils import timezone
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from pangaea.errors import Invalid
 from pangaea.inbox.dead_letters import discarding, parking, redrive
+from pangaea.inbox.dead_letters.key_queue import KeyQueue
 from pangaea.inbox.dead_letters.selection import Selection
-from pangaea.inbox.models import DeadLetter, DiscardedLetter
+from pangaea.inbox.models import Cursor, DeadLetter, DiscardedLetter
 from tests.kernel.parked import NEIGHBOUR, declared, letters, retry, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Wire, ledger_table, say
 
@@ -28,7 +29,7 @@ def ledger() -> Iterator[Ledger]:
 
 
 def only() -> DeadLetter:
-    """The one letter there is."""
+    """The only letter."""
     (letter,) = letters()
     return letter
 
@@ -144,7 +145,7 @@ class TestThePause:
 class TestRedrive:
     @pytest.fixture
     def parked(self, wire: Wire, ledger: Ledger) -> Ledger:
-        """Two keys of one stream, each with a failure and what waits behind it."""
+        """Two keys of one stream, each with a failed message and messages behind it."""
         ledger.poison = {1, 11}
         for number in (1, 2, 3):
             say("a", number)
@@ -228,7 +229,7 @@ class TestRedrive:
         self, parked: Ledger, settings: Settings
     ) -> None:
         class Asking(ValueError):
-            """What has its words asked for when its transaction is over and nothing is noted of it."""
+            """An error whose text is read after its transaction has ended and before its failure is recorded."""
 
             def __str__(self) -> str:
                 redrive.request(Selection(module=LISTENER, key="a"))
@@ -299,6 +300,15 @@ class TestDiscard:
         assert summary() == [("a", 2, "retrying", 0)]
         assert parked.numbers() == []
 
+    def test_of_a_subscription_that_was_forgotten_meanwhile_does_nothing(self, parked: Ledger) -> None:
+        selected = letters()
+        DeadLetter.objects.using(LISTENER).all().delete()
+        Cursor.objects.using(LISTENER).all().delete()
+
+        assert [discarding.discard_letter(letter, reason="a test", by="chief") for letter in selected] == [False] * 2
+        with transaction.atomic(using=LISTENER):
+            KeyQueue.of(selected[0]).lock()
+
     def test_twice_is_once(self, parked: Ledger) -> None:
         letter = letters()[0]
         assert [discarding.discard_letter(letter, reason="no use", by="chief") for _ in range(2)] == [True, False]
@@ -309,7 +319,7 @@ class TestDiscard:
 
 @contextmanager
 def failing_with(ledger: Ledger, failure: Exception) -> Iterator[None]:
-    """Let the ledger's handler raise that at its poison."""
+    """Let the ledger's handler raise this error at its poison."""
     (name, handler), *_ = ledger.subscription.handlers.items()
 
     def fail(_message: object) -> None:

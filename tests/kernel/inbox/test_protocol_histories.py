@@ -1,4 +1,4 @@
-"""Single schedules around positions, histories and requests that a random search seldom meets."""
+"""Single schedules of positions, histories and requests that a random search seldom reaches."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,6 +14,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from pangaea.databases import engines
+from pangaea.inbox.batches import decode
+from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor
 from pangaea.outbox import replay
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
@@ -49,7 +51,7 @@ def asking(*, from_position: int, question: int | None = None) -> CatchUp:
 
 
 def intercept(alias: str, when: str, *, before: Callable[[], Any] = tuple, after: Callable[[], Any] = tuple) -> Any:
-    """Run something around the first statement that contains `when`."""
+    """Call `before` and `after` around the first statement that contains `when`."""
     left = [True]
 
     def wrapper(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -309,7 +311,7 @@ class TestCatchingUp:
         assert ledger.numbers() == [1, 2, 3]
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_is_asked_for_on_a_connection_that_died_meanwhile(self, wire: Wire, postgres_url: str) -> None:
+    def test_is_requested_on_a_connection_that_broke_meanwhile(self, wire: Wire, postgres_url: str) -> None:
         say(A, 1)
         with connections[SOURCE].cursor() as statement:
             statement.execute("SELECT pg_backend_pid()")
@@ -325,8 +327,25 @@ class TestCatchingUp:
         assert CatchUpRequest.objects.using(SOURCE).count() == 1
 
 
+class TestSaving:
+    def test_twice_under_one_lock_writes_both_changes(self, wire: Wire, ledger: Ledger) -> None:
+        say(A, 1)
+        wire.relay.step()
+        decoded = [decode(outgoing.body) for outgoing in wire.batches]
+        wire.deliver_all()
+        with transaction.atomic(using=LISTENER):
+            (delivery,) = (Delivery(ledger.subscription, *each) for each in decoded if each[1])
+            locked, _ = Cursor.lock(delivery, set())
+            assert locked.request()
+            locked.save()
+            assert cursor().requested_at
+            locked.on_answer()
+            locked.save()
+        assert cursor().requested_at is None
+
+
 class TestFloor:
-    def test_stops_who_is_below_it_and_nobody_else(self, wire: Wire, ledger: Ledger) -> None:
+    def test_stops_only_a_subscription_that_is_below_it(self, wire: Wire, ledger: Ledger) -> None:
         say(A, 0)
         wire.pump()
         say(A, 1, 2, 3)
@@ -344,7 +363,7 @@ class TestFloor:
         wire.pump()
         assert ledger.numbers() == [0, 2, 3, 5, 6]
 
-    def test_is_where_who_has_taken_nothing_begins(self, wire: Wire, ledger: Ledger) -> None:
+    def test_is_where_a_subscription_begins_that_has_taken_nothing(self, wire: Wire, ledger: Ledger) -> None:
         say(A, 1, 2, 3, 4)
         wire.relay.step()
         rows = list(outbox_of(A))
@@ -358,7 +377,7 @@ class TestFloor:
 
 
 class TestHoleInTheOutbox:
-    def test_is_never_papered_over(self, wire: Wire, ledger: Ledger) -> None:
+    def test_is_never_hidden(self, wire: Wire, ledger: Ledger) -> None:
         say(A, 1, 2, 3, 4)
         say(BESIDE_A + "x" * 9, 50)
         wire.relay.sequence()

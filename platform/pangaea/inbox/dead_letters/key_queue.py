@@ -13,8 +13,8 @@ from pangaea.inbox.models import Cursor, DeadLetter
 class KeyQueue:
     """The letters of a key. `stream` is the key of its cursor.
 
-    Whatever changes which letter is the lowest does so under the cursor's lock: under it, too, a consumer decides
-    whether a message parks behind. Otherwise one could wait behind nothing.
+    The lowest letter is changed under the cursor's lock only. A consumer holds it, too, when it decides whether to park
+    a message behind another: otherwise a message could wait behind nothing.
     """
 
     module: str
@@ -27,15 +27,18 @@ class KeyQueue:
         return cls(str(letter._state.db), letter.stream, letter.key)
 
     def lock(self) -> None:
-        """Hold the cursor's lock until the end of the transaction."""
-        Cursor.objects.using(self.module).select_for_update().get(**self.stream)
+        """Hold the cursor's lock until the end of the transaction.
+
+        If the subscription was forgotten there is no cursor to lock, and no letter: both are deleted together.
+        """
+        Cursor.objects.using(self.module).select_for_update().filter(**self.stream).first()
 
     def letters(self) -> "QuerySet[DeadLetter]":
         """Its letters, the lowest position first."""
         return DeadLetter.objects.using(self.module).filter(**self.stream, key=self.key).order_by("position")
 
     def promote(self, *, now: datetime) -> None:
-        """Make the lowest due, if it waited behind another. The caller holds the lock."""
+        """Make the lowest letter due, if it waited behind another. The caller holds the lock."""
         lowest = self.letters().first()
         if lowest and lowest.state == DeadLetter.State.BEHIND:
             lowest.let_retry(now=now)
