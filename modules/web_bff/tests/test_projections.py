@@ -1,3 +1,4 @@
+import random
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -212,6 +213,30 @@ class TestABatchOfOrders:
 
         assert everything() == one_by_one
         assert [len(rows) for rows in one_by_one] == [0, 0, 3, 5, 5, 0]
+
+    @pytest.mark.parametrize("seed", range(10))
+    def test_in_any_order_and_any_parts_leaves_the_rows_that_one_message_at_a_time_leaves(
+        self, seed: int, customer_id: UUID
+    ) -> None:
+        draw = random.Random(seed)
+        order_ids = sorted(uuid7() for _ in range(3))
+        events: list[acl.OrderEvent] = []
+        for minutes in range(15):
+            order_id, skus = draw.choice(order_ids), draw.sample(["TEA-1", "CUP-1", "POT-1"], draw.randint(1, 3))
+            placed = self.placed(order_id, customer_id, *skus, minutes=minutes)
+            events.append(draw.choice([placed, self.cancelled(order_id, minutes=minutes)]))
+        for event in events:
+            self.apply(event)
+        one_by_one = everything()
+        OrderSummary.objects.all().delete()
+
+        rest = events
+        while rest:
+            size = draw.randint(1, len(rest))
+            self.apply(*rest[:size])
+            rest = rest[size:]
+
+        assert everything() == one_by_one
 
     def test_applied_twice_leaves_the_same_rows(self, customer_id: UUID) -> None:
         events = (
