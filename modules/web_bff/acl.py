@@ -1,4 +1,4 @@
-"""What this module receives from others, only the fields that a page shows, and the commands that it sends.
+"""The messages that this module receives, with only the fields that a page shows, and the commands that it sends.
 
 A message is identified by its wire name and version. Fields that are not declared here are skipped on decoding, so
 their owners are free to add some.
@@ -53,7 +53,7 @@ class LinePlaced(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OrderEvent(Event, frozen=True, kw_only=True):
-    """What all events of an order have."""
+    """The field that all events of an order have."""
 
     order_id: UUID
 
@@ -111,7 +111,7 @@ class ProductChanged(Event, frozen=True, kw_only=True):
 
 
 class ProductChangedV1(Event, frozen=True, kw_only=True):
-    """What the stream holds from before version 2, and a rebuild reads again."""
+    """The version before, of which a stream still holds messages, and which a rebuild reads again."""
 
     wire_name: ClassVar[str] = "orders.product_changed"
     version: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""The projections. Each writes its own tables and reads no other, so each can be rebuilt without the others.
+"""The projections. Each writes and reads only its own tables, so each can be rebuilt without the others.
 
 A handler leaves the same rows when its message is applied again: a replay onto rows that are there is as right as one
 onto empty tables.
@@ -68,7 +68,7 @@ def _show_entry(sku: str, product: acl.CatalogueEntry | acl.ProductChangedV1) ->
 
 @orders.on_batch(acl.OrderPlaced, acl.OrderCancelled)
 def show_orders(messages: Sequence[Received[acl.OrderEvent]]) -> None:
-    """Apply a run of messages in a number of queries that does not grow with it. One order's messages apply in turn."""
+    """Apply a run of messages in a constant number of queries. The messages of one order apply in their order."""
     stored = OrderSummary.objects.in_bulk([message.payload.order_id for message in messages])
     summaries = dict(stored)
     placed: dict[UUID, acl.OrderPlaced] = {}
@@ -133,8 +133,8 @@ def show_checkout_refused(message: Received[acl.CheckoutRefused]) -> None:
 
 
 def _nothing_to_change(message: Received[acl.UserDeactivated] | Received[acl.OrderEvent], **what: object) -> None:
-    """Log it. A key's messages come in order: the row is missing only where an operator gave up the one that makes it.
+    """Log that the row is missing. A key's messages come in order: an operator has discarded the one that creates it.
 
-    Parking this one behind it would leave a dead letter that no redrive can ever apply.
+    If this message were parked as well, it would be a dead letter that no redrive can ever apply.
     """
     log.warning("nothing to change", wire_name=message.payload.wire_name, position=message.position, **what)

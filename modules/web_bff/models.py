@@ -1,7 +1,7 @@
 """The read models, one group of tables per projection, and the checkouts, which are this module's own.
 
-Text that other modules own is stored without a length limit: on the day its owner allows a longer name, no message
-stops here. For the same reason the only constraints are keys.
+Text that other modules own is stored without a length limit: if its owner allows longer names, no message is parked
+here. For the same reason the only constraints are keys.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class ReadModel(models.Model):
 
     @classmethod
     def put_all(cls, rows: Sequence[Self]) -> None:
-        """Write these rows in one statement, over those that have the same primary keys. Each key is in one row."""
+        """Write these rows in one statement, over those with the same primary keys. No two may have the same key."""
         columns = [field.name for field in cls._meta.local_fields if not field.primary_key]
         cls._default_manager.bulk_create(
             rows, update_conflicts=True, unique_fields=[cls._meta.pk.name], update_fields=columns
@@ -44,7 +44,7 @@ class ReadModel(models.Model):
 
 
 class Profile(ReadModel):
-    """Who the customer is. `active` is false once the account is deactivated."""
+    """The customer's profile. `active` is false once the account is deactivated."""
 
     user_id = models.UUIDField(primary_key=True)
     email = models.TextField()
@@ -168,7 +168,7 @@ class TimelineEntry(models.Model):
 
     @classmethod
     def put_all(cls, entries: Sequence[Self]) -> None:
-        """Write these entries in one statement, over those of the same order and kind."""
+        """Write these entries in one statement, over those of the same order and kind, each at most once."""
         cls.objects.bulk_create(entries, update_conflicts=True, unique_fields=["order", "what"], update_fields=["at"])
 
 

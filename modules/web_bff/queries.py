@@ -1,4 +1,4 @@
-"""The read side: what the pages show, as frozen values. The number of queries of each function is constant."""
+"""The read side: the contents of the pages as frozen values. The number of queries of each function is constant."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,10 +1,10 @@
-"""Attempts are written down before handlers run, so that a message is found at which the process crashes.
+"""Attempts are recorded before handlers run, so that a message that crashes its process is found.
 
-One row for each subscription and stream, committed on its own: from this position of the cursor on, this many messages.
-It is written again when they are through, or when what comes is not what follows. An attempt counts as a crash if
-another one begins within it, and no process knows that the first came back; three crashes at one position of the
-cursor make the batch suspected. A broker's count of deliveries does not serve: the same positions may come in another
-message.
+One row per subscription and stream, committed on its own, covers the messages after a position of the cursor. It is
+written again when they have been applied, or when the next batch does not follow the last one. An attempt counts as a
+crash if another one begins within it and this process does not know that the first one returned. CRASHES_AT_MOST
+crashes at one position of the cursor make the batch suspected. A broker's count of deliveries is no substitute: the
+same positions may come in another batch.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Attempt as Row
 
 AHEAD = 1000
-"""Messages after a batch that need no further write, if they come one batch after another."""
+"""Messages after a batch that its row covers too, if their batches follow one another."""
 
 _BEGIN = """
 INSERT INTO pangaea_attempt (subscription, source, audience, partition, position, until, number, alone, token)
@@ -44,17 +44,17 @@ RETURNING position, number, alone
 
 _Stream = tuple[str, str, str, int]
 _survived: dict[_Stream, str] = {}
-"""The last attempt of this process at each stream that came back, with effects or with an error."""
-_in_flight: dict[_Stream, "Attempt"] = {}
-"""The last attempt at each stream whose batches all had their effects."""
+"""The token of this process's last attempt at each stream that returned, with or without an error."""
+_covering: dict[_Stream, "Attempt"] = {}
+"""The last attempt at each stream, if all its batches so far were applied: it covers the next ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """An attempt at the messages after `position`, the `number`-th without progress; `last` is the batch's last one.
+    """An attempt at the messages after `position`, the `number`-th without progress.
 
-    What follows up to `until` needs no other one. `crashed_at` is the position of the message that was handled alone
-    when the last process ended.
+    `last` is the position of the batch's last message; messages up to `until` need no other attempt. `crashed_at` is
+    the position of the message that was handled alone when the last process crashed, if one was.
     """
 
     module: str
@@ -68,11 +68,11 @@ class Attempt:
 
     @property
     def crashes(self) -> int:
-        """How many processes ended in earlier attempts."""
+        """How many processes crashed in earlier attempts."""
         return self.number - 1
 
     def narrow(self, position: int) -> None:
-        """Write down that from here on this message alone is handled."""
+        """Record that the message at this position is handled alone."""
         subscription, source, audience, partition = self.stream
         Row.objects.using(self.module).filter(
             subscription=subscription, source=source, audience=audience, partition=partition
@@ -80,12 +80,12 @@ class Attempt:
 
 
 def begin(delivery: Delivery) -> Attempt | None:
-    """Write down an attempt at a batch; None if no message of it is the cursor's next, so that no handler will run."""
+    """Record an attempt at a batch. None if it does not hold the cursor's next message: then no handler runs."""
     if not delivery.messages:
         return None
     stream, first, last = delivery.stream, delivery.messages[0].position, delivery.messages[-1].position
-    # Not there until this batch, too, has come back: a process that is about to end has nothing in flight.
-    before = _in_flight.pop(stream, None)
+    # Removed until this batch has been applied too: a process that is about to end must not rely on it.
+    before = _covering.pop(stream, None)
     if before and first == before.last + 1 and last <= before.until:
         _survived.pop(stream, None)
         return replace(before, last=last)
@@ -110,7 +110,7 @@ def begin(delivery: Delivery) -> Attempt | None:
 
 @contextmanager
 def surviving(attempt: Attempt | None) -> Iterator[None]:
-    """Remember that this process came back from the attempt, unless it is about to end: by a BaseException."""
+    """Remember that the attempt returned in this process. A BaseException does not count: it ends the process."""
     try:
         yield
     except Exception:
@@ -119,4 +119,4 @@ def surviving(attempt: Attempt | None) -> Iterator[None]:
         raise
     if attempt:
         _survived[attempt.stream] = attempt.token
-        _in_flight[attempt.stream] = replace(attempt, number=1, crashed_at=None)
+        _covering[attempt.stream] = replace(attempt, number=1, crashed_at=None)

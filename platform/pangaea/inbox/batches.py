@@ -1,4 +1,4 @@
-"""Batches as they arrive: messages at their positions. One that cannot be read does not spoil the others."""
+"""Decoded batches: messages at their positions. An unreadable message does not affect the others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """A message at its position in a batch, not decoded yet: each subscription does that into a class of its own.
+    """A message at its position in a batch. Its payload is not decoded: each subscription has its own class for it.
 
-    Where it cannot be read, or does not belong into the stream, `envelope` is None and `problem` is the reason. Its
-    `id` and `key` are then those of its entry in the batch; `name` is what the body still gives, or empty. In a batch
-    without entries `id` and `key` come from the body likewise, or are None and empty.
+    If the message is unreadable or does not belong to the stream, `envelope` is None and `problem` is the reason. Its
+    `id` and `key` are then those of its entry in the batch, and `name` comes from the body if it is there, else it is
+    empty. In a batch without entries `id` and `key` come from the body too, or are None and empty.
     """
 
     position: int
@@ -53,7 +53,7 @@ def decode(body: bytes) -> tuple[Batch, list[Delivered]]:
 
 
 def read_again(body: str, *, position: int, source: str, audience: str, message_id: UUID | None, key: str) -> Delivered:
-    """A message that was parked, as it was delivered. Raises MalformedMessage where it still cannot be read."""
+    """A parked message, as it was delivered. Raises MalformedMessage if it is still unreadable."""
     raw = msgspec.Raw(body.encode())
     envelope = _envelope(raw, source=source, audience=audience, message_id=message_id, key=key)
     name = envelope.type
@@ -63,8 +63,8 @@ def read_again(body: str, *, position: int, source: str, audience: str, message_
 def _envelope(body: msgspec.Raw, *, source: str, audience: str, message_id: UUID | None, key: str) -> Envelope:
     """The envelope of one message. Raises MalformedMessage.
 
-    It must belong into its stream: a module publishes its own events only, and sends its receiver the receiver's
-    commands. It must have this id and this key, where they are known: stream and order depend on them.
+    The message must belong to its stream: a module publishes only its own events, and sends only commands of their
+    receiver. It must have this id and this key, where they are known: stream and order depend on them.
     """
     try:
         envelope = _ENVELOPE.decode(body)
@@ -74,7 +74,7 @@ def _envelope(body: msgspec.Raw, *, source: str, audience: str, message_id: UUID
         raise MalformedMessage("The message has a key or a name that is empty, too long or unprintable.")
     owner = source if audience == EVERYBODY else audience
     if envelope.source != source or envelope.type.partition(".")[0] != owner:
-        text = f"{envelope.type} from {envelope.source} does not belong into the stream {source}.{audience}."
+        text = f"{envelope.type} from {envelope.source} does not belong to the stream {source}.{audience}."
         raise MalformedMessage(text)
     if (message_id or envelope.id, key or envelope.subject) != (envelope.id, envelope.subject):
         text = (
@@ -115,5 +115,5 @@ def _uuid(value: object) -> UUID | None:
 
 
 def _text(value: object, length: int) -> str:
-    """The value if a column of that length can hold it, else nothing."""
+    """The value if it is text that a column of that length can hold, else the empty string."""
     return value if isinstance(value, str) and len(value) <= length and "\0" not in value else ""

@@ -29,14 +29,14 @@ from pangaea.wire import Batch, CatchUp
 log = structlog.get_logger()
 
 TRIES_ALONE = 2
-"""How often a message alone may end in a time-out or a broken connection: three times with the batch as a whole."""
+"""How often a message alone may fail by a time-out or a broken connection; the batch as a whole is a third time."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> list[CatchUp]:
-    """Apply a batch to every subscription of the module that reads its stream; the requests to send.
+    """Apply a batch to every subscription of the module that reads its stream. Returns the requests to send.
 
-    A batch that cannot be read is logged and dropped. So is one from a module whose commands are not accepted, or whose
-    source is not its `sender`: the routing key's first word, which the broker lets only that module write.
+    A batch is logged and dropped if it cannot be read, if it brings commands of a module from which none are accepted,
+    or if its source is not its `sender`: the routing key's first word, which the broker lets only that module write.
     """
     config = modules.named(module)
     subscriptions = config.load_subscriptions()
@@ -57,7 +57,7 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> list[Catc
             delivery = Delivery(subscription, batch, messages)
             try:
                 requests.append(apply(delivery))
-            except Exception as error:  # noqa: BLE001 - the module's other subscriptions must not wait for its remedy
+            except Exception as error:  # noqa: BLE001 - the module's other subscriptions go on
                 if not _give_up(delivery, error):
                     break
     return [request for request in requests if request]
@@ -74,7 +74,7 @@ def _is_accepted(config: ModuleConfig, batch: Batch, sender: str | None) -> bool
 
 
 def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:
-    """Apply a batch to the shadow first, so that it is never behind. The live tables get the batch in any case."""
+    """Apply a batch to the shadow, before the live tables do, so that it is never behind. Logs what fails."""
     try:
         with shadow.entered():
             return apply(delivery)
@@ -85,9 +85,9 @@ def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:
 
 
 def _give_up(delivery: Delivery, error: Exception) -> bool:
-    """Leave a batch as a gap to its subscription. Its lag is noted, where the database can be reached.
+    """Give up a batch: it becomes a gap of its subscription. The stream's head is noted if the database answers.
 
-    False where it cannot: the module's other subscriptions have the same one, and a gap as well.
+    False if it does not: the module's other subscriptions share that database, and the batch is a gap for them too.
     """
     kind = errors.kind_of(error, delivery.module)
     is_expected = kind is not None or isinstance(error, GivenUp)
@@ -108,34 +108,34 @@ def _give_up(delivery: Delivery, error: Exception) -> bool:
 
 
 def apply(delivery: Delivery) -> CatchUp | None:
-    """Apply a batch to its subscription; a request if something before it was missed.
+    """Apply a batch to its subscription. Returns a request if an earlier message was missed.
 
-    All in one transaction; if that fails, COMMIT included, in ever smaller parts, a transaction each, and a message is
-    parked only if it fails alone. A batch that ended its process again and again is suspected: it is applied one
-    message at a time from the beginning, and the message at which the process then ends is parked, its crash counted.
-    So is, at once, a batch whose process was ended because a handler did not return; that message is parked untried.
+    All in one transaction; if that fails, COMMIT included, in ever smaller parts, one transaction each, and a message
+    is parked only if it fails alone. A batch that crashed its process too often is suspected: it is applied one message
+    at a time from the beginning, and the message at which the process then crashes is parked, its crash counted. A
+    batch whose process was ended because a handler did not return is suspected at once; that message is parked untried.
 
-    An error of the module's own database that may pass is waited for, in all parts together as long as `tries` allows;
-    what fails after that is parked like any other. Raises what the database raises where it cannot park either, and
-    GivenUp where it is not to be parked.
+    A transient error of the module's database is retried, in all parts together as long as `delivery.tries` allows;
+    after that the message is parked like any other. Raises the database's error if parking fails too, and GivenUp if
+    the batch must wait for the database without being parked.
     """
     subscription, module, tries = delivery.subscription, delivery.module, delivery.tries
     if subscription.takes_commands and len(delivery.messages) > 1:
-        # A command locks what it works on in the order that its module has agreed on. Two in one transaction would hold
-        # the first one's locks while they wait for the second's, in no order, and deadlock with requests over HTTP.
+        # A command locks its rows in the order on which its module has agreed. Two commands in one transaction would
+        # hold the first one's locks while they wait for the second one's, in no order, and deadlock with HTTP requests.
         for part in delivery.one_by_one():
             if request := apply(part):
                 return request
         return None
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
-        # Instead of asking whether the connection lives: the next statement shows it, and `tries` opens another.
+        # No health check: on a broken connection the next statement fails, and `tries` opens another.
         connections[module].health_check_done = True  # type: ignore[attr-defined] # django-stubs omit it
     attempt = tries.run(partial(attempts.begin, delivery))
     if attempt is None and tries.run(partial(Cursor.ignores, delivery)):
         return None
     if attempt is None and subscription.begins == "now" and delivery.messages:
-        # The cursor that the attempt is written down for may not be there yet, and does not begin at 0.
+        # The cursor of which the attempt is recorded may not exist yet, and does not begin at 0.
         tries.run(partial(Cursor.begin, delivery))
         attempt = tries.run(partial(attempts.begin, delivery))
     with attempts.surviving(attempt):
@@ -150,7 +150,7 @@ def apply(delivery: Delivery) -> CatchUp | None:
 
 
 def _apply_whole(delivery: Delivery) -> CatchUp | None:
-    """At or before the cursor: known. Right after it: applied. Further on: a gap, whose request is given."""
+    """Apply a batch in one transaction; messages up to the cursor are skipped. Returns the request for a gap."""
     subscription, batch, messages = delivery.subscription, delivery.batch, delivery.messages
     keys, request = {message.key for message in messages}, None
     with transaction.atomic(using=delivery.module):
@@ -173,10 +173,10 @@ def _apply_whole(delivery: Delivery) -> CatchUp | None:
 
 
 def _apply_parts(delivery: Delivery, failure: Exception) -> None:
-    """Apply what failed as a whole in halves, in order, and a half that fails again likewise, down to one message.
+    """Apply a delivery that failed as a whole in halves, in order, and each failing half so again, down to one message.
 
-    So one failing message among 1000 costs some twenty transactions, and those beside it hardly wait. Where failing
-    takes long, halves that fail before it is alone would cost the most: then each message comes alone at once.
+    So one failing message among 1000 costs some twenty transactions, and the others hardly wait. A transient error
+    takes long to fail, and each failing half would take as long again: then every message is applied alone at once.
     """
     if len(delivery.messages) <= 1 or errors.kind_of(failure, delivery.module) in errors.PASSING:
         for part in delivery.one_by_one():
@@ -192,9 +192,9 @@ def _apply_parts(delivery: Delivery, failure: Exception) -> None:
 
 
 def _apply_suspected(delivery: Delivery, attempt: attempts.Attempt, hung: Sequence[Delivered]) -> None:
-    """Apply a suspected batch one by one, each message written down before it is handled; the crashing one parks.
+    """Apply a suspected batch one message at a time, each recorded before it is handled; the crashing one is parked.
 
-    `hung` are those whose handler did not return: where it is only one, that message is known.
+    `hung` are the messages of the handler call that did not return; if it is only one, it is parked untried.
     """
     log.warning("suspected batch received", subscription=delivery.subscription.name, crashes=attempt.crashes)
     for part in delivery.one_by_one():
@@ -215,12 +215,12 @@ def _apply_alone(delivery: Delivery) -> None:
         delivery.tries.run(partial(_take, delivery), costly=TRIES_ALONE)
     except GivenUp:
         raise
-    except Exception as error:  # noqa: BLE001 - the dead letter keeps it
+    except Exception as error:  # noqa: BLE001 - the dead letter records it
         _park(delivery, error)
 
 
 def _park(delivery: Delivery, failure: Exception) -> None:
-    """Called where the failure is being handled, if it was raised: the log gets its traceback."""
+    """Park one message and log it. A failure that was raised is passed inside its `except`, for the log's traceback."""
     if delivery.tries.run(partial(_take, delivery, failure)):
         (message,) = delivery.messages
         log.error(
@@ -235,7 +235,7 @@ def _park(delivery: Delivery, failure: Exception) -> None:
 
 
 def _take(delivery: Delivery, failure: Exception | None = None) -> bool:
-    """One message in its own transaction: handled, or parked after a failure. False if the cursor is elsewhere."""
+    """Handle one message in its own transaction, or park it after a failure. False if it is not the cursor's next."""
     (message,) = delivery.messages
     with transaction.atomic(using=delivery.module):
         cursor, stopped = Cursor.lock(delivery, {message.key})

@@ -20,9 +20,9 @@ from pangaea.wire import UNDECODABLE, Envelope
 def handle(subscription: Subscription, messages: Iterable[Delivered], *, audience: str = EVERYBODY) -> None:
     """Call the subscription's handlers for these messages, in order. An event without a handler is skipped.
 
-    Raises what a handler raises, and MalformedMessage for a message that is unreadable, or in its version or its fields
-    to this subscription, or for a command that no subscription of its module handles: skipped, it would be lost where
-    its sender is newer than its receiver.
+    Raises a handler's exceptions. Raises MalformedMessage for a message that is unreadable, for a version or fields
+    that this subscription cannot read, and for a command that no subscription of its module handles: skipped, it would
+    be lost where its sender is newer than its receiver.
     """
     token = projecting.set(subscription.name if subscription.replayable else None)
     try:

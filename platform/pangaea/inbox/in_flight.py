@@ -1,8 +1,8 @@
 """The messages whose handler is running, in memory that a worker's parent process shares with its pool's process.
 
-The pool's process writes them down before it calls a handler. The parent reads when it last did so, and ends a process
-that makes no progress. The process that replaces it reads what was in flight: so the message whose handler did not
-return is known, without a round trip to the database for each message.
+The pool's process records them before it calls a handler. The parent reads when that last happened, and ends a process
+that makes no progress. The next process reads what was in flight: so the message whose handler did not return is known,
+without a round trip to the database per message.
 """
 
 import mmap
@@ -23,24 +23,24 @@ _NOTHING = (0, b"", b"")
 
 _page: mmap.mmap | None = None
 _hung: tuple[str, UUID, UUID] | None = None
-"""What was in flight in the process before this one, if it was ended because it made no progress."""
+"""What was in flight in the previous process, if that was ended because it made no progress."""
 
 
 def share() -> None:
-    """Write down what is in flight from here on, in this process and in those that it forks."""
+    """Begin to record what is in flight, in this process and in those that it forks."""
     global _page  # noqa: PLW0603 - a process has one, and forks it
     _page = mmap.mmap(-1, mmap.PAGESIZE)
 
 
 @contextmanager
 def running(subscription: str, first: UUID, last: UUID) -> Iterator[None]:
-    """Write down that a handler of this subscription works on the messages from `first` to `last`, until it ends."""
+    """Record that a handler of this subscription works on the messages from `first` to `last`, until it returns."""
     if _page is None:
         yield
         return
     name = subscription.encode()
     _page[_NAME_AT : _NAME_AT + len(name)] = name
-    # The process may be ended between any two steps. Where there is a length, the name is whole.
+    # The process may be ended between any two steps. Where there is a length, the name is complete.
     _RUN.pack_into(_page, _RUN_AT, len(name), first.bytes, last.bytes)
     _MOVED.pack_into(_page, _MOVED_AT, monotonic())
     try:
@@ -56,7 +56,7 @@ def moved_at() -> float:
 
 
 def note_ended() -> str:
-    """Write down that the pool's process is ended because it makes no progress; what it works on, for the log."""
+    """Record that the pool's process is ended because it makes no progress. Returns what it works on, for the log."""
     if _page is None:
         return ""
     _ENDED.pack_into(_page, _ENDED_AT, True)  # noqa: FBT003 - struct's signature
@@ -65,7 +65,7 @@ def note_ended() -> str:
 
 
 def inherit() -> None:
-    """In the pool's process, when it starts: read what was in flight when the one before it was ended."""
+    """At the start of the pool's process: read what was in flight when the previous process was ended."""
     global _hung  # noqa: PLW0603 - as above
     if _page is None:
         return
@@ -76,7 +76,7 @@ def inherit() -> None:
 
 
 def hung_among(subscription: str, messages: Sequence[Delivered]) -> Sequence[Delivered]:
-    """Those of these messages that were in flight when the process before this one was ended; found once."""
+    """The messages among these that were in flight when the previous process was ended. Returns them only once."""
     global _hung  # noqa: PLW0603 - as above
     if _hung is None or _hung[0] != subscription:
         return ()

@@ -1,4 +1,4 @@
-"""The inbox's tables. Every module's schema has them; always name it: `.using("web_bff")`."""
+"""The inbox's tables. Every module's schema has them; always name the module: `.using("web_bff")`."""
 
 from datetime import datetime
 
@@ -14,11 +14,11 @@ __all__ = ["Attempt", "Cursor", "DeadLetter", "DiscardedLetter", "Resumption"]
 
 
 class DeadLetter(StreamKey):
-    """A message that its handler could not apply, or that waits behind one of its key. A row here stops its key.
+    """A message that its handler could not apply, or that waits behind another of its key. A row stops its key.
 
     The lowest position of a key is retried at `next_attempt_at`, or is dead; those behind it have no attempts of their
     own. `attempts` and `crashes` are counted before the handler runs; `crashes` are attempts whose outcome was never
-    written, so the process must have ended. `message_id` and `key` are those of the outbox; where a message came
+    recorded, so the process must have crashed. `message_id` and `key` are those of the outbox; where a message came
     without them they are read from its body, if that is possible.
     """
 
@@ -68,18 +68,18 @@ class DeadLetter(StreamKey):
 
     @property
     def facts(self) -> dict[str, object]:
-        """What a log line names it by."""
+        """The fields by which a log line names the letter."""
         stream = {"subscription": self.subscription, "stream": self.stream_name}
         return {**stream, "position": self.position, "message": self.name, "key": self.key}
 
     # Mutators: each is one statement, since others may change the row at the same time.
 
     def claim(self, *, due: datetime, if_unclaimed: bool) -> bool:
-        """Count an attempt before it begins; False where the letter has been applied or discarded.
+        """Count an attempt before it begins. False if the letter has been applied or discarded.
 
-        Should the process end with the attempt, the letter is due again at `due`, and its crash is counted. A dead one
-        stays dead until it is applied: the operator who redrives it sees the outcome. `if_unclaimed`: False too where
-        another attempt has begun since the letter was read.
+        Should the process crash in the attempt, the letter is due again at `due`, and the crash is counted. A dead
+        letter stays dead until it is applied: the operator who redrives it sees the outcome. With `if_unclaimed`, also
+        False if another attempt has begun since the letter was read.
         """
         letters = self._row().filter(attempts=self.attempts) if if_unclaimed else self._row()
         if self.state != self.State.DEAD:
@@ -94,17 +94,17 @@ class DeadLetter(StreamKey):
         return bool(claimed)
 
     def unclaim(self) -> None:
-        """Take the attempt back: it failed for a reason that is not the message's."""
+        """Take the claimed attempt back: it failed for a reason other than the message."""
         self.attempts -= 1
         self._row().update(attempts=self.attempts, crashes=0)
 
     def note_failure(self, *, error: str, traceback: str) -> None:
-        """Keep why the claimed attempt failed. The process lived, so its crashes are forgotten."""
+        """Record why the claimed attempt failed. The process did not crash, so the letter's crashes are reset."""
         self.crashes = 0
         self._row().update(error=error, traceback=traceback, crashes=0)
 
     def give_up(self, *, error: str, traceback: str) -> bool:
-        """End its automatic retries; whether that was done.
+        """End the letter's automatic retries. Returns whether that was done.
 
         Nothing happens if the letter was changed since it was read or claimed: an operator has asked for a redrive or
         has discarded it, or another attempt has begun.
@@ -114,7 +114,7 @@ class DeadLetter(StreamKey):
         return bool(letters.update(state=self.State.DEAD, next_attempt_at=None, error=error, traceback=traceback))
 
     def let_retry(self, *, now: datetime) -> None:
-        """Make it due, as the lowest of its key. A dead one gets one attempt. The caller holds the cursor's lock."""
+        """Make the letter due; it is the lowest of its key. A dead one gets one attempt. The caller holds the lock."""
         self.state, self.next_attempt_at = self.State.RETRYING, now
         self.crashes = min(self.crashes, settings.PANGAEA.crashes_at_most)
         self.save(update_fields=["state", "next_attempt_at", "crashes"])
@@ -139,7 +139,7 @@ class DiscardedLetter(StreamKey):
     reason = models.TextField()
 
     COPIED = ("position", "key", "name", "body", "error", "attempts", "parked_at")
-    """The fields that it takes over from the letter."""
+    """The fields that are copied from the letter."""
 
     class Meta:
         db_table = "pangaea_discarded_letter"
@@ -158,10 +158,10 @@ class DiscardedLetter(StreamKey):
 
 
 class Resumption(StreamKey):
-    """What an operator decided about a subscription on one stream: who, when, from where to where, and why.
+    """An operator's decision about a subscription on one stream: who, when, from where to where, and why.
 
-    `state` is the one that it was stopped in. `how` is "head", "start", or "forget" where the cursor was deleted.
-    `skipped` messages will never be applied by this, `repeated` ones are received again; `discarded` were parked.
+    `state` is the state in which it had stopped. `how` is "head", "start", or "forget" where the cursor was deleted.
+    `skipped` messages will never be applied, `repeated` ones are received again, `discarded` ones were parked.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -185,7 +185,7 @@ class Resumption(StreamKey):
 
 
 class Attempt(StreamKey):
-    """The last attempt that began on a stream, written before handlers run: it outlives a process that crashes.
+    """The last attempt that began on a stream, written before handlers run, so that a crash leaves it behind.
 
     `number` attempts began at this cursor position, the last one as `token`; it covers positions up to `until` without
     another write. `alone`: it covers the next message only.

@@ -1,7 +1,7 @@
-"""A subscription that has stopped is resumed by an operator; what an undeclared one left is deleted.
+"""An operator resumes a stopped subscription, or deletes the cursors and parked messages of an undeclared one.
 
-A projection is rebuilt instead: that repeats no effect. A reaction is resumed where the operator decides, at the head
-of the producer's history or at its start, and what that skips or repeats is shown before it is done and recorded after.
+A projection is rebuilt instead: that repeats no effect. A reaction is resumed at the head of the producer's history or
+at its start, as the operator decides. The messages that this skips or repeats are shown before, and recorded after.
 """
 
 from collections.abc import Iterable
@@ -33,9 +33,8 @@ class Refused(PangaeaError):
 class Step:
     """What resuming does on one stream: from one position to another.
 
-    At most `skipped` messages of the producer's history will never be applied: where it was rewritten, nothing here
-    knows from which position on. `repeated` ones are received again, applied before or not; `parked` ones are
-    discarded.
+    At most `skipped` messages of the producer's history will never be applied: from which position on a history was
+    rewritten is not known here. `repeated` ones are received again, applied before or not; `parked` ones are discarded.
     """
 
     stream: str
@@ -62,7 +61,7 @@ class Plan:
 
     @property
     def repeated(self) -> int:
-        """Messages that are met, those that were applied before included."""
+        """Messages that are received again, whether or not they were applied before."""
         return sum(step.repeated for step in self.steps)
 
     @property
@@ -74,10 +73,10 @@ class Plan:
         if self.how == "head":
             what = f"up to {_counted(self.skipped, 'message')} that it has not taken will never be applied"
         else:
-            what = f"{_counted(self.repeated, 'message')} will come, and what it has acted on before it acts on again"
+            what = f"{_counted(self.repeated, 'message')} are received again, and acted on even if they were before"
         parked = f" {_counted(self.parked, 'parked message')} will be discarded." if self.parked else ""
         streams = _counted(len(self.steps), "stream")
-        return f"{self.subscription} goes on at the {self.how} of {streams}: {what}.{parked}"
+        return f"{self.subscription} continues at the {self.how} of {streams}: {what}.{parked}"
 
 
 def named(name: str) -> Subscription:
@@ -101,9 +100,9 @@ def plan(subscription: Subscription, how: How) -> Plan:
 
 
 def resume(subscription: Subscription, how: How, *, reason: str, by: str) -> Plan:
-    """Let a stopped subscription go on, on every stream on which it has stopped; what was done.
+    """Resume a subscription on every stream on which it has stopped. Returns what was done.
 
-    One transaction: cursors, parked messages, and a Resumption for each stream. The head of a stream is its last
+    One transaction: cursors, parked messages, and one Resumption per stream. The head of a stream is its last
     position known here, which the producer announces at least once per ANNOUNCE_AT_MOST. Raises Refused as `plan` does,
     Invalid without a reason.
     """
@@ -149,7 +148,7 @@ def name_undeclared(labels: Iterable[str]) -> None:
 
 
 def forget(module: str, name: str, *, reason: str, by: str) -> int:
-    """Delete the cursors of an undeclared subscription, and discard its parked messages; the number of those.
+    """Delete the cursors of an undeclared subscription, and discard its parked messages. Returns how many they were.
 
     Raises Refused for one that is declared or has no cursors, Invalid without a reason.
     """
@@ -198,7 +197,7 @@ def _resume(cursor: Cursor, how: How, *, reason: str, by: str) -> None:
     discarded = discard_stream(cursor, reason=reason, by=by)
     to, skipped, repeated = step.to_position, step.skipped, step.repeated
     _record(cursor, how, to=to, skipped=skipped, repeated=repeated, discarded=discarded, reason=reason, by=by)
-    # The id at the head is not known here: it requests what follows, and joins on by the answer (`Cursor.may_join`).
+    # The id at the head is not known here: only the answer to a request from there is applied (`Cursor.may_join`).
     cursor.resume(to, cursor.floor_id if how == "start" else None)
     cursor.save()
 

@@ -1,4 +1,4 @@
-"""Work on a module's database, repeated while its errors pass: the classes are those of `pangaea.databases.errors`.
+"""Work on a module's database, retried while its errors are transient (`pangaea.databases.errors`).
 
 In place, with the broker's message unacknowledged: a message that is requeued comes later than those behind it.
 """
@@ -22,32 +22,32 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 BATCH_TIME_LIMIT = 120.0
-"""Seconds after which a batch whose database makes its parts wait is given up, with what is applied so far. One message
-more may take several time-outs; all of it is less than the limit of a job, which would count a crash."""
+"""Seconds after which a batch whose parts wait for the database is given up; applied parts stay applied. One message
+more may take several time-outs; all of it is less than JOB_TIME_LIMIT, at which a crash would be counted."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
-"""Seconds between two tries."""
+"""Seconds between two tries; the pause doubles from the first to the longest."""
 
 
 class GivenUp(PangaeaError):
-    """A batch, or the rest of it, waits no longer for its database. To its subscription it is a gap: it comes again."""
+    """A batch has waited too long for its database. The rest of it is a gap of its subscription, and comes again."""
 
 
 @dataclass(slots=True)
 class Tries:
-    """The time that one batch has for its database, in whatever parts it is applied. Not thread-safe."""
+    """The time that one batch has for retries, shared by all its parts. Not thread-safe."""
 
     alias: str
     began: float
     until: float
     is_of_shadow: bool = False
-    """Then neither migrations nor a database that is away are waited for: where its tables, or on SQLite its file, are
-    missing it has been removed, and the live batches must not wait. What it misses is a gap."""
+    """A shadow waits neither for migrations nor for an unavailable database: where its tables, or on SQLite its file,
+    are missing, it has been removed, and the live batches must not wait. A batch that it misses is a gap."""
     logged: bool = False
 
     @classmethod
     def begin(cls, alias: str, *, is_of_shadow: bool = False) -> "Tries":
-        """Start the time: TRANSIENT_RETRY from here on."""
+        """Start the time, which is TRANSIENT_RETRY."""
         now = monotonic()
         return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), is_of_shadow)
 
@@ -58,10 +58,11 @@ class Tries:
             raise GivenUp(text)
 
     def run(self, work: Callable[[], T], *, costly: int | None = None) -> T:
-        """The result of the work, repeated while its error passes and there is time.
+        """The result of the work, which is repeated while its error is transient and there is time.
 
-        `costly`: how often it may fail by a time-out, or by a connection that broke without a reason, which may be the
-        work's own doing. Raises the last error, or GivenUp where this code and the database differ in their migrations.
+        `costly`: how often it may fail by a time-out, or by a connection that broke without a known reason: the work
+        itself may be the cause. Raises the last error, or GivenUp where this code and the database differ in their
+        migrations.
         """
         step = FIRST_PAUSE
         while True:
@@ -73,7 +74,7 @@ class Tries:
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
                 in_time = monotonic() + pause <= self.until
-                if not in_time:  # what is left is too short for a pause, and is no time for another part either
+                if not in_time:  # the rest is too short for a pause; no other part may use it either
                     self.until = self.began
                 if self.is_of_shadow and kind is Kind.UNAVAILABLE:
                     raise
@@ -90,7 +91,7 @@ class Tries:
             step = min(step * 2, LONGEST_PAUSE)
 
     def outcome(self, work: Callable[[], T], *, costly: int) -> tuple[T | None, Exception | None]:
-        """The result of the work, or the error that it ends with, which may be one message's. Raises GivenUp."""
+        """The result of the work, or the error with which it ends: one message may be the cause. Raises GivenUp."""
         try:
             return self.run(work, costly=costly), None
         except GivenUp:

@@ -59,8 +59,8 @@ class Subscription:
     def on_batch(self, *message_types: type[M]) -> Callable[[Many[M]], Many[M]]:
         """Decorate `handle_batch(messages)`, for set-wise work: it gets a run of messages of these types, in order.
 
-        A run holds what came in one batch and is handled here, uninterrupted by a message that another handler takes.
-        It may hold one message only: where a run fails, its messages come again in ever smaller runs.
+        A run holds consecutive messages of one batch, uninterrupted by a message for another handler. It may hold one
+        message only: if a run fails, its messages come again in ever smaller runs.
         """
 
         def register(handle: Many[M]) -> Many[M]:
@@ -99,7 +99,7 @@ class Subscription:
 
     @property
     def remedy(self) -> str:
-        """What an operator does once it has stopped."""
+        """What an operator does once the subscription has stopped."""
         if self.is_rebuilt:
             return f"rebuild it with `manage.py rebuild {self.name}`"
         return f"decide with `manage.py streams resume {self.name} --from=head|start`, or in the admin"
@@ -136,9 +136,9 @@ class Projection(Subscription):
 class Reaction(Subscription):
     """Acts on what it receives: publishes, calls commands. Never replayed.
 
-    `begins` is what a new one, or a renamed one, acts on: "start" is all messages that its streams hold, as a receiver
-    of commands needs; "now" is what is published from its first start on. It applies to each stream on which the
-    subscription has no cursor. Raises ValueError for anything else.
+    `begins` decides on which messages a new or renamed one acts: with "start" on all that its streams hold, as a
+    receiver of commands needs; with "now" on those published after its first start. It applies to each stream on which
+    the subscription has no cursor. Raises ValueError for anything else.
     """
 
     replayable = False

@@ -37,7 +37,7 @@ __all__ = ["settled"]
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 committed = pytest.mark.django_db(databases="__all__", transaction=True)
-"""For what other connections take part in."""
+"""For tests in which other connections take part."""
 
 CATALOGUE = "web_bff.catalogue"
 SKUS = [f"SKU-{number:02}" for number in range(6)]
@@ -75,7 +75,7 @@ def bus(monkeypatch: pytest.MonkeyPatch) -> Bus:
 
 @pytest.fixture
 def pruned(bus: Bus) -> Bus:
-    """Twelve products of whose beginning nothing is kept, and a reader that has them."""
+    """Twelve products whose first messages are deleted, and a subscription that has read them."""
     sell(*SKUS)
     bus.run()
     assert shown() == SKUS
@@ -89,7 +89,7 @@ def shown() -> list[str]:
 
 
 def forget_everything() -> None:
-    """Let the catalogue be a subscriber that is new."""
+    """Let the catalogue be a new subscriber."""
     Cursor.objects.using(LISTENER).all().delete()
     CatalogueItem.objects.all().delete()
 
@@ -114,7 +114,7 @@ def snapshot_messages() -> list[str]:
 
 
 def fall_behind(bus: Bus) -> None:
-    """Let a message be deleted that the catalogue has not taken, of a stream from which it has taken others."""
+    """Delete a message that the catalogue has not taken, of a stream from which it has taken others."""
     Subscriber.objects.using(SOURCE).all().delete()
     rename(SKUS[0])
     bus.relays[0].step()
@@ -298,7 +298,7 @@ class TestARebuild:
 
 class TestAProjectionThatFellBehindTheFloor:
     def test_stops_and_is_rebuilt(self, pruned: Bus) -> None:
-        """What was deleted may have removed rows that it still has: no snapshot would show that."""
+        """The deleted messages may have removed rows that it still has: no snapshot would show that."""
         fall_behind(pruned)
         pruned.run()
         (stopped,) = Cursor.objects.using(LISTENER).exclude(state=Cursor.State.ACTIVE)
@@ -308,7 +308,7 @@ class TestAProjectionThatFellBehindTheFloor:
 
 
 class TestARuleOfTheFloor:
-    """Each is taken out once, and then its promise is broken."""
+    """Each rule is removed once, and then its promise is broken."""
 
     def test_that_a_snapshot_comes_before_caught_up(self, pruned: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
         begin_at_floor = Cursor.begin_at_floor

@@ -35,7 +35,7 @@ counting = Reaction("orders.counting", begins="start")
 
 
 class Count(Command, frozen=True, kw_only=True):
-    """The receiver's own class. It poses as one of orders', which is asked."""
+    """The receiver's own class. It poses as one of orders, the module that receives the command."""
 
     __module__ = "modules.orders.messages"
     wire_name: ClassVar[str] = "orders.count"
@@ -74,7 +74,7 @@ def count_commits(message: Received[Count]) -> None:
 
 @pytest.fixture(autouse=True)
 def receiver(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[modules.ModuleConfig]:
-    """Orders, with nothing but the counting, obeying the sender."""
+    """Orders with the counting subscription alone, which accepts commands from the sender."""
     config = modules.named(RECEIVER)
     monkeypatch.setattr(config, "subscriptions", (f"{__name__}.counting",))
     monkeypatch.setattr(config, "accepts_commands_from", (SENDER,))
@@ -91,7 +91,7 @@ class Wire:
         self.relay = relay_of(SENDER, self.batches.extend)
 
     def take(self) -> list[Outgoing]:
-        """Relay all that waits; what is on the wire then, which is empty afterwards."""
+        """Relay all waiting messages. Returns the batches on the wire, and empties it."""
         while self.relay.step():
             pass
         taken, self.batches[:] = list(self.batches), []
@@ -103,7 +103,7 @@ class Wire:
             replay.receive(SENDER, msgspec.json.encode(request))
 
     def pump(self) -> None:
-        """Until nothing moves."""
+        """Relay and deliver until nothing moves."""
         while taken := self.take():
             for outgoing in taken:
                 self.deliver(outgoing)
@@ -257,7 +257,7 @@ class TestASender:
 class TestASenderWhoseOutboxWasEmptied:
     @pytest.fixture
     def emptied(self, wire: Wire, settings: Settings) -> Cursor:
-        """The receiver's cursor on two commands, of which the sender has nothing any more."""
+        """A receiver that has read two commands, of which the restored sender has none."""
         ask(1, 2)
         wire.pump()
         OutboxMessage.objects.using(SENDER).all().delete()
@@ -342,7 +342,7 @@ def sent_request(subscription: str = "orders.counting", **changed: Any) -> bytes
 
 
 class TestWhatAModuleInvents:
-    """A module that is broken into may send whatever it likes under its own name."""
+    """An attacker inside a module may send anything under that module's name."""
 
     @pytest.mark.parametrize(
         ("receive", "rows", "body"),
@@ -402,5 +402,5 @@ class TestWhatAModuleInvents:
 
 
 def others(body: Any) -> dict[str, Any]:
-    """What the request of another module than the receiver may ask for."""
+    """The streams that a module may request if it is not the receiver."""
     return {"audience": "all"} if body is sent_request else {}

@@ -1,4 +1,4 @@
-"""A message that crashes its process again and again is found, wherever it is, and nothing else is parked for it."""
+"""A message that crashes its process repeatedly is found, wherever it is, and no other message is parked."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ class CrashingLedger(Ledger):
             raise Crash
         if message.payload.number in self.hanging:
             in_flight.note_ended()
-            in_flight.inherit()  # before this process ends: one that is killed writes nothing more
+            in_flight.inherit()  # before this process ends: a killed process writes nothing
             raise Crash
 
 
@@ -70,7 +70,7 @@ class Worker:
         self.crashes = 0
 
     def work(self, *, crashes: int = 20) -> None:
-        """Until nothing is left, or it has crashed this often."""
+        """Work until nothing is left, or the worker has crashed this often."""
         while self.wire.relay.step():
             pass
         while self.wire.batches and crashes:
@@ -84,7 +84,7 @@ class Worker:
                 self.wire.batches.pop(0)
 
     def retry(self, *, days: int) -> None:
-        """Let the worker's timer come once a day."""
+        """Run a round of the worker's timer once per day."""
         subscription = self.wire.ledger.subscription
         for day in range(1, days + 1):
             try:

@@ -22,7 +22,7 @@ def _just_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The last of these is what the timer's clock shows, in seconds."""
+    """The timer's clock shows the last of these, in seconds."""
     seconds = [1000.0]
     monkeypatch.setattr(timer, "monotonic", lambda: seconds[-1])
     return seconds

@@ -1,6 +1,6 @@
 """Any schedule of crashes, losses and reorderings ends in one effect each, in key order; or in *diverged*.
 
-The schedules are those of the design's model, run against the real code. Each rule of the protocol is taken out once,
+The schedules are those of the design's model, run against the real code. Each rule of the protocol is removed once,
 and then a schedule must show the broken promise.
 """
 

@@ -1,4 +1,4 @@
-"""Single schedules that a random search seldom meets: each is one way to lose, repeat or stop something."""
+"""Single schedules that a random search seldom reaches: each is one way to lose, repeat or stop messages."""
 
 import json
 from typing import Any
@@ -118,7 +118,7 @@ class TestUnreadableMessage:
         assert letters() == [(1, "")]
         assert cursor().position == 1
 
-    def test_is_one_of_whatever_depth_it_is_that_the_reader_cannot_bear(self, wire: Wire, ledger: Ledger) -> None:
+    def test_is_one_that_is_nested_too_deeply_for_the_reader(self, wire: Wire, ledger: Ledger) -> None:
         depths = range(too_deep() - 250, too_deep() + 50, 10)
         say(A, *depths)
         for row, depth in zip(outbox_of(A), depths, strict=True):
@@ -134,7 +134,7 @@ class TestUnreadableMessage:
 
 
 class Silent(Exception):
-    """An error that cannot even be printed."""
+    """An error whose text cannot be printed."""
 
     def __repr__(self) -> str:
         raise RuntimeError("no words")
@@ -144,7 +144,7 @@ class Silent(Exception):
 
 class TestParking:
     @pytest.mark.parametrize("error", [ValueError("nul \0 in it"), ValueError("half a pair \ud800"), Silent()])
-    def test_works_whatever_the_error_says(self, wire: Wire, error: Exception) -> None:
+    def test_works_with_any_text_of_the_error(self, wire: Wire, error: Exception) -> None:
         taken: list[int] = []
         taking = Projection("web_bff.ledger")
         wire.ledger.subscription = taking
@@ -215,7 +215,7 @@ class TestReceive:
     def test_of_one_subscription_does_not_depend_on_another(self, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
         here = __name__
         monkeypatch.setattr(modules.named(LISTENER), "subscriptions", (f"{here}.stuck", f"{here}.beside"))
-        # A letter that is left where the next one belongs: this subscription can neither apply nor park.
+        # A letter that has the next message's position already: this subscription can neither apply nor park that.
         DeadLetter.objects.using(LISTENER).create(
             subscription="web_bff.stuck", source=SOURCE, audience="all", partition=partition_of(A), position=1, key="x"
         )

@@ -1,4 +1,4 @@
-"""Replaying a projection: the live tables are never worse for it, whatever happens on the way."""
+"""Replaying a projection never harms the live tables, whatever happens meanwhile."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -148,7 +148,7 @@ class TestARebuild:
         for _ in range(30):
             place("C")
         wire.relay.step()
-        # Those that join what the backup holds would be applied: they belong to both histories until the next message.
+        # Messages that follow the backup's last one would be applied: they belong to both histories until the next one.
         late = [batch for batch in wire.batches if decode(batch.body)[0].first > 2]
         wire.batches.clear()
         forget_the_end()
@@ -199,7 +199,7 @@ class TestAShadow:
 
     @staticmethod
     def create(meanwhile: Callable[[], None]) -> Shadow:
-        """A shadow; between its tables and its cursors another thread does that."""
+        """A shadow; another thread does this work after its tables are created and before its cursors are."""
 
         class Cursors(list[Cursor]):
             def __iter__(self) -> Iterator[Cursor]:
@@ -429,7 +429,7 @@ class TestAReplay:
 
 @contextmanager
 def handling_on_and_on() -> Iterator[None]:
-    """Another subscription of the module takes one message after the other meanwhile."""
+    """Another subscription of the module takes messages meanwhile, one after the other."""
     stop = threading.Event()
     stream = {"subscription": "web_bff.profiles", "source": "users", "audience": "all", "partition": 0}
     Cursor.objects.using(LISTENER).create(**stream)
@@ -451,7 +451,7 @@ def handling_on_and_on() -> Iterator[None]:
 
 
 def end_all_sessions() -> int:
-    """What a restart does to the sessions of both databases; how many it were."""
+    """End the sessions of both databases, as a restart does. Returns how many there were."""
     ended = 0
     for alias in (LISTENER, SOURCE):
         with closing(direct.connect(alias, as_role=False)) as session:
@@ -514,8 +514,8 @@ class TestWhatAProjectionKeeps:
         [
             ((("Nonsense",),), "names Nonsense, which is no model of web_bff"),
             ((("Profile",), ("Profile",)), "both keep Profile"),
-            ((("OrderLine", "TimelineEntry"),), "OrderLine.order crosses the border"),
-            ((("OrderSummary",),), "OrderLine.order crosses the border"),
+            ((("OrderLine", "TimelineEntry"),), "OrderLine.order relates the models of"),
+            ((("OrderSummary",),), "OrderLine.order relates the models of"),
         ],
     )
     def test_is_the_projections_alone(self, owned: tuple[tuple[str, ...], ...], problem: str) -> None:

@@ -1,4 +1,4 @@
-"""Ways back for a subscription that has stopped: at the head or at the start, as an operator decides."""
+"""A stopped subscription is resumed at the head or at the start, as an operator decides."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -81,7 +81,7 @@ class Bus:
         self.send: Callable[[Sequence[CatchUp]], None] = self.ask
 
     def run(self, turns: int = 4) -> None:
-        """Relay and deliver, that many times: enough for questions and their answers."""
+        """Relay and deliver, this many times: enough for requests and their answers."""
         for _ in range(turns):
             for relay in self.relays:
                 relay.step()
@@ -97,7 +97,7 @@ class Bus:
 
 
 def restore(module: str, audience: str, *, positions: int = 0) -> None:
-    """Restore the module from a backup in which each of these streams held that many messages."""
+    """Restore the module from a backup in which each of these streams held this many messages."""
     rows = OutboxMessage.objects.using(module).filter(audience=audience)
     rows.filter(position__gt=positions).delete()
     for stream in Stream.objects.using(module).filter(audience=audience):
@@ -212,7 +212,7 @@ class TestResuming:
 
     def test_at_the_start_meets_everything_again(self, stopped: Bus) -> None:
         printed = command("resume", REACTION, "--from=start", "--yes", "--reason=restored", bus=stopped)
-        assert "3 messages will come, and what it has acted on before it acts on again" in printed
+        assert "3 messages are received again, and acted on even if they were before" in printed
         stopped.run()
         assert ACTED == [1, 2, 1, 5, 6]
 
@@ -221,7 +221,7 @@ class TestResuming:
         assert not DeadLetter.objects.using(LISTENER).exists()
         discarded = DiscardedLetter.objects.using(LISTENER).order_by("position")
         assert [(each.position, each.reason) for each in discarded] == [(3, "restored"), (4, "restored")]
-        # A position at which one was parked is another message's.
+        # The position of a parked message belongs to another message.
         say("a", -7)
         stopped.run()
         assert [letter.position for letter in DeadLetter.objects.using(LISTENER).all()] == [4]
@@ -347,7 +347,7 @@ class TestTheAdmin:
 class TestAReactionThatBeginsNow:
     @pytest.fixture
     def earlier(self, monkeypatch: pytest.MonkeyPatch) -> Bus:
-        """Two messages before there is such a reaction, and one after."""
+        """Two messages before the reaction exists, and one after."""
         monkeypatch.setattr(modules.named(LISTENER), "subscriptions", ())
         bus = Bus([SOURCE], [LISTENER])
         say("a", 1, 2)

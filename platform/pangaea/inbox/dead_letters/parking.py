@@ -1,4 +1,4 @@
-"""Parking: a message that cannot be applied becomes a dead letter, and so does what comes behind it."""
+"""Parking: a message that cannot be applied becomes a dead letter, and so do later messages of its key."""
 
 import random
 import traceback
@@ -15,7 +15,7 @@ State = DeadLetter.State
 
 
 def park(cursor: Cursor, message: Delivered, failure: Exception | None = None) -> None:
-    """Park a message with why it failed; without a failure it waits behind an earlier one of its key."""
+    """Park a message with its failure; without a failure it waits behind an earlier message of its key."""
     letter = DeadLetter(
         **cursor.stream,
         position=message.position,
@@ -27,13 +27,13 @@ def park(cursor: Cursor, message: Delivered, failure: Exception | None = None) -
     if failure:
         letter.error, letter.traceback, letter.attempts = describe(failure), trace(failure), 1
         letter.state, letter.next_attempt_at = State.RETRYING, timezone.now() + pause(1)
-        # One crash is no proof: whatever ended the process may have struck while this message happened to be handled.
+        # One crash is no proof: the process may have ended for another reason while it handled this message.
         letter.crashes = int(isinstance(failure, PoisonMessage))
     letter.save(using=cursor._state.db)
 
 
 def describe(failure: Exception) -> str:
-    """The error in a line or a few, whatever its text is: a message must not stop a stream by how it fails."""
+    """The error in a few lines that every database stores: an error's text must not keep its message from parking."""
     return _storable("".join(traceback.format_exception_only(failure)).strip())
 
 

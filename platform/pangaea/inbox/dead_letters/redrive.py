@@ -1,7 +1,7 @@
-"""Redrive: parked messages are attempted again, the lowest position of a key first, a transaction each.
+"""Redrive: parked messages are attempted again, the lowest position of a key first, one transaction each.
 
-One loop for all. An operator's command redrives here and now; the admin makes letters due, and the worker's timer
-attempts what is due.
+All callers share one loop. An operator's command redrives in its own process; the admin makes letters due, and the
+worker's timer attempts those that are due.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -36,9 +36,9 @@ ROUND_TIME = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """What redriving one key on one stream did: how many letters were applied, and the failure that ended it, if any.
+    """The outcome for one key on one stream: how many letters were applied, and the failure that ended it, if any.
 
-    `error` describes the failure, or is the reason for which nothing was attempted.
+    `error` describes the failure, or is the reason why nothing was attempted.
     """
 
     subscription: str
@@ -57,16 +57,17 @@ class Attempted(NamedTuple):
 
 
 def redrive(selection: Selection, subscriptions: Iterable[Subscription] | None = None) -> Iterator[Outcome]:
-    """Apply what is selected, here and now; an outcome for each key. The module's subscriptions unless some are given.
+    """Apply the selected letters in this process; yields one outcome per key of a stream.
 
-    The order of a key holds: what is before a selected letter is applied first, selected or not, and the first failure
-    ends the key. What is behind the last selected one is then retried automatically.
+    The order of a key holds: the letters before a selected one are applied first, selected or not, and the first
+    failure ends the key. The letters behind the last selected one are then retried automatically. `subscriptions` are
+    by default those of the module.
     """
     declared = _by_name(selection.module, subscriptions)
     for queue, last in selection.queues():
         name = queue.stream["subscription"]
         if name not in declared:
-            text = f"{name} is no longer declared: discard what it left."
+            text = f"{name} is not declared: discard its parked messages."
             yield Outcome(subscription=name, key=queue.key, applied=0, error=text)
             continue
         applied, failure = 0, None
@@ -79,9 +80,9 @@ def redrive(selection: Selection, subscriptions: Iterable[Subscription] | None =
 
 
 def request(selection: Selection) -> int:
-    """Let the worker redrive what is selected, from the lowest of each key on; the number of keys.
+    """Let the worker redrive the keys of the selected letters. Returns the number of keys.
 
-    What is behind the lowest follows automatically.
+    The lowest letter of each key is made due; those behind it follow automatically.
     """
     count = 0
     for queue, _ in selection.queues():
@@ -94,11 +95,11 @@ def request(selection: Selection) -> int:
 
 
 def retry_due(module: str, subscriptions: Iterable[Subscription] | None = None, *, now: datetime | None = None) -> int:
-    """Attempt the module's letters that are due, the lowest of each key; the number applied.
+    """Attempt the module's due letters, the lowest of each key. Returns the number applied.
 
     When one is applied, the next of its key is due at once. Goes on until none is due or the round is over. Several
-    processes may do so at once: a letter that another one took first is left alone. Letters of a subscription that is
-    no longer declared wait for an operator. Raises the error of an outage, which is no message's failure.
+    processes may do so at once: a letter that another one took first is left alone. Letters of an undeclared
+    subscription wait for an operator. Raises the error of an outage, which is no message's failure.
     """
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
@@ -129,7 +130,7 @@ def _attempt_all(
     now: datetime | None = None,
     is_automatic: bool = False,
 ) -> Iterator[Attempted]:
-    """Attempt the first letter, then the one that is the first by then, until there is none or the caller stops."""
+    """Attempt the letter that `first` returns, and again, until it returns None or the caller stops iterating."""
     while letter := first():
         moment = now or timezone.now()
         try:
@@ -141,10 +142,10 @@ def _attempt_all(
 
 
 def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, is_automatic: bool = False) -> bool:
-    """Attempt a letter once more, if it is still the lowest of its key; whether it was applied.
+    """Attempt a letter once more, if it is still the lowest of its key. Returns whether it was applied.
 
-    Raises what its handler raises. `is_automatic`: only if no other attempt has begun since the letter was read; one
-    that crashed its process too often is given up instead.
+    Raises the handler's exception. With `is_automatic`, only if no other attempt has begun since the letter was read;
+    a letter that crashed its process too often is given up instead.
     """
     if is_automatic and letter.crashes > settings.PANGAEA.crashes_at_most:
         give_up(letter, PoisonMessage(f"The process ended {letter.crashes} times while it handled this message."))
@@ -164,7 +165,7 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, is
 
 
 def is_outage(error: Exception, subscription: Subscription) -> bool:
-    """Whether an attempt failed for a reason that is no message's: it does not count, and others would fail too."""
+    """Whether the database, not the message, made an attempt fail: it does not count, and others would fail too."""
     kind = errors.kind_of(error, subscription.module)
     if kind is Kind.OUTDATED:
         return bool(migration_state.mismatch(subscription.module))
@@ -172,7 +173,7 @@ def is_outage(error: Exception, subscription: Subscription) -> bool:
 
 
 def give_up(letter: DeadLetter, failure: Exception) -> bool:
-    """End a letter's automatic retries, unless it was changed since it was read or claimed; whether that was done."""
+    """End a letter's automatic retries, unless it was changed since it was read or claimed. Returns whether."""
     error = describe(failure)
     given_up = letter.give_up(error=error, traceback=trace(failure))
     if given_up:

@@ -1,4 +1,4 @@
-"""Which parked messages an operator means."""
+"""The parked messages that an operator selects for redrive or discard."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Selection:
     ids: tuple[int, ...] = ()
 
     def letters(self) -> "QuerySet[DeadLetter]":
-        """The letters, those of a key in its order."""
+        """The letters, ordered by stream, key and position."""
         fields: dict[str, Any] = {
             "subscription": self.subscription,
             "key": self.key,

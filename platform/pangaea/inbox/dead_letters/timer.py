@@ -1,11 +1,11 @@
-"""What a worker does once per second for each of its modules, in turn with the batches."""
+"""A round of a worker's timer: at each DEAD_LETTER_POLL, for each of its modules, in turn with the batches."""
 
 from time import monotonic
 
 from pangaea.inbox.dead_letters import discarding, redrive
 
 PRUNE_INTERVAL = 60.0
-"""Seconds between two passes that find nothing left to delete."""
+"""Seconds until the next pass, after one that left nothing to delete."""
 
 _prune_due: dict[str, float] = {}
 """When each module's records of discarded letters are to be pruned again, by `time.monotonic`."""

@@ -1,4 +1,4 @@
-"""A projection is replayed from the beginning of its streams, to replace its rows or to find what is wrong in them.
+"""A projection is replayed from the beginning of its streams, to replace its rows or to compare them.
 
 The shadow is filled while the live tables are read and written; one transaction replaces them.
 

@@ -1,4 +1,4 @@
-"""What is wrong in a projection: its rows compared with those of a shadow."""
+"""The differences between a projection's rows and those of its shadow, which are right."""
 # ruff: noqa: S608 - statements about any projection's tables: their names come from its models, quoted
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from pangaea.inbox.subscriptions import Projection
 class Difference:
     """A row that is `wrong`, `missing` or `superfluous` in the projection.
 
-    `row` is its identity, where the messages give it one. `columns` are those that differ, or all of a row that only
-    one side has, each with the present value and the right one.
+    `row` is its primary key, or empty where the database draws that. `columns` are those that differ, or all of a row
+    that only one side has, each with the present value and the right one.
     """
 
     table: str
@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many rows differ, the first of those, and how many messages are parked."""
+    """How many rows differ, the first of the differences, and how many messages are parked."""
 
     total: int
     differences: list[Difference]
@@ -53,8 +53,8 @@ class Comparison:
 def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
     """Compare all tables; the first `limit` differences of each. `prefix` names the shadow's tables.
 
-    Ids that the database counts up are left out, with the references to them: they do not come from the messages, and
-    another order between keys gives others.
+    Ids that the database draws are left out, with the references to them: they do not come from the messages, and
+    another order between keys gives other ids.
     """
     total = 0
     found: list[Difference] = []
@@ -66,7 +66,7 @@ def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
 
 
 class _Compared:
-    """One table. A row that is there twice differs from the same row once."""
+    """The comparison of one table. A row that is there twice differs from the same row once."""
 
     def __init__(self, projection: Projection, table: Table, prefix: str) -> None:
         self.projection, self.table = projection, str(table._meta.object_name)

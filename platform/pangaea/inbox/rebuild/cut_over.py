@@ -1,4 +1,4 @@
-"""The cut-over: where both cursors of every stream are equal, and locked, the shadow can replace the live tables."""
+"""The cut-over: while both cursors of every stream are equal and locked, the shadow may replace the live tables."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class CutOver:
     live: dict[Stream, Cursor]
 
     def replace(self, projection: Projection) -> None:
-        """Put the shadow's rows, parked messages and cursors in place of the live ones."""
+        """Replace the live rows, parked messages and cursors by the shadow's."""
         rows.replace(projection, self.prefix)
         for stream, cursor in self.live.items():
             cursor.follow(self.shadow[stream])
@@ -57,7 +57,7 @@ def cursors_at_0(subscription: Subscription, streams: Iterable[Stream]) -> list[
 
 
 def is_caught_up(shadow: Cursor, live: Cursor | None) -> bool:
-    """Whether both have read the same. Where the live cursor stopped, the shadow reads as far as there is."""
+    """Whether both have read the same messages; where the live cursor stopped, whether the shadow is at its head."""
     if shadow.began_at is not None:
         return False
     if live is None:
@@ -69,12 +69,12 @@ def is_caught_up(shadow: Cursor, live: Cursor | None) -> bool:
 
 
 def may_follow(live: Cursor, shadow: Cursor) -> bool:
-    """Whether the live cursor only has to reach the shadow's position for both to have read the same."""
+    """Whether the live cursor only has to reach the shadow's position for both to be equal."""
     return live.state == Cursor.State.ACTIVE and live.position < shadow.position
 
 
 def known_head(live: Cursor | None) -> int:
-    """The last position that the live cursor knows of; 0 where it has stopped, or has not begun."""
+    """The stream's last position as the live cursor has it; 0 where the cursor has stopped, or does not exist."""
     return max(live.position, live.head) if live and live.state == Cursor.State.ACTIVE else 0
 
 

@@ -1,4 +1,4 @@
-"""Which projection owns which tables: it keeps them alone, so that they can be replaced as a whole."""
+"""Which projection owns which tables: nothing else writes them, so that they can be replaced as a whole."""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +9,7 @@ from pangaea.inbox.subscriptions import Projection
 
 
 def problems(projections: Iterable[Projection]) -> Iterator[tuple[Projection, str]]:
-    """What prevents projections of one module from being rebuilt, one sentence each.
+    """The reasons why projections of one module cannot be rebuilt, one sentence each.
 
     A name of no model; a model that two of them keep; a relation between what one keeps and anything else, since rows
     that are replaced cannot be referred to from outside, nor find what they refer to while they are rebuilt.
@@ -31,4 +31,4 @@ def problems(projections: Iterable[Projection]) -> Iterator[tuple[Projection, st
                 other = field.related_model
                 if isinstance(other, type) and keepers.get(model) is not keepers.get(other):
                     keeper = keepers.get(model) or keepers[other]
-                    yield keeper, f"{model.__name__}.{field.name} crosses the border of what {keeper.name} keeps."
+                    yield keeper, f"{model.__name__}.{field.name} relates the models of {keeper.name} to another."

@@ -2,11 +2,11 @@
 
 On the bus the shadow is a subscription of its own, `<projection>~shadow`, with cursors that begin at 0; where history
 was deleted they begin at the floor, with a snapshot of what the producer captures. Producers answer its requests like
-any other's, and the module's worker applies what comes, to the shadow first and then to the live tables. So once it has
+any other's, and the module's worker applies each batch to the shadow first and then to the live tables. So once it has
 caught up, a shadow is never behind.
 
-Where both cursors of every stream are equal, under the locks of both, neither has read anything that the other has not.
-There one transaction replaces rows, parked messages and cursors, and no reader sees anything go back in time.
+While both cursors of every stream are equal and locked, shadow and live tables have read the same messages. Then one
+transaction replaces rows, parked messages and cursors, and no reader sees a projection go back in time.
 """
 
 import time
@@ -98,7 +98,7 @@ class Replay:
         self._request(cut_over.streams_of(projection))
 
     def advance(self) -> Progress:
-        """How far the shadow has read; requests again what does not arrive.
+        """How far the shadow has read. Requests again the messages that do not arrive.
 
         Raises Refused when the shadow cannot be filled: history was deleted, or was rewritten meanwhile.
         """
@@ -115,7 +115,7 @@ class Replay:
         return Progress(applied, known, nearly_caught_up=nearly_caught_up)
 
     def resume(self) -> bool:
-        """Connect again after the database was lost, and take the turn; False while a session has it.
+        """Reconnect after the database was lost, and take the module's turn again; False while another session has it.
 
         That may be this process's former session, until the server notices its end. Raises one of CONNECTION_LOST while
         the database does not answer, Refused when the shadow was removed.
@@ -148,9 +148,10 @@ class Replay:
         return self.at_equal_cursors(lambda moment: self._compare(moment, limit))
 
     def at_equal_cursors(self, work: Callable[[CutOver], T]) -> T | None:
-        """Do it in a transaction on the live tables, while neither cursor moves; None when they were not equal."""
+        """The result of the work, done in a transaction on the live tables at equal cursors; None if they differ."""
         module = self._projection.module
-        # A worker that comes to the shadow waits from here on. What it brought there, it still brings to the live one.
+        # A worker with a batch for the shadow waits from here on. A batch that it has applied there before, it still
+        # applies to the live tables.
         with self._shadow.entered(), transaction.atomic(using=module):
             shadow = self._cursors(self._projection.shadow, lock=True)
             cut_over.check(shadow)
@@ -192,7 +193,7 @@ class Replay:
         return {stream: found[stream] for stream in cut_over.streams_of(self._projection) if stream in found}
 
     def _live(self) -> dict[Stream, Cursor]:
-        """The live cursors, locked. One that is missing could come into being and move: it is created."""
+        """The live cursors, locked. A missing one is created first: a worker could create it and move it."""
         missing = set(cut_over.streams_of(self._projection)) - self._cursors(self._projection).keys()
         Cursor.objects.using(self._projection.module).bulk_create(
             cut_over.cursors_at_0(self._projection, sorted(missing)), ignore_conflicts=True

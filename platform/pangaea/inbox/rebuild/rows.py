@@ -32,7 +32,7 @@ class Count:
 
 
 def tables_of(projection: Projection) -> list[Table]:
-    """The models of a projection, those first that others refer to. Raises Misuse when it names none."""
+    """The models of a projection, each after those to which it refers. Raises Misuse when it names none."""
     if not projection.models:
         text = f"{projection.name} does not name the models that it keeps: Projection({projection.name!r}, models=(…))."
         raise Misuse(text)

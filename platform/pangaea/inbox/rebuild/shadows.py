@@ -28,11 +28,11 @@ from pangaea.wire import Batch
 log = structlog.get_logger()
 
 LOOK_AGAIN = 1.0
-"""Seconds for which a worker trusts what it knows of shadows. What it misses meanwhile is a gap, which heals."""
+"""Seconds for which a worker trusts its last look for a shadow. A batch that a new one misses is a gap, which heals."""
 
 
 class _Connections(threading.local):
-    """Of this thread: connections into shadows, with the token of the shadow, and the live ones that they replace."""
+    """This thread's connections into shadows, with the shadow's token, and the live connections that they replace."""
 
     def __init__(self) -> None:
         self.inside: dict[str, tuple[str, BaseDatabaseWrapper]] = {}
@@ -63,7 +63,7 @@ class Shadow:
 
     @contextmanager
     def beside(self) -> Iterator[str]:
-        """Let the alias lead to the live tables, from within too; gives the prefix of the shadow's tables in SQL.
+        """Let the alias lead to the live tables, also inside `entered`; yields the prefix of the shadow's tables.
 
         Not to be entered in a transaction of the live connection.
         """
@@ -112,13 +112,13 @@ def addressed(projection: Projection, batch: Batch) -> Shadow | None:
 
 
 def exists(shadow: Shadow) -> bool:
-    """Whether this very shadow is there. Raises DatabaseError when the database does not answer."""
+    """Whether this shadow still exists. Raises DatabaseError when the database does not answer."""
     connection = connections[shadow.module]
     return engines.of(shadow.module).find_shadow(connection, Cursor._meta.db_table) == (shadow.name, shadow.token)
 
 
 def forget(module: str) -> None:
-    """Read again the next time which shadow the module has."""
+    """Forget which shadow the module has: the next call reads it again."""
     _known.pop(module, None)
 
 
