@@ -1,9 +1,9 @@
-"""Certificates, keys and the names of services: pure, or bound to files alone.
+"""Certificates, keys and the names of services. The code depends on files at most, on no settings and no database.
 
 The files:
 
     certificates   a development authority, and certificates with the services' names
     keys           ES256 keys, read from text and files
     mutual_tls     connections on which both sides show a certificate, read again when it changes
-    spiffe         the names by which services know each other
+    spiffe         the names of services in certificates
 """

@@ -1,7 +1,7 @@
 """A certificate authority for development: short-lived certificates with SPIFFE ids, renewed in place.
 
-    <folder>/ca.crt                 whom to trust; after a renewal the former authority follows the present one
-    <folder>/ca.key                 signs the others; only this file's owner may read it
+    <folder>/ca.crt                 the trusted authorities: the present one, after a renewal followed by the former one
+    <folder>/ca.key                 the present authority's key; only the file's owner may read it
     <folder>/<module>.crt, .key     a service: server and client
     <folder>/gateway.crt, .key      the gateway as a client of the services
     <folder>/edge.crt, .key         the gateway as browsers see it; a server only
@@ -34,7 +34,7 @@ from pangaea.reloading import locked, write_atomically
 LIFETIME = timedelta(days=1)
 AUTHORITY_LIFETIME = timedelta(days=30)
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
-"""A certificate is valid from this time before it was made: another machine's clock may be behind."""
+"""How long before its creation a certificate is valid: another machine's clock may be behind."""
 EDGE = "edge"
 
 _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -42,7 +42,7 @@ _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_A
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """Who a certificate is for. `identity` is a SPIFFE id, or None for one that is no service's peer."""
+    """The holder of a certificate. `identity` is its SPIFFE id; None for a holder that no service connects to."""
 
     name: str
     identity: str | None
@@ -58,14 +58,14 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """The certificate that signs, with its key."""
+    """A certificate that signs others, with its private key."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
 
 def subjects(labels: Sequence[str], *, trust_domain: str) -> list[Subject]:
-    """All holders of a certificate where these modules run."""
+    """The holders of a certificate where these modules run. Raises Misconfigured for a module with a reserved name."""
     if clash := {spiffe.GATEWAY, EDGE, "ca"} & set(labels):
         raise Misconfigured(f"A module cannot be called {', '.join(sorted(clash))}: certificates have that name.")
 
@@ -95,22 +95,22 @@ def issue(
     rotate: bool = False,
     now: datetime | None = None,
 ) -> list[str]:
-    """Make or renew what is missing, wrong or past half of its life, and give the names of what was written.
+    """Write the certificates that are missing, wrong or past half of their life, and return their names.
 
-    `rotate` renews every certificate but the authority's. Each file is replaced at once; a reader that comes between a
-    new key and its certificate finds a pair that does not fit, and reads again. Raises Misconfigured when the folder's
-    authority cannot be read.
+    `rotate` renews every certificate but the authority's. Each file is replaced atomically; a reader between the writes
+    of a new key and its certificate finds a pair that does not match, and reads again. Raises Misconfigured when the
+    folder's authority cannot be read.
     """
     moment = now or datetime.now(UTC)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # Two that renew at once would leave one's key beside the other's certificate.
+    # Without the lock, two concurrent calls could leave the key of one beside the certificate of the other.
     with locked(folder):
         authority = _read_authority(folder)
         written = []
         if authority is None or _ages(authority.certificate, moment):
             former = _trusted(folder, moment)
             authority = _make_authority(trust_domain, moment)
-            # The certificate first: a reader of a leaf signed by the new key has to find it trusted.
+            # The certificate first: a reader of a leaf that the new key signed must find the new authority trusted.
             write_atomically(folder / "ca.crt", b"".join(map(_pem, [authority.certificate, *former])), mode=0o644)
             write_atomically(folder / "ca.key", _private_pem(authority.key), mode=0o600)
             written.append("ca")
@@ -185,13 +185,16 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 
 def _ages(certificate: x509.Certificate, now: datetime) -> bool:
-    """Whether half of its life is over."""
+    """Whether half of the certificate's life is over."""
     start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return now >= start + (end - start) / 2
 
 
 def _is_valid(folder: Path, subject: Subject, authority: Authority, now: datetime) -> bool:
-    """Whether there is a certificate of exactly this, by this authority, with its key, and not about to expire."""
+    """Whether the folder has a certificate of this subject, signed by this authority, with its private key.
+
+    False once half of its life is over.
+    """
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{subject.name}.crt").read_bytes())
         key = load_pem_private_key((folder / f"{subject.name}.key").read_bytes(), password=None)
@@ -210,11 +213,14 @@ def _is_valid(folder: Path, subject: Subject, authority: Authority, now: datetim
 
 
 def _read_authority(folder: Path) -> Authority | None:
-    """The folder's authority; None where there is none. Raises Misconfigured for one that is damaged."""
+    """The folder's authority; None where it has none. Raises Misconfigured for a damaged one."""
     path, key_path = folder / "ca.crt", folder / "ca.key"
     if not (path.exists() or key_path.exists()):
         return None
-    remedy = f"Remove {path} and {key_path} to begin with a new authority; all that trust the old one must read the new"
+    remedy = (
+        f"Remove {path} and {key_path} to begin with a new authority; "
+        "every service that trusts the old one must read the new one"
+    )
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         key = load_pem_private_key(key_path.read_bytes(), password=None)
@@ -226,7 +232,7 @@ def _read_authority(folder: Path) -> Authority | None:
 
 
 def _trusted(folder: Path, now: datetime) -> list[x509.Certificate]:
-    """The authorities that are trusted so far and have not expired: what they signed stays good until it ends."""
+    """The trusted authorities that have not expired: what they signed stays valid until its own expiry."""
     path = folder / "ca.crt"
     known = x509.load_pem_x509_certificates(path.read_bytes()) if path.exists() else []
     return [each for each in known if now < each.not_valid_after_utc]

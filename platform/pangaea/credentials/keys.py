@@ -17,7 +17,7 @@ _PEM = re.compile(r"-----BEGIN [A-Z ]+-----.+?-----END [A-Z ]+-----", re.DOTALL)
 
 @functools.lru_cache(maxsize=8)
 def parse(material: str) -> tuple[ECKey, ...]:
-    """Keys from PEM blocks, a JWK or a JWK Set; of nothing, none. Raises Misconfigured, which does not quote it."""
+    """The keys in PEM blocks, a JWK or a JWK Set; none in empty text. Raises Misconfigured, without quoting a key."""
     material = material.strip()
     if not material:
         return ()
@@ -48,7 +48,7 @@ def _from_pem(material: str) -> tuple[ECKey, ...]:
 
 
 def _labelled(key: ECKey) -> ECKey:
-    """The key with an id (its RFC 7638 thumbprint when it brings none) and what it is for."""
+    """The key with its use, its algorithm and an id: its own, or its RFC 7638 thumbprint."""
     private = key.is_private
     fields = key.as_dict(private=private)
     kid = fields.get("kid") or key.thumbprint()
@@ -56,7 +56,7 @@ def _labelled(key: ECKey) -> ECKey:
 
 
 def read(file: Path) -> tuple[ECKey, ...]:
-    """The keys in a file, one at least. Raises Misconfigured; no error quotes a key."""
+    """The keys in a file, at least one. Raises Misconfigured, without quoting a key."""
     try:
         found = parse(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:

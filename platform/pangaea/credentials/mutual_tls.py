@@ -17,7 +17,7 @@ from pangaea.errors import Misconfigured
 from pangaea.reloading import Reloading
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2: forward secrecy and authenticated encryption. All that TLS 1.3 has is as good."""
+"""For TLS 1.2: forward secrecy and authenticated encryption, which all suites of TLS 1.3 have."""
 HANDSHAKE_SECONDS = 5.0
 """A peer that sends half a hello must not hold a thread."""
 
@@ -43,7 +43,7 @@ class Files:
 
 
 class PeerSocket(ssl.SSLSocket):
-    """A connection that knows who its peer is."""
+    """A TLS connection with the identity of its peer."""
 
     @cached_property
     def identity(self) -> str | None:
@@ -53,7 +53,7 @@ class PeerSocket(ssl.SSLSocket):
 
 class _ClientSideSocket(PeerSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
-        """Limited in time. Raises ssl.SSLError for a peer that is not let in, OSError for one that left."""
+        """Within HANDSHAKE_SECONDS. Raises ssl.SSLError for a peer that is refused, OSError for a lost connection."""
         before = self.gettimeout()
         self.settimeout(HANDSHAKE_SECONDS)
         super().do_handshake(block)
@@ -61,7 +61,10 @@ class _ClientSideSocket(PeerSocket):
 
 
 def reloading(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Reloading[ssl.SSLContext]:
-    """The context for the next handshake. It raises Misconfigured when there never was a readable set of files."""
+    """The context for the next handshake, made again when a file changes.
+
+    Its `current()` raises Misconfigured until the files have been read once.
+    """
 
     def read() -> ssl.SSLContext:
         try:
@@ -77,7 +80,7 @@ def reloading(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Reloadin
 
 
 def server_context(files: Files) -> ssl.SSLContext:
-    """For a server whose callers must show a certificate of these authorities. PeerSocket has their identities."""
+    """For a server whose callers must show a certificate of these authorities. PeerSocket.identity names the caller."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files.load_into(context)
     context.num_tickets = 0
@@ -86,7 +89,7 @@ def server_context(files: Files) -> ssl.SSLContext:
 
 
 def client_context(files: Files) -> ssl.SSLContext:
-    """For a client that shows its own certificate. It does not look at host names: check the peer's SPIFFE id."""
+    """For a client that shows its own certificate. It verifies no host names: check the peer's SPIFFE id."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     files.load_into(context)
@@ -95,7 +98,7 @@ def client_context(files: Files) -> ssl.SSLContext:
 
 
 class PeerHandler(urllib.request.HTTPSHandler):
-    """Opens https URLs of one service, known by its SPIFFE id, wherever it answers."""
+    """Opens https URLs of the service with this SPIFFE id, at any host name."""
 
     def __init__(self, files: Files, identity: str) -> None:
         super().__init__()
@@ -103,7 +106,7 @@ class PeerHandler(urllib.request.HTTPSHandler):
         self._identity = identity
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-        """Nothing is sent before the peer has proved its identity. Raises OSError when it is another."""
+        """Send the request once the peer has proved its identity. Raises OSError for a peer of another identity."""
 
         def connect(host: str, **options: Any) -> http.client.HTTPSConnection:
             return _PeerConnection(

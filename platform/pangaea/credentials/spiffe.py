@@ -1,4 +1,4 @@
-"""SPIFFE ids: the names by which services know each other, as `spiffe://<trust domain>/<name>`.
+"""SPIFFE ids: the names of services in certificates, as `spiffe://<trust domain>/<name>`.
 
 A module's name is its label, the gateway's is `gateway`. In a certificate the id is the one URI among the alternative
 names (the X.509-SVID standard of SPIFFE).
@@ -20,7 +20,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
 def identity(trust_domain: str, name: str) -> str:
     """The SPIFFE id of a module or of the gateway. A name that is an id already is returned unchanged.
 
-    Raises Misconfigured for what cannot be one.
+    Raises Misconfigured for a name or a trust domain that cannot be part of one.
     """
     found = name if name.startswith(SCHEME) else f"{SCHEME}{trust_domain}/{name}"
     domain, slash, path = found.removeprefix(SCHEME).partition("/")
@@ -34,12 +34,12 @@ def identity(trust_domain: str, name: str) -> str:
 
 
 def identities(trust_domain: str, names: Iterable[str]) -> frozenset[str]:
-    """The SPIFFE ids of several names. Raises Misconfigured for what cannot be one."""
+    """The SPIFFE ids of several names. Raises Misconfigured as `identity` does."""
     return frozenset(identity(trust_domain, name) for name in names)
 
 
 def of_certificate(certificate: Mapping[str, Any] | None) -> str | None:
-    """The SPIFFE id in what `ssl.SSLSocket.getpeercert()` gives; None unless there is exactly one URI and it is one."""
+    """The SPIFFE id in a certificate, as `ssl.SSLSocket.getpeercert()` returns it; None unless it is the only URI."""
     names = (certificate or {}).get("subjectAltName", ())
     uris = [value for kind, value in names if kind == "URI"]
     return uris[0] if len(uris) == 1 and uris[0].startswith(SCHEME) else None

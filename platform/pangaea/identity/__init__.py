@@ -7,10 +7,10 @@ The files:
     apps               registers the count of password attempts with Django
     authentication     the bearer scheme for DRF
     client_address     the client's address, as far as it can be trusted
-    key_rotation       a file of signing keys, and how they follow each other
+    key_rotation       a file of signing keys, and their rotation
     models             the count of failed password attempts
-    password_attempts  counted before they are tried, and slowed down
-    password_hashing   at most N hashes at once
+    password_attempts  attempts counted before they are tried, and slowed down where they fail
+    password_hashing   a bound on the hashes that a process computes at once
     permissions        HasScope: the scopes that a view requires
     principal          the caller, as a view sees it
     remote_keys        the keys of another process, read by JWKS

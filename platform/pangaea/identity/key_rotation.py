@@ -1,8 +1,8 @@
-"""A file of signing keys, and how they follow each other.
+"""A file of signing keys, and their rotation.
 
 A JWK Set (RFC 7517): the key that signs, the next one, and the public half of the former one. The next one has been
-published since the rotation before, so that every verifier knows it when it begins to sign. What the former one
-signed is accepted until the next rotation, by when the last of it has expired.
+published since the rotation before, so that every verifier knows it when it begins to sign. Tokens that the former one
+signed are accepted until the next rotation; by then the last of them has expired.
 """
 
 import json
@@ -25,12 +25,12 @@ from pangaea.reloading import locked, write_atomically
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """Safe for several processes at once. Raises Misconfigured for a file that holds something else."""
+    """The file at `path`. Safe for several processes at once. Its methods raise Misconfigured for any other content."""
 
     path: Path
 
     def make(self) -> bool:
-        """Write a signing key and the next one, or the next one alone where it is missing; False where neither is."""
+        """Make the file with a signing key and a next one, or add a missing next one. False where it is complete."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.parent):
             known = self.list() if self.path.exists() else [_generate()]
@@ -47,21 +47,25 @@ class KeyFile:
         return found
 
     def rotate(self, *, token_lifetime: timedelta) -> None:
-        """Let the next key sign. Refuses to within `token_lifetime`, or before verifiers have read of that key."""
+        """Make the next key sign.
+
+        Raises Misconfigured while tokens of the last but one key may be valid (`token_lifetime` after the last change),
+        and before every verifier has read the next key.
+        """
         with self._there():
             signing, coming = self._pair()
             pause = max(token_lifetime.total_seconds() + tokens.LEEWAY, REFRESH_AFTER)
             age = max(0.0, time.time() - self.path.stat().st_mtime)
             if age < pause:
                 raise Misconfigured(
-                    f"{self.path} changed {age:.0f} s ago. Wait until {pause:.0f} s have passed: until then tokens may "
-                    "live that the last but one key signed, and not every verifier has read the next one. If a key has "
-                    "leaked, --withdraw it."
+                    f"{self.path} changed {age:.0f} s ago. Wait until {pause:.0f} s have passed: until then, tokens of "
+                    "the last but one key may be valid, and some verifiers may not have read the next key. If a key "
+                    "has leaked, --withdraw it."
                 )
             self._write([coming, _generate(), _public(signing)])
 
     def withdraw(self) -> None:
-        """Let the next key sign at once, and accept nothing that another signed."""
+        """Make the next key sign at once, and accept no token that another key signed."""
         with self._there():
             _, coming = self._pair()
             self._write([coming, _generate()])
@@ -83,7 +87,7 @@ class KeyFile:
 
     def _write(self, found: Sequence[ECKey]) -> None:
         document = {"keys": [key.as_dict(private=key.is_private) for key in found]}
-        # The service may read it as a member of its group.
+        # The mode is preserved: the service may read the file as a member of its group.
         mode = stat.S_IMODE(self.path.stat().st_mode) if self.path.exists() else 0o600
         write_atomically(self.path, (json.dumps(document, indent=1) + "\n").encode(), mode=mode)
 

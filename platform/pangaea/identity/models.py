@@ -1,4 +1,4 @@
-"""How many password attempts failed, for whom and from where, and how long the next one has to wait."""
+"""The failed password attempts per account and per network, and the pause before the next attempt."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,16 +13,17 @@ FIRST_PAUSE = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How many failures are free, and the longest pause after the others. One failure is forgotten per such pause.
+    """How many failures cause no pause, and the longest pause after further ones.
 
-    So the rate at which attempts can go on for ever is one per `longest_pause`, however they are spread over time.
+    One failure is forgotten per `longest_pause`. So the sustained rate of attempts is one per `longest_pause`, however
+    they are spread over time.
     """
 
     free: int
     longest_pause: timedelta
 
     def pause_after(self, failures: int) -> timedelta:
-        """How long the next attempt has to wait after that many failures."""
+        """The pause before the next attempt, after this many failures."""
         if failures <= self.free:
             return timedelta(0)
         backoff = Backoff(FIRST_PAUSE.total_seconds(), self.longest_pause.total_seconds())
@@ -31,7 +32,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """When a row let the next attempt in, before an attempt was counted and after it."""
+    """The `retry_at` of a row before an attempt was counted, and after it."""
 
     before: datetime
     after: datetime
@@ -47,9 +48,9 @@ class FailureCount(models.Model):
     retry_at = models.DateTimeField()
     """No attempt before this moment."""
     forgotten_at = models.DateTimeField()
-    """When the last failure will be forgotten: the number of failures is what is left until then."""
+    """When the last failure is forgotten. The number of failures is the time until then in units of `longest_pause`."""
     known_until = models.DateTimeField(null=True)
-    """Of an account from a network where its password was given: how long the network is known for that."""
+    """Of an account from a network: until when the network is known, because the right password was given there."""
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
@@ -66,13 +67,13 @@ class FailureCount(models.Model):
         return Pause(before, self.retry_at)
 
     def take_back(self, failures: int, limit: Limit, *, pause: Pause) -> None:
-        """Forget that many failures, and the pause that an attempt has set unless another one followed."""
+        """Forget this many failures, and the pause that an attempt set, unless a later attempt set another one."""
         self.forgotten_at -= failures * limit.longest_pause
         if self.retry_at == pause.after:
             self.retry_at = pause.before
 
     def clear(self, *, now: datetime, known_until: datetime | None) -> None:
-        """Forget all failures, and remember until then that the password was given from here."""
+        """Forget all failures. The network is known until `known_until`; None where there is no network."""
         self.retry_at = self.forgotten_at = now
         self.known_until = known_until
         self.expires_at = known_until or now
@@ -80,9 +81,9 @@ class FailureCount(models.Model):
     # Properties
 
     def is_known(self, *, now: datetime) -> bool:
-        """Whether the password was given from here not long ago."""
+        """Whether the network is known for the account."""
         return self.known_until is not None and self.known_until > now
 
     def failures(self, limit: Limit, *, now: datetime) -> int:
-        """How many failures are not forgotten."""
+        """The number of failures that are not forgotten."""
         return max(0, -((now - self.forgotten_at) // limit.longest_pause))

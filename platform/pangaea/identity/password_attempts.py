@@ -1,9 +1,9 @@
 """Password attempts are counted before they are tried, and the more of them fail, the longer the next one waits.
 
-Three counts are kept in the alias `default`, which every process has: of the account from this network, of the account,
-of the network (IPv4 address, or /64). An account is the name as it was typed, so that one that does not exist is
-answered like any other. Guesses, from however many addresses, get the attempts that LOG_IN_PAUSE leaves; the
-owner, from a network where the password was given within KNOWN_FOR, is not held up by what others guess elsewhere.
+Each attempt is counted three times in the alias `default`, which every process has: for the account from this network,
+for the account, and for the network (IPv4 address, or /64). An account is the name as it was typed, so that an unknown
+account is answered like any other. LOG_IN_PAUSE bounds the guesses at an account from any number of addresses. Its
+owner, from a network where the right password was given within KNOWN_FOR, is not delayed by guesses from elsewhere.
 
 NIST SP 800-63B-4, 3.2.2; ADR 0025.
 """
@@ -33,23 +33,23 @@ from pangaea.identity.models import FailureCount, Limit, Pause
 log = structlog.get_logger()
 
 KNOWN_FOR = timedelta(days=30)
-"""How long a network is known after the password was given there: as long as a log-in lasts without being used."""
+"""How long a network is known after the right password was given there: as long as an unused log-in lasts."""
 DELETED_AT_ONCE = 10
-"""Rows without a meaning that each attempt deletes: more than it can add."""
+"""How many expired rows an attempt deletes: more than it can add."""
 
 counts: Counter[tuple[str, str]] = Counter()
-"""The attempts of this process since its start that were not accepted: by purpose, and `failed` or `refused`."""
+"""The attempts that this process did not accept since its start, by purpose and outcome: `failed` or `refused`."""
 _counting = threading.Lock()
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One password, of which nothing is known yet."""
+    """One attempt at a password."""
 
     is_accepted: bool = False
 
     def accept(self) -> None:
-        """The password was right."""
+        """Record that the password was right."""
         self.is_accepted = True
 
 
@@ -57,10 +57,10 @@ class Attempt:
 def counted(purpose: str, *, account: str, request: HttpRequest | Request) -> Iterator[Attempt]:
     """Try a password in this block, and `accept()` the attempt when it is right; without that it has failed.
 
-    `purpose` names who has the accounts, `account` is the name as it was typed. Throttled, before the block, where the
-    next attempt has to wait. An attempt that something busy or away has kept from being tried does not count.
+    `purpose` names the kind of accounts, `account` is the name as it was typed. Raises Throttled before the block where
+    the next attempt has to wait. An attempt is not counted where a transient error (`is_transient`) prevents it.
 
-    Use it outside a transaction: the count has to be there before the password is tried.
+    Use it outside a transaction: the count must be committed before the password is tried.
     """
     keys = _Keys.of(purpose, account, client_network(request))
     try:
@@ -85,7 +85,7 @@ def counted(purpose: str, *, account: str, request: HttpRequest | Request) -> It
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The rows of one attempt."""
+    """The keys of the rows that count an attempt."""
 
     purpose: str
     network: str | None
@@ -118,12 +118,12 @@ class _Keys:
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """What counting an attempt has left behind."""
+    """The state of the rows after an attempt was counted."""
 
     pauses: Mapping[str, Pause]
     """By row."""
     failures_from_here: int
-    """Of the account from this network, this attempt included."""
+    """Failures of the account from this network, this attempt included."""
 
 
 def _key(*parts: str) -> str:
@@ -132,7 +132,7 @@ def _key(*parts: str) -> str:
 
 
 def _count(keys: _Keys) -> _Counted:
-    """Count an attempt as failed. Throttled where it has to wait: then nothing is written."""
+    """Count an attempt as failed. Raises Throttled where it has to wait, and writes nothing then."""
     limits = keys.limits()
     rows = FailureCount.objects.using(DEFAULT_DB_ALIAS)
     # An attacker's refused attempts cost one query, and lock nothing.
@@ -159,7 +159,7 @@ def _refuse(keys: _Keys, found: Mapping[str, FailureCount], *, now: datetime) ->
 
 
 def _locked(limits: Mapping[str, Limit]) -> dict[str, FailureCount]:
-    """The rows by key, made where they are missing, and locked in the order of their keys: no two wait crosswise."""
+    """The rows by key, created where they are missing, and locked in key order, so that attempts cannot deadlock."""
     now = timezone.now()
     rows = FailureCount.objects.using(DEFAULT_DB_ALIAS)
     blank = [FailureCount(key=key, retry_at=now, forgotten_at=now, expires_at=now) for key in sorted(limits)]
@@ -176,7 +176,7 @@ def _delete_expired(now: datetime) -> None:
 
 
 def _take_back(keys: _Keys, counted: _Counted) -> None:
-    """The attempt was none."""
+    """Undo the count of an attempt that was not tried."""
     limits = keys.limits()
     with transaction.atomic(using=DEFAULT_DB_ALIAS, durable=True):
         found = _existing(limits)
@@ -186,9 +186,10 @@ def _take_back(keys: _Keys, counted: _Counted) -> None:
 
 
 def _forgive(keys: _Keys, counted: _Counted) -> None:
-    """The password was right: what failed for the account from here was its owner, elsewhere it was not.
+    """The password was right: forget the account's failures from this network, which were its owner's.
 
-    Nothing but this attempt is taken from the network: others share it, and an attacker has an account too.
+    Its failures from other networks still count. Of the network's failures only this attempt is forgotten: other
+    accounts share the network, and an attacker has an account too.
     """
     limits = keys.limits()
     with transaction.atomic(using=DEFAULT_DB_ALIAS, durable=True):
@@ -214,7 +215,7 @@ def _save(rows: Mapping[str, FailureCount]) -> None:
 
 
 def _note(event: str, keys: _Keys, outcome: str, **facts: object) -> None:
-    """Count and log it. The account is the beginning of its hash: people type passwords where their name belongs."""
+    """Count and log the outcome. The account is logged as a part of its hash: people type passwords as their name."""
     with _counting:
         counts[keys.purpose, outcome] += 1
     log.warning(event, purpose=keys.purpose, account=keys.account[:16], address=keys.network, **facts)

@@ -1,7 +1,6 @@
-"""Password hashing takes a core for a good part of a second, so a process does only few at a time.
+"""Password hashing occupies a core for a good part of a second, so a process computes only a few hashes at a time.
 
-Everything that hashes comes through here, for customers and operators: a log-in, also to an account that does not
-exist, a registration, a new password.
+The bound covers customers and operators: log-ins, also to accounts that do not exist, registrations, new passwords.
 """
 
 import threading
@@ -15,7 +14,7 @@ from django.contrib.auth.hashers import BasePasswordHasher, PBKDF2PasswordHasher
 from pangaea.errors import Unavailable
 
 LONGEST_WAIT = 2.0
-"""Seconds to wait for one's turn: several hashes, and less than a client waits for an answer."""
+"""Seconds to wait for a turn: the time of several hashes, and less than a client waits for an answer."""
 
 
 class Turns:
@@ -28,7 +27,7 @@ class Turns:
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """Hold a turn. Unavailable where too many wait already, or after LONGEST_WAIT."""
+        """Hold a turn. Raises Unavailable where too many threads wait already, or after LONGEST_WAIT."""
         limit: int = settings.PANGAEA.password_hashes_at_once
         with self._changed:
             if self._running >= limit:
@@ -61,7 +60,7 @@ else:
 
 
 class Bounded(_Hasher):
-    """Before one of Django's hashers, whose work is all in `encode`, among its bases: bounds it per process."""
+    """A base before one of Django's hashers, whose work is all in `encode`: bounds its concurrent calls per process."""
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
         """As the hasher's own. Raises Unavailable, which is answered with 503 and `Retry-After`."""

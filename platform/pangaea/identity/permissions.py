@@ -39,8 +39,8 @@ class ScopePermission(BasePermission):
 def HasScope(*scopes: str, changing: str = "") -> type[ScopePermission]:  # noqa: N802 - reads as the class that it returns
     """A permission class: `permission_classes = [HasScope("orders:read", changing="orders:write")]`.
 
-    With several scopes all are required; `changing` is required instead of them by the methods that change something.
-    The module declares each of them in ModuleConfig.scopes; a scope that it does not declare fails the start.
+    With several scopes all are required. Unsafe methods require `changing` instead, where it is given. The module
+    declares each scope in ModuleConfig.scopes; the start fails on one that it does not declare.
     """
     if not scopes:
         raise ValueError("HasScope needs at least one scope.")

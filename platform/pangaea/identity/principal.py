@@ -14,8 +14,8 @@ from pangaea.errors import Misuse
 class Principal:
     """A caller whose access token was verified. Everything comes from the token: no database is read.
 
-    `subject` is the account's id, `roles` what the caller is, `scopes` what the token is narrowed to; None is not
-    narrowed. DRF reads `is_authenticated` of `request.user`.
+    `subject` is the account's id. `scopes` are those that the token is narrowed to; None where it is not narrowed. DRF
+    reads `is_authenticated` of `request.user`.
     """
 
     subject: UUID
@@ -34,7 +34,7 @@ class Principal:
         return request.user
 
     def allows(self, *scopes: str) -> bool:
-        """Whether the caller's roles have all of these scopes, and the token is not narrowed to others.
+        """Whether the caller's roles have all of these scopes, and the token, where it is narrowed, names them all.
 
         The module that declares a scope names its roles. A scope of a module that is not installed is not allowed.
         """

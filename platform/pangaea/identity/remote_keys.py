@@ -1,7 +1,7 @@
-"""Another process's public keys, by its JWKS endpoint.
+"""Another process's public keys, read from its JWKS endpoint.
 
-Only this file asks another process for an answer while a request waits, so its rules are strict: a known key never
-waits, an unknown one waits for at most one answer at a time, and a source that is down leaves the known keys in force.
+Only this file calls another process while a request waits, so its rules are strict: a known key never waits, an unknown
+one waits for at most one answer at a time, and a source that is down leaves the known keys in force.
 """
 
 import json
@@ -38,7 +38,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def opener(*handlers: urllib.request.BaseHandler) -> urllib.request.OpenerDirector:
-    """For the key source, a service of this deployment: no proxy to the outside may see these requests."""
+    """An opener without a proxy: the key source is a service of this deployment, and no proxy may see its requests."""
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects(), *handlers)
 
 
@@ -101,11 +101,11 @@ class RemoteKeys:
                 threading.Thread(target=self._refresh_unless_fetching, name="jwks", daemon=True).start()
             return key
         with self._fetching:
-            # The holder of the lock before may have fetched the key.
+            # The thread that held the lock before may have fetched the key.
             if kid not in self._keys and self._may_fetch():
                 self._refresh()
         if (found := self._keys.get(kid)) is None and self._answered_at != self._requested_at:
-            raise Unavailable(f"The keys at {self.url} cannot be read, so a token cannot be judged.")
+            raise Unavailable(f"The keys at {self.url} cannot be read, so a token cannot be verified.")
         return found
 
     def available(self) -> bool:

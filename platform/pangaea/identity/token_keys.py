@@ -37,7 +37,7 @@ def public_jwks() -> dict[str, list[dict[str, object]]]:
 
 
 def find(kid: str) -> ECKey | None:
-    """The key of this id, which may verify, or None. Raises Unavailable when the process that knows cannot be asked."""
+    """The key of this id for verifying, or None. Raises Unavailable when the process at JWKS_URL cannot be read."""
     for key in _own():
         if key.kid == kid:
             return key
@@ -45,7 +45,7 @@ def find(kid: str) -> ECKey | None:
 
 
 def available() -> bool:
-    """Whether this process has keys to verify with, or gets some now from JWKS_URL."""
+    """Whether this process has keys to verify with. Where it has none, they are requested from JWKS_URL."""
     if _own() or not settings.PANGAEA.jwks_url:
         return True
     return _source().available()

@@ -58,7 +58,7 @@ def issue(
 
 
 def verify(token: str) -> Principal:
-    """The caller that the token stands for. Roles that this process does not know give no rights.
+    """The token's caller. Roles that this process does not know have no scopes.
 
     Raises Unauthenticated with the code `token_expired` or `token_invalid`, and Unavailable when the key cannot be
     fetched. The algorithm is ES256 whatever the token names, and its key is looked up by `kid` among ours alone.
@@ -100,7 +100,7 @@ def _roles(claim: object) -> frozenset[str]:
 
 
 def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:
-    """What the token is narrowed to; a claim that is there and no text is an AttributeError."""
+    """The scopes that the token is narrowed to; None without the claim. Raises AttributeError unless it is a string."""
     return frozenset(claims["scope"].split()) if "scope" in claims else None
 
 

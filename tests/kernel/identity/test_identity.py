@@ -64,7 +64,7 @@ class Undeclared(APIView):
         return Response()
 
 
-class Anybodys(APIView):
+class Public(APIView):
     permission_classes = (AllowAny,)
 
     def get(self, request: Request) -> Response:
@@ -80,7 +80,7 @@ urlpatterns = [
     path("mine", Mine.as_view()),
     path("changeable", Changeable.as_view()),
     path("undeclared", Undeclared.as_view()),
-    path("anybodys", Anybodys.as_view()),
+    path("public", Public.as_view()),
     path("by-default", ByDefault.as_view()),
 ]
 
@@ -94,7 +94,7 @@ def token(**changes: Any) -> str:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of a token of ours, changed; None leaves a claim out."""
+    """The claims of a valid token with these changes; None leaves a claim out."""
     now = int(datetime.now(UTC).timestamp())
     whole = {
         "iss": django_settings.PANGAEA.issuer,
@@ -139,7 +139,7 @@ class TestAToken:
     def test_may_carry_no_role(self) -> None:
         assert tokens.verify(token(roles=[])).roles == frozenset()
 
-    def test_says_what_rfc_9068_wants(self) -> None:
+    def test_has_the_claims_of_rfc_9068(self) -> None:
         decoded = jwt.decode(token(), token_keys.signing_key(), algorithms=["ES256"])
         assert decoded.header == {"alg": "ES256", "kid": token_keys.signing_key().kid, "typ": "at+jwt"}
         assert set(decoded.claims) == {"iss", "aud", "sub", "iat", "exp", "jti", "roles"}
@@ -186,14 +186,14 @@ class TestAToken:
         ],
         ids=repr,
     )
-    def test_with_a_wrong_claim_is_not_believed(self, changes: dict[str, Any]) -> None:
+    def test_with_a_wrong_claim_is_refused(self, changes: dict[str, Any]) -> None:
         assert tokens.verify(signed(claims())).subject == ADA
         assert refusal(signed(claims(**changes))) == "token_invalid"
 
     def test_of_another_type_is_no_access_token(self) -> None:
         assert refusal(signed(claims(), typ="JWT")) == "token_invalid"
 
-    def test_of_a_foreign_key_is_not_believed(self) -> None:
+    def test_of_a_foreign_key_is_refused(self) -> None:
         foreign = ECKey.generate_key("P-256", auto_kid=True)
         assert refusal(signed(claims(), key=foreign)) == "token_invalid"
         assert refusal(signed(claims(), key=foreign, kid=token_keys.signing_key().kid)) == "token_invalid"
@@ -202,7 +202,7 @@ class TestAToken:
         foreign = ECKey.generate_key("P-256", auto_kid=True)
         assert refusal(signed(claims(), key=foreign, jwk=foreign.as_dict(private=False))) == "token_invalid"
 
-    def test_without_a_key_id_is_not_believed(self) -> None:
+    def test_without_a_key_id_is_refused(self) -> None:
         key = token_keys.signing_key()
         anonymous = jwt.encode({"alg": "ES256", "typ": "at+jwt"}, claims(), key, algorithms=["ES256"])
         assert refusal(anonymous) == "token_invalid"
@@ -219,7 +219,7 @@ class TestAToken:
         for algorithm in ("none", "None", "ES512", "", "es256"):
             assert refusal(f"{part({'alg': algorithm, **header})}.{part(claims())}.") == "token_invalid"
 
-    def test_that_was_tampered_with_is_not_believed(self) -> None:
+    def test_that_was_tampered_with_is_refused(self) -> None:
         head, _, signature = token().split(".")
         _, body, _ = signed(claims(roles=["admin"])).split(".")
         assert refusal(f"{head}.{body}.{signature}") == "token_invalid"
@@ -228,7 +228,7 @@ class TestAToken:
     @pytest.mark.parametrize(
         "text", ["", ".", "..", "a.b.c", "x" * 10_000, "é.é.é", "eyJhbGciOiJFUzI1NiJ9..", "\x00.\x00.\x00"]
     )
-    def test_that_is_garbled_is_not_believed(self, text: str) -> None:
+    def test_that_is_garbled_is_refused(self, text: str) -> None:
         assert refusal(text) == "token_invalid"
 
     @given(position=st.integers(0, 400), replacement=st.characters())
@@ -275,7 +275,7 @@ class TestTheKeysOfThisProcess:
             assert token_keys.signing_key().kid == key.thumbprint()
             assert tokens.verify(token()).subject == ADA
 
-    def test_rotate_without_logging_anybody_out(self, settings: Settings) -> None:
+    def test_rotate_without_refusing_a_token(self, settings: Settings) -> None:
         former, coming = ECKey.generate_key("P-256"), ECKey.generate_key("P-256")
         self.configure(settings, self.pem(former))
         old_token = token()
@@ -492,7 +492,7 @@ class TestTheKeysOfAnotherProcess:
         assert all(found)
         assert source.asked == 1
 
-    def test_that_are_known_wait_for_nobody(self, source: Source, clock: Clock) -> None:
+    def test_that_are_known_never_wait(self, source: Source, clock: Clock) -> None:
         remote = RemoteKeys(source.url, clock=clock)
         assert remote.find(source.kid())
         assert source.arrived.acquire(timeout=10)
@@ -522,23 +522,23 @@ class TestARequest:
 
     @pytest.mark.parametrize("authorization", [None, "", "Basic YWRhOmFkYQ==", "Bearerx y"])
     @pytest.mark.parametrize("url", ["/mine", "/by-default"])
-    def test_without_a_token_is_told_to_bring_one(self, url: str, authorization: str | None) -> None:
+    def test_without_a_token_is_challenged_for_one(self, url: str, authorization: str | None) -> None:
         response = get(url, authorization)
         assert (response.status_code, response.json()["code"]) == (401, "token_missing")
         assert response.headers["WWW-Authenticate"] == 'Bearer realm="pangaea"'
 
-    def test_without_a_token_may_be_anybodys(self) -> None:
-        assert get("/anybodys").json() == {"known": False}
-        assert get("/anybodys", f"Bearer {token()}").json() == {"known": True}
+    def test_without_a_token_may_read_a_public_page(self) -> None:
+        assert get("/public").json() == {"known": False}
+        assert get("/public", f"Bearer {token()}").json() == {"known": True}
 
     @pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "Bearer a b", "Bearer garbled", "Bearer \xe9"])
-    @pytest.mark.parametrize("url", ["/mine", "/anybodys"])
+    @pytest.mark.parametrize("url", ["/mine", "/public"])
     def test_with_a_garbled_token_is_refused(self, url: str, authorization: str) -> None:
         response = get(url, authorization)
         assert (response.status_code, response.json()["code"]) == (401, "token_invalid")
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
 
-    def test_with_an_expired_token_is_told_so(self) -> None:
+    def test_with_an_expired_token_is_refused_with_that_code(self) -> None:
         response = get("/mine", f"Bearer {token(lifetime=timedelta(minutes=-1))}")
         assert (response.status_code, response.json()["code"]) == (401, "token_expired")
         assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
@@ -575,7 +575,7 @@ class TestARequest:
         assert (response.status_code, response.json()["code"]) == (503, "unavailable")
         assert response.headers["Retry-After"]
 
-    def test_of_nobody_has_no_principal_to_read(self) -> None:
+    def test_without_a_caller_has_no_principal(self) -> None:
         with pytest.raises(errors.Misuse, match="HasScope"):
             Principal.of(APIView().initialize_request(RequestFactory().get("/")))
 

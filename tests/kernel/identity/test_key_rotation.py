@@ -1,4 +1,4 @@
-"""The file of signing keys: what `manage.py signing_keys` makes of it, and how a process follows."""
+"""The file of signing keys: its changes by `manage.py signing_keys`, and the processes that read it again."""
 
 import os
 import stat
@@ -26,21 +26,21 @@ LONG_AGO = 3600
 
 @pytest.fixture
 def file(tmp_path: Path, settings: Settings) -> Path:
-    """Where this process has its keys; there is no such file so far."""
+    """The path of this process's keys, where no file exists yet."""
     path = tmp_path / "keys" / "signing.json"
     settings.PANGAEA = replace(settings.PANGAEA, signing_key_file=str(path), jwks_url="")
     return path
 
 
 def run(*options: str) -> list[list[str]]:
-    """The lines that the command prints, each a key's part and its id."""
+    """The lines that the command prints, each with a key's part in the rotation and its id."""
     output = StringIO()
     call_command("signing_keys", *options, stdout=output)
     return [line.split() for line in output.getvalue().splitlines()]
 
 
 def age(file: Path) -> None:
-    """Make the file as old as one that was rotated in due time."""
+    """Make the file old enough for a rotation."""
     then = time.time() - LONG_AGO
     os.utime(file, (then, then))
 

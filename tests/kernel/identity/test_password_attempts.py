@@ -1,4 +1,4 @@
-"""Guesses are counted before they are tried, whatever answers them, and delay no other caller for long."""
+"""Guesses are counted before they are tried, also for unknown accounts, and delay no other caller for long."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,7 +26,7 @@ FREE, FREE_OF_ACCOUNT, FREE_OF_NETWORK = 5, 20, 50
 
 
 def attempt(account: str = "ada", address: str = MINE, *, right: bool = False) -> None:
-    """Try one password. Throttled where it has to wait."""
+    """Try one password. Raises Throttled where it has to wait."""
     request = RequestFactory(REMOTE_ADDR=address).post("/")
     with (
         suppress(errors.Unauthenticated),
@@ -43,7 +43,7 @@ def fail(times: int, account: str = "ada", address: str = MINE) -> None:
 
 
 def later(by: timedelta) -> None:
-    """Let that time pass for all counts."""
+    """Let this time pass for all counts."""
     FailureCount.objects.update(
         retry_at=F("retry_at") - by, forgotten_at=F("forgotten_at") - by, expires_at=F("expires_at") - by
     )
@@ -176,7 +176,7 @@ class TestParallelGuesses:
 
         with ThreadPoolExecutor(10) as pool:
             list(pool.map(guess, range(100)))
-        # One more for each second that the run takes, ever fewer.
+        # The pauses double, so that a slow run adds only a few attempts.
         assert FREE + 1 <= len(tried) <= FREE + 6
 
 
