@@ -9,8 +9,8 @@ The files:
     models        Operator, who may log in to the admin. Customers are the users module's own accounts
     navigation    the sidebar and the first page, derived from the installed modules
     permissions   what operators may do with the models of every module
-    stream_pages  the page of streams, and the one on which an operator resumes a stopped subscription
-    tables        the state of streams and cursors, as that page shows it
+    stream_pages  the page of streams, and the page on which an operator resumes a stopped subscription
+    tables        the state of streams and cursors, as tables of the page of streams
 
 Its tables live in the database alias `default`, which reaches no module's schema.
 """

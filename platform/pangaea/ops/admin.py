@@ -1,7 +1,7 @@
-"""The admin's classes for modules, and the pages of operations itself.
+"""The admin's base classes for modules, and the admin of operators and groups.
 
-A module's rows, the operators and the history of their changes live in different databases. ModuleAdmin keeps them in
-step; register a module's models with it (or ReadOnlyAdmin) and `django.contrib.admin.register`.
+A module's rows, the operators and the history of their changes live in different databases. ModuleAdmin keeps them
+consistent; register a module's models with it (or ReadOnlyAdmin) and `django.contrib.admin.register`.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ else:
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 FILTERS = frozenset({"exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", "month", "day", "id", "pk"})
-"""What the filters beside a list put after a field's name."""
+"""The lookups that the filters beside a list append to a field's name."""
 
 
 class ModuleAdmin(_Admin):
@@ -105,7 +105,7 @@ class ModuleAdmin(_Admin):
             return view()
         module = router.db_for_write(self.model)
         try:
-            # The module commits first. A commit that fails there leaves no history of what never happened.
+            # The module commits first. If its commit fails, `default` keeps no history of a change that was not made.
             with transaction.atomic(using=DEFAULT_DB_ALIAS), transaction.atomic(using=module):
                 return view()
         except DomainError as refusal:
@@ -114,7 +114,7 @@ class ModuleAdmin(_Admin):
 
 
 class ReadOnlyAdmin(ModuleAdmin):
-    """Looks, and cannot touch: for rows that only commands, handlers or the kernel may write."""
+    """Shows rows that only commands, handlers or the kernel may write."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -127,7 +127,7 @@ class ReadOnlyAdmin(ModuleAdmin):
 
 
 class ReadOnlyInline(_Inline):
-    """The parts of an aggregate on its page, in a table that cannot be touched. Name the `model` and the `fields`."""
+    """A read-only table of an aggregate's parts on its page. Set `model` and `fields`."""
 
     extra = 0
     can_delete = False

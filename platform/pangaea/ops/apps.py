@@ -13,7 +13,7 @@ class OpsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Set up the admin site before models are registered with it, and complete permissions with every migration."""
+        """Replace the admin site before models are registered with it. Complete permissions after each migration."""
         from django.contrib import admin
         from django.contrib.admin import sites
 

@@ -1,7 +1,7 @@
-"""The pages of parked messages: how many each module has, a list for each module with its actions, one in full.
+"""The pages of parked messages: the counts of all modules, the list of one module with its actions, and one letter.
 
-A redrive is only asked for here: the module's worker does it, in the order of the keys, so that a handler that takes
-long or ends its process does so where it always runs.
+These pages only request a redrive. The module's worker executes it, in key order, so that a handler that is slow or
+ends its process runs where it always runs.
 """
 
 from collections.abc import Callable
@@ -56,11 +56,11 @@ class ModuleLetters(ReadOnlyAdmin):
         return LetterList
 
     def has_redrive_permission(self, request: HttpRequest) -> bool:
-        """Who may change letters may let them be tried again."""
+        """An operator who may change letters may redrive them."""
         return bool(request.user.has_perm("pangaea.change_deadletter"))
 
     def has_discard_permission(self, request: HttpRequest) -> bool:
-        """Who may delete letters may discard them."""
+        """An operator who may delete letters may discard them."""
         return bool(request.user.has_perm("pangaea.delete_deadletter"))
 
     @admin.display(description="error")
@@ -70,11 +70,11 @@ class ModuleLetters(ReadOnlyAdmin):
 
     @admin.action(description="Redrive: try again, in the order of the keys", permissions=["redrive"])
     def redrive(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
-        """Ask for it, once it is confirmed."""
+        """Request a redrive, once the operator has confirmed it."""
         if "confirmed" not in request.POST:
             return self._confirm(request, letters, "redrive", "Redrive")
         for letter in letters:
-            self.log_change(request, letter, "Asked to be redriven.")
+            self.log_change(request, letter, "Redrive requested.")
         count = redrive.request(self._selected(letters))
         done = f"The worker will redrive {_counted(count, 'key')}." if count else ""
         self._report(request, done, "Nothing will be redriven")
@@ -82,7 +82,7 @@ class ModuleLetters(ReadOnlyAdmin):
 
     @admin.action(description="Discard: never apply", permissions=["discard"])
     def discard(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
-        """Run the action, once it is confirmed and has a reason."""
+        """Discard the letters, once the operator has confirmed it and given a reason."""
         reason = request.POST.get("reason", "").strip()
         if "confirmed" not in request.POST or not reason:
             return self._confirm(request, letters, "discard", "Discard", lacks_reason="confirmed" in request.POST)

@@ -1,4 +1,4 @@
-"""The operators' log-in and the change of their own password: counted, and slowed down where attempts fail."""
+"""The operators' log-in and the change of their own password, whose attempts are counted and slowed down."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ class LogInForm(_LogInForm):
 
 
 class PasswordChangeForm(_PasswordChangeForm):
-    """The same for the current password: a session that was taken over must not serve to guess it."""
+    """Counts attempts at the current password too: a stolen session must not serve to guess it."""
 
     problem: Problem | None = None
 
@@ -66,7 +66,7 @@ class PasswordChangeForm(_PasswordChangeForm):
 
 
 class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc] # unfold has no types
-    """The admin, with these forms. An attempt that has to wait is answered with 429 and `Retry-After`."""
+    """The admin site with these forms. An attempt that has to wait is answered with 429 and `Retry-After`."""
 
     login_form = LogInForm
 
@@ -86,7 +86,7 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc] # unfold has no type
 
 @contextmanager
 def _tried(form: LogInForm | PasswordChangeForm, request: HttpRequest, *, account: str) -> Iterator[Attempt]:
-    """Count an attempt; a refusal to try it becomes a message of the form."""
+    """Count an attempt. A refusal to try it becomes an error of the form."""
     try:
         with password_attempts.counted(PURPOSE, account=account, request=request) as attempt:
             yield attempt
@@ -98,7 +98,7 @@ def _tried(form: LogInForm | PasswordChangeForm, request: HttpRequest, *, accoun
 
 
 def _with_status(response: HttpResponseBase) -> HttpResponse:
-    """The status and the headers of the problem that kept the form from being accepted."""
+    """The response with the status and the headers of the form's problem, where it has one."""
     form = (response.context_data or {}).get("form") if isinstance(response, TemplateResponse) else None
     problem: Problem | None = getattr(form, "problem", None)
     if problem is not None:

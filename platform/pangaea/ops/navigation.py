@@ -1,4 +1,4 @@
-"""The sidebar of the admin: a group for each installed module, then operations. Nothing lists the modules by hand."""
+"""The sidebar of the admin: one group per installed module, then operations. No list of modules is kept by hand."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ ICON = "table_rows"
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """What the operator may see, in unfold's shape. Groups without a visible model are left out."""
+    """The models that the operator may see, in unfold's format. Groups without a visible model are left out."""
     apps = {app["app_label"]: app["models"] for app in admin.site.get_app_list(request)}
     groups = [_group(str(module.verbose_name), apps.get(module.label, [])) for module in modules.installed()]
     groups.append(_group("Operations", [model for label in OPERATIONS for model in apps.get(label, [])]))
@@ -30,8 +30,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def overview(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The first page's context, its lists in the order of the sidebar: the modules, then operations, then the rest."""
     order = [*modules.labels(), *OPERATIONS]
-    place = {label: index for index, label in enumerate(order)}
-    apps = sorted(context["app_list"], key=lambda app: place.get(app["app_label"], len(order)))
+    rank = {label: index for index, label in enumerate(order)}
+    apps = sorted(context["app_list"], key=lambda app: rank.get(app["app_label"], len(order)))
     return context | {"app_list": apps, "title": "Overview"}
 
 
@@ -42,7 +42,7 @@ def environment(_request: HttpRequest) -> list[str]:
 
 
 def _documents() -> str:
-    """Where the documents of this process are; a gateway leads to a service only by the paths of its modules."""
+    """The address of this process's documents; a gateway routes to a service only by the paths of its modules."""
     if settings.PANGAEA_ADMIN == "admin/":
         return reverse("docs")
     return reverse("module-docs", args=[min(modules.labels())])

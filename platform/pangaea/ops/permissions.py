@@ -1,7 +1,7 @@
 """Operators' permissions on the models of every module.
 
-They live in `default`, beside the operators, while the models they speak of are migrated in other aliases. Django makes
-permissions for what a migration of the same alias knows; here they are made for everything that is installed.
+They are stored in `default`, beside the operators, while the modules' models are migrated in other aliases. Django
+creates permissions for the models that are migrated in `default`; this file creates them for all installed models.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 
 def complete(*, using: str, verbosity: int = 1, apps: Apps = installed, **_options: Any) -> None:
-    """Receive `post_migrate` and add what is missing. Does nothing while the tables for it are not there."""
+    """Receive `post_migrate` and add the missing permissions. Does nothing while their tables do not exist."""
     tables_exist = {"auth", "contenttypes"} <= {model._meta.app_label for model in apps.get_models()}
     if using != DEFAULT_DB_ALIAS or not tables_exist:
         return

@@ -1,4 +1,4 @@
-"""The page of streams, and the one on which an operator lets a stopped subscription go on."""
+"""The page of streams, and the page on which an operator resumes a stopped subscription."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +25,7 @@ HOWS: tuple[resuming.How, ...] = ("head", "start")
 
 @admin.register(Stream)
 class StreamAdmin(ReadOnlyAdmin):
-    """One page about every module's streams and cursors; a single row has none, for each module has its own table."""
+    """One page for the streams and cursors of all modules. A row has no page: each module has a table of its own."""
 
     icon = "waves"
 
@@ -61,11 +61,11 @@ class StreamAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "ops/streams.html", context)
 
     def has_resume_permission(self, request: HttpRequest) -> bool:
-        """Who may change cursors may let a subscription go on."""
+        """An operator who may change cursors may resume a subscription."""
         return bool(request.user.has_perm("pangaea.change_cursor"))
 
     def resume_view(self, request: HttpRequest, subscription: str) -> HttpResponse:
-        """Show what resuming would do, at the head and at the start, and do it once it is confirmed with a reason."""
+        """Show the plans to resume at the head and at the start; carry one out once it is confirmed with a reason."""
         if not self.has_resume_permission(request):
             raise PermissionDenied
         try:
@@ -90,7 +90,10 @@ class StreamAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "ops/resume.html", context)
 
     def _resume(self, request: HttpRequest, subscription: Subscription) -> resuming.Plan | None:
-        """What was done; None where the form is not complete: the start repeats effects, and must be meant."""
+        """Resume, and return the plan. None where the form is incomplete.
+
+        Resuming at the start needs a tick: the subscription repeats its effects, and that must be meant.
+        """
         how, reason = request.POST.get("how"), request.POST.get("reason", "").strip()
         if "confirmed" not in request.POST or not reason or (how == "start" and "repeats" not in request.POST):
             return None

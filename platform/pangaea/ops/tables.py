@@ -1,4 +1,4 @@
-"""Statuses as the tables that unfold draws: one line of totals, which opens to a line for each partition."""
+"""Statuses as tables for unfold: a row of totals, which opens to one row per partition."""
 
 from datetime import datetime
 from typing import Any
@@ -15,10 +15,10 @@ Table = dict[str, Any]
 
 
 def of_streams(status: ModuleStatus) -> Table:
-    """A line for each audience, opening to its partitions."""
+    """One row per audience, which opens to its partitions."""
     audiences = sorted({stream.audience for stream in status.streams} | status.unsequenced.keys())
     return {
-        "headers": ["Audience", "Messages", "Kept", "Sent", "Backlog", "Unsequenced", "State"],
+        "headers": ["Audience", "Messages", "Retained", "Sent", "Backlog", "Unsequenced", "State"],
         "collapsible": True,
         "rows": [
             _audience(
@@ -32,7 +32,7 @@ def of_streams(status: ModuleStatus) -> Table:
 
 
 def of_subscriptions(status: ModuleStatus) -> Table:
-    """A line for each subscription, opening to its cursors."""
+    """One row per subscription, which opens to its cursors."""
     return {
         "headers": ["Subscription", "Taken", "Lag", "Parked", "Dead", "State"],
         "collapsible": True,
@@ -41,7 +41,7 @@ def of_subscriptions(status: ModuleStatus) -> Table:
 
 
 def of_subscribers(status: ModuleStatus) -> Table:
-    """A line for each subscription that reports to the module."""
+    """One row per subscription that reports to the module."""
     return {
         "headers": ["Subscription", "Lag", "Last report"],
         "rows": [[each.name, each.lag, _since(each.reported_at)] for each in status.subscribers],
@@ -49,13 +49,13 @@ def of_subscribers(status: ModuleStatus) -> Table:
 
 
 def of_queues(status: ModuleStatus) -> Table:
-    """A line for each queue of the module."""
+    """One row per queue of the module."""
     return {
         "headers": ["Queue", "Batches", "Consumers"],
         "rows": [
             [
                 queue.name,
-                queue.batches if queue.exists else "is missing",
+                queue.batches if queue.exists else "missing",
                 "not known" if queue.consumers is None else queue.consumers,
             ]
             for queue in status.queues
@@ -64,7 +64,7 @@ def of_queues(status: ModuleStatus) -> Table:
 
 
 def of_resumptions(status: ModuleStatus) -> Table:
-    """A line for each decision about a subscription that had stopped on a stream."""
+    """One row per decision of an operator about a stream on which a subscription had stopped."""
     return {
         "headers": [
             "Subscription",
@@ -73,11 +73,11 @@ def of_resumptions(status: ModuleStatus) -> Table:
             "From",
             "To",
             "Skipped",
-            "Met",
+            "Repeated",
             "Discarded",
             "By",
             "When",
-            "Why",
+            "Reason",
         ],
         "rows": [
             [
@@ -174,7 +174,7 @@ def _cursor_state(cursor: CursorStatus) -> SafeString:
     if cursor.awaits_snapshot and cursor.state == Cursor.State.ACTIVE:
         return _label("awaits a snapshot", "info")
     if cursor.asked and cursor.state == Cursor.State.ACTIVE:
-        return _label("asked for what it missed", "info")
+        return _label("catch-up requested", "info")
     return _state(cursor.state)
 
 

@@ -44,7 +44,7 @@ def browser(client: Client) -> Client:
 
 @pytest.fixture
 def watcher(client: Client) -> Client:
-    """An operator who may look and no more."""
+    """An operator who may view letters and do nothing else."""
     operator = Operator.objects.create_user("watcher", is_staff=True)
     operator.user_permissions.add(Permission.objects.get(codename="view_deadletter"))
     client.force_login(operator)
@@ -123,7 +123,7 @@ class TestRedrive:
         assert parked.numbers() == []
         assert retry(now=timezone.now()) == 2
         assert parked.numbers() == [1, 2]
-        assert "redriven" in LogEntry.objects.get().get_change_message()
+        assert LogEntry.objects.get().get_change_message() == "Redrive requested."
 
 
 class TestDiscard:

@@ -37,7 +37,7 @@ PASSWORD = "correct-horse-battery"
 
 
 class SampleAdmin(ModuleAdmin):
-    """What a module's author could write: a form that obeys rules, and actions."""
+    """An admin as a module's author could write it: a form that obeys rules, and actions."""
 
     fields = ("customer_id", "name", "active")
     actions = ("rename", "break_at_commit")
@@ -119,7 +119,7 @@ class TestEveryRegisteredModel:
         assert answer.status_code == 200
 
     def test_is_filtered_by_nothing_but_its_filters(self, browser: Client, model: Any) -> None:
-        """Else the right to view a list is the right to read every column of it, hidden ones too."""
+        """Otherwise the right to view a list would be the right to read every column, hidden ones too."""
         request = browser.get("/admin/").wsgi_request
         listed = admin.site.get_model_admin(model)
         filters = {each for each in listed.get_list_filter(request) if isinstance(each, str)} | {listed.date_hierarchy}
@@ -137,7 +137,7 @@ class TestEveryRegisteredModel:
         page = url("changelist", model=model, namespace="admin")
         assert client.get(page).status_code == 200
         answer = client.get(page, {f"{hidden.name}__startswith": "x"}, follow=True)
-        # The first pages of these show no rows, and filter none.
+        # The first pages of these admins show no rows and filter none.
         assert answer.status_code == (200 if model in {Stream, DeadLetter} else 400)
 
     @pytest.mark.parametrize("row", ["x", "\0"])
