@@ -8,7 +8,7 @@ promises:
 - An order is `placed`, then perhaps `cancelled`, which gives its stock back exactly once. Cancelling again is refused
   with `order_not_cancellable`, whose `order_status` shows a client whose first answer was lost that the work is done.
 - An order can also be requested by a command, `orders.place_order`, without waiting. Each is answered by an event,
-  `orders.order_placed` or `orders.order_refused`, and one checkout leads to one order however often it is asked for.
+  `orders.order_placed` or `orders.order_refused`, and one checkout leads to one order however often it is requested.
 - Every change publishes its event in the same transaction: `orders.order_placed`, `orders.order_cancelled`,
   `orders.product_changed`, the last one also for changes that no command made. A stock level is in no event: it is out
   of date when it arrives.
@@ -18,7 +18,7 @@ promises:
 The files:
 
     acl       the events of users, as customers
-    admin     what operators see and do
+    admin     the pages of operators
     api       v1: the caller's orders, the catalogue
     apps      routes, scopes, subscriptions
     commands  place and cancel an order, change the catalogue

@@ -1,4 +1,4 @@
-"""What operators see and do. Every change goes through a command, where the rules are."""
+"""The pages of operators. Every change goes through a command, which applies the rules."""
 
 from typing import Any, ClassVar
 

@@ -18,7 +18,7 @@ CATALOGUE = (
 )
 
 
-def seed(*, credentials: bool) -> list[str]:  # noqa: ARG001 - the kernel calls every seed so; nothing here has a password
+def seed(*, credentials: bool) -> list[str]:  # noqa: ARG001 - the signature of every seed; nothing here has a password
     """Add the products that are missing. An existing one is left unchanged, whatever its price and stock."""
     present = set(Product.objects.values_list("sku", flat=True))
     missing = [entry for entry in CATALOGUE if entry[0] not in present]

@@ -19,7 +19,7 @@ customers = Projection("orders.customers", models=("Customer",))
 """The replica of the customers, kept from users' events.
 
 No event of an account ever makes it active again, so neither does a handler: while the projection is replayed over its
-own rows, a deactivated customer stays one.
+own rows, a deactivated customer stays deactivated.
 """
 
 checkout = Reaction("orders.checkout", begins="start")
@@ -47,25 +47,25 @@ def deactivate(message: Received[acl.UserDeactivated]) -> None:
 
 @checkout.on(PlaceOrder)
 def place(message: Received[PlaceOrder]) -> None:
-    """A refusal is an answer like any other; only an error that no rule decided becomes a dead letter."""
-    asked = message.payload
+    """Place the order, or publish its refusal. An error that is no DomainError parks the message."""
+    requested = message.payload
     try:
-        # A savepoint: a refusal takes back all that the command did, and the answer stays.
+        # A savepoint: a refusal rolls back the command's writes alone, so that the answer can be published.
         with transaction.atomic(using="orders"):
             commands.place_order(
-                customer_id=asked.customer_id,
-                quantities=pricing.by_sku([(line.sku, line.quantity) for line in asked.lines]),
-                checkout_id=asked.checkout_id,
+                customer_id=requested.customer_id,
+                quantities=pricing.by_sku([(line.sku, line.quantity) for line in requested.lines]),
+                checkout_id=requested.checkout_id,
             )
     except DomainError as refusal:
         outbox.publish(
             OrderRefused(
-                checkout_id=asked.checkout_id,
-                customer_id=asked.customer_id,
+                checkout_id=requested.checkout_id,
+                customer_id=requested.customer_id,
                 code=refusal.code,
                 detail=refusal.message,
                 refused_at=timezone.now(),
             ),
-            key=str(asked.checkout_id),
+            key=str(requested.checkout_id),
         )
-        log.info("order refused", checkout_id=str(asked.checkout_id), code=refusal.code)
+        log.info("order refused", checkout_id=str(requested.checkout_id), code=refusal.code)

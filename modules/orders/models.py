@@ -27,7 +27,7 @@ STATES = [status.value for status in Status]
 
 
 class Product(models.Model):
-    """Something for sale: its entry in the catalogue, and how many there are."""
+    """A product: its entry in the catalogue, and its stock."""
 
     sku = models.CharField(
         "SKU",
@@ -97,9 +97,9 @@ class Product(models.Model):
 
     @classmethod
     def take(cls, products: Mapping[str, Self], quantities: Mapping[str, int]) -> None:
-        """Reserve that much of each product, or nothing. The products come from `lock_on_sale`.
+        """Reserve these quantities of all products, or nothing. The products come from `lock_on_sale`.
 
-        Raises Conflict (`out_of_stock`) naming the first sku there is too little of, and how many are left.
+        Raises Conflict (`out_of_stock`) with the first sku whose stock is too small, and how many are left.
         """
         for sku, quantity in sorted(quantities.items()):
             left = products[sku].stock
@@ -110,7 +110,7 @@ class Product(models.Model):
 
     @classmethod
     def give_back(cls, quantities: Mapping[str, int]) -> None:
-        """Return what was reserved, also of a product that is no longer for sale."""
+        """Return reserved quantities to the stock, also of products that are not for sale."""
         cls._lock(quantities.keys())
         cls.objects.filter(sku__in=quantities).update(stock=F("stock") + _by_sku(quantities))
 
@@ -211,7 +211,7 @@ class Order(models.Model):
         now: datetime,
         checkout_id: UUID | None = None,
     ) -> Self:
-        """A placed order with these lines and their total, stored. Raises IntegrityError for a checkout's second."""
+        """A placed order with these lines and total, stored. Raises IntegrityError if its checkout has an order."""
         order = cls.objects.create(
             customer_id=customer_id,
             status=lifecycle.INITIAL,

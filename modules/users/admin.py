@@ -1,4 +1,4 @@
-"""Accounts in the admin: to look up and to deactivate. Its data are changed by the owner alone."""
+"""Accounts in the admin, to look up and to deactivate. Only its owner changes an account's data."""
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -22,7 +22,7 @@ class AccountAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Deactivate, for good", permissions=["deactivate"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
-        """All of the selection or none of it. By id, so that two operators do not wait for each other in a circle."""
+        """Deactivate the whole selection or none of it. In the order of the ids: two operators cannot deadlock."""
         done = 0
         accounts = list(queryset.order_by("id"))
         for account in accounts:

@@ -1,7 +1,7 @@
 """What this module does on request.
 
 The edge opens the transaction (`transaction.atomic(using="users")`) and the command joins it. Passwords come as hashes,
-made before the transaction: see `passwords`.
+made before the transaction: see `rules.passwords`.
 """
 
 from collections.abc import Iterator
@@ -27,14 +27,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """Whose log-in it is, and the refresh token that prolongs it."""
+    """A log-in of this account, and the refresh token that prolongs it."""
 
     account_id: UUID
     refresh_token: str = field(repr=False)
 
 
 def register_account(*, email: str, password_hash: PasswordHash, full_name: str) -> Account:
-    """Open an account. Conflict `email_taken` where there is one of this address, deactivated ones included."""
+    """Open an account. Raises Conflict (`email_taken`) where the address has one, deactivated or not."""
     with _taken_email_is_a_conflict(email, others=Account.objects.all()):
         account = Account.register(email=email, password_hash=password_hash, full_name=full_name, at=timezone.now())
         outbox.publish(
@@ -53,9 +53,10 @@ def register_account(*, email: str, password_hash: PasswordHash, full_name: str)
 def change_profile(
     *, account_id: UUID, email: str | None = None, full_name: str | None = None, proof: Proof | None = None
 ) -> Account:
-    """Change what is given. Where nothing differs nothing is written or published.
+    """Change the fields that are given. Where none differs, nothing is written or published.
 
-    Conflict `email_taken`, Forbidden `account_deactivated`, Unauthenticated `unknown_account`.
+    Raises Conflict (`email_taken`, or `password_changed` after the proof), Forbidden (`account_deactivated`) or
+    Unauthenticated (`unknown_account`).
     """
     with _taken_email_is_a_conflict(email, others=Account.objects.exclude(id=account_id)):
         account = Account.active(account_id, lock=True)
@@ -74,9 +75,9 @@ def change_profile(
 
 
 def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
-    """Replace the password that `proof` knew and revoke every log-in.
+    """Replace the password that `proof` is about, and revoke every log-in.
 
-    Conflict `password_changed` where another request replaced it first.
+    Raises Conflict (`password_changed`) where another request replaced it first.
     """
     account = Account.active(proof.account_id, lock=True)
     _refute_outdated(proof, account)
@@ -88,7 +89,7 @@ def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
 def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
     """Close the account and revoke its log-ins. False, and nothing is published, where it is closed already.
 
-    `proof` is None where an operator decides it. Conflict `password_changed` where the password was replaced since.
+    `proof` is None where an operator decides. Raises Conflict (`password_changed`) for a password replaced since then.
     """
     account = Account.known(account_id, lock=True)
     if not account.is_active:
@@ -105,8 +106,8 @@ def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
 def log_in(*, proof: Proof) -> LogIn:
     """Begin a log-in for the caller who proved to know the password.
 
-    The account is read again under its lock: the proof took long enough for a deactivation or a change of the password
-    to overtake it, and the grant would outlive what revoked all others. Unauthenticated `invalid_credentials` then.
+    The account is read again under its lock: a deactivation or a change of the password may have overtaken the slow
+    proof, and the grant would escape its revocation. Raises Unauthenticated (`invalid_credentials`) then.
     """
     account = Account.known(proof.account_id, lock=True)
     if not account.is_active or account.password_set_at != proof.password_set_at:
@@ -138,17 +139,17 @@ def refresh(*, refresh_token: str) -> LogIn | None:
 
 
 def _refute_outdated(proof: Proof | None, account: Account) -> None:
-    """Conflict `password_changed` where the password was replaced after the proof; None is staff, who need none."""
+    """Raise Conflict (`password_changed`) for a password replaced after the proof. Operators need no proof: None."""
     if proof is not None and account.password_set_at != proof.password_set_at:
         raise errors.Conflict("password_changed", "The password was changed meanwhile. Log in with the other one.")
 
 
 @contextmanager
 def _taken_email_is_a_conflict(email: str | None, *, others: QuerySet[Account]) -> Iterator[None]:
-    """A block to roll back to when the constraint refuses the address.
+    """A savepoint from which a refused address is raised as Conflict (`email_taken`).
 
-    Only the constraint knows for sure: two requests may look the address up at once and both find it free. The error
-    has to leave the block before anything else is asked: PostgreSQL refuses every statement until the rollback.
+    Only the constraint is certain: two concurrent requests may both look the address up and find it free. The error has
+    to leave the savepoint before the next query: PostgreSQL refuses every statement until the rollback.
     """
     try:
         with transaction.atomic(using="users"):

@@ -1,4 +1,4 @@
-"""The aggregates: an account, and the log-ins that may be prolonged."""
+"""The aggregates: an account, and a log-in that can be prolonged."""
 
 import secrets
 from datetime import datetime
@@ -57,7 +57,7 @@ class Account(models.Model):
 
     @classmethod
     def register(cls, *, email: str, password_hash: str, full_name: str, at: datetime) -> Self:
-        """A new active account. IntegrityError where the address is taken: the caller holds a savepoint."""
+        """A new active account. Raises IntegrityError where the address is taken: the caller holds a savepoint."""
         return cls.objects.create(
             email=emails.normalised(email),
             password_hash=password_hash,
@@ -70,7 +70,7 @@ class Account(models.Model):
     # Mutators. Those that read before they write expect the row to be locked.
 
     def change_profile(self, *, email: str | None, full_name: str | None, at: datetime) -> bool:
-        """Take over what is given; False where nothing differs. IntegrityError where the address is taken."""
+        """Set the fields that are given; False where none differs. Raises IntegrityError where the address is taken."""
         before = (self.email, self.full_name)
         self.email = self.email if email is None else emails.normalised(email)
         self.full_name = self.full_name if full_name is None else full_name
@@ -86,7 +86,7 @@ class Account(models.Model):
         self.save(update_fields=["password_hash", "password_set_at"])
 
     def renew_hash(self, *, password_hash: str) -> None:
-        """The same password by another hasher: its owner notices nothing."""
+        """Store the hash of the same password by another hasher. Log-ins and proofs stay valid."""
         self.password_hash = password_hash
         self.save(update_fields=["password_hash"])
 
@@ -99,7 +99,7 @@ class Account(models.Model):
 
     @classmethod
     def known(cls, account_id: UUID, *, lock: bool = False) -> Self:
-        """The account of a token's subject; Unauthenticated `unknown_account` where there is none.
+        """The account of a token's subject. Raises Unauthenticated (`unknown_account`) where there is none.
 
         `lock` keeps other writers of the row waiting until the transaction ends.
         """
@@ -111,7 +111,7 @@ class Account(models.Model):
 
     @classmethod
     def active(cls, account_id: UUID, *, lock: bool = False) -> Self:
-        """As `known`; Forbidden `account_deactivated` where it is closed."""
+        """As `known`. Raises Forbidden (`account_deactivated`) where it is closed."""
         account = cls.known(account_id, lock=lock)
         if not account.is_active:
             raise errors.Forbidden("account_deactivated", "This account is deactivated.")
@@ -125,13 +125,13 @@ class Account(models.Model):
 
 
 class RefreshGrant(models.Model):
-    """One log-in, and the refresh token of it that is good at this moment. To revoke it is to delete the row.
+    """One log-in with its valid refresh token. Deleting the row revokes it.
 
-    `previous_digest` and `salt` are those of the last rotation: a token that was spent a moment ago gets the successor
-    that it got before. Neither is of use to a reader of the table, who has no token.
+    `previous_digest` and `salt` are those of the last rotation: with them, a token that was spent a moment ago gets the
+    same successor again. Neither is of use to a reader of the table, who has no token.
 
-    The id is random, not time-ordered, because only a holder of the grant's tokens knows it: with an
-    outdated secret beside it, the token was used before.
+    The id is random, not time-ordered, so that only a holder of one of the grant's tokens knows it: a token with this
+    id and an outdated secret was used before.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -166,10 +166,10 @@ class RefreshGrant(models.Model):
 
     @classmethod
     def rotate(cls, token: RefreshToken, *, at: datetime) -> RefreshToken | None:
-        """The successor of this token, good for a full lifetime; None where this one is spent or has expired.
+        """The successor of this token, valid for a full lifetime; None where this token is spent or has expired.
 
-        No successor outlives LOGIN_LIFETIME, from when the customer logged in. Compares and sets in one statement: of
-        two requests with one token, one gets None.
+        No successor outlives LOGIN_LIFETIME, counted from the log-in. Compares and sets in one statement: of two
+        requests with the same token, one gets None.
         """
         salt = secrets.token_bytes(SALT_BYTES)
         successor = token.successor(salt)
@@ -188,7 +188,7 @@ class RefreshGrant(models.Model):
 
     @classmethod
     def successor_of(cls, token: RefreshToken, *, at: datetime) -> RefreshToken | None:
-        """What a token got that was spent at most REFRESH_GRACE ago; None where its successor has been spent too."""
+        """The successor of a token that was spent at most REFRESH_GRACE ago; None once the successor is spent too."""
         since = at - settings.PANGAEA.refresh_grace
         grant = cls.objects.filter(
             id=token.grant_id, previous_digest=token.digest, rotated_at__gt=since, expires_at__gt=at
@@ -198,7 +198,7 @@ class RefreshGrant(models.Model):
 
     @classmethod
     def revoke(cls, grant_id: UUID) -> bool:
-        """True where there was such a grant."""
+        """Delete the grant. False where there is none."""
         return bool(cls.objects.filter(id=grant_id).delete()[0])
 
     @classmethod

@@ -35,7 +35,10 @@ class Proof:
 
 
 def profile_of(*, account_id: UUID) -> Profile:
-    """The profile of an active account; Forbidden `account_deactivated`, Unauthenticated `unknown_account`."""
+    """The profile of an active account.
+
+    Raises Forbidden (`account_deactivated`) or Unauthenticated (`unknown_account`).
+    """
     account = Account.active(account_id)
     return Profile(id=account.id, email=account.email, full_name=account.full_name, registered_at=account.registered_at)
 
@@ -46,17 +49,17 @@ def check_new_password(password: str, *, email: str, full_name: str) -> None:
 
 
 def is_active(*, account_id: UUID) -> bool:
-    """Whether the account is not closed; Unauthenticated `unknown_account` where there is none."""
+    """Whether the account is not closed. Raises Unauthenticated (`unknown_account`) where there is none."""
     return Account.known(account_id).is_active
 
 
 def prove_by_email(*, email: str, password: str) -> Proof:
-    """Check the credentials of a log-in; Unauthenticated `invalid_credentials` for every reason to refuse them."""
+    """Check the credentials of a log-in. Raises Unauthenticated (`invalid_credentials`) for every reason to refuse."""
     return _prove(Account.objects.filter(email=emails.normalised(email)).first(), password)
 
 
 def prove_by_id(*, account_id: UUID, password: str) -> Proof:
-    """Check the password of a logged-in customer; Unauthenticated `invalid_credentials` where it is wrong."""
+    """Check the password of a logged-in customer. Raises Unauthenticated (`invalid_credentials`) where it is wrong."""
     return _prove(Account.active(account_id), password)
 
 

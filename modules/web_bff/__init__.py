@@ -1,8 +1,8 @@
 """The web's backend for frontend: the pages of a customer's browser, each answered from tables shaped like the page.
 
 Almost everything in it is a copy, made from the streams of `users` and `orders`, and can be rebuilt from them at any
-time. Its own are the checkouts: it takes a customer's order while `orders` may be down, and asks for it by command. It
-publishes no event and accepts no command.
+time. Only the checkouts are its own: it accepts a customer's order while `orders` may be down, and requests it by
+command. It publishes no event and accepts no command.
 
 What it promises to a page:
 
@@ -22,7 +22,7 @@ Stock, and what may be done to an order, are the business of `orders`: a page as
 The files:
 
     acl       the messages of users and orders, with the fields that a page shows; the command to orders
-    admin     the tables, to look at
+    admin     read-only pages of the tables
     api       v1: the pages
     apps      routes, scopes, subscriptions
     commands  check out

@@ -1,4 +1,4 @@
-"""The tables for operators, to look at. What is wrong in a read model is put right by a rebuild, not by hand."""
+"""Read-only pages of the tables. An error in a read model is corrected by a rebuild, not by hand."""
 
 from django.contrib import admin
 

@@ -8,8 +8,8 @@ class WebBffConfig(ModuleConfig):
     verbose_name = "Web pages"
     routes = (Route("/bff/v1", urlconf="modules.web_bff.api.v1.pages"),)
     scopes = (
-        Scope("web_bff:read", "Read the pages of the caller: profile, orders, checkouts.", roles=(Role.CUSTOMER,)),
-        Scope("web_bff:checkout", "Order what the caller put together.", roles=(Role.CUSTOMER,)),
+        Scope("web_bff:read", "Read the caller's pages: profile, orders, checkouts.", roles=(Role.CUSTOMER,)),
+        Scope("web_bff:checkout", "Start checkouts of the caller.", roles=(Role.CUSTOMER,)),
     )
     subscriptions = (
         "modules.web_bff.handlers.profiles",

@@ -14,9 +14,9 @@ log = structlog.get_logger()
 
 
 def check_out(*, customer_id: UUID, quantities: Mapping[str, int]) -> Checkout:
-    """Take a customer's request to order these skus, and ask orders to place it. Stock and prices are unknown here.
+    """Accept a customer's request to order these skus, and ask orders to place it. Stock and prices are unknown here.
 
-    It is safe once the transaction commits: orders gets it as soon as it can, and decides.
+    The request is durable once the transaction commits: orders receives it as soon as it can, and decides.
     """
     checkout = Checkout.objects.create(customer_id=customer_id, asked_at=timezone.now())
     outbox.publish(

@@ -3,5 +3,5 @@
 The files:
 
     lifecycle   the states of an order and the transitions between them
-    pricing     what an order may ask for, its lines and their total
+    pricing     the limits of an order, its lines and their total
 """

@@ -1,4 +1,4 @@
-"""The states of an order and the ways between them. Pure: no database, no clock."""
+"""The states of an order and the transitions between them. Pure: no database, no clock."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -22,10 +22,10 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = MappingProxyType(
 
 
 def may_become(source: Status, target: Status) -> bool:
-    """Whether an order may go from one state straight to the other."""
+    """Whether there is a transition from `source` to `target`."""
     return target in TRANSITIONS[source]
 
 
 def sources(target: Status) -> frozenset[Status]:
-    """The states an order may be in just before `target`: what a compare-and-set expects to find."""
+    """The states from which there is a transition to `target`: a compare-and-set expects one of them."""
     return frozenset(source for source in Status if may_become(source, target))

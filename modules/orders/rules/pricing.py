@@ -1,4 +1,4 @@
-"""What an order may ask for and what it costs. Pure: no database, no clock."""
+"""The limits of an order, and its price. Pure: no database, no clock."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class PricedLine:
 def by_sku(lines: Sequence[tuple[str, int]]) -> dict[str, int]:
     """The quantities of (sku, quantity) lines, in their order.
 
-    Raises Invalid: `invalid_order` for a product in two lines, `unknown_sku` for what no product can be called and no
-    database should be asked.
+    Raises Invalid: `invalid_order` for a product in two lines, `unknown_sku` for text that is no product's sku and that
+    a database might not accept.
     """
     quantities: dict[str, int] = {}
     for sku, quantity in lines:

@@ -1,4 +1,4 @@
-"""What the tests arrange and compare."""
+"""Products, clients and comparisons for this module's tests."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +47,7 @@ def published(wire_name: str) -> list[Published]:
 
 
 def everything() -> dict[str, object]:
-    """All that a refused request must leave as it was."""
+    """All state that a refused request must leave unchanged."""
     return {
         "products": list(Product.objects.order_by("pk").values()),
         "orders": list(Order.objects.order_by("pk").values()),
@@ -58,7 +58,7 @@ def everything() -> dict[str, object]:
 
 
 def at_once(count: int, work: Callable[[int], T]) -> list[T]:
-    """The results of `work(0)` to `work(count - 1)`, each in a thread of its own, begun together."""
+    """The results of `work(0)` to `work(count - 1)`, each in its own thread; all threads start together."""
     rendezvous = Barrier(count, timeout=60)
 
     def one(number: int) -> T:

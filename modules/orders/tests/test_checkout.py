@@ -1,4 +1,4 @@
-"""The command `orders.place_order`: what a checkout asks for becomes an order or a refusal, and never a dead letter."""
+"""The command `orders.place_order`: a checkout becomes an order or a refusal, and never a dead letter."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ def check_out(
     may_park: bool = False,
     **changes: Any,
 ) -> UUID:
-    """The command as a sender's worker would bring it; the checkout's id."""
+    """Deliver the command as the worker does, and return the checkout's id."""
     checkout_id = checkout_id or uuid4()
     payload = {
         "checkout_id": str(checkout_id),
@@ -107,7 +107,7 @@ class TestACheckout:
 
 class TestARefusal:
     def refused(self, *wanted: tuple[Any, Any], **changes: Any) -> tuple[str, str]:
-        """Code and detail of the answer to a checkout that must leave everything else as it was."""
+        """Code and detail of the answer to a checkout that must change nothing else."""
         before = everything()
         checkout_id = check_out(*wanted, **changes)
         assert everything() == {**before, "outbox": int(str(before["outbox"])) + 1}

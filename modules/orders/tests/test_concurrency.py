@@ -1,4 +1,4 @@
-"""Many customers at once, with real threads through the views. No deadlock, no lost update, no piece sold twice."""
+"""Concurrent customers: real threads through the views, without a deadlock, a lost update or a piece sold twice."""
 
 from collections import Counter
 from typing import Any
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db(databases=["orders"], transaction=True)
 
 @pytest.fixture
 def crowd(engine: str) -> int:
-    """How many come at once: SQLite lets one writer in at a time, so that more of them show nothing more."""
+    """The number of concurrent customers. SQLite admits one writer at a time, so more of them would show nothing."""
     return 100 if engine == "postgresql" else 20
 
 

@@ -1,4 +1,4 @@
-"""What the database refuses, whatever the code does."""
+"""Constraints hold in the database, whatever the code does."""
 
 from typing import Any
 from uuid import uuid4

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.django_db(databases=["orders"])
 
 
 def place(subject: UUID, count: int) -> list[str]:
-    """The ids of that many orders, the latest first."""
+    """The ids of this many orders, the latest first."""
     return [customer(subject).post(ORDERS, lines(ABC_1=1, ABC_2=1)).json()["id"] for _ in range(count)][::-1]
 
 

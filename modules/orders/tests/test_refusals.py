@@ -1,4 +1,4 @@
-"""Bad input: each gets a precise problem document and changes nothing."""
+"""Invalid input is answered with a precise problem document and changes nothing."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(databases=["orders"])
 
 
 def refused(body: Any, client: APIClient | None = None) -> tuple[int, dict[str, Any]]:
-    """The answer to an order that must leave everything as it was."""
+    """The answer to an order that must change nothing."""
     before = everything()
     response = (client or customer()).post(ORDERS, body)
     assert everything() == before

@@ -16,8 +16,8 @@ _check = EmailValidator(allowlist=[])
 def normalised(raw: str) -> str:
     """The address in lower case, its domain in ASCII (IDNA), without surrounding white space.
 
-    Raises ValueError. Local parts beyond ASCII (RFC 6531) are refused: which letters are the same there is
-    known to the mail server alone, and letters that only look the same would open accounts that people confuse.
+    Raises ValueError. Local parts beyond ASCII (RFC 6531) are refused: only the mail server knows which letters are
+    equal there, and letters that look alike would allow accounts that people confuse.
     """
     if len(raw) > _MAX_RAW:
         raise ValueError(_TOO_LONG)

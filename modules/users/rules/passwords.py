@@ -1,7 +1,7 @@
-"""What a password must be, and the slow arithmetic on it.
+"""The rules for passwords, and their hashing, which is slow on purpose: a good part of a second.
 
-Hashing takes a good part of a second on purpose. It is done before a transaction opens: inside one it would hold locks
-for that long, and on SQLite keep every other writer of the module waiting.
+Hash before a transaction opens: inside one, hashing would hold locks for that long, and on SQLite keep every other
+writer of the module waiting.
 """
 
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from django.contrib.auth.password_validation import UserAttributeSimilarityValid
 PasswordHash = NewType("PasswordHash", str)
 
 MAX_BYTES = 4096
-"""More than any typed password has. Without a limit, a body of a megabyte would buy a megabyte's hashing time."""
+"""More than any typed password has. Without a limit, a client could make the server hash megabytes."""
 
 _similarity = UserAttributeSimilarityValidator(user_attributes=("full_name",))
 
@@ -41,6 +41,6 @@ def hashed(password: str) -> PasswordHash:
 
 
 def verify(password: str, password_hash: str | None) -> Verdict:
-    """Compare, in the same time where there is no hash: the answer's delay must not reveal who has an account."""
+    """Compare a password with its hash. Takes as long without a hash: the delay must not reveal who has an account."""
     right, outdated = hashers.verify_password(password, password_hash or hashers.make_password(None))
     return Verdict(right=right, renewed=hashed(password) if right and outdated else None)

@@ -14,7 +14,7 @@ _SECRET_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """Which grant it belongs to, and 256 random bits of which the database knows the SHA-256 alone.
+    """The id of a grant and a secret of 256 random bits, of which the database stores only the SHA-256.
 
     A fast hash is enough: unlike a password, the secret cannot be guessed.
     """
@@ -28,7 +28,7 @@ class RefreshToken:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """The token that `text` spells; None where it spells none."""
+        """The token that `text` encodes; None where it encodes none."""
         try:
             raw = b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
         except ValueError:
@@ -38,7 +38,7 @@ class RefreshToken:
         return cls(grant_id=UUID(bytes=raw[:_ID_BYTES]), secret=raw[_ID_BYTES:])
 
     def successor(self, salt: bytes) -> Self:
-        """The token that is issued for this one: from both together, so that no one who has just the salt has it."""
+        """The token that is issued for this one, derived from its secret and the salt: the salt alone is no use."""
         return type(self)(grant_id=self.grant_id, secret=hmac.digest(self.secret, salt, "sha256"))
 
     @property

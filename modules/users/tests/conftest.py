@@ -1,4 +1,4 @@
-"""Customers to test with. What a test knows of them came over HTTP."""
+"""Customers for the tests, registered over HTTP."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Customer:
     id: UUID
     email: str
     client: APIClient
-    """Sends this customer's access token."""
+    """A client with this customer's access token."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Customers' passwords cannot be guessed, at the log-in or by a token that was taken."""
+"""Customers' passwords cannot be guessed, neither at the log-in nor with a stolen token."""
 
 from typing import Any
 

@@ -51,7 +51,7 @@ def fetch(path: str, data: dict[str, Any] | None = None, **options: Any) -> Any:
 
 
 def kinds_of_requests(number: int) -> tuple[str, dict[str, Any], dict[str, Any]]:
-    """What hashes: log-ins of customers and operators, registrations."""
+    """The requests that hash: log-ins of customers and operators, registrations."""
     email = f"customer-{number}@example.com"
     json = {"content_type": "application/json"}
     return (

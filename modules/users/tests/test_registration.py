@@ -118,7 +118,7 @@ class TestRegister:
 
 
 class TestTheDatabase:
-    """Refuses what no code path may write."""
+    """The database refuses rows that no code path may write."""
 
     @pytest.mark.parametrize(
         "changes",

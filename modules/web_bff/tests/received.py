@@ -1,4 +1,4 @@
-"""What other modules publish, delivered to this module: payloads in the form of their schemas.
+"""Messages of other modules, delivered to this module: payloads in the form of their schemas.
 
 Each function takes changes of single fields and gives the fields that make up the message's key.
 """

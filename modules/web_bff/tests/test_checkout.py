@@ -16,7 +16,7 @@ from pangaea.testing import client_for, published
 pytestmark = pytest.mark.django_db(databases="__all__")
 
 CHECKOUT = "/bff/v1/checkout"
-# What came of a checkout is asked with two queries, whatever it is.
+# The result of a checkout is read with two queries, whatever it is.
 QUERIES = 2
 
 

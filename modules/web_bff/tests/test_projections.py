@@ -164,7 +164,7 @@ class TestOrders:
 
 
 class TestABatchOfOrders:
-    """What the worker does with the messages of one batch, where each is applied alone everywhere else."""
+    """The messages of one batch are applied together, where the other tests deliver each alone."""
 
     def placed(self, order_id: UUID, customer_id: UUID, *skus: str, minutes: int = 0) -> acl.OrderPlaced:
         price = Money(500, "EUR")
@@ -303,7 +303,7 @@ class TestABatchOfOrders:
         # The orders that are there; the orders, their lines, their timelines.
         with answered_with(4 + savepoint):
             self.apply(*events)
-        # No lines.
+        # A cancellation writes no lines.
         with answered_with(3 + savepoint):
             self.apply(*cancelled)
         # Applied again, the old lines and timelines are deleted first.

@@ -5,12 +5,12 @@ The files:
     bodies             strict request bodies: serializer, fields, repeated items
     callers            which services may call this one, by their certificates
     content_security   the Content-Security-Policy of every answer
-    documents          the pages of the APIs, for all or for operators alone
+    documents          the pages of the APIs, public or for operators only
     fallback           problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
-    fields             values that all APIs write alike
+    fields             fields that all APIs share
     metadata           the answer to OPTIONS
     pagination         cursor pages
     parsers            JSON, strictly
     problems           every error as a problem document (RFC 9457)
-    schema             OpenAPI 3.0.3: the whole, and one document per module
+    schema             OpenAPI 3.0.3: one document of all modules, and one per module
 """

@@ -1,4 +1,4 @@
-"""Strict request bodies: no unknown member is skipped, and no JSON type stands in for another."""
+"""Strict request bodies: unknown members are refused, and so are values of another JSON type."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,7 +29,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A JSON number without a fraction: no string, no float and no boolean stands in for one."""
+    """A JSON number without a fraction. A string, a float or a boolean is refused."""
 
     def to_internal_value(self, data: Any) -> int:
         if type(data) is not int:
@@ -38,7 +38,7 @@ class StrictIntegerField(serializers.IntegerField):
 
 
 class StrictCharField(serializers.CharField):
-    """A JSON string: no number stands in for one."""
+    """A JSON string. A number is refused."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -47,7 +47,7 @@ class StrictCharField(serializers.CharField):
 
 
 def refuse_repeated(items: Sequence[Mapping[str, Any]], field: str, *, remedy: str) -> None:
-    """Raise ValidationError (`repeated`) that points at every item whose `field` has the value of an earlier item's.
+    """Raise ValidationError (`repeated`) for every item whose `field` has the same value as that of an earlier item.
 
     `remedy` is a sentence for the client.
     """

@@ -1,6 +1,7 @@
 """Which services may call this one, by the SPIFFE id in the certificate of their connection (ACCEPTED_CALLERS).
 
-That a certificate comes from our authority was checked in the handshake; every module has such a certificate.
+The TLS handshake has verified that our authority signed the certificate. Every module has such a certificate, so the id
+decides.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class AcceptedCallers:
-    """Who may call this process, and what. `for_modules` are the paths that every module of the domain may read."""
+    """The services that may call this process, and the paths `for_modules`, which every module may call.
+
+    `identities` are SPIFFE ids that may call every path; a module is a service of the trust domain.
+    """
 
     trust_domain: str
     identities: frozenset[str]
@@ -31,7 +35,7 @@ class AcceptedCallers:
 
     @classmethod
     def of(cls, declared: Declared) -> "AcceptedCallers":
-        """Those of the configuration and of the installed modules' routes."""
+        """Read the identities from the configuration, and the paths from the installed modules' routes."""
         return cls(
             trust_domain=declared.trust_domain,
             identities=frozenset(spiffe.identities(declared.trust_domain, declared.accepted_callers)),
@@ -52,7 +56,7 @@ class AcceptedCallers:
 
     @staticmethod
     def refusal(caller: str | None) -> Problem:
-        """The answer to all others."""
+        """The answer to a caller that is not accepted."""
         return Problem(
             status=HTTPStatus.FORBIDDEN,
             code="caller_not_accepted",
@@ -61,9 +65,9 @@ class AcceptedCallers:
 
 
 class CallerMiddleware:
-    """Refuses all others, probes included, with `caller_not_accepted`. Absent where TLS is off.
+    """Refuses callers that are not accepted with 403 `caller_not_accepted`, on probes too. Not used where TLS is off.
 
-    Headers play no part: the caller is named by the connection's certificate, and a connection without one is refused.
+    Headers are ignored: the connection's certificate identifies the caller, and a connection without one is refused.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -81,6 +85,6 @@ class CallerMiddleware:
 
 
 def caller_of(request: HttpRequest) -> str | None:
-    """The SPIFFE id of the service at the other end of the request's connection; None for one that shows none."""
-    # The web process's connection (pangaea.processes.web.client_connections); no header can come under this name.
+    """The SPIFFE id in the client certificate of the request's connection; None where there is none."""
+    # The web process's connection (pangaea.processes.web.client_connections); no header can set this key.
     return getattr(request.META.get("gunicorn.socket"), "identity", None)

@@ -1,4 +1,4 @@
-"""The Content-Security-Policy of every answer: pages load this host's files, run no inline script, are in no frame.
+"""The Content-Security-Policy of every answer: only files of this host, no inline scripts, no framing.
 
 https://www.w3.org/TR/CSP3/
 """
@@ -31,12 +31,12 @@ def _policy(directives: Mapping[str, str]) -> str:
 
 
 POLICY = _policy(_EVERYWHERE)
-"""JSON has it too: a browser shows any address as a page."""
+"""JSON answers have it too: a browser shows any address as a page."""
 ADMIN_POLICY = _policy(_EVERYWHERE | _ADMIN)
 
 
 class ContentSecurityMiddleware:
-    """Gives every answer a policy, the admin's pages theirs; a view that sets its own keeps it."""
+    """Sets POLICY on every answer, and ADMIN_POLICY on the admin's pages. A policy that the view has set is kept."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

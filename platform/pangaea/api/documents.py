@@ -1,4 +1,4 @@
-"""The documents of the APIs and the pages that show them: for all, or for operators alone."""
+"""The OpenAPI documents and the pages that show them: public, or for operators only."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,9 +17,9 @@ View = Callable[..., HttpResponse]
 
 
 def patterns(*, public: bool, admin_path: str) -> list[URLPattern]:
-    """Where the documents are: at /api/docs/ and /api/schema/, with / leading there, or below the admin's path.
+    """The URL patterns of the documents: at /api/docs/ and /api/schema/, with a redirect from /, or below `admin_path`.
 
-    Below the admin they ask for an operator's log-in, and nothing answers at the public paths.
+    Below `admin_path` they require an operator's log-in, and the public paths are not found.
     """
     below, view = ("", _unchanged) if public else (admin_path, admin.site.admin_view)
     documents = [
@@ -36,7 +36,7 @@ def _unchanged(view: View) -> View:
 
 
 def _with_the_strict_policy(view: View) -> View:
-    """Below the admin's path, too, Swagger UI may do no more than elsewhere."""
+    """Set POLICY explicitly: below the admin's path the middleware would set the weaker ADMIN_POLICY."""
 
     @wraps(view)
     def guarded(*arguments: object, **named: object) -> HttpResponse:
@@ -50,7 +50,7 @@ def _with_the_strict_policy(view: View) -> View:
 @require_safe
 @_with_the_strict_policy
 def page(request: HttpRequest, module: str | None = None) -> HttpResponse:
-    """Swagger UI for one module, which reads the same wherever the module runs, or for all of this process."""
+    """Swagger UI for one module, the same wherever the module runs, or for all modules of this process."""
     if module is None:
         return render(request, "pangaea/documents.html", {"title": "Pangaea", "schema": reverse("schema")})
     if module not in modules.labels():

@@ -18,14 +18,14 @@ _HTML = ("text/html", "text/plain")
 
 
 def serves_html(request: HttpRequest) -> bool:
-    """Whether people with a browser are meant: the admin. Everything else is an API."""
+    """Whether the path belongs to the admin, whose pages are for browsers. All other paths belong to APIs."""
     return request.path_info.startswith("/admin/")
 
 
 class ProblemMiddleware:
     """Answers unreadable requests, and turns every HTML error of an API path into a problem document.
 
-    The second covers Django's debug pages too: they would show settings and source to any client.
+    Django's debug pages are replaced too: they would show settings and source to any client.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -42,7 +42,7 @@ class ProblemMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """What a view outside DRF raises. None for an unforeseen error, which Django logs."""
+        """The answer to an exception from a view outside DRF. None for an unforeseen one, which Django logs."""
         if not serves_html(request):
             return problems.respond(exception, request)
         problem = problems.problem_of(exception, request) if isinstance(exception, Unavailable) else None
@@ -58,7 +58,8 @@ def refuse(request: HttpRequest) -> Problem | None:
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower() and not request.headers.get("Content-Length"):
         return Problem(status=411, code="length_required", detail="Send the body with a Content-Length, not in chunks.")
     try:
-        # A charset in the Content-Type would decide how the query is decoded, and not every codec can. Parses it, too.
+        # Otherwise a charset in the Content-Type would choose the query's codec, and not every codec can decode it.
+        # The assignment also parses the query.
         request.encoding = settings.DEFAULT_CHARSET
         request.get_host()
     except TooManyFieldsSent:

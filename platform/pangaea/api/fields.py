@@ -1,4 +1,4 @@
-"""Values that the APIs of all modules write alike."""
+"""Fields that the APIs of all modules share."""
 
 from rest_framework import serializers
 

@@ -1,4 +1,4 @@
-"""Pages by cursor: they cost the same however deep, and inserts do not shift them."""
+"""Cursor pagination: a page costs the same at any depth, and inserts do not shift rows between pages."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +17,8 @@ class CursorPage(CursorPagination):
     """{"next": path or null, "previous": path or null, "results": [...]}; 20 per page, `?limit=` up to 100.
 
     The links are relative references (RFC 3986, 4.2), never absolute: the port in a `Host` header is the client's text,
-    which nothing verifies. The view declares `ordering`: field names, the last one unique. A limit or cursor that
-    cannot be read is a 400; a larger limit counts as 100.
+    which nothing verifies. The view declares `ordering`: field names, the last one unique. An invalid limit or cursor
+    is answered with 400; a limit above 100 counts as 100.
     """
 
     page_size = 20
@@ -51,16 +51,16 @@ class CursorPage(CursorPagination):
         return (ordering,) if isinstance(ordering, str) else tuple(ordering)
 
     def get_page_size(self, request: Request) -> int:
-        """The limit that the client wants. Raises DRF's ValidationError unless it is a positive number."""
+        """The requested limit. Raises DRF's ValidationError unless it is a positive number."""
         text = request.query_params.get(self.page_size_query_param)
         if text is None:
             return self.page_size
-        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):  # noqa: PLR2004 - int() has its price
+        if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):  # noqa: PLR2004 - int() is slow on long text
             raise _invalid(self.page_size_query_param, "invalid_limit", "This is a whole number from 1 to 100.")
         return min(int(text), self.max_page_size)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """The position that a link of ours named. Raises DRF's ValidationError for any other."""
+        """The cursor of the request; None without one. Raises DRF's ValidationError for one that no link contains."""
         try:
             cursor = super().decode_cursor(request)
             if cursor is not None:
@@ -70,8 +70,8 @@ class CursorPage(CursorPagination):
         return cursor
 
     def _check(self, cursor: Cursor) -> None:
-        """Raise unless the database can compare the position with the column; a forged one would otherwise be a 500."""
-        if cursor == Cursor(offset=0, reverse=False, position=None):  # what DRF makes of anything in base64
+        """Raise unless the database can compare the position with the column: a forged one would lead to a 500."""
+        if cursor == Cursor(offset=0, reverse=False, position=None):  # DRF's result for any text in base64
             raise ValueError
         if cursor.position is None:
             return

@@ -1,4 +1,4 @@
-"""Request bodies."""
+"""The parser of request bodies."""
 
 import json
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ MAX_INTEGER = 2**63
 
 
 class JSONParser(parsers.JSONParser):
-    """JSON in UTF-8 (RFC 8259), nothing laxer: no NaN, no lone surrogates, no overflowing numbers, no endless nesting.
+    """JSON in UTF-8 (RFC 8259), strictly: no NaN, no lone surrogates, no overflowing numbers, no endless nesting.
 
-    No name comes twice in an object either (RFC 7493, 2.3): a proxy that reads the first would see another request than
-    the one that is served.
+    A name that occurs twice in an object is refused too (RFC 7493, 2.3): a proxy that reads the first one would see
+    another request than this server.
 
-    What passes can be stored, sent on and rendered again. Everything else is a 400 with the code `malformed_json`.
-    It inherits from DRF's parser because DRF limits the size of the body for that one alone.
+    An accepted value can be stored, forwarded and rendered. All else is answered with 400 `malformed_json`.
+    The class inherits from DRF's parser because DRF limits the size of the body for that class only.
     """
 
     def parse(

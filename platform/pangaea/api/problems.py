@@ -4,8 +4,8 @@
      "detail": "Only 3 of ABC-1 are left.", "instance": "/api/v1/orders",
      "code": "out_of_stock", "correlation_id": "0199…", "sku": "ABC-1", "available": 3}
 
-`code` is what clients branch on. `type` is the same as a URI, for tools that expect one: an identifier, nothing is
-served there. `correlation_id` finds the request in the logs. A domain error's details are members of their own.
+Clients branch on `code`. `type` is the same as a URI, for tools that expect one: an identifier, nothing is served
+there. `correlation_id` finds the request in the logs. Each detail of a domain error is a member of its own.
 
 A request that fails validation has `errors`, one entry per mistake: `pointer` into the body (RFC 6901, a URI fragment:
 `#/lines/0/quantity`), or `parameter` where the mistake is in the query; `code`; `detail`. At most 100 are listed.
@@ -39,7 +39,7 @@ log = structlog.get_logger()
 
 CONTENT_TYPE = "application/problem+json"
 MOST_MISTAKES = 100
-"""A long list of nonsense must not cost an answer many times its size."""
+"""How many errors an answer lists: a long list of invalid items must not cause an answer many times its size."""
 
 STATUS_OF: Mapping[type[errors.DomainError], int] = {
     errors.Unauthenticated: 401,
@@ -49,7 +49,7 @@ STATUS_OF: Mapping[type[errors.DomainError], int] = {
     errors.Invalid: 422,
     errors.Throttled: 429,
 }
-"""The one place where a domain error meets HTTP."""
+"""The HTTP status of each class of domain errors. No other table maps them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ _FIXED: tuple[tuple[_ErrorTypes, Problem], ...] = (
         Problem(status=400, code="bad_request", detail="The request is malformed."),
     ),
 )
-"""Errors whose document never differs. The first that fits counts."""
+"""Errors that are always answered with the same document. The first entry that matches is used."""
 
 _UNAVAILABLE = Problem(
     status=503,
@@ -127,18 +127,18 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
 
 
 def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse | None:
-    """The response for an error that has a meaning at the edge, else None."""
+    """The problem document for an error; None for an unforeseen one."""
     problem = problem_of(exc, request)
     if problem is None:
         return None
     if problem is _UNAVAILABLE:
-        # One line without a traceback: what failed is not here.
+        # One line without a traceback: the failure is outside this process.
         log.warning("request refused: a dependency does not answer", error=f"{type(exc).__name__}: {exc}")
     return ProblemResponse(problem, path=request.path)
 
 
 def problem_of(exc: Exception, request: HttpRequest | Request) -> Problem | None:
-    """What the error means to a client, else None. What only developers should read stays out of it."""
+    """The problem that answers the error, without details that are for developers only; None for an unforeseen one."""
     match exc:
         case errors.DomainError():
             return _of_domain(exc)
@@ -188,9 +188,9 @@ def _of_validation(detail: Any, request: HttpRequest | Request) -> Problem:
 
 
 def _leaves(detail: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Each message of DRF's nested error structure with the way to it.
+    """Each message of DRF's nested error structure with its path.
 
-    A list of messages belongs to one place; in a list of dictionaries the index is part of the way.
+    All messages of a list have the same path; in a list of dictionaries the index is part of the path.
     """
     if isinstance(detail, Mapping):
         for key, value in detail.items():
@@ -210,7 +210,7 @@ def pointer(path: tuple[str, ...]) -> str:
 
 
 def _headers(problem: Problem) -> dict[str, str]:
-    """The problem's headers, and the challenge that RFC 6750 wants on 401 and on a missing scope."""
+    """The problem's headers, and the challenge that RFC 6750 requires with 401 and with a missing scope."""
     match problem.code:
         case "token_invalid" | "token_expired":
             challenge = f'{REALM}, error="invalid_token", error_description="{problem.detail}"'

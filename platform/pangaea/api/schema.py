@@ -1,4 +1,4 @@
-"""OpenAPI 3.0.3 of the whole process, and a document per module that reads the same wherever the module runs."""
+"""OpenAPI 3.0.3: one document of all modules, and one per module, which is the same wherever the module runs."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ RESPONSES: Mapping[str, str] = {
     "404": "There is no such thing, or it is not the caller's.",
     "409": "The present state does not allow it.",
     "415": "The body is not JSON.",
-    "422": "Well-formed, but it can never be right.",
+    "422": "Well-formed, but no state would allow it.",
     "default": "Any other error.",
 }
 
@@ -102,7 +102,7 @@ class AutoSchema(openapi.AutoSchema):
 
 
 def add_problem_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A postprocessing hook: every problem that an operation may answer with, unless it describes that itself."""
+    """A postprocessing hook: add each problem that an operation may answer with, unless it describes that status."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = dict(PROBLEM)
     components["responses"] = {
@@ -121,7 +121,7 @@ def add_problem_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 def leave_enums_in_place(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A postprocessing hook: take away the ids that spectacular's enum hook would have worked with."""
+    """A postprocessing hook: remove the ids that only spectacular's enum hook uses."""
     places: list[Any] = [result]
     for place in places:
         if isinstance(place, dict):
@@ -159,16 +159,16 @@ def patterns_of(module: modules.ModuleConfig) -> list[Any]:
 
 
 def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], list[str]]:
-    """The document of one module, or of all that are installed; and what the generator was not sure about.
+    """The document of one module, or of all that are installed; and the generator's warnings, which a test keeps empty.
 
-    A test holds the second empty. Not thread-safe: the generator keeps its warnings in the process.
+    Not thread-safe: the generator stores its warnings in the process.
     """
     chosen: Sequence[modules.ModuleConfig] = [module] if module else modules.installed()
     patterns = [pattern for each in chosen for pattern in patterns_of(each)]
     with GENERATOR_STATS.silence():
         generator: Any = SchemaGenerator
         document = generator(patterns=patterns).get_schema(public=True)
-        doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it has no other way
+        doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it publishes them nowhere
     _describe_scopes(document, [scope for each in chosen for scope in each.scopes])
     if module:
         document["info"]["title"] += f": {module.label}"
@@ -176,7 +176,7 @@ def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], l
 
 
 def _describe_scopes(document: dict[str, Any], scopes: Sequence[modules.Scope]) -> None:
-    """Name the scopes where the document explains the access token: the scheme `http` has no member for them."""
+    """Describe the scopes in the security scheme, as text and as `x-scopes`: `http` schemes have no member for them."""
     scheme = document["components"].get("securitySchemes", {}).get("bearer")
     if scheme is not None and scopes:
         lines = [f"- `{scope.name}` ({', '.join(scope.roles)}): {scope.description}" for scope in scopes]

@@ -1,4 +1,4 @@
-"""The documents of the API, and pages, which every list shares."""
+"""The OpenAPI documents, and the pagination that all lists share."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who may read the documents of the APIs: all, or operators alone."""
+"""The OpenAPI documents are public, or for operators only."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pages by cursor."""
+"""Cursor pagination."""
 
 from base64 import b64encode
 from typing import Any

@@ -1,4 +1,4 @@
-"""Errors as they leave the process: every one a problem document, none of them a surprise."""
+"""Every error that leaves the process is a problem document with a stable code."""
 
 import functools
 import json
@@ -119,7 +119,7 @@ urlpatterns = [
 
 @pytest.fixture(params=[False, True], ids=["deployed", "debug"])
 def client(request: pytest.FixtureRequest, settings: Settings) -> Client:
-    """A client, once as deployed and once with DEBUG, where Django would like to show its own pages."""
+    """A client, once as deployed and once with DEBUG, where Django would show its own pages."""
     settings.DEBUG = request.param
     return Client(raise_request_exception=False)
 
@@ -137,7 +137,7 @@ def long_lived_client() -> Client:
 
 
 def problem(response: Any, status: int, code: str) -> dict[str, Any]:
-    """The document of a response that is a problem in every respect."""
+    """The document of a response, which must be a complete problem document."""
     assert response.status_code == status, response.content
     assert response.headers["Content-Type"] == CONTENT_TYPE
     document: dict[str, Any] = json.loads(response.content)
@@ -151,7 +151,7 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 def served(environ: dict[str, Any]) -> tuple[str, bytes]:
-    """Status and body of the whole WSGI application."""
+    """Status and body of an answer of the whole WSGI application."""
     from pangaea.wsgi import application
 
     statuses: list[str] = []

@@ -1,4 +1,4 @@
-"""Fields of this version that several routes share; an email address is normalised once."""
+"""Fields of this version that several routes share. EmailField normalises the address."""
 
 import unicodedata
 from typing import Any

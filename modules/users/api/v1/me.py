@@ -22,7 +22,7 @@ from pangaea.identity.principal import Principal
 
 
 class ProfileChangeSerializer(StrictSerializer):
-    """What is left out stays unchanged."""
+    """Fields that are left out stay unchanged."""
 
     email = EmailField(required=False)
     full_name = FullNameField(required=False)

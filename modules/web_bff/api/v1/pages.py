@@ -83,7 +83,7 @@ class CheckoutLineSerializer(StrictSerializer):
 
 
 class NewCheckoutSerializer(StrictSerializer):
-    """The form of an order. Whether there is such a product, and enough of it, is decided by orders."""
+    """The form of an order. `orders` decides whether the products exist and their stock is large enough."""
 
     lines = CheckoutLineSerializer(many=True, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]  # DRF takes it
 
@@ -105,7 +105,7 @@ class CheckoutSerializer(serializers.Serializer[queries.CheckoutState]):
 
 
 class HomeView(APIView):
-    """Who I am, my latest orders, and a look at the catalogue."""
+    """My profile, my latest orders, and the first products of the catalogue."""
 
     permission_classes = [HasScope("web_bff:read")]
 
@@ -130,7 +130,7 @@ class OrdersView(GenericAPIView[Any]):
 
 
 class OrderView(APIView):
-    """One of my orders, its lines and what happened to it."""
+    """One of my orders with its lines and its timeline."""
 
     permission_classes = [HasScope("web_bff:read")]
 
@@ -141,7 +141,7 @@ class OrderView(APIView):
 
 
 class CheckoutView(APIView):
-    """Order as soon as possible. The answer's Location is where its result can be read."""
+    """Order as soon as possible. The answer's Location is the address of the result."""
 
     permission_classes = [HasScope("web_bff:checkout")]
 
@@ -149,7 +149,7 @@ class CheckoutView(APIView):
         operation_id="web_bff_start_checkout",
         request=NewCheckoutSerializer,
         responses={
-            202: OpenApiResponse(CheckoutSerializer, description="Taken, and pending; Location is the checkout's own.")
+            202: OpenApiResponse(CheckoutSerializer, description="Accepted and pending; Location is its address.")
         },
     )
     def post(self, request: Request) -> Response:
