@@ -92,7 +92,7 @@ class Product(models.Model):
 
     @classmethod
     def adjust_stock(cls, sku: str, *, by: int) -> bool:
-        """Add `by` pieces, or take them away where it is negative; False where that would leave 0 to MAX_STOCK."""
+        """Add `by` pieces, which may be negative. False, without a change, for a result outside 0 to MAX_STOCK."""
         return bool(cls.objects.filter(sku=sku, stock__range=(-by, MAX_STOCK - by)).update(stock=F("stock") + by))
 
     @classmethod
@@ -331,7 +331,7 @@ class Customer(models.Model):
 
     @classmethod
     def check_may_order(cls, customer_id: UUID) -> None:
-        """Raises Forbidden (`customer_deactivated`) for a customer known as deactivated; an unknown one passes."""
+        """Raise Forbidden (`customer_deactivated`) for a customer known as deactivated; an unknown customer passes."""
         if cls.objects.filter(pk=customer_id, active=False).exists():
             raise errors.Forbidden("customer_deactivated", "This account is deactivated and cannot place orders.")
 

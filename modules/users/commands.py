@@ -119,11 +119,11 @@ def log_in(*, proof: Proof) -> LogIn:
 
 
 def refresh(*, refresh_token: str) -> LogIn | None:
-    """Prolong a log-in: the token is spent and its successor is returned, within a grace of seconds the same one again.
+    """Prolong a log-in: spend the token and return its successor; within REFRESH_GRACE, the same successor again.
 
-    None where the token is unknown, expired or spent. A spent one that comes back later was copied, and the copy looks
-    like the original, so the whole log-in is revoked (RFC 9700, 4.14.2). That is why this returns None and does
-    not raise: the caller has to commit before it refuses.
+    None where the token is unknown, expired or spent. A spent token that comes back after the grace was copied, and a
+    copy looks like its original, so the whole log-in is revoked (RFC 9700, 4.14.2). That is why this returns
+    None and does not raise: the caller has to commit the revocation before it refuses.
     """
     token = RefreshToken.parse(refresh_token)
     if token is None:

@@ -20,7 +20,7 @@ class UserRegistered(Event, frozen=True, kw_only=True):
 
 
 class ProfileChanged(Event, frozen=True, kw_only=True):
-    """The email address or the name is another one. Carries the whole profile after the change."""
+    """The email address or the name was changed. Carries the whole profile after the change."""
 
     wire_name: ClassVar[str] = "users.profile_changed"
     version: ClassVar[int] = 1

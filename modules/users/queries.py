@@ -12,7 +12,7 @@ from pangaea import errors
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An account's data about its owner."""
+    """The data of an account that its owner sees."""
 
     id: UUID
     email: str
@@ -22,7 +22,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The caller knew the password that was set at `password_set_at`: a later one refutes the proof."""
+    """Proof that the caller knew the password that was set at `password_set_at`. A later password refutes it."""
 
     account_id: UUID
     password_set_at: datetime

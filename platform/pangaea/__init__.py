@@ -37,7 +37,7 @@ Internal. Each package uses only those further down (`importlinter.ini` holds it
     change_capture   triggers that write changed rows into the outbox, and snapshots
     outbox           streams, publishing, the relay
     api              problem documents, strict bodies, OpenAPI
-    identity         tokens, keys, callers, passwords
+    identity         tokens, keys, scopes, passwords
     configuration    every environment variable: its declaration, validation, profiles
     credentials      keys, certificates and SPIFFE ids
     databases        aliases, the router, grants, and what differs between PostgreSQL and SQLite

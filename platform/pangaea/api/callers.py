@@ -45,7 +45,7 @@ class AcceptedCallers:
         )
 
     def may_connect(self, caller: str | None) -> bool:
-        """Whether this SPIFFE id may call any path."""
+        """Whether there is a path that this SPIFFE id may call."""
         return caller is not None and (
             caller in self.identities or (bool(self.for_modules) and spiffe.is_module_of(self.trust_domain, caller))
         )

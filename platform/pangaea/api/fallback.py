@@ -70,26 +70,26 @@ def refuse(request: HttpRequest) -> Problem | None:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler400."""
+    """Django's handler400."""
     return problems.respond(exception, request) or _generic(HTTPStatus.BAD_REQUEST, request)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler403."""
+    """Django's handler403."""
     if serves_html(request):
         return defaults.permission_denied(request, exception)
     return problems.respond(exception, request) or _generic(HTTPStatus.FORBIDDEN, request)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """handler404."""
+    """Django's handler404."""
     if serves_html(request):
         return defaults.page_not_found(request, exception)
     return problems.respond(Http404(), request) or _generic(HTTPStatus.NOT_FOUND, request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500. The traceback is in the log, with the correlation id that the document names."""
+    """Django's handler500. The traceback is in the log, with the correlation id that the document names."""
     exception = sys.exc_info()[1]
     if serves_html(request):
         return defaults.server_error(request)

@@ -31,7 +31,10 @@ class Files:
     authorities: Path
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Raises OSError (ssl.SSLError is one) for what is missing, damaged or does not fit together."""
+        """Set the context to these files and to TLS 1.2 or later, peers verified.
+
+        Raises OSError (ssl.SSLError is one) for files that are missing, damaged or do not match.
+        """
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(CIPHERS)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -1,4 +1,4 @@
-"""The caller of a request: a person by an access token, whose roles the modules' scopes refer to.
+"""The caller of a request, by an access token with roles; the keys of such tokens; attempts at passwords.
 
 Public for modules: password_attempts, password_hashing, permissions, principal, token_keys, tokens.
 

@@ -19,7 +19,7 @@ class BearerAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
-        """The caller, by the Authorization header."""
+        """The caller whose token is in the Authorization header; None without one."""
         scheme, _, credentials = get_authorization_header(request).strip().partition(b" ")
         if scheme.lower() != SCHEME.lower().encode():
             return None
