@@ -8,7 +8,7 @@ import msgspec
 import psycopg
 
 from pangaea.ids import uuid7
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.wire import Envelope
 from tests.landscape.source.messages import Ticked
 
@@ -37,5 +37,5 @@ def commit(connection: "psycopg.Connection[Any]", count: int, *, seed: int = 1) 
                 data=msgspec.Raw(msgspec.json.encode(tick)),
             )
             body = msgspec.json.encode(envelope).decode()
-            copy.write_row((envelope.id, EVERYBODY, f"key-{key}", Ticked.wire_name, body, moment))
+            copy.write_row((envelope.id, ALL, f"key-{key}", Ticked.wire_name, body, moment))
     connection.execute("NOTIFY pangaea_outbox_source")

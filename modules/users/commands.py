@@ -132,7 +132,7 @@ def refresh(*, refresh_token: str) -> LogIn | None:
     successor = RefreshGrant.rotate(token, at=now) or RefreshGrant.successor_of(token, at=now)
     if successor is None:
         if RefreshGrant.revoke(token.grant_id):
-            log.warning("log-in revoked: its refresh token was spent or expired", grant_id=str(token.grant_id))
+            log.warning("log-in revoked", reason="its refresh token was spent or expired", grant_id=str(token.grant_id))
         return None
     account_id = RefreshGrant.objects.values_list("account_id", flat=True).get(id=token.grant_id)
     return LogIn(account_id=account_id, refresh_token=successor.text)

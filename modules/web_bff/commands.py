@@ -27,5 +27,5 @@ def check_out(*, customer_id: UUID, quantities: Mapping[str, int]) -> Checkout:
         ),
         key=str(checkout.id),
     )
-    log.info("checkout taken", checkout_id=str(checkout.id), customer_id=str(customer_id), lines=len(quantities))
+    log.info("checkout accepted", checkout_id=str(checkout.id), customer_id=str(customer_id), lines=len(quantities))
     return checkout

@@ -137,4 +137,4 @@ def _nothing_to_change(message: Received[acl.UserDeactivated] | Received[acl.Ord
 
     If this message were parked as well, it would be a dead letter that no redrive can ever apply.
     """
-    log.warning("nothing to change", wire_name=message.payload.wire_name, position=message.position, **what)
+    log.warning("change skipped", wire_name=message.payload.wire_name, position=message.position, **what)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-EVERYBODY = "all"
+ALL = "all"
 LARGEST = 1024 * 1024
 """The largest message in bytes, its envelope included."""
 KEY_LENGTH = 255
@@ -75,4 +75,4 @@ def module_of(wire_name: str) -> str:
 
 def audience_of(message: Message) -> str:
     """The audience of a message: all modules, or the one that a command names."""
-    return module_of(message.wire_name) if isinstance(message, Command) else EVERYBODY
+    return module_of(message.wire_name) if isinstance(message, Command) else ALL

@@ -133,7 +133,7 @@ def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse |
         return None
     if problem is _UNAVAILABLE:
         # One line without a traceback: the failure is outside this process.
-        log.warning("request refused: a dependency does not answer", error=f"{type(exc).__name__}: {exc}")
+        log.warning("request refused", reason="a dependency does not answer", error=f"{type(exc).__name__}: {exc}")
     return ProblemResponse(problem, path=request.path)
 
 

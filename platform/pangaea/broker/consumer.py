@@ -21,6 +21,7 @@ from celery.worker.state import maybe_shutdown
 from django.conf import settings
 from kombu import Consumer, Queue
 
+from pangaea.backoff import Backoff
 from pangaea.broker import admission, sending, topology
 from pangaea.errors import RefusedMessage
 from pangaea.inbox import in_flight
@@ -28,8 +29,8 @@ from pangaea.telemetry.components import Component, State
 
 log = structlog.get_logger()
 
-MAX_RECONNECT_PAUSE = 5.0
-"""The longest pause between two attempts to connect, in seconds; kombu's grows to 30."""
+RECONNECT = Backoff(first=0.2, longest=5.0)
+"""Between two attempts to connect; the pauses of kombu alone grow to 30 s."""
 CONSUME_TIMEOUT = 5.0
 """Seconds for a queue to answer a new consumer."""
 SILENT_CHECKS = 2
@@ -327,7 +328,7 @@ class BusConsumer(CeleryConsumer):
             connection.close()
         # Where connecting succeeds and the next step fails each time, Celery would retry without a pause.
         if self._failures:
-            self.app.stopping.wait(min(0.1 * 2**self._failures, MAX_RECONNECT_PAUSE))
+            self.app.stopping.wait(RECONNECT.steady(self._failures))
         self._failures += 1
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
@@ -338,6 +339,6 @@ class BusConsumer(CeleryConsumer):
             lambda error, _pause: self._interrupted(error),
             interval_start=0.2,
             interval_step=0.4,
-            interval_max=MAX_RECONNECT_PAUSE,
+            interval_max=RECONNECT.longest,
             callback=maybe_shutdown,
         )

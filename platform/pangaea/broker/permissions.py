@@ -25,7 +25,7 @@ from pangaea.broker.management_api import Management
 from pangaea.configuration.declared import Declared
 from pangaea.configuration.environment import Environment, variable_of
 from pangaea.errors import Misconfigured
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.wire import PARTITIONS
 
 ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
@@ -135,7 +135,7 @@ def topic_permissions(label: str) -> dict[str, str]:
     sources = sorted(topology.sources_of(label))
     prefixes = [rf"\*\.{re.escape(label)}"]
     if sources:
-        prefixes.insert(0, rf"({'|'.join(map(re.escape, sources))})\." + EVERYBODY)
+        prefixes.insert(0, rf"({'|'.join(map(re.escape, sources))})\." + ALL)
     return {"write": rf"^{re.escape(label)}\.", "read": rf"^({'|'.join(prefixes)})\.(\*|[0-{PARTITIONS - 1}])$"}
 
 

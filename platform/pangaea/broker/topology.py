@@ -25,7 +25,7 @@ from kombu import Exchange, Queue, binding
 from pangaea import modules
 from pangaea.broker import redis_queues
 from pangaea.configuration.declared import Declared
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.wire import PARTITIONS
 
 log = structlog.get_logger()
@@ -92,7 +92,7 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
 
 def _routing_keys(label: str, number: int, count: int) -> list[str]:
     partitions = ["*"] if count == 1 else [str(each) for each in range(PARTITIONS) if each % count == number]
-    prefixes = [source + "." + EVERYBODY for source in sorted(sources_of(label))]
+    prefixes = [source + "." + ALL for source in sorted(sources_of(label))]
     return [f"{prefix}.{partition}" for prefix in [*prefixes, f"*.{label}"] for partition in partitions]
 
 
@@ -110,7 +110,7 @@ def subscribes_to(queue: str, routing_key: str) -> bool:
     """Whether the module of that queue subscribes to messages with that routing key."""
     label = module_of_queue(queue)
     sender, audience, _ = f"{routing_key}..".split(".", 2)
-    return audience == label or (audience == EVERYBODY and sender in sources_of(label))
+    return audience == label or (audience == ALL and sender in sources_of(label))
 
 
 def declare(celery: Celery) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from pangaea.change_capture.declaration import Amount, Capture, Column, Converter, Kind, Words
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 
 PREFIX = "pangaea_capture_"
 """The beginning of the names of all triggers and functions of captures."""
@@ -88,7 +88,7 @@ class Dialect(ABC):
 
     def constants(self, capture: Capture) -> tuple[str, str]:
         """Audience and name."""
-        return literal(EVERYBODY), literal(capture.yields.wire_name)
+        return literal(ALL), literal(capture.yields.wire_name)
 
     def _member(self, capture: Capture, converter: Converter, row: str) -> str:
         match converter:

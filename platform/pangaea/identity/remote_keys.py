@@ -129,7 +129,7 @@ class RemoteKeys:
         try:
             self._keys = parse(self._fetch(self.url))
         except (OSError, ValueError) as error:
-            log.warning("the key set cannot be read", url=self.url, error=str(error), known_keys=len(self._keys))
+            log.warning("key set request failed", url=self.url, error=str(error), known_keys=len(self._keys))
         else:
             self._answered_at = requested_at
 

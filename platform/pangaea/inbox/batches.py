@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pangaea.errors import MalformedMessage
-from pangaea.messages import EVERYBODY, KEY_LENGTH
+from pangaea.messages import ALL, KEY_LENGTH
 from pangaea.wire import PARTITIONS, UNDECODABLE, Batch, Entry, Envelope
 
 NAME_LENGTH = 127
@@ -72,7 +72,7 @@ def _envelope(body: msgspec.Raw, *, source: str, audience: str, message_id: UUID
         raise MalformedMessage(f"The message is no envelope: {error}") from error
     if not _text(envelope.subject, KEY_LENGTH) or not _text(envelope.type, NAME_LENGTH):
         raise MalformedMessage("The message has a key or a name that is empty, too long or unprintable.")
-    owner = source if audience == EVERYBODY else audience
+    owner = source if audience == ALL else audience
     if envelope.source != source or envelope.type.partition(".")[0] != owner:
         text = f"{envelope.type} from {envelope.source} does not belong to the stream {source}.{audience}."
         raise MalformedMessage(text)

@@ -22,7 +22,7 @@ from pangaea.inbox.rebuild import shadows
 from pangaea.inbox.rebuild.shadows import Shadow
 from pangaea.inbox.retrying import GivenUp
 from pangaea.inbox.subscriptions import Projection
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.modules import ModuleConfig
 from pangaea.wire import Batch, CatchUp
 
@@ -70,7 +70,7 @@ def _is_accepted(config: ModuleConfig, batch: Batch, sender: str | None) -> bool
     if batch.audience == config.label and batch.source not in config.accepts_commands_from:
         log.error("batch refused", module=config.label, sender=batch.source, reason="its commands are not accepted")
         return False
-    return batch.audience in {EVERYBODY, config.label}
+    return batch.audience in {ALL, config.label}
 
 
 def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:

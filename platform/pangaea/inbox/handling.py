@@ -11,13 +11,13 @@ from pangaea.errors import MalformedMessage
 from pangaea.inbox import in_flight
 from pangaea.inbox.batches import Delivered
 from pangaea.inbox.subscriptions import Handler, Subscription
-from pangaea.messages import EVERYBODY, Received
+from pangaea.messages import ALL, Received
 from pangaea.outbox.publish import projecting
 from pangaea.telemetry import correlation
 from pangaea.wire import UNDECODABLE, Envelope
 
 
-def handle(subscription: Subscription, messages: Iterable[Delivered], *, audience: str = EVERYBODY) -> None:
+def handle(subscription: Subscription, messages: Iterable[Delivered], *, audience: str = ALL) -> None:
     """Call the subscription's handlers for these messages, in order. An event without a handler is skipped.
 
     Raises a handler's exceptions. Raises MalformedMessage for a message that is unreadable, for a version or fields

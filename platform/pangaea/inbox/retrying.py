@@ -3,10 +3,10 @@
 In place, with the broker's message unacknowledged: a message that is requeued comes later than those behind it.
 """
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from time import monotonic
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 from django.db import connections
 
+from pangaea.backoff import Backoff
 from pangaea.databases import errors, migration_state
 from pangaea.databases.errors import Kind
 from pangaea.errors import PangaeaError
@@ -25,8 +26,8 @@ BATCH_TIME_LIMIT = 120.0
 """Seconds after which a batch whose parts wait for the database is given up; applied parts stay applied. One message
 more may take several time-outs; all of it is less than JOB_TIME_LIMIT, at which a crash would be counted."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
-"""Seconds between two tries; the pause doubles from the first to the longest."""
+TRANSIENT = Backoff(first=0.05, longest=2.0)
+"""Between two tries."""
 
 
 class GivenUp(PangaeaError):
@@ -64,12 +65,11 @@ class Tries:
         itself may be the cause. Raises the last error, or GivenUp where this code and the database differ in their
         migrations.
         """
-        step = FIRST_PAUSE
-        while True:
+        for failures in count(1):
             try:
                 return work()
             except Exception as error:
-                pause = step * random.uniform(0.5, 1)  # noqa: S311 - jitter, not a secret
+                pause = TRANSIENT.jittered(failures)
                 kind = errors.kind_of(error, self.alias)
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
@@ -88,7 +88,7 @@ class Tries:
                 if not connections[self.alias].in_atomic_block:
                     connections[self.alias].close()
                 time.sleep(pause)
-            step = min(step * 2, LONGEST_PAUSE)
+        raise AssertionError  # the loop has no end
 
     def outcome(self, work: Callable[[], T], *, costly: int) -> tuple[T | None, Exception | None]:
         """The result of the work, or the error with which it ends: one message may be the cause. Raises GivenUp."""

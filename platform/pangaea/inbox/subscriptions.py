@@ -88,7 +88,7 @@ class Subscription:
 
     def reads(self, source: str, audience: str) -> bool:
         """Whether that stream holds messages for it."""
-        if audience == messages.EVERYBODY:
+        if audience == messages.ALL:
             return source in self.sources
         return audience == self.module and self.takes_commands
 

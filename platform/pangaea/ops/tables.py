@@ -9,7 +9,7 @@ from django.utils.timesince import timesince
 
 from pangaea.health.stream_status import CursorStatus, ModuleStatus, StreamStatus, SubscriptionStatus
 from pangaea.inbox.models import Cursor
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 
 Table = dict[str, Any]
 
@@ -107,7 +107,7 @@ def _audience(audience: str, streams: list[StreamStatus], *, unsequenced: int) -
     waiting = backlog + unsequenced
     return {
         "cols": [
-            "all" if audience == EVERYBODY else audience,
+            "all" if audience == ALL else audience,
             sum(stream.head for stream in streams) + unsequenced,
             sum(stream.retained for stream in streams) + unsequenced,
             sum(stream.sent for stream in streams),
@@ -142,7 +142,7 @@ def _subscription(subscription: SubscriptionStatus) -> Table:
             "rows": [
                 [
                     cursor.source,
-                    "all" if cursor.audience == EVERYBODY else cursor.audience,
+                    "all" if cursor.audience == ALL else cursor.audience,
                     cursor.partition,
                     cursor.position,
                     cursor.head,

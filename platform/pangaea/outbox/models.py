@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from django.db import models, transaction
 from django.db.models import F, Q
 
-from pangaea.messages import EVERYBODY, KEY_LENGTH
+from pangaea.messages import ALL, KEY_LENGTH
 from pangaea.outbox.limits import BODY_NOT_TOO_LONG, KEY_NOT_EMPTY
 from pangaea.wire import PARTITIONS, CatchUp
 
@@ -106,10 +106,10 @@ class Stream(models.Model):
         A request for a position above the floor is ignored: no subscription begins there, and each repetition would
         cause another snapshot.
         """
-        if request.audience != EVERYBODY:
+        if request.audience != ALL:
             return
         below = Stream.objects.using(module).filter(partition=request.partition, floor__gte=request.snapshot_after)
-        lacking = below.filter(audience=EVERYBODY).exclude(snapshot_from__gte=request.snapshot_after)
+        lacking = below.filter(audience=ALL).exclude(snapshot_from__gte=request.snapshot_after)
         with transaction.atomic(using=module):
             locked = Stream.locked(lacking.exclude(snapshot_begun__gte=request.snapshot_after))
             locked.update(snapshot_wanted=request.snapshot_after)
@@ -117,7 +117,7 @@ class Stream(models.Model):
     @staticmethod
     def begin_snapshot(module: str) -> bool:
         """Begin a snapshot after the present heads; False if one is under way. Call it in a transaction."""
-        streams = Stream.objects.using(module).filter(audience=EVERYBODY)
+        streams = Stream.objects.using(module).filter(audience=ALL)
         if any(stream.snapshot_begun is not None for stream in streams.select_for_update().order_by("id")):
             return False
         streams.update(snapshot_begun=F("head"), snapshot_wanted=None)
@@ -127,7 +127,7 @@ class Stream(models.Model):
     def finish_snapshot(module: str) -> None:
         """Record that the snapshot under way is complete, and ends at the present heads."""
         with transaction.atomic(using=module):
-            begun = Stream.objects.using(module).filter(audience=EVERYBODY, snapshot_begun__isnull=False)
+            begun = Stream.objects.using(module).filter(audience=ALL, snapshot_begun__isnull=False)
             locked = Stream.locked(begun)
             locked.update(snapshot_from=F("snapshot_begun"), snapshot_until=F("head"), snapshot_begun=None)
 

@@ -22,7 +22,7 @@ from pangaea.databases import engines
 from pangaea.databases.engines.base import RelaySession
 from pangaea.databases.rows import columns, instances
 from pangaea.errors import RefusedByBroker
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.outbox import replay, retention
 from pangaea.outbox.announcements import Announcements
 from pangaea.outbox.batches import Outgoing, read_live
@@ -226,7 +226,7 @@ class Relay:
         unsequenced = engines.of(self.module).rows(connection, UNSEQUENCED, limit)
         rows = [(row, audience, partition_of(key)) for row, audience, key in unsequenced]
         self._sequenced = len(rows)
-        audiences = {EVERYBODY}.union(audience for _, audience, _ in rows)
+        audiences = {ALL}.union(audience for _, audience, _ in rows)
         if not audiences <= self._audiences:
             Stream.provide(self.module, audiences)
         if rows:

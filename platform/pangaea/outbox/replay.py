@@ -15,7 +15,7 @@ from django.db import connections, transaction
 from django.db.models import QuerySet
 
 from pangaea.databases import engines
-from pangaea.messages import EVERYBODY, module_of
+from pangaea.messages import ALL, module_of
 from pangaea.outbox import subscribers
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream
@@ -40,7 +40,7 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
     except UNDECODABLE as error:
         log.exception("catch-up request dropped", reason="unreadable", module=module, error=str(error))
         return
-    if request.source != module or request.audience not in {EVERYBODY, module_of(request.subscription)}:
+    if request.source != module or request.audience not in {ALL, module_of(request.subscription)}:
         _drop(module, request, "the subscription may not read that stream")
         return
     if sender not in {None, module_of(request.subscription)}:

@@ -7,7 +7,7 @@ import structlog
 from django.db import models
 from django.utils import timezone
 
-from pangaea.messages import EVERYBODY, module_of
+from pangaea.messages import ALL, module_of
 from pangaea.outbox.models import Stream, Subscriber
 from pangaea.wire import UNDECODABLE, Report
 
@@ -30,7 +30,7 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
         log.exception("report dropped", reason="unreadable", module=module, error=str(error))
         return
     reader = module_of(report.subscription)
-    readable = {EVERYBODY, reader}
+    readable = {ALL, reader}
     foreign = any(audience not in readable for audience, _, _ in report.cursors)
     if report.source != module or foreign or sender not in {None, reader}:
         log.error(

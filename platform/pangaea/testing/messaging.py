@@ -10,7 +10,7 @@ import msgspec
 
 from pangaea import messages, modules
 from pangaea.ids import uuid7
-from pangaea.messages import EVERYBODY, Command, Event
+from pangaea.messages import ALL, Command, Event
 from pangaea.wire import Batch, Envelope
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def deliver(
         correlationid=correlation_id,
         data=msgspec.Raw(data),
     )
-    audience = to if is_command else EVERYBODY
+    audience = to if is_command else ALL
     subscribers: list[Subscription] = [each for each in modules.named(to).load_subscriptions() if each.versions(name)]
     assert subscribers, f"No subscription of {to} handles {name}."  # noqa: S101 - this is a test's helper
     for subscriber in subscribers:

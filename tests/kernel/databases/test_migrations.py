@@ -10,7 +10,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.models import NOT_PROVIDED
 
 from pangaea.databases.aliases import KERNEL
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.outbox.models import OutboxMessage, Stream
 from pangaea.outbox.relay import partition_of
 from tests.kernel.pipeline import SOURCE, say
@@ -55,7 +55,7 @@ class TestSequence:
 
     @pytest.mark.usefixtures("postgresql_only")
     def test_leaves_the_function_of_the_version_before(self) -> None:
-        Stream.provide(SOURCE, [EVERYBODY])
+        Stream.provide(SOURCE, [ALL])
         say("a", 1, 2)
         rows = OutboxMessage.objects.using(SOURCE).order_by("id")
         for function, row in zip(("pangaea_place", "pangaea_sequence"), rows, strict=True):

@@ -21,7 +21,7 @@ from pangaea.inbox import consume
 from pangaea.inbox.batches import decode
 from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor, DeadLetter
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.outbox import replay
 from pangaea.outbox.batches import Outgoing
 from pangaea.outbox.models import OutboxMessage, Stream
@@ -209,7 +209,7 @@ class TestAStandbyOfALeaderThatDoesNothing:
     def test_publishes_the_snapshot_that_a_subscriber_requested(self, standby: Broker) -> None:
         say("a", 1)
         wait_until(lambda: sent() == 1, what="the standby to send")
-        streams = Stream.objects.using(SOURCE).filter(audience=EVERYBODY)
+        streams = Stream.objects.using(SOURCE).filter(audience=ALL)
         streams.filter(partition=partition_of("a")).update(snapshot_wanted=0)
         wait_until(lambda: streams.filter(snapshot_from__isnull=False).exists(), what="the snapshot")
 
@@ -221,7 +221,7 @@ class TestAStandbyOfALeaderThatDoesNothing:
             CatchUp(
                 subscription=f"{LISTENER}.ledger",
                 source=SOURCE,
-                audience=EVERYBODY,
+                audience=ALL,
                 partition=partition_of("a"),
                 position=0,
                 message_id=None,

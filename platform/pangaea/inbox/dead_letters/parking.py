@@ -1,12 +1,12 @@
 """Parking: a message that cannot be applied becomes a dead letter, and so do later messages of its key."""
 
-import random
 import traceback
 from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
+from pangaea.backoff import Backoff
 from pangaea.errors import PoisonMessage
 from pangaea.inbox.batches import Delivered
 from pangaea.inbox.models import Cursor, DeadLetter
@@ -43,15 +43,9 @@ def trace(failure: Exception) -> str:
 
 
 def pause(attempts: int) -> timedelta:
-    """How long to wait after this many attempts: doubling up to a limit, at random between a half of it and all.
-
-    The spread keeps messages that failed together from coming back together (exponential backoff with equal jitter,
-    M. Brooker, AWS Architecture Blog, 2015).
-    """
-    longest = settings.PANGAEA.dead_letter_pause_at_most.total_seconds()
-    # Long before the 32nd doubling any limit is passed, and a float would overflow later.
-    seconds = min(settings.PANGAEA.dead_letter_pause.total_seconds() * 2 ** min(attempts - 1, 32), longest)
-    return timedelta(seconds=seconds * random.uniform(0.5, 1))  # noqa: S311 - jitter, not a secret
+    """The pause after this many attempts. Its jitter spreads the retries of messages that failed together."""
+    first, longest = settings.PANGAEA.dead_letter_pause, settings.PANGAEA.dead_letter_pause_at_most
+    return timedelta(seconds=Backoff(first.total_seconds(), longest.total_seconds()).jittered(attempts))
 
 
 def _storable(text: str) -> str:

@@ -8,7 +8,7 @@ from pangaea.inbox.models import Cursor
 from pangaea.inbox.rebuild import rows
 from pangaea.inbox.rebuild.rows import Count
 from pangaea.inbox.subscriptions import Projection, Subscription
-from pangaea.messages import EVERYBODY
+from pangaea.messages import ALL
 from pangaea.wire import PARTITIONS
 
 Stream = tuple[str, str, int]
@@ -45,7 +45,7 @@ class CutOver:
 
 def streams_of(projection: Projection) -> list[Stream]:
     """Every stream that a projection reads."""
-    return [(source, EVERYBODY, partition) for source in sorted(projection.sources) for partition in range(PARTITIONS)]
+    return [(source, ALL, partition) for source in sorted(projection.sources) for partition in range(PARTITIONS)]
 
 
 def cursors_at_0(subscription: Subscription, streams: Iterable[Stream]) -> list[Cursor]:
