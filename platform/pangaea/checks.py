@@ -13,6 +13,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import Error, register
+from django.db import DEFAULT_DB_ALIAS
 from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
@@ -21,11 +22,13 @@ from pangaea.change_capture import Capture
 from pangaea.identity.permissions import ScopePermission
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
-from pangaea.messages import Command, Event, Message, check_wire_name, module_of
+from pangaea.messages import ALL, Command, Event, Message, check_wire_name, module_of
 from pangaea.modules import ModuleConfig, Role, Scope
 
 Language = dict[str, type[Message]]
 """Message classes by wire name."""
+RESERVED = {DEFAULT_DB_ALIAS: "the database of the operators", ALL: "the audience of events"}
+"""Labels that no module may have, each with its meaning."""
 
 
 def published_by(module: ModuleConfig) -> Language:
@@ -52,11 +55,12 @@ def _declared_in(path: str) -> Language:
 
 @register("pangaea")
 def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
-    """Check that names belong to their module, messages are published, commands have one handler, scopes a role."""
+    """Check that names and routes have one owner, messages are published, commands have one handler, scopes a role."""
     del app_configs  # declarations are checked against each other
     published = {module.label: published_by(module) for module in modules.installed()}
-    errors: list[Error] = []
+    errors = _check_routes(modules.installed())
     for module in modules.installed():
+        errors += _check_label(module)
         errors += _check_names(module, published[module.label])
         subscriptions, unusable = _load_subscriptions(module)
         errors += unusable
@@ -69,6 +73,29 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Err
         if not unusable:
             errors += _check_command_handlers(published[module.label], subscriptions)
         errors += _check_sent(module, published)
+    return errors
+
+
+def _check_label(module: ModuleConfig) -> list[Error]:
+    if module.label not in RESERVED:
+        return []
+    text = f"A module is called {module.label!r}, which has a meaning of its own: {RESERVED[module.label]}."
+    return [Error(text, hint="Rename its folder and its label.", obj=module, id="pangaea.E019")]
+
+
+def _check_routes(installed: Sequence[ModuleConfig]) -> list[Error]:
+    """Each path is written as `Route` asks for it, and one module declares it."""
+    errors: list[Error] = []
+    owners: dict[str, str] = {}
+    for module in installed:
+        for route in module.routes:
+            if not re.fullmatch(r"(/[^/\s]+)+", route.path):
+                text = f"{module.label} declares the route {route.path!r}."
+                hint = "A path begins with a slash and has none at its end, like /api/v1/bills."
+                errors.append(Error(text, hint=hint, obj=module, id="pangaea.E020"))
+            if (owner := owners.setdefault(route.path, module.label)) != module.label:
+                text = f"The modules {owner!r} and {module.label!r} both declare the route {route.path!r}."
+                errors.append(Error(text, hint="Choose another path.", obj=module, id="pangaea.E021"))
     return errors
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = Path(__file__).with_name("vocabulary.toml")
+LISTING = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+"""Files that are not committed yet are judged too."""
 TEXT = {".py", ".md", ".toml", ".ini", ".html", ".yaml", ".yml", ".js", ""}
 FSTRINGS = {getattr(tokenize, name) for name in ("FSTRING_MIDDLE",) if hasattr(tokenize, name)}
 
@@ -77,7 +79,7 @@ def _parts(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
 
 def files() -> list[str]:
     """The project's own text files, relative to its root."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(LISTING, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [path for path in listed.split("\0") if path and Path(path).suffix in TEXT and (ROOT / path).is_file()]
 
 

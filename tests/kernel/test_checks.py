@@ -114,6 +114,37 @@ class TestAName:
         assert "Name it shop.<what_happened>" in only_mistake(shelf, "pangaea.E002")
 
 
+class TestALabel:
+    @pytest.mark.parametrize("label", ["default", "all"])
+    def test_that_has_another_meaning_is_a_mistake(self, shelf: Shelf, label: str) -> None:
+        shelf.add(label)
+        assert f"A module is called {label!r}" in only_mistake(shelf, "pangaea.E019")
+
+
+class TestARoute:
+    IMPORTS = "from pangaea.modules import Route"
+    API = "urlpatterns = []"
+
+    def add(self, shelf: Shelf, label: str, path: str) -> None:
+        declared = f'routes = (Route("{path}", urlconf="{label}.api"),)'
+        shelf.add(label, f"{self.IMPORTS}\n{declared}", api=self.API)
+
+    def test_of_two_modules_is_a_mistake(self, shelf: Shelf) -> None:
+        self.add(shelf, "billing", "/api/v1/bills")
+        self.add(shelf, "invoicing", "/api/v1/bills")
+        assert "'billing' and 'invoicing' both declare the route '/api/v1/bills'" in only_mistake(shelf, "pangaea.E021")
+
+    def test_inside_another_modules_is_right(self, shelf: Shelf) -> None:
+        self.add(shelf, "billing", "/api/v1/bills")
+        self.add(shelf, "paying", "/api/v1/bills/payments")
+        assert mistakes(shelf) == []
+
+    @pytest.mark.parametrize("path", ["/api/v1/bills/", "api/v1/bills", "", "/", "/api//bills", "/api/v1/my bills"])
+    def test_of_another_form_is_a_mistake(self, shelf: Shelf, path: str) -> None:
+        self.add(shelf, "billing", path)
+        assert f"billing declares the route {path!r}" in only_mistake(shelf, "pangaea.E020")
+
+
 class TestAScope:
     READABLE = """
         routes = (Route("/api/v1/bills", urlconf="billing.api"),)
