@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 MAX_NAMED = 10
-"""How many unknown members an answer names: a body of a megabyte can hold a hundred thousand."""
+"""The most unknown members that an answer names. A body of one megabyte can hold a hundred thousand of them."""
 
 
 class StrictSerializer(serializers.Serializer[Any]):

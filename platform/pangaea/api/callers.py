@@ -1,7 +1,7 @@
 """Which services may call this one, by the SPIFFE id in the certificate of their connection (ACCEPTED_CALLERS).
 
-The TLS handshake has verified that our authority signed the certificate. Every module has such a certificate, so the id
-decides.
+The TLS handshake has verified that our authority signed the certificate. Every module has a certificate of that
+authority, so the SPIFFE id alone decides whether a caller is accepted.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class AcceptedCallers:
-    """The services that may call this process, and the paths `for_modules`, which every module may call.
+    """The services that may call this process, and the paths that they may call.
 
-    `identities` are SPIFFE ids that may call every path; a module is a service of the trust domain.
+    Services whose SPIFFE id is in `identities` may call every path. Every other service of the trust domain is a module
+    and may call the paths in `for_modules`.
     """
 
     trust_domain: str
@@ -65,7 +66,7 @@ class AcceptedCallers:
 
 
 class CallerMiddleware:
-    """Refuses callers that are not accepted with 403 `caller_not_accepted`, on probes too. Not used where TLS is off.
+    """Answers callers that are not accepted, probes included, with 403 `caller_not_accepted`. Unused where TLS is off.
 
     Headers are ignored: the connection's certificate identifies the caller, and a connection without one is refused.
     """
@@ -85,6 +86,6 @@ class CallerMiddleware:
 
 
 def caller_of(request: HttpRequest) -> str | None:
-    """The SPIFFE id in the client certificate of the request's connection; None where there is none."""
+    """The SPIFFE id in the client certificate of the request's connection; None if there is none."""
     # The web process's connection (pangaea.processes.web.client_connections); no header can set this key.
     return getattr(request.META.get("gunicorn.socket"), "identity", None)

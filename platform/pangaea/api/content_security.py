@@ -31,7 +31,7 @@ def _policy(directives: Mapping[str, str]) -> str:
 
 
 POLICY = _policy(_EVERYWHERE)
-"""JSON answers have it too: a browser shows any address as a page."""
+"""The policy outside the admin. JSON answers have it too: a browser shows the answer of any address as a page."""
 ADMIN_POLICY = _policy(_EVERYWHERE | _ADMIN)
 
 

@@ -17,9 +17,10 @@ View = Callable[..., HttpResponse]
 
 
 def patterns(*, public: bool, admin_path: str) -> list[URLPattern]:
-    """The URL patterns of the documents: at /api/docs/ and /api/schema/, with a redirect from /, or below `admin_path`.
+    """The URL patterns of the documents.
 
-    Below `admin_path` they require an operator's log-in, and the public paths are not found.
+    With `public`, the documents are at /api/docs/ and /api/schema/, and / redirects there. Otherwise they are below
+    `admin_path` and require an operator's log-in, and the public paths answer 404.
     """
     below, view = ("", _unchanged) if public else (admin_path, admin.site.admin_view)
     documents = [
@@ -50,7 +51,7 @@ def _with_the_strict_policy(view: View) -> View:
 @require_safe
 @_with_the_strict_policy
 def page(request: HttpRequest, module: str | None = None) -> HttpResponse:
-    """Swagger UI for one module, the same wherever the module runs, or for all modules of this process."""
+    """Swagger UI for one module or for all modules of this process. A module's page is the same wherever it runs."""
     if module is None:
         return render(request, "pangaea/documents.html", {"title": "Pangaea", "schema": reverse("schema")})
     if module not in modules.labels():

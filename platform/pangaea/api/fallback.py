@@ -23,7 +23,7 @@ def serves_html(request: HttpRequest) -> bool:
 
 
 class ProblemMiddleware:
-    """Answers unreadable requests, and turns every HTML error of an API path into a problem document.
+    """Refuses unreadable requests, and replaces every HTML error of an API path with a problem document.
 
     Django's debug pages are replaced too: they would show settings and source to any client.
     """
@@ -42,7 +42,7 @@ class ProblemMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """The answer to an exception from a view outside DRF. None for an unforeseen one, which Django logs."""
+        """The answer to an exception from a view outside DRF. None for an unforeseen exception, which Django logs."""
         if not serves_html(request):
             return problems.respond(exception, request)
         problem = problems.problem_of(exception, request) if isinstance(exception, Unavailable) else None
@@ -52,7 +52,7 @@ class ProblemMiddleware:
 
 
 def refuse(request: HttpRequest) -> Problem | None:
-    """The refusal of a request that cannot be read, whatever its path; else None."""
+    """The problem of a request that cannot be read, whatever its path; None for a readable request."""
     if "\x00" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return Problem(status=400, code="malformed_url", detail="The address has a null character.")
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower() and not request.headers.get("Content-Length"):
@@ -98,7 +98,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _replaced(response: HttpResponseBase, request: HttpRequest) -> HttpResponse:
-    """The problem document of that status, with the headers of the answer that it replaces."""
+    """A problem document with the status and the headers of the response that it replaces."""
     problem = _generic(HTTPStatus(response.status_code), request)
     for name, value in response.headers.items():
         if name not in {"Content-Type", "Content-Length"}:

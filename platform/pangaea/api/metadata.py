@@ -13,4 +13,4 @@ class AllowedMethods(BaseMetadata):
     """No body: the Allow header lists the methods, and the OpenAPI document describes them."""
 
     def determine_metadata(self, request: Request, view: "APIView") -> None:
-        """Nothing, so that the response has no content."""
+        """Return None, so that the response has no body."""

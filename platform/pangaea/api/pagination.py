@@ -16,9 +16,9 @@ from pangaea.errors import Misuse
 class CursorPage(CursorPagination):
     """{"next": path or null, "previous": path or null, "results": [...]}; 20 per page, `?limit=` up to 100.
 
-    The links are relative references (RFC 3986, 4.2), never absolute: the port in a `Host` header is the client's text,
-    which nothing verifies. The view declares `ordering`: field names, the last one unique. An invalid limit or cursor
-    is answered with 400; a limit above 100 counts as 100.
+    The links are relative references (RFC 3986, 4.2). An absolute URL would contain the port of the `Host` header,
+    which the client chooses and no check verifies. The view declares `ordering`: field names, the last one unique. An
+    invalid limit or cursor is answered with 400; a limit above 100 counts as 100.
     """
 
     page_size = 20
@@ -60,7 +60,7 @@ class CursorPage(CursorPagination):
         return min(int(text), self.max_page_size)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        """The cursor of the request; None without one. Raises DRF's ValidationError for one that no link contains."""
+        """The request's cursor, or None. Raises DRF's ValidationError for a cursor that no link can contain."""
         try:
             cursor = super().decode_cursor(request)
             if cursor is not None:
@@ -70,8 +70,8 @@ class CursorPage(CursorPagination):
         return cursor
 
     def _check(self, cursor: Cursor) -> None:
-        """Raise unless the database can compare the position with the column: a forged one would lead to a 500."""
-        if cursor == Cursor(offset=0, reverse=False, position=None):  # DRF's result for any text in base64
+        """Raise unless the database can compare the position with the column: a forged cursor would cause a 500."""
+        if cursor == Cursor(offset=0, reverse=False, position=None):  # what DRF returns for unrelated base64 text
             raise ValueError
         if cursor.position is None:
             return

@@ -15,10 +15,10 @@ MAX_INTEGER = 2**63
 class JSONParser(parsers.JSONParser):
     """JSON in UTF-8 (RFC 8259), strictly: no NaN, no lone surrogates, no overflowing numbers, no endless nesting.
 
-    A name that occurs twice in an object is refused too (RFC 7493, 2.3): a proxy that reads the first one would see
-    another request than this server.
+    A name that occurs twice in an object is refused too (RFC 7493, 2.3): a proxy that uses the first occurrence would
+    see a different request than a server that uses the last.
 
-    An accepted value can be stored, forwarded and rendered. All else is answered with 400 `malformed_json`.
+    An accepted value can be stored, forwarded and rendered. Any other body is answered with 400 `malformed_json`.
     The class inherits from DRF's parser because DRF limits the size of the body for that class only.
     """
 
@@ -55,7 +55,7 @@ def _refuse_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_unbounded(value: Any, depth: int = 0) -> None:
-    """Refuse integers that neither a column nor another language can hold, and nesting that could exhaust a stack."""
+    """Refuse integers beyond 64 bits, which columns and other languages cannot hold, and nesting beyond MAX_DEPTH."""
     if isinstance(value, dict | list):
         if depth == MAX_DEPTH:
             raise RecursionError

@@ -4,11 +4,12 @@
      "detail": "Only 3 of ABC-1 are left.", "instance": "/api/v1/orders",
      "code": "out_of_stock", "correlation_id": "0199…", "sku": "ABC-1", "available": 3}
 
-Clients branch on `code`. `type` is the same as a URI, for tools that expect one: an identifier, nothing is served
-there. `correlation_id` finds the request in the logs. Each detail of a domain error is a member of its own.
+Clients branch on `code`. `type` is the code as a URI, for tools that expect one. It is only an identifier: no page is
+served there. `correlation_id` finds the request in the logs. Each detail of a domain error is a member of its own.
 
-A request that fails validation has `errors`, one entry per mistake: `pointer` into the body (RFC 6901, a URI fragment:
-`#/lines/0/quantity`), or `parameter` where the mistake is in the query; `code`; `detail`. At most 100 are listed.
+The document of a request that fails validation has `errors`, one entry per mistake: `pointer` into the body (RFC 6901,
+as a URI fragment: `#/lines/0/quantity`), or `parameter` if the mistake is in the query; `code`; and `detail`. At most
+100 are listed.
 """
 
 import json
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 
 CONTENT_TYPE = "application/problem+json"
 MOST_MISTAKES = 100
-"""How many errors an answer lists: a long list of invalid items must not cause an answer many times its size."""
+"""The most errors that an answer lists: a long list of invalid items must not cause an answer many times its size."""
 
 STATUS_OF: Mapping[type[errors.DomainError], int] = {
     errors.Unauthenticated: 401,
@@ -115,7 +116,7 @@ class ProblemResponse(HttpResponse):
             "correlation_id": correlation.current(),
             **problem.members,
         }
-        # Escaped to ASCII: what a client sent comes back in some details, and not all of it can be encoded.
+        # Escaped to ASCII: some details quote what the client sent, and not all of that can be encoded.
         body = json.dumps(self.data, cls=JSONEncoder, separators=(",", ":"))
         super().__init__(body, content_type=CONTENT_TYPE, status=problem.status, headers=_headers(problem))
         self.headers["Content-Length"] = str(len(self.content))
@@ -127,7 +128,7 @@ def exception_handler(exc: Exception, context: Mapping[str, Any]) -> HttpRespons
 
 
 def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse | None:
-    """The problem document for an error; None for an unforeseen one."""
+    """The problem document for an error; None for an unforeseen error."""
     problem = problem_of(exc, request)
     if problem is None:
         return None
@@ -138,7 +139,7 @@ def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse |
 
 
 def problem_of(exc: Exception, request: HttpRequest | Request) -> Problem | None:
-    """The problem that answers the error, without details that are for developers only; None for an unforeseen one."""
+    """The problem to answer the error with, without details for developers; None for an unforeseen error."""
     match exc:
         case errors.DomainError():
             return _of_domain(exc)

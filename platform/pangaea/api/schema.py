@@ -102,7 +102,7 @@ class AutoSchema(openapi.AutoSchema):
 
 
 def add_problem_responses(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A postprocessing hook: add each problem that an operation may answer with, unless it describes that status."""
+    """A postprocessing hook: add each operation's possible problems, except for statuses that it describes itself."""
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = dict(PROBLEM)
     components["responses"] = {

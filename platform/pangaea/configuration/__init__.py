@@ -8,7 +8,7 @@
     transport    URLs that reach other hosts without verified TLS
     generated    the keys that the local profile generates
     profiles     local, monolith, service, test: the requirements and defaults of each
-    reading      the configuration that an environment gives a profile: values, sources, every problem at once
+    reading      a profile's configuration, read from an environment: values, sources, every problem at once
 
 Begin with `declared`: a new setting is an entry there.
 """

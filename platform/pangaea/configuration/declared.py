@@ -31,10 +31,10 @@ def setting(
 ) -> Any:
     """A field of Declared: read from `env` (the field's name in capitals by default), else `default`.
 
-    The `validator` judges every text that is not empty, and each item of a list; `deployed` judges the text further in
-    a deployed profile. With `per_module`, `<MODULE>_…` overrides the variable in a process of that module alone. Where
-    the setting is `owned`, `<MODULE>_…` is instead another setting of the same type, which only a deployment reads.
-    `within` names the setting that this one may not exceed.
+    The `validator` checks the text, of a list each item; an empty text only if the default is not empty. In a deployed
+    profile `deployed` checks it as well. With `per_module`, `<MODULE>_…` overrides the variable in a process that runs
+    only that module. With `owned`, `<MODULE>_…` is instead a separate setting of the same type, which only a deployed
+    profile reads. `within` names the setting that this one may not exceed.
     """
     metadata = {"why": why, "env": env, "secret": secret, "validator": validator, "deployed": deployed}
     metadata |= {"per_module": per_module and not owned, "owned": owned, "within": within}

@@ -1,7 +1,7 @@
 """The source of a setting's text: the module's own variable, then the shared one, each as a value or as a file.
 
 `ORDERS_RELAY_BATCH` comes before `RELAY_BATCH` where orders is the only module of the process, and `RELAY_BATCH_FILE`
-names a file that holds the value. A variable that is set to nothing counts as set.
+names a file that holds the value. A variable that is set to an empty text counts as set.
 """
 
 from collections.abc import Mapping
@@ -28,8 +28,9 @@ class Unreadable(ValueError):
 class Environment:
     """The environment of one process. Files are read by django-environ.
 
-    Its `FileAwareEnv` is not used: it takes a value that begins with `$` for another variable's name, so that a
-    secret like `$ecret` would be quoted in its error and in its debug log, and a file would silently hide a value.
+    Its `FileAwareEnv` is not used. It takes a value that begins with `$` for the name of another variable, and would
+    quote a secret like `$ecret` in its error and in its debug log. Where a variable is set both as a value and as a
+    file, it would use the file without a warning.
     """
 
     def __init__(self, environ: Mapping[str, str], profile: Mapping[str, str] | None = None) -> None:

@@ -22,8 +22,8 @@ def generated_secrets(folder: Path) -> dict[str, str]:
 
 def _keep(path: Path, make: Callable[[], str]) -> str:
     if not path.exists():
-        # Another process may do the same at this moment, and the first key must stay. A hard link instead of the lock
-        # is refused by some file systems in containers, and a file opened exclusively would be empty at first.
+        # Another process may do the same at this moment, and both must use the first key. Hence the lock: some file
+        # systems in containers refuse hard links, and a file that is opened exclusively is empty at first.
         with locked(path.parent):
             if not path.exists():
                 write_atomically(path, make().encode(), mode=0o600)

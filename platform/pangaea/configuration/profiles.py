@@ -25,11 +25,14 @@ class Profile:
     shares_host: bool = False
     """Several services share one host behind the gateway, so the admin is at `/admin/<module>/`."""
     defaults: Callable[[Mapping[str, str]], dict[str, str]] = lambda _: {}
-    """From the environment: texts by variable, used where it sets none. Raises OSError for an unusable folder."""
+    """Takes the environment; returns texts by variable, which are used where the environment sets none.
+
+    Raises OSError for an unusable folder.
+    """
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Variables whose values in the environment are ignored."""
     database: Callable[[Mapping[str, str], str], str] = lambda *_: "sqlite://:memory:"
-    """From the environment and an alias: its URL, in a profile that is not deployed."""
+    """Takes the environment and an alias; returns the URL of the alias's database. Unused if `deployed`."""
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:

@@ -40,7 +40,7 @@ class Configuration:
         self.labels: list[str] = []
         """The modules of the process."""
         self._values: dict[str, Any] = {}
-        """By field; of `owned` settings also by `<module>_<field>`. Malformed values are missing."""
+        """The values by field, those of `owned` settings also by `<module>_<field>`. Malformed values are left out."""
         self._environment = Environment(self.environ, self._defaults())
         self._read(per_module=False)
         self._find_modules()  # the other settings may be in a module's own variables
@@ -58,7 +58,7 @@ class Configuration:
 
     @property
     def admin_path(self) -> str:
-        """The path of the admin, without the slash before it. Of several modules of a service, the first one has it."""
+        """The path of the admin, without a leading slash. A service of several modules names the first one in it."""
         return f"admin/{min(self.labels)}/" if self.profile.shares_host else "admin/"
 
     @property
@@ -70,7 +70,7 @@ class Configuration:
 
     @property
     def direct_urls(self) -> dict[str, str]:
-        """The same databases without a pooler, by alias; an empty text where none is set."""
+        """The URLs of the same databases without a pooler, by alias; an empty text where none is set."""
         return self._urls("direct_database_url") if self.profile.deployed else {}
 
     @property
@@ -117,12 +117,12 @@ class Configuration:
                 self._set(each, variable(each), each.name, module=module)
                 if each.name in self.profile.required and not self._values.get(each.name, "malformed"):
                     self.problems.append(f"{variable(each)} is not set. {each.metadata['why']}")
-            # Of the databases in the environment only a deployment uses any.
+            # Only a deployed profile uses the databases that the environment names.
             for label in self.labels if each.metadata["owned"] and self.profile.deployed else ():
                 self._set(each, variable_of(label, variable(each)), f"{label}_{each.name}")
 
     def _set(self, each: "Field[Any]", name: str, key: str, *, module: str = "") -> None:
-        """Read one setting that is declared by that field, from the variable `name` into the value `key`."""
+        """Read the setting that the field declares from the variable `name`, and store its value under `key`."""
         value, shown, source = each.default, "(malformed)", DEFAULT
         try:
             if found := self._environment.find(name, module=module):
@@ -130,7 +130,7 @@ class Configuration:
                 value = parse(found.text, each.default)
                 _judge(each, "validator", value)
             self._values[key] = value
-            # Of a secret only a URL is shown, without its password.
+            # A secret is hidden, unless it is a URL, which is shown without its password.
             is_hidden = value and each.metadata["secret"] and not key.endswith("_url")
             shown = "***" if is_hidden else redacted(text_of(value))
             if self.profile.deployed:
@@ -144,7 +144,10 @@ class Configuration:
             self.settings.append(Setting(variable=name, value=shown, source=source))
 
     def _urls(self, name: str) -> dict[str, str]:
-        """By alias. A module with its own database uses no shared URL; if it is alone, `default` is there too."""
+        """The URLs by alias. A module with its own database uses no shared URL.
+
+        The `default` of a process with one module is in the database of that module.
+        """
         shared, values = self._values.get(name, ""), self._values
         urls = {
             label: values.get(f"{label}_{name}", "") if values.get(f"{label}_database_url") else shared

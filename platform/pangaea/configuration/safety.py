@@ -1,6 +1,6 @@
-"""Contradictions and unsafe combinations of settings that are well-formed each.
+"""Contradictions between settings that are each well-formed, and unsafe combinations of them.
 
-Values are by field. Malformed values are missing and have been reported on their own.
+`values` are by field. Malformed values are left out, because they have been reported separately.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def unsafe(labels: Sequence[str], values: Mapping[str, Any], environ: Mapping[st
 
 
 def _missing(labels: Sequence[str], values: Mapping[str, Any]) -> list[str]:
-    """Missing settings where one of two variables is enough. A malformed one counts as set."""
+    """The problems of missing settings where one of two variables is enough. A malformed setting counts as set."""
     problems = []
     lacking = [label for label in labels if values.get(f"{label}_database_url") == ""]
     if values.get("database_url") == "" and (lacking or len(labels) > 1):
@@ -77,7 +77,7 @@ def _missing(labels: Sequence[str], values: Mapping[str, Any]) -> list[str]:
 
 
 def _unverified(labels: Sequence[str], values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
-    """URLs of other hosts without verified TLS."""
+    """The problems of URLs that reach other hosts without verified TLS."""
     own = [label for label in labels if values.get(f"{label}_database_url") != ""]
     # A service with a database of its own never uses the shared one.
     unused = {"database_url", "direct_database_url"} if own == list(labels) and len(own) == 1 else set()

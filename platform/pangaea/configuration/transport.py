@@ -21,10 +21,11 @@ SYSTEM = "system"
 
 
 def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """One sentence per server that a well-formed URL, or the URLs of a broker's cluster, reach without verified TLS.
+    """One sentence per server that the URL reaches without verified TLS.
 
-    `environ` has libpq's own variables (PGSSLMODE …), which apply where a URL leaves something out. Nothing of a URL is
-    quoted but its hosts, `sslmode` and `sslrootcert`.
+    `url` is well-formed; for a broker's cluster it consists of several URLs. `environ` has libpq's own variables
+    (PGSSLMODE …), which apply where the URL lacks the parameter. Of the URL the sentences quote only the hosts,
+    `sslmode` and `sslrootcert`.
     """
     names = {_normalised(each) for each in accepted}
     if urlsplit(url).scheme in POSTGRESQL:
@@ -57,7 +58,7 @@ def _postgresql(url: str, environ: Mapping[str, str]) -> dict[str, str]:
         problem = f"its sslrootcert, {authorities}, cannot be read"
     else:
         return {}
-    # libpq connects to `hostaddr`, and a service of its file may name another host.
+    # libpq prefers `hostaddr` to `host`, and a service of its service file may name another host.
     hosts = f"{entry['HOST'] or parameter('host')},{parameter('hostaddr')},{parameter('service')}".split(",")
     remedy = f"{problem}, give the URL ?sslmode={VERIFIED}&sslrootcert=FILE (or {SYSTEM})"
     return {unquote(each): remedy for each in hosts if each}

@@ -16,7 +16,7 @@ from pangaea.credentials import keys, spiffe
 from pangaea.errors import Misconfigured
 
 Validator = Callable[[str], str]
-"""Returns the rest of a sentence that begins with the variable, with the remedy; an empty string if valid."""
+"""Returns the problem and its remedy, as the rest of a sentence that begins with the variable; empty if valid."""
 
 _HOST = r"(?:\*|\.?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*|\[[0-9A-Fa-f:.]+\])"
 _TLS_PARAMETER = re.compile(r"[?&](ssl_[a-z_]+|verify|ssl)(?==)", re.IGNORECASE)
@@ -43,7 +43,7 @@ def at_most(limit: int, why: str) -> Validator:
 
 
 def url(*schemes: str, example: str, part: str = "hostname") -> Validator:
-    """A URL of one of these schemes with this part, and a number as its port. The problem quotes nothing of it."""
+    """A URL of one of these schemes that has this part, and a numeric port if any. The problem never quotes it."""
 
     def problem(text: str) -> str:
         try:
@@ -104,7 +104,7 @@ def broker(text: str) -> str:
         return "has a scheme in capitals: set it in small letters, like amqps://."
     if len(schemes) > 1:
         return "has URLs of several schemes: set those of one cluster, all of one scheme."
-    # kombu passes each of these on: with some, connections fail; with others, no certificate is verified.
+    # kombu passes each of these parameters on: with some, connections fail; with others, no certificate is verified.
     if weakening := _TLS_PARAMETER.search(text):
         return f"has {weakening[1]} in its query: set it without. Certificates are verified, against BROKER_CA if set."
     has_query = any(urlsplit(each).query for each in urls)
@@ -119,7 +119,7 @@ _DJANGO_PARAMETERS = {"atomic_requests", "autocommit", "conn_max_age", "conn_hea
 def database(text: str) -> str:
     """The URL of a PostgreSQL database, or of an SQLite file.
 
-    django-environ's warning of an unknown scheme quotes the password, so it may only parse URLs that are valid here.
+    Pass only URLs that are valid here to django-environ: its warning of an unknown scheme quotes the password.
     """
     if problem := "" if text.startswith("sqlite://") else _POSTGRES(text):
         return problem
@@ -128,7 +128,7 @@ def database(text: str) -> str:
 
 
 def parsed_by(parse: Callable[[str], object]) -> Validator:
-    """A text that this function accepts. It raises Misconfigured without quoting a secret."""
+    """A text that `parse` accepts. For any other text `parse` raises Misconfigured, without quoting a secret."""
 
     def problem(text: str) -> str:
         try:

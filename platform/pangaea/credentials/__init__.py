@@ -1,4 +1,4 @@
-"""Certificates, keys and the names of services. The code depends on files at most, on no settings and no database.
+"""Certificates, keys and the names of services. The code reads files at most; it needs no settings and no database.
 
 The files:
 

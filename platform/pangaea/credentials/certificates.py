@@ -1,10 +1,10 @@
 """A certificate authority for development: short-lived certificates with SPIFFE ids, renewed in place.
 
-    <folder>/ca.crt                 the trusted authorities: the present one, after a renewal followed by the former one
+    <folder>/ca.crt                 the trusted authorities: the present one, and after a renewal also the former one
     <folder>/ca.key                 the present authority's key; only the file's owner may read it
     <folder>/<module>.crt, .key     a service: server and client
     <folder>/gateway.crt, .key      the gateway as a client of the services
-    <folder>/edge.crt, .key         the gateway as browsers see it; a server only
+    <folder>/edge.crt, .key         the gateway as a server for browsers; never a client
 
 In production this is the work of cert-manager or SPIRE: deploy/certificates.md. Keys are EC P-256.
 """
@@ -34,7 +34,7 @@ from pangaea.reloading import locked, write_atomically
 LIFETIME = timedelta(days=1)
 AUTHORITY_LIFETIME = timedelta(days=30)
 CLOCKS_DIFFER_BY = timedelta(minutes=5)
-"""How long before its creation a certificate is valid: another machine's clock may be behind."""
+"""A certificate is valid from this long before its creation, because another machine's clock may be behind."""
 EDGE = "edge"
 
 _SERVER, _CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -65,7 +65,7 @@ class Authority:
 
 
 def subjects(labels: Sequence[str], *, trust_domain: str) -> list[Subject]:
-    """The holders of a certificate where these modules run. Raises Misconfigured for a module with a reserved name."""
+    """The holders of certificates in a deployment of these modules. Raises Misconfigured for a reserved name."""
     if clash := {spiffe.GATEWAY, EDGE, "ca"} & set(labels):
         raise Misconfigured(f"A module cannot be called {', '.join(sorted(clash))}: certificates have that name.")
 

@@ -48,7 +48,7 @@ def _from_pem(material: str) -> tuple[ECKey, ...]:
 
 
 def _labelled(key: ECKey) -> ECKey:
-    """The key with its use, its algorithm and an id: its own, or its RFC 7638 thumbprint."""
+    """The key with its use, its algorithm and an id: the one that it has, or else its RFC 7638 thumbprint."""
     private = key.is_private
     fields = key.as_dict(private=private)
     kid = fields.get("kid") or key.thumbprint()

@@ -19,7 +19,7 @@ from pangaea.reloading import Reloading
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2: forward secrecy and authenticated encryption, which all suites of TLS 1.3 have."""
 HANDSHAKE_SECONDS = 5.0
-"""A peer that sends half a hello must not hold a thread."""
+"""The time limit of a handshake: a peer that sends half a hello must not hold a thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Files:
     authorities: Path
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Set the context to these files and to TLS 1.2 or later, peers verified.
+        """Load these files into the context, and make it require TLS 1.2 or later and verify the peer.
 
         Raises OSError (ssl.SSLError is one) for files that are missing, damaged or do not match.
         """
@@ -50,13 +50,13 @@ class PeerSocket(ssl.SSLSocket):
 
     @cached_property
     def identity(self) -> str | None:
-        """The SPIFFE id in the peer's certificate, read once per connection; None where it has none."""
+        """The SPIFFE id in the peer's certificate, read once per connection; None if it has none."""
         return spiffe.of_certificate(self.getpeercert())
 
 
 class _ClientSideSocket(PeerSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
-        """Within HANDSHAKE_SECONDS. Raises ssl.SSLError for a peer that is refused, OSError for a lost connection."""
+        """Shake hands within HANDSHAKE_SECONDS. Raises ssl.SSLError for a refused peer, OSError for a lost one."""
         before = self.gettimeout()
         self.settimeout(HANDSHAKE_SECONDS)
         super().do_handshake(block)
@@ -83,7 +83,10 @@ def reloading(files: Files, make: Callable[[Files], ssl.SSLContext]) -> Reloadin
 
 
 def server_context(files: Files) -> ssl.SSLContext:
-    """For a server whose callers must show a certificate of these authorities. PeerSocket.identity names the caller."""
+    """The context of a server whose callers must show a certificate of these authorities.
+
+    PeerSocket.identity names the caller.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files.load_into(context)
     context.num_tickets = 0
@@ -92,7 +95,7 @@ def server_context(files: Files) -> ssl.SSLContext:
 
 
 def client_context(files: Files) -> ssl.SSLContext:
-    """For a client that shows its own certificate. It verifies no host names: check the peer's SPIFFE id."""
+    """The context of a client that shows its own certificate. It verifies no host names: check the peer's SPIFFE id."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     files.load_into(context)

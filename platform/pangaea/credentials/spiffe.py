@@ -1,6 +1,6 @@
 """SPIFFE ids: the names of services in certificates, as `spiffe://<trust domain>/<name>`.
 
-A module's name is its label, the gateway's is `gateway`. In a certificate the id is the one URI among the alternative
+A module's name is its label, the gateway's is `gateway`. In a certificate the id is the only URI among the alternative
 names (the X.509-SVID standard of SPIFFE).
 """
 
@@ -20,7 +20,7 @@ _PATH = re.compile(r"(/[A-Za-z0-9._-]+)+")
 def identity(trust_domain: str, name: str) -> str:
     """The SPIFFE id of a module or of the gateway. A name that is an id already is returned unchanged.
 
-    Raises Misconfigured for a name or a trust domain that cannot be part of one.
+    Raises Misconfigured for a name or a trust domain that cannot be part of an id.
     """
     found = name if name.startswith(SCHEME) else f"{SCHEME}{trust_domain}/{name}"
     domain, slash, path = found.removeprefix(SCHEME).partition("/")
@@ -46,6 +46,6 @@ def of_certificate(certificate: Mapping[str, Any] | None) -> str | None:
 
 
 def is_module_of(trust_domain: str, found: str) -> bool:
-    """Whether a SPIFFE id names a service of this trust domain: one word after the domain."""
+    """Whether the SPIFFE id `found` names a service of this trust domain: it has one word after the domain."""
     head, _, name = found.rpartition("/")
     return head == f"{SCHEME}{trust_domain}" and bool(name)

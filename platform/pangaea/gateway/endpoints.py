@@ -23,7 +23,8 @@ ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
 class Endpoints:
     """The instances of one module, in a folder. Safe for several processes at once.
 
-    Raises Misconfigured for a host name, which Envoy does not look up here, and for a file that is not its own.
+    The methods raise Misconfigured for a host name, which Envoy does not look up in such a file, and for a file with
+    other content.
     """
 
     directory: Path
@@ -47,7 +48,7 @@ class Endpoints:
             ) from error
 
     def add(self, address: Address) -> bool:
-        """Let the gateway send requests to the address once it is ready. False if it was there already."""
+        """Let the gateway send requests to the address once it is ready. False if the file has it already."""
         _refuse_name(address)
         with self._locked():
             known = self.list()
@@ -57,7 +58,7 @@ class Endpoints:
             return True
 
     def remove(self, address: Address) -> bool:
-        """Send the address no more requests. False if it was not there. Without its last address the module is down."""
+        """Let the gateway send it no more requests. False if the file lacks it. With no address the module is down."""
         with self._locked():
             known = self.list()
             if address not in known:
@@ -66,7 +67,10 @@ class Endpoints:
             return True
 
     def set(self, addresses: Iterable[Address]) -> None:
-        """Let the gateway use these and no others. May be empty: Envoy does not start without the file."""
+        """Let the gateway use these addresses and no others.
+
+        There may be none; the file is written nevertheless, because Envoy does not start without it.
+        """
         wanted = frozenset(addresses)
         for each in wanted:
             _refuse_name(each)
@@ -75,12 +79,12 @@ class Endpoints:
 
     def _replace(self, addresses: Iterable[Address]) -> None:
         text = yaml.safe_dump(_document(self.module, sorted(addresses)), sort_keys=False)
-        # No secret, and Envoy may run as another user.
+        # The file has no secret, and Envoy may run as another user.
         write_atomically(self.file, text.encode(), mode=0o644)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One writer at a time, so that of two concurrent additions none is lost."""
+        """Admit one writer at a time, so that no concurrent addition is lost."""
         self.directory.mkdir(parents=True, exist_ok=True)
         with locked(self.directory):
             yield

@@ -37,7 +37,7 @@ Template = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """What Envoy reads. `secrets` are the files, by name, with the paths of its certificates; none without TLS."""
+    """The files that Envoy reads. `secrets`: files by name, with the paths of certificates; none without TLS."""
 
     configuration: str
     secrets: Mapping[str, str] = field(default_factory=dict)
@@ -71,7 +71,8 @@ def render(
     """Envoy's configuration as YAML, the same text for the same input.
 
     Raises Misconfigured if the topology and the modules, or the template, contradict each other. `secrets` is the
-    folder in which Envoy will find the rendering's secrets. Every path is relative to where Envoy is started.
+    folder in which Envoy will find the rendering's secrets. Every path is relative to the folder in which Envoy is
+    started.
     """
     labels = [module.label for module in modules]
     addresses = topology.addresses(labels)
@@ -100,7 +101,10 @@ def files(
     installation: Declared,
     root: Path,
 ) -> dict[Path, str]:
-    """The configuration for this path, and the secrets for the folder beside it. Envoy is started in `root`."""
+    """The texts of the configuration at `path` and of its secrets in the folder beside it, by path.
+
+    Envoy is started in `root`.
+    """
     folder = path.with_suffix(".secrets").resolve()
     secrets = folder.relative_to(root.resolve()) if folder.is_relative_to(root.resolve()) else folder
     rendering = render(
@@ -242,7 +246,7 @@ def _text(content: Any, *, what: str, topology: Topology) -> str:
 def _fill(part: Any, values: Mapping[str, Any]) -> Any:
     """The part of the template with its gaps filled.
 
-    A gap that is a whole value takes the type of what fills it; for None, the key or the item is left out.
+    A value that consists of one gap gets the type of what fills it; if that is None, its key or item is left out.
     """
     if isinstance(part, dict):
         filled = ((key, _fill(value, values)) for key, value in part.items())

@@ -11,7 +11,7 @@ KEYS_PATH = "/.well-known/jwks.json"
 """Where the keys that verify access tokens are published (RFC 8615); the module that declares it issues the tokens."""
 
 PASSWORD_LIMIT = RateLimit(requests=60, per=timedelta(minutes=1))
-"""For the pages of the admin that take a password."""
+"""The rate limit of the admin's pages that take a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,10 @@ class EdgeRoute:
 def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
     """Every public path of the modules, in the order in which the gateway must try them.
 
-    Beside its own routes each module serves its admin, which has a log-in of its own, and with `documents` its API's
-    schema and documentation page. A longer path comes first: a route inside another module's prefix belongs to the
-    module that declared it. Raises Misconfigured, naming both, if two modules declare the same path.
+    Besides the routes that it declares each module serves its admin, which has a log-in of its own, and with
+    `documents` its API's schema and documentation page. A longer path comes first: a route inside another module's
+    prefix belongs to the module that declared it. Raises Misconfigured, naming both, if two modules declare the same
+    path.
     """
     found: dict[str, EdgeRoute] = {}
     for module in modules:

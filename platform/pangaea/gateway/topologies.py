@@ -19,16 +19,16 @@ KNOWN = (*TEXTS, "origins", "upstreams", "first_port")
 class Topology:
     """The addresses at which the gateway listens and the modules answer.
 
-    No topology has to name a module. The files in the folder `endpoints` hold the modules' addresses; without such a
-    folder a module answers at `upstream`, in which `{module}` is its label with dashes, for host names have no
-    underscores, and `{port}` the next port from `first_port`, in the order of labels. `upstreams` has other addresses
-    for single modules.
+    No topology has to name a module. The files in the folder `endpoints` hold the modules' addresses. Without such a
+    folder each module answers at `upstream`. In it `{module}` is the module's label, with dashes because host names
+    have no underscores, and `{port}` counts up from `first_port` in the order of the labels. `upstreams` has the
+    addresses of single modules that answer elsewhere.
 
-    With `certificates`, the folder that `manage.py certs` fills, the gateway authenticates itself to the services and
-    verifies them; `listen_tls` is where it serves clients over TLS. `operators` is where it serves the modules' admins,
-    over TLS where there are certificates: without it nowhere, and with the address of `listen` beside everything else.
-    `host` is the Host header of the gateway's own requests to services. Pages from the `origins` may read answers
-    (CORS).
+    `certificates` is the folder that `manage.py certs` fills. With it, the gateway authenticates itself to the services
+    and verifies them. At `listen_tls` it serves clients over TLS. At `operators` it serves the modules' admins, over
+    TLS if there are certificates; if it is not set, the admins are served nowhere, and if it equals `listen`, beside
+    everything else. `host` is the Host header of the gateway's own requests to services. Pages from the `origins` may
+    read answers (CORS).
     """
 
     name: str
@@ -97,7 +97,7 @@ class Topology:
     def addresses(self, labels: Sequence[str]) -> dict[str, Address | None]:
         """The address of each of these modules; None where files of endpoints hold it.
 
-        Raises Misconfigured where a module has none, and where two would have the same.
+        Raises Misconfigured if a module has no address, or if two modules have the same one.
         """
         found = {label: self._address_of(label, number) for number, label in enumerate(sorted(labels))}
         owners: dict[Address, str] = {}

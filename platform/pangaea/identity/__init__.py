@@ -1,4 +1,4 @@
-"""The caller of a request, by an access token with roles; the keys of such tokens; attempts at passwords.
+"""Callers, identified by access tokens with roles; the keys of these tokens; attempts at passwords.
 
 Public for modules: password_attempts, password_hashing, permissions, principal, token_keys, tokens.
 

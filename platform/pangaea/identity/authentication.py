@@ -12,14 +12,14 @@ REALM = f'{SCHEME} realm="pangaea"'
 
 
 class BearerAuthentication(BaseAuthentication):
-    """`request.user` becomes a Principal. No header, or one of another scheme, is an anonymous request.
+    """Sets `request.user` to a Principal. A request without the header, or with another scheme, is anonymous.
 
     Raises Unauthenticated for a token that is not valid, on public endpoints too: a client that sends a token
     wants it used. An endpoint that replaces tokens sets `authentication_classes = []`.
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
-        """The caller whose token is in the Authorization header; None without one."""
+        """The caller whose token is in the Authorization header; None if there is no token."""
         scheme, _, credentials = get_authorization_header(request).strip().partition(b" ")
         if scheme.lower() != SCHEME.lower().encode():
             return None

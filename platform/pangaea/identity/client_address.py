@@ -7,14 +7,14 @@ from django.http import HttpRequest
 from rest_framework.request import Request
 
 IPV6_PREFIX = 64
-"""A provider gives each customer a network of this prefix length or a larger one, so its addresses count as one."""
+"""Providers give each customer at least a network of this prefix length, so all its addresses count as one."""
 
 
 def client_network(request: HttpRequest | Request) -> str | None:
     """The client's IPv4 address, or the /64 network of its IPv6 address; None where the connection has neither.
 
     Behind TRUSTED_PROXIES proxies it is the address that connected to the first of them. Each proxy appends the address
-    of its own client to X-Forwarded-For; the entries before theirs are the client's text, which nothing verifies.
+    of its own client to X-Forwarded-For. The client may have forged the entries before those of the proxies.
     """
     peer = str(request.META.get("REMOTE_ADDR", ""))
     proxies: int = settings.PANGAEA.trusted_proxies

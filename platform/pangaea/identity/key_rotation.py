@@ -1,8 +1,8 @@
 """A file of signing keys, and their rotation.
 
-A JWK Set (RFC 7517): the key that signs, the next one, and the public half of the former one. The next one has been
-published since the rotation before, so that every verifier knows it when it begins to sign. Tokens that the former one
-signed are accepted until the next rotation; by then the last of them has expired.
+The file is a JWK Set (RFC 7517) of the key that signs, the next key, and the public half of the former key. The next
+key has been published since the previous rotation, so every verifier knows it when it begins to sign. Tokens that the
+former key signed are accepted until the next rotation; by then the last of them has expired.
 """
 
 import json
@@ -25,12 +25,12 @@ from pangaea.reloading import locked, write_atomically
 
 @dataclass(frozen=True, slots=True)
 class KeyFile:
-    """The file at `path`. Safe for several processes at once. Its methods raise Misconfigured for any other content."""
+    """The file at `path`. Several processes may use it at once. Methods raise Misconfigured if it has other content."""
 
     path: Path
 
     def make(self) -> bool:
-        """Make the file with a signing key and a next one, or add a missing next one. False where it is complete."""
+        """Create the file with a signing key and a next key, or add a missing next key. False if it is complete."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(self.path.parent):
             known = self.list() if self.path.exists() else [_generate()]
@@ -40,7 +40,7 @@ class KeyFile:
             return True
 
     def list(self) -> list[ECKey]:
-        """The keys, the one that signs first."""
+        """The keys, beginning with the one that signs."""
         found = list(keys.read(self.path))
         if not found[0].is_private:
             raise Misconfigured(f"The first key of {self.path} is a public key and cannot sign.")
@@ -49,8 +49,8 @@ class KeyFile:
     def rotate(self, *, token_lifetime: timedelta) -> None:
         """Make the next key sign.
 
-        Raises Misconfigured while tokens of the last but one key may be valid (`token_lifetime` after the last change),
-        and before every verifier has read the next key.
+        Raises Misconfigured too soon after the last change of the file: while tokens of the last but one key may be
+        valid (for `token_lifetime`), or some verifier may not have read the next key (for REFRESH_AFTER).
         """
         with self._there():
             signing, coming = self._pair()

@@ -32,7 +32,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The `retry_at` of a row before an attempt was counted, and after it."""
+    """The `retry_at` of a row before and after an attempt was counted."""
 
     before: datetime
     after: datetime
@@ -46,11 +46,14 @@ class FailureCount(models.Model):
 
     key = models.CharField(max_length=64, unique=True)
     retry_at = models.DateTimeField()
-    """No attempt before this moment."""
+    """Attempts before this moment are refused."""
     forgotten_at = models.DateTimeField()
     """When the last failure is forgotten. The number of failures is the time until then in units of `longest_pause`."""
     known_until = models.DateTimeField(null=True)
-    """Of an account from a network: until when the network is known, because the right password was given there."""
+    """Until when the network is known for the account, because the right password was given there.
+
+    Set only in the row of an account from a network.
+    """
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:
@@ -59,7 +62,7 @@ class FailureCount(models.Model):
     # Mutators. They expect the row to be locked, and do not save.
 
     def count(self, limit: Limit, *, now: datetime) -> Pause:
-        """Count a failure."""
+        """Count a failure. Returns `retry_at` before and after."""
         before = self.retry_at
         self.forgotten_at = max(self.forgotten_at, now) + limit.longest_pause
         self.retry_at = now + limit.pause_after(self.failures(limit, now=now))

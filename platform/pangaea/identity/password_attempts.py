@@ -1,9 +1,9 @@
-"""Password attempts are counted before they are tried, and the more of them fail, the longer the next one waits.
+"""Password attempts, counted before they are tried: the more of them fail, the longer the next one has to wait.
 
 Each attempt is counted three times in the alias `default`, which every process has: for the account from this network,
 for the account, and for the network (IPv4 address, or /64). An account is the name as it was typed, so that an unknown
-account is answered like any other. LOG_IN_PAUSE bounds the guesses at an account from any number of addresses. Its
-owner, from a network where the right password was given within KNOWN_FOR, is not delayed by guesses from elsewhere.
+account is answered like any other. LOG_IN_PAUSE bounds the guesses at an account from any number of addresses.
+Guesses from elsewhere do not delay its owner on a network where the right password was given within KNOWN_FOR.
 
 NIST SP 800-63B-4, 3.2.2; ADR 0025.
 """
@@ -55,10 +55,10 @@ class Attempt:
 
 @contextmanager
 def counted(purpose: str, *, account: str, request: HttpRequest | Request) -> Iterator[Attempt]:
-    """Try a password in this block, and `accept()` the attempt when it is right; without that it has failed.
+    """Try a password in this block, and `accept()` the attempt if it is right. An attempt not accepted has failed.
 
-    `purpose` names the kind of accounts, `account` is the name as it was typed. Raises Throttled before the block where
-    the next attempt has to wait. An attempt is not counted where a transient error (`is_transient`) prevents it.
+    `purpose` names the kind of accounts, `account` is the name as it was typed. Raises Throttled, before the block
+    runs, if the attempt has to wait. An attempt that a transient error (`is_transient`) prevents is not counted.
 
     Use it outside a transaction: the count must be committed before the password is tried.
     """
@@ -121,9 +121,9 @@ class _Counted:
     """The state of the rows after an attempt was counted."""
 
     pauses: Mapping[str, Pause]
-    """By row."""
+    """The pause of each row, by its key."""
     failures_from_here: int
-    """Failures of the account from this network, this attempt included."""
+    """The account's failures from this network, including this attempt."""
 
 
 def _key(*parts: str) -> str:
@@ -132,7 +132,7 @@ def _key(*parts: str) -> str:
 
 
 def _count(keys: _Keys) -> _Counted:
-    """Count an attempt as failed. Raises Throttled where it has to wait, and writes nothing then."""
+    """Count an attempt as failed. Raises Throttled, and writes nothing, if it has to wait."""
     limits = keys.limits()
     rows = FailureCount.objects.using(DEFAULT_DB_ALIAS)
     # An attacker's refused attempts cost one query, and lock nothing.
@@ -186,10 +186,10 @@ def _take_back(keys: _Keys, counted: _Counted) -> None:
 
 
 def _forgive(keys: _Keys, counted: _Counted) -> None:
-    """The password was right: forget the account's failures from this network, which were its owner's.
+    """Forget the account's failures from this network: the password was right, so they were its owner's.
 
-    Its failures from other networks still count. Of the network's failures only this attempt is forgotten: other
-    accounts share the network, and an attacker has an account too.
+    The account's failures from other networks still count. Of the network's failures only this attempt is forgotten:
+    other accounts share the network, and an attacker could clear the count by logging in to an account of their own.
     """
     limits = keys.limits()
     with transaction.atomic(using=DEFAULT_DB_ALIAS, durable=True):
@@ -215,7 +215,7 @@ def _save(rows: Mapping[str, FailureCount]) -> None:
 
 
 def _note(event: str, keys: _Keys, outcome: str, **facts: object) -> None:
-    """Count and log the outcome. The account is logged as a part of its hash: people type passwords as their name."""
+    """Count and log the outcome. Only a part of the account's hash is logged: people type passwords as their name."""
     with _counting:
         counts[keys.purpose, outcome] += 1
     log.warning(event, purpose=keys.purpose, account=keys.account[:16], address=keys.network, **facts)

@@ -1,6 +1,6 @@
-"""Password hashing occupies a core for a good part of a second, so a process computes only a few hashes at a time.
+"""A bound on the password hashes that a process computes at once: each occupies a core for a good part of a second.
 
-The bound covers customers and operators: log-ins, also to accounts that do not exist, registrations, new passwords.
+It covers customers and operators: log-ins (also to accounts that do not exist), registrations and new passwords.
 """
 
 import threading
@@ -18,7 +18,7 @@ LONGEST_WAIT = 2.0
 
 
 class Turns:
-    """At most PASSWORD_HASHES_AT_ONCE threads at once, and as many that wait; further ones are refused."""
+    """Turns for PASSWORD_HASHES_AT_ONCE threads at once. As many more may wait for a turn; the rest are refused."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -60,10 +60,13 @@ else:
 
 
 class Bounded(_Hasher):
-    """A base before one of Django's hashers, whose work is all in `encode`: bounds its concurrent calls per process."""
+    """A mixin that bounds the concurrent calls of a hasher's `encode` per process.
+
+    Put it before one of Django's hashers, which do all their work in `encode`.
+    """
 
     def encode(self, *args: Any, **kwargs: Any) -> str:
-        """As the hasher's own. Raises Unavailable, which is answered with 503 and `Retry-After`."""
+        """Hash as the hasher does. Raises Unavailable, which is answered with 503 and `Retry-After`."""
         with _turns.one():
             return super().encode(*args, **kwargs)
 

@@ -40,7 +40,7 @@ def HasScope(*scopes: str, changing: str = "") -> type[ScopePermission]:  # noqa
     """A permission class: `permission_classes = [HasScope("orders:read", changing="orders:write")]`.
 
     With several scopes all are required. Unsafe methods require `changing` instead, where it is given. The module
-    declares each scope in ModuleConfig.scopes; the start fails on one that it does not declare.
+    declares each scope in ModuleConfig.scopes; with an undeclared scope the process does not start.
     """
     if not scopes:
         raise ValueError("HasScope needs at least one scope.")

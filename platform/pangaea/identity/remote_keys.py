@@ -1,7 +1,7 @@
 """Another process's public keys, read from its JWKS endpoint.
 
-Only this file calls another process while a request waits, so its rules are strict: a known key never waits, an unknown
-one waits for at most one answer at a time, and a source that is down leaves the known keys in force.
+Only this file calls another process while a request waits, so its rules are strict: the look-up of a known key never
+waits, that of an unknown key waits for one answer at most, and known keys stay valid while the source is down.
 """
 
 import json
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 TIMEOUT = 2.0
 """Seconds to wait for the source."""
 REFRESH_AFTER = 300.0
-"""Seconds after which the keys are read again, in the background: how long a withdrawn key stays valid here."""
+"""Seconds after which the keys are read again, in the background. A withdrawn key stays valid here that long."""
 RETRY_AFTER = 10.0
 """Seconds between two requests for any number of unknown key ids: a flood of forged tokens costs one request."""
 FIRST_RETRY_AFTER = 1.0

@@ -1,9 +1,9 @@
 """The keys that sign and verify access tokens.
 
-A process either holds the keys itself (SIGNING_KEY) or asks the process that does (JWKS_URL). The first key signs, all
-are published and verify. So a rotation needs no restart and refuses no token: the next key is published, behind
-the others, long before it signs, and the former one is kept until its last token has expired. With SIGNING_KEY_FILE
-`manage.py signing_keys` does that, and the file is read again when it changes.
+A process either holds the keys itself (SIGNING_KEY) or asks the process that holds them (JWKS_URL). The first key
+signs; all keys are published and verify. So a rotation refuses no token: the next key is published, after the first,
+long before it signs, and the former key is kept until its last token has expired. With SIGNING_KEY_FILE, `manage.py
+signing_keys` rotates the keys, and no restart is needed, because the file is read again when it changes.
 """
 
 import functools
@@ -32,7 +32,7 @@ def signing_key() -> ECKey:
 
 
 def public_jwks() -> dict[str, list[dict[str, object]]]:
-    """The public halves of this process's own keys as a JWK Set (RFC 7517); no keys, an empty set."""
+    """The public halves of this process's own keys as a JWK Set (RFC 7517), which is empty if it has none."""
     return {"keys": [dict(key.as_dict(private=False)) for key in _own()]}
 
 

@@ -61,7 +61,7 @@ def verify(token: str) -> Principal:
     """The token's caller. Roles that this process does not know have no scopes.
 
     Raises Unauthenticated with the code `token_expired` or `token_invalid`, and Unavailable when the key cannot be
-    fetched. The algorithm is ES256 whatever the token names, and its key is looked up by `kid` among ours alone.
+    fetched. The algorithm is ES256, whatever the token names, and its `kid` is looked up among our own keys only.
     """
     try:
         if len(token) > MAX_LENGTH:

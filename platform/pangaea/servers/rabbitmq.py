@@ -66,9 +66,9 @@ def module_users(declared: "Declared", url: str) -> Iterator[dict[str, str]]:
 def virtual_host(server_url: str) -> Iterator[str]:
     """Hold an empty virtual host on the server at `server_url`; gives its URL and removes it afterwards.
 
-    A URL that names a virtual host other than `/` is used unchanged: that one was made for the tests. Otherwise one is
-    made by the management API (see `management_url`), or by `rabbitmqctl` where this account may run it. Raises
-    Unavailable when no server answers, or when neither works.
+    A URL that names a virtual host other than `/` is used unchanged: its virtual host was made for the tests. Otherwise
+    a virtual host is made through the management API (see `management_url`), or by `rabbitmqctl` if this account may
+    run it. Raises Unavailable if no server answers, or if neither way works.
     """
     check(server_url)
     address = urlsplit(server_url)
@@ -108,7 +108,7 @@ def check(url: str) -> None:
     connection: Any = CONNECTION(url, connect_timeout=ANSWER_TIMEOUT)
     try:
         connection.connect()
-    # Refusing the account or the virtual host is an error of a channel.
+    # A refused account or virtual host is an error of the channel.
     except (*connection.connection_errors, *connection.channel_errors) as error:
         where = f"{address.hostname}:{address.port or DEFAULT_PORT}"
         raise Unavailable(f"nothing usable answers at {where} ({error})") from error
@@ -119,7 +119,7 @@ def check(url: str) -> None:
 def management_url(server_url: str) -> str:
     """The URL, by RabbitMQ's convention, of the management API of the AMQP server at `server_url`, with its account.
 
-    5672 has 15672, 5671 (TLS) has 15671, and a port published as 5673 has 15673.
+    Its port is the server's plus 10,000: 15672 for 5672, 15671 for 5671 (TLS), 15673 for a port published as 5673.
     """
     address = urlsplit(server_url)
     tls = address.scheme == "amqps"
@@ -147,7 +147,7 @@ def _administration(server_url: str) -> _Administration:
         return _Api(management_url(server_url))
     except Misconfigured as error:
         reason = error
-    # rabbitmqctl speaks to this machine's own server, and another port is another server's.
+    # rabbitmqctl administers this machine's own server, and another port belongs to another server.
     if address.hostname in LOCAL and address.port in {None, DEFAULT_PORT, DEFAULT_TLS_PORT}:
         with suppress(Misconfigured):
             return _Control(program=permissions.control(), user=unquote(address.username or "guest"))

@@ -3,10 +3,10 @@
     local      one process on a laptop
     monolith   all modules in one deployment
     service    one module, or a few, as a deployment of their own
-    test       the suite's
+    test       the test suite
     django     Django's settings, composed from a profile's configuration
-    http       those of requests and responses: middleware, DRF, API documents, logging
-    operators  those of the admin's look
+    http       the settings of requests and responses: middleware, DRF, API documents, logging
+    operators  the settings of the admin's appearance
 
 What differs between the profiles is in `pangaea.configuration.profiles`.
 """

@@ -1,4 +1,4 @@
-"""Django's settings, composed from a profile's configuration. What differs between profiles is declared there."""
+"""Django's settings, composed from a profile's configuration. What differs between profiles is declared in these."""
 
 import os
 from typing import Any
@@ -8,7 +8,7 @@ from pangaea.databases import entries
 from pangaea.settings import http, operators
 
 DJANGO_APPS = [
-    # Without unfold's own site: the operators' is `pangaea.ops.log_in`'s.
+    # Without unfold's own site: the operators' site is in `pangaea.ops.log_in`.
     "unfold.apps.BasicAppConfig",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -25,8 +25,8 @@ DJANGO_APPS = [
 def compose(name: str) -> dict[str, Any]:
     """Django's settings for one process in the profile of that name. Raises ImproperlyConfigured.
 
-    Besides Django's own: PANGAEA, the configuration itself, PANGAEA_IN_PROCESS: whether runserver also runs a
-    relay and a worker, and PANGAEA_ADMIN: the path of the admin.
+    Besides Django's own settings there are PANGAEA (the configuration), PANGAEA_IN_PROCESS (whether runserver also runs
+    a relay and a worker) and PANGAEA_ADMIN (the path of the admin).
     """
     configuration = reading.load(name, os.environ)
     declared, profile, labels = configuration.declared, configuration.profile, configuration.labels

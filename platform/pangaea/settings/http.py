@@ -55,7 +55,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 
 
 def logging_config(level: str, *, json: bool) -> dict[str, Any]:
-    """A dictConfig: everything to standard error, through structlog, as JSON lines or as coloured text."""
+    """A dictConfig that logs everything to standard error through structlog, as JSON lines or as coloured text."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
