@@ -111,10 +111,10 @@ def change_product(*, sku: str, name: str, description: str, price: Money, activ
 
 
 def adjust_stock(*, sku: str, by: int) -> None:
-    """Add pieces that arrived, or take away (negative) what broke.
+    """Add the pieces that arrived; with a negative number, remove those that broke.
 
-    It is a difference and not a new level, so that what is sold while an operator looks at the form is not undone.
-    Raises NotFound (`product_not_found`) or Conflict (`stock_out_of_range`, with what is `available`).
+    `by` is a difference and not a new level, so that sales while an operator looks at the form are not undone. Raises
+    NotFound (`product_not_found`) or Conflict (`stock_out_of_range`, with the number `available`).
     """
     if Product.adjust_stock(sku, by=by):
         log.info("stock adjusted", sku=sku, by=by)

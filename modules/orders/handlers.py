@@ -18,15 +18,15 @@ log = structlog.get_logger()
 customers = Projection("orders.customers", models=("Customer",))
 """The replica of the customers, kept from users' events.
 
-No event of an account ever makes it active again, so neither does a handler: while the projection is replayed over its
-own rows, a deactivated customer stays deactivated.
+No event makes a deactivated account active again, and no handler does: while the projection is replayed over its own
+rows, a deactivated customer stays deactivated.
 """
 
 checkout = Reaction("orders.checkout", begins="start")
 """Places the orders that checkouts request.
 
-There is no order between a customer's deactivation and their checkouts. Whichever comes first, the checkout is answered
-by what is known at that moment, as over HTTP.
+A customer's deactivation and their checkouts arrive in any order. A checkout is answered by what is known when it
+arrives, as over HTTP.
 """
 
 

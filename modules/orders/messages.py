@@ -22,7 +22,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A product and how much of it is wanted. A product is in one line only."""
+    """A product and the wanted quantity. A product is in one line only."""
 
     sku: str
     quantity: int
@@ -31,8 +31,8 @@ class WantedLine(msgspec.Struct, frozen=True, kw_only=True):
 class PlaceOrder(Command, frozen=True, kw_only=True):
     """Place this order, once: the same checkout again changes nothing. Key: the checkout's id.
 
-    The sender draws `checkout_id`, and answers for `customer_id`. The reply is an event that carries the checkout's id,
-    `orders.order_placed` or `orders.order_refused`.
+    The sender generates `checkout_id`, and is responsible for `customer_id`. The reply is an event that carries the
+    checkout's id, `orders.order_placed` or `orders.order_refused`.
     """
 
     wire_name: ClassVar[str] = "orders.place_order"
@@ -46,7 +46,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True):
 class OrderPlaced(Event, frozen=True, kw_only=True):
     """An order was accepted and its stock reserved. Key: the order's id.
 
-    `checkout_id` is that of the command; null when the customer ordered here directly.
+    `checkout_id` is copied from the command; it is null if the customer ordered here directly.
     """
 
     wire_name: ClassVar[str] = "orders.order_placed"
@@ -63,7 +63,7 @@ class OrderPlaced(Event, frozen=True, kw_only=True):
 class OrderRefused(Event, frozen=True, kw_only=True):
     """The business refused a checkout's order and changed nothing. Key: the checkout's id.
 
-    `code` is stable, one of those that the HTTP API answers with; `detail` is a sentence for people.
+    `code` is stable, and one of the codes that the HTTP API answers with; `detail` is a sentence for people.
     """
 
     wire_name: ClassVar[str] = "orders.order_refused"
@@ -100,7 +100,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True):
 class ProductChanged(Event, frozen=True, kw_only=True):
     """A product's entry in the catalogue was added, changed or removed, by any means. Key: the sku.
 
-    Captured from the table: `before` is null where there was none, `after` where there is none.
+    Captured from the table: `before` is null if the entry was added, `after` if it was removed.
     """
 
     wire_name: ClassVar[str] = "orders.product_changed"

@@ -71,7 +71,7 @@ class Product(models.Model):
     def add(
         cls, *, sku: str, stock: int, name: str, description: str, price: Money, active: bool, now: datetime
     ) -> Self:
-        """A product, stored. Raises Django's ValidationError for a bad field, IntegrityError for a sku in use."""
+        """Store a new product. Raises Django's ValidationError for a bad field, IntegrityError for a sku in use."""
         product = cls(sku=sku, stock=stock)
         product._describe(name=name, description=description, price=price, active=active, now=now)
         product.save(force_insert=True)
@@ -165,9 +165,9 @@ catalogue = Capture(
         "active": "active",
     },
 )
-"""The database publishes every change of a product's entry: by commands, in the admin, in bulk or by hand.
+"""The database publishes every change of a product's entry, made by commands, in the admin, in bulk or by hand.
 
-The stock is left out: a level is out of date when it arrives.
+The stock is left out: a stock level would be out of date on arrival.
 """
 
 
@@ -211,7 +211,7 @@ class Order(models.Model):
         now: datetime,
         checkout_id: UUID | None = None,
     ) -> Self:
-        """A placed order with these lines and total, stored. Raises IntegrityError if its checkout has an order."""
+        """Store a placed order with these lines and total. Raises IntegrityError if its checkout has an order."""
         order = cls.objects.create(
             customer_id=customer_id,
             status=lifecycle.INITIAL,
@@ -323,7 +323,7 @@ class Customer(models.Model):
 
     @classmethod
     def remember(cls, customer_id: UUID, **known: str | bool) -> None:
-        """Write these fields, and leave the others unchanged, or at their defaults for a customer not seen before."""
+        """Write these fields. The others stay unchanged; for a customer not seen before they get their defaults."""
         if not cls.objects.filter(pk=customer_id).update(**known):
             cls.objects.create(customer_id=customer_id, **known)
 

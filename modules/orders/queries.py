@@ -15,7 +15,7 @@ from pangaea.messages import Money
 
 M = TypeVar("M", bound=Model)
 Page = Callable[[QuerySet[M]], Iterable[M] | None]
-"""Cuts the page that was asked for out of a set of rows."""
+"""Takes a query and returns the rows of the requested page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class OrderDetails:
 
     @classmethod
     def of(cls, order: Order, lines: Iterable[PricedLine] | None = None) -> Self:
-        """The order in memory. Its lines are read from the database unless the caller has them."""
+        """The details of an order. Its lines are read from the database unless the caller passes them."""
         if lines is None:
             lines = [line.priced for line in order.lines.all()]
         return cls(

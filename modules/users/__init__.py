@@ -8,8 +8,9 @@ Owns registration, log-in, the profile and its deactivation. Promises:
   `users.user_deactivated`. No event carries a password, a hash or a token.
 - Access tokens are stateless and live for ten minutes: other modules accept the token of a deactivated account until
   it expires, or until they have received `users.user_deactivated`. This module reads its own table and refuses at once.
-- A refresh token works once, within thirty days; its successor gets thirty days again. A spent one that comes back
-  revokes its whole log-in. Deactivation and a change of the password revoke every log-in of the account.
+- A refresh token works once, within thirty days; its successor is again valid for thirty days. A spent token that is
+  sent again after REFRESH_GRACE revokes its whole log-in. Deactivation and a change of the password revoke every log-in
+  of the account.
 - Accounts are never deleted; a deactivated one keeps its email address.
 
 The files:

@@ -22,7 +22,7 @@ class AccountAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Deactivate, for good", permissions=["deactivate"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:
-        """Deactivate the whole selection or none of it. In the order of the ids: two operators cannot deadlock."""
+        """Deactivate all selected accounts or none, in the order of their ids, so that operators cannot deadlock."""
         done = 0
         accounts = list(queryset.order_by("id"))
         for account in accounts:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pangaea.modules import ModuleConfig, RateLimit, Role, Route, Scope
 
 GUESSES = RateLimit(requests=60, per=timedelta(minutes=1))
-"""On routes without a token: enough for an office behind one address, too little for guessing passwords."""
+"""The limit of routes without a token: enough for an office behind one address, too low for guessing passwords."""
 
 
 class UsersConfig(ModuleConfig):

@@ -55,7 +55,7 @@ def change_profile(
 ) -> Account:
     """Change the fields that are given. Where none differs, nothing is written or published.
 
-    Raises Conflict (`email_taken`, or `password_changed` after the proof), Forbidden (`account_deactivated`) or
+    Raises Conflict (`email_taken`, or `password_changed` since the proof), Forbidden (`account_deactivated`) or
     Unauthenticated (`unknown_account`).
     """
     with _taken_email_is_a_conflict(email, others=Account.objects.exclude(id=account_id)):
@@ -87,9 +87,10 @@ def change_password(*, proof: Proof, password_hash: PasswordHash) -> None:
 
 
 def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
-    """Close the account and revoke its log-ins. False, and nothing is published, where it is closed already.
+    """Close the account and revoke its log-ins. Returns False, and publishes nothing, if it is closed already.
 
-    `proof` is None where an operator decides. Raises Conflict (`password_changed`) for a password replaced since then.
+    `proof` is None if an operator decides. Raises Conflict (`password_changed`) if the password was replaced after the
+    proof.
     """
     account = Account.known(account_id, lock=True)
     if not account.is_active:
@@ -106,8 +107,8 @@ def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
 def log_in(*, proof: Proof) -> LogIn:
     """Begin a log-in for the caller who proved to know the password.
 
-    The account is read again under its lock: a deactivation or a change of the password may have overtaken the slow
-    proof, and the grant would escape its revocation. Raises Unauthenticated (`invalid_credentials`) then.
+    The account is locked and read again: during the slow proof it may have been deactivated, or its password changed,
+    and the grant would escape that revocation. In this case it raises Unauthenticated (`invalid_credentials`).
     """
     account = Account.known(proof.account_id, lock=True)
     if not account.is_active or account.password_set_at != proof.password_set_at:
@@ -119,11 +120,12 @@ def log_in(*, proof: Proof) -> LogIn:
 
 
 def refresh(*, refresh_token: str) -> LogIn | None:
-    """Prolong a log-in: spend the token and return its successor; within REFRESH_GRACE, the same successor again.
+    """Prolong a log-in: spend the token and return its successor.
 
-    None where the token is unknown, expired or spent. A spent token that comes back after the grace was copied, and a
-    copy looks like its original, so the whole log-in is revoked (RFC 9700, 4.14.2). That is why this returns
-    None and does not raise: the caller has to commit the revocation before it refuses.
+    A token that was spent within REFRESH_GRACE gets the same successor again. Returns None if the token is unknown,
+    expired or spent. A spent token that is sent after the grace was copied, and a copy looks like its original, so the
+    whole log-in is revoked (RFC 9700, 4.14.2). Because of that this function returns None instead of raising: the
+    caller has to commit the revocation before it refuses.
     """
     token = RefreshToken.parse(refresh_token)
     if token is None:
@@ -139,14 +141,14 @@ def refresh(*, refresh_token: str) -> LogIn | None:
 
 
 def _refute_outdated(proof: Proof | None, account: Account) -> None:
-    """Raise Conflict (`password_changed`) for a password replaced after the proof. Operators need no proof: None."""
+    """Raise Conflict (`password_changed`) if the password was replaced after the proof. It is None for operators."""
     if proof is not None and account.password_set_at != proof.password_set_at:
         raise errors.Conflict("password_changed", "The password was changed meanwhile. Log in with the other one.")
 
 
 @contextmanager
 def _taken_email_is_a_conflict(email: str | None, *, others: QuerySet[Account]) -> Iterator[None]:
-    """A savepoint from which a refused address is raised as Conflict (`email_taken`).
+    """Run the block in a savepoint. Raises Conflict (`email_taken`) if the database refuses the address.
 
     Only the constraint is certain: two concurrent requests may both look the address up and find it free. The error has
     to leave the savepoint before the next query: PostgreSQL refuses every statement until the rollback.

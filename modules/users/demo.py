@@ -13,7 +13,7 @@ CUSTOMERS = (("ada@example.com", "Ada Lovelace"), ("grace@example.com", "Grace H
 def seed(*, credentials: bool) -> list[str]:
     """Register the demo customers that are missing, and return how to log in.
 
-    Their password is public, so that without `credentials` there are none.
+    Their password is public, so without `credentials` none is registered.
     """
     if not credentials:
         return []

@@ -57,7 +57,7 @@ class Account(models.Model):
 
     @classmethod
     def register(cls, *, email: str, password_hash: str, full_name: str, at: datetime) -> Self:
-        """A new active account. Raises IntegrityError where the address is taken: the caller holds a savepoint."""
+        """Store a new active account. Raises IntegrityError if the address is taken: the caller needs a savepoint."""
         return cls.objects.create(
             email=emails.normalised(email),
             password_hash=password_hash,
@@ -111,7 +111,7 @@ class Account(models.Model):
 
     @classmethod
     def active(cls, account_id: UUID, *, lock: bool = False) -> Self:
-        """As `known`. Raises Forbidden (`account_deactivated`) where it is closed."""
+        """The account, as `known` returns it. Also raises Forbidden (`account_deactivated`) if it is closed."""
         account = cls.known(account_id, lock=lock)
         if not account.is_active:
             raise errors.Forbidden("account_deactivated", "This account is deactivated.")
@@ -130,8 +130,8 @@ class RefreshGrant(models.Model):
     `previous_digest` and `salt` are those of the last rotation: with them, a token that was spent a moment ago gets the
     same successor again. Neither is of use to a reader of the table, who has no token.
 
-    The id is random, not time-ordered, so that only a holder of one of the grant's tokens knows it: a token with this
-    id and an outdated secret was used before.
+    The id is random, not time-ordered, so that only a holder of one of the grant's tokens knows it. Hence a token with
+    this id and an outdated secret was used before.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
@@ -168,8 +168,8 @@ class RefreshGrant(models.Model):
     def rotate(cls, token: RefreshToken, *, at: datetime) -> RefreshToken | None:
         """The successor of this token, valid for a full lifetime; None where this token is spent or has expired.
 
-        No successor outlives LOGIN_LIFETIME, counted from the log-in. Compares and sets in one statement: of two
-        requests with the same token, one gets None.
+        No successor outlives LOGIN_LIFETIME, counted from the log-in. Compares and sets in one statement, so of
+        two requests with the same token one gets None.
         """
         salt = secrets.token_bytes(SALT_BYTES)
         successor = token.successor(salt)

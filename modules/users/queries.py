@@ -22,7 +22,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Proof that the caller knew the password that was set at `password_set_at`. A later password refutes it."""
+    """Proof that the caller knew the password that was set at `password_set_at`. A replaced password voids it."""
 
     account_id: UUID
     password_set_at: datetime

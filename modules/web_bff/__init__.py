@@ -11,13 +11,13 @@ What it promises to a page:
 - What it shows is right but may be late, usually by milliseconds. An order that its module has just accepted is
   `order_not_found` here until its event arrives: a page that has placed an order shows the answer that it got, or
   asks again.
-- A checkout that was taken is not lost. It is pending until `orders` has answered, and then placed or refused for good.
-- The streams arrive in any order between each other. Orders are shown before their customer's profile is known; until
-  it is, `me` on the home page is null.
+- An accepted checkout is not lost. It is pending until `orders` has answered, and then placed or refused for good.
+- Messages of different streams arrive in any order. Orders are shown even before their customer's profile has arrived;
+  until then, `me` on the home page is null.
 - An order shows its products' names and prices as they were when it was placed; the catalogue shows the current ones.
 - A customer sees their own orders. Another customer's are not found.
 
-Stock, and what may be done to an order, are the business of `orders`: a page asks it, and never this module.
+Stock, and the actions that an order allows, are the business of `orders`: a page asks `orders`, never this module.
 
 The files:
 

@@ -111,7 +111,7 @@ class ProductChanged(Event, frozen=True, kw_only=True):
 
 
 class ProductChangedV1(Event, frozen=True, kw_only=True):
-    """The version before, of which a stream still holds messages, and which a rebuild reads again."""
+    """The previous version. Streams still hold messages of it, which a rebuild reads again."""
 
     wire_name: ClassVar[str] = "orders.product_changed"
     version: ClassVar[int] = 1

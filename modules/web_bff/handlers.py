@@ -1,7 +1,7 @@
 """The projections. Each writes and reads only its own tables, so each can be rebuilt without the others.
 
-A handler leaves the same rows when its message is applied again: a replay onto rows that are there is as right as one
-onto empty tables.
+Handlers are idempotent: a message that is applied again leaves the same rows. So a replay over existing rows is as
+right as one into empty tables.
 """
 
 from collections.abc import Iterator, Sequence
@@ -68,7 +68,7 @@ def _show_entry(sku: str, product: acl.CatalogueEntry | acl.ProductChangedV1) ->
 
 @orders.on_batch(acl.OrderPlaced, acl.OrderCancelled)
 def show_orders(messages: Sequence[Received[acl.OrderEvent]]) -> None:
-    """Apply a run of messages in a constant number of queries. The messages of one order apply in their order."""
+    """Apply a run of messages in a constant number of queries. Messages of the same order are applied in sequence."""
     stored = OrderSummary.objects.in_bulk([message.payload.order_id for message in messages])
     summaries = dict(stored)
     placed: dict[UUID, acl.OrderPlaced] = {}
@@ -133,8 +133,9 @@ def show_checkout_refused(message: Received[acl.CheckoutRefused]) -> None:
 
 
 def _nothing_to_change(message: Received[acl.UserDeactivated] | Received[acl.OrderEvent], **what: object) -> None:
-    """Log that the row is missing. A key's messages come in order: an operator has discarded the one that creates it.
+    """Log that the row to change is missing.
 
-    If this message were parked as well, it would be a dead letter that no redrive can ever apply.
+    A key's messages come in order, so an operator has discarded the message that creates the row. If this message were
+    parked, it would be a dead letter that no redrive could ever apply.
     """
     log.warning("change skipped", wire_name=message.payload.wire_name, position=message.position, **what)

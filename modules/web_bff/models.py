@@ -24,7 +24,7 @@ class ReadModel(models.Model):
 
     @classmethod
     def put(cls, pk: UUID | str, **values: Any) -> bool:
-        """Write the row that has this primary key. True where there was one.
+        """Write the row that has this primary key. True if it existed.
 
         Cheaper than `update_or_create`, which locks the row and opens a savepoint. Neither is needed: the consumer
         never applies two messages of one key at the same time.
@@ -36,7 +36,7 @@ class ReadModel(models.Model):
 
     @classmethod
     def put_all(cls, rows: Sequence[Self]) -> None:
-        """Write these rows in one statement, over those with the same primary keys. No two may have the same key."""
+        """Insert these rows in one statement, and overwrite existing ones. No two may have the same primary key."""
         columns = [field.name for field in cls._meta.local_fields if not field.primary_key]
         cls._default_manager.bulk_create(
             rows, update_conflicts=True, unique_fields=[cls._meta.pk.name], update_fields=columns
@@ -56,7 +56,7 @@ class Profile(ReadModel):
 
 
 class CatalogueItem(ReadModel):
-    """A product's latest entry. One that is not active is kept, as it may return, and not shown."""
+    """A product's latest entry. An inactive one is not shown, but kept, because it may become active again."""
 
     sku = models.TextField(primary_key=True)
     name = models.TextField()
@@ -168,14 +168,17 @@ class TimelineEntry(models.Model):
 
     @classmethod
     def put_all(cls, entries: Sequence[Self]) -> None:
-        """Write these entries in one statement, over those of the same order and kind, each at most once."""
+        """Insert these entries in one statement, and overwrite existing ones of the same order and kind.
+
+        No two may have the same order and kind.
+        """
         cls.objects.bulk_create(entries, update_conflicts=True, unique_fields=["order", "what"], update_fields=["at"])
 
 
 class Checkout(models.Model):
-    """A customer's request to order, as this module took it. No other module has it, so no rebuild restores it.
+    """A customer's request to order, as this module accepted it. No other module has it, so no rebuild restores it.
 
-    Its result is in a table of its own, a projection's, which may be emptied and filled again.
+    Its result is in another table, CheckoutOutcome, which belongs to a projection and can be rebuilt.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -211,7 +214,8 @@ class CheckoutOutcome(ReadModel):
     def refuse(cls, checkout_id: UUID, **why: str) -> None:
         """Record a refusal, unless the checkout led to an order: then it was requested twice, and the order counts.
 
-        The two messages have different keys, so this is right in either order, and at the same time.
+        The order and the refusal are messages of different keys, which may be applied in either order or concurrently;
+        the result is the same.
         """
         rows = cls.objects.filter(pk=checkout_id)
         if not rows.filter(order_id=None).update(**why) and not rows.exists():

@@ -13,7 +13,7 @@ from pangaea import errors
 from pangaea.messages import Money
 
 Page = Callable[[QuerySet[OrderSummary]], Sequence[OrderSummary] | None]
-"""Takes one page's rows out of a query."""
+"""Takes a query and returns the rows of the requested page."""
 
 LATEST_ORDERS = 5
 TEASER_PRODUCTS = 6
@@ -72,7 +72,7 @@ class Milestone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Order:
-    """An order on a page of its own. The timeline begins with the oldest."""
+    """An order on a page of its own. The timeline begins with the oldest event."""
 
     id: UUID
     status: str
@@ -100,7 +100,7 @@ class Refusal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckoutState:
-    """`order_id` is there exactly when it is placed, `refusal` when it is refused."""
+    """`order_id` is set if and only if the checkout is placed, `refusal` if and only if it is refused."""
 
     id: UUID
     status: CheckoutStatus
@@ -133,7 +133,7 @@ def list_orders(*, customer_id: UUID, page: Page) -> list[OrderCard]:
 def read_order(*, order_id: UUID, customer_id: UUID) -> Order:
     """One order of this customer with its lines and its timeline. Three queries.
 
-    Raises `errors.NotFound` for an order that has not arrived, and for another customer's in the same words.
+    Raises NotFound (`order_not_found`) for an order that has not arrived, and likewise for another customer's.
     """
     found = OrderSummary.of(customer_id).filter(pk=order_id).first()
     if found is None:

@@ -15,7 +15,7 @@ MAX_PRICE = 10**11
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PricedLine:
-    """A product, how many of it, and what one of them costs."""
+    """A product with its quantity and its unit price."""
 
     sku: str
     name: str
@@ -31,8 +31,8 @@ class PricedLine:
 def by_sku(lines: Sequence[tuple[str, int]]) -> dict[str, int]:
     """The quantities of (sku, quantity) lines, in their order.
 
-    Raises Invalid: `invalid_order` for a product in two lines, `unknown_sku` for text that is no product's sku and that
-    a database might not accept.
+    Raises Invalid: `invalid_order` for a product in two lines, `unknown_sku` for text that cannot be a sku and that a
+    database might not accept.
     """
     quantities: dict[str, int] = {}
     for sku, quantity in lines:

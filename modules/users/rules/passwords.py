@@ -41,6 +41,6 @@ def hashed(password: str) -> PasswordHash:
 
 
 def verify(password: str, password_hash: str | None) -> Verdict:
-    """Compare a password with its hash. Takes as long without a hash: the delay must not reveal who has an account."""
+    """Compare a password with its hash. Takes as long if there is no hash, so that the delay reveals no account."""
     right, outdated = hashers.verify_password(password, password_hash or hashers.make_password(None))
     return Verdict(right=right, renewed=hashed(password) if right and outdated else None)

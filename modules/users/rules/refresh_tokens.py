@@ -38,7 +38,7 @@ class RefreshToken:
         return cls(grant_id=UUID(bytes=raw[:_ID_BYTES]), secret=raw[_ID_BYTES:])
 
     def successor(self, salt: bytes) -> Self:
-        """The token that is issued for this one, derived from its secret and the salt: the salt alone is no use."""
+        """The token that replaces this one, derived from its secret and the salt. The salt alone is of no use."""
         return type(self)(grant_id=self.grant_id, secret=hmac.digest(self.secret, salt, "sha256"))
 
     @property

@@ -18,7 +18,7 @@ def customer_id() -> UUID:
 
 @pytest.fixture
 def answered_with() -> Answering:
-    """A context in which this module's database runs exactly `expected` queries, and no other database any."""
+    """A context that fails unless this module's database runs exactly `expected` queries, and no other runs any."""
 
     @contextmanager
     def queries(expected: int) -> Iterator[None]:

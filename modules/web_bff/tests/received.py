@@ -1,6 +1,6 @@
 """Messages of other modules, delivered to this module: payloads in the form of their schemas.
 
-Each function takes changes of single fields and gives the fields that make up the message's key.
+Each function takes changes of single fields, and returns the fields of the message's key.
 """
 
 from datetime import UTC, datetime, timedelta

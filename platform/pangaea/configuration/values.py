@@ -21,7 +21,10 @@ _DURATION = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)?")
 
 
 def parse(text: str, default: Any) -> Any:
-    """The text as a value of the default's type. Raises ValueError, whose text completes "RELAY_BATCH …" and has a remedy."""
+    """The text as a value of the default's type.
+
+    Raises ValueError, whose text completes "RELAY_BATCH …" and has a remedy.
+    """
     word = text.strip()
     match default:
         case bool():

@@ -36,7 +36,7 @@ class ReplayCommand(BaseCommand):
     """A command on one projection. `stderr` gets the progress, `stdout` the result."""
 
     def __init__(self, *args: Any, send: Send | None = None, **kwargs: Any) -> None:
-        """`send` sends requests to producers; by default over the bus."""
+        """`send` sends catch-up requests to producers; the default sends them over the bus."""
         super().__init__(*args, **kwargs)
         self._send = send or ask_producers
 
@@ -52,8 +52,8 @@ class ReplayCommand(BaseCommand):
 
     @contextmanager
     def replaying(self, name: str) -> Iterator[Replay]:
-        """A replay of that projection. A refusal, from here or from the block, becomes a CommandError."""
-        # By default SIGTERM runs no clean-up; like this it does, as Ctrl-C would.
+        """A replay of that projection. A refusal, raised here or in the block, becomes a CommandError."""
+        # By default SIGTERM ends the process without clean-up. This handler raises KeyboardInterrupt, as Ctrl-C does.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             with rebuild.replaying(self._find(name), self._send) as running:
@@ -68,7 +68,7 @@ class ReplayCommand(BaseCommand):
             signal.signal(signal.SIGTERM, before)
 
     def drive(self, running: Replay, options: Mapping[str, Any], attempt: Callable[[], T | None]) -> T:
-        """Fill the shadow, and call `attempt` whenever the shadow has nearly caught up, until that returns a result.
+        """Fill the shadow, and call `attempt` whenever the shadow has nearly caught up, until it returns a result.
 
         Raises Refused after `--patience` seconds in which neither the shadow nor a worker made progress.
         """
@@ -121,9 +121,9 @@ class ReplayCommand(BaseCommand):
 
 
 def ask_producers(requests: Sequence[CatchUp]) -> None:
-    """Send requests to catch up to their producers. Raises kombu's OperationalError when the broker is down."""
+    """Send catch-up requests to their producers. Raises kombu's OperationalError when the broker is down."""
     if settings.PANGAEA.broker_url.startswith("memory"):
-        # That bus is inside another process, that of `runserver`; its relay finds the requests in the database.
+        # This bus is inside the process of `runserver`, whose relay finds the requests in the database.
         for request in requests:
             if request.source in modules.labels():
                 replay.ask(request.source, request)

@@ -21,7 +21,7 @@ Send = Callable[[Sequence[CatchUp]], None]
 
 
 def resume(out: OutputWrapper, options: dict[str, Any], *, send: Send = ask_producers) -> None:
-    """Show what resuming would do, ask, and resume. Raises CommandError if it was refused; then nothing has changed."""
+    """Show what resuming would do, ask, and resume. Raises CommandError, and changes nothing, if it is refused."""
     try:
         subscription = resuming.named(options["subscription"])
         shown = resuming.plan(subscription, options["how"])
@@ -45,7 +45,10 @@ def resume(out: OutputWrapper, options: dict[str, Any], *, send: Send = ask_prod
 
 
 def forget(out: OutputWrapper, options: dict[str, Any]) -> None:
-    """Ask, and delete the cursors of an undeclared subscription. Raises CommandError if it was refused."""
+    """Ask, then delete an undeclared subscription's cursors and discard its parked messages.
+
+    Raises CommandError if it is refused.
+    """
     name = options["subscription"]
     module = module_of(name)
     if module not in modules.labels():

@@ -1,4 +1,4 @@
-"""Django's warning about unapplied migrations, for all aliases: Django's own expects all tables in one database."""
+"""Django's warning about unapplied migrations, for all aliases: Django itself checks one database only."""
 
 from django.core.management.base import BaseCommand
 

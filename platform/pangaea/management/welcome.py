@@ -27,7 +27,7 @@ def welcome(addresses: list[tuple[str, str]], url: str) -> str:
 
 
 def welcome_to_local(url: str) -> str:
-    """For the local profile, whose credentials are public."""
+    """The text for the local profile, whose credentials are public."""
     addresses = [
         ("API docs", f"{url}/api/docs/"),
         ("Admin", f"{url}/admin/   ({OPERATOR} / {PASSWORD})"),

@@ -1,6 +1,6 @@
 """The admin's base classes for modules, and the admin of operators and groups.
 
-A module's rows, the operators and the history of their changes live in different databases. ModuleAdmin keeps them
+A module's rows are in another database than the operators and the history of their changes. ModuleAdmin keeps both
 consistent; register a module's models with it (or ReadOnlyAdmin) and `django.contrib.admin.register`.
 """
 
@@ -70,7 +70,7 @@ class ModuleAdmin(_Admin):
         return self._as_one(request, lambda: super(ModuleAdmin, self).changelist_view(request, extra_context))
 
     def _check_selection(self, request: HttpRequest) -> None:
-        """Raise SuspiciousOperation, which is answered with 400, for a row that no list of this model can have."""
+        """Raise SuspiciousOperation, which is answered with 400, if a selected key cannot be one of this model."""
         for each in request.POST.getlist(ACTION_CHECKBOX_NAME):
             try:
                 self.opts.pk.to_python(each)
@@ -80,10 +80,10 @@ class ModuleAdmin(_Admin):
                 raise SuspiciousOperation("A selected row is none of this model.")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Whether a list may be filtered like this: by what `list_filter` and `date_hierarchy` name, and nothing else.
+        """Whether a list may be filtered by this lookup: only if `list_filter` or `date_hierarchy` names its field.
 
-        Django allows every column of the model. With the right to view alone, `?password_hash__startswith=` would read
-        character by character what no page shows.
+        Django allows every column of the model. An operator who may only view could then use
+        `?password_hash__startswith=` to find out, character by character, what no page shows.
         """
         del value
         name, *parts = lookup.split(LOOKUP_SEP)

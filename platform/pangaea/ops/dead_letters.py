@@ -1,7 +1,7 @@
 """The pages of parked messages: the counts of all modules, the list of one module with its actions, and one letter.
 
-These pages only request a redrive. The module's worker executes it, in key order, so that a handler that is slow or
-ends its process runs where it always runs.
+These pages only request a redrive. The module's worker executes it, in key order, so that a slow handler, or one that
+crashes its process, runs in a worker as always.
 """
 
 from collections.abc import Callable

@@ -34,7 +34,7 @@ PURPOSE = "operator"
 
 
 class LogInForm(_LogInForm):
-    """Shows why a log-in has to wait, where the form shows its errors."""
+    """Shows the reason why a log-in has to wait among the form's errors."""
 
     problem: Problem | None = None
 
@@ -49,7 +49,7 @@ class LogInForm(_LogInForm):
 
 
 class PasswordChangeForm(_PasswordChangeForm):
-    """Counts attempts at the current password too: a stolen session must not serve to guess it."""
+    """Counts attempts at the current password too, so that it cannot be guessed with a stolen session."""
 
     problem: Problem | None = None
 

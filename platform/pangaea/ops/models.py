@@ -23,7 +23,8 @@ class Operator(AbstractUser):
         """The hash of the password in a session: a changed password ends the session, a changed SECRET_KEY does not.
 
         With Django's own hash, which depends on the key, the first request after a rotation of the key replaces the
-        session, and concurrent requests are logged out. The session with this hash is signed with SECRET_KEY.
+        session, and concurrent requests are logged out. This hash needs no key, because the session that contains it is
+        signed with SECRET_KEY.
         """
         return salted_hmac(SESSION_SALT, self.password, secret=SESSION_SALT, algorithm="sha256").hexdigest()
 

@@ -25,7 +25,7 @@ HOWS: tuple[resuming.How, ...] = ("head", "start")
 
 @admin.register(Stream)
 class StreamAdmin(ReadOnlyAdmin):
-    """One page for the streams and cursors of all modules. A row has no page: each module has a table of its own."""
+    """One page for the streams and cursors of all modules. A row has no page: each module has its own table of them."""
 
     icon = "waves"
 
@@ -92,7 +92,7 @@ class StreamAdmin(ReadOnlyAdmin):
     def _resume(self, request: HttpRequest, subscription: Subscription) -> resuming.Plan | None:
         """Resume, and return the plan. None where the form is incomplete.
 
-        Resuming at the start needs a tick: the subscription repeats its effects, and that must be meant.
+        To resume at the start, the operator must also tick a box: the subscription repeats its effects.
         """
         how, reason = request.POST.get("how"), request.POST.get("reason", "").strip()
         if "confirmed" not in request.POST or not reason or (how == "start" and "repeats" not in request.POST):

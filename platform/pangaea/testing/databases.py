@@ -68,7 +68,7 @@ def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") ->
 
 
 def drop_roles(administrator: "psycopg.Connection[Any]", prefix: str) -> None:
-    """Drop all roles with this prefix; they own nothing any more."""
+    """Drop all roles with this prefix. They must own nothing."""
     statement = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, %s) ORDER BY rolname DESC"
     for (role,) in administrator.execute(statement, [prefix]).fetchall():
         administrator.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

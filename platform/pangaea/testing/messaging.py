@@ -65,13 +65,15 @@ def deliver(
     correlation_id: str = "test",
     may_park: bool = False,
 ) -> UUID:
-    """Apply a message to the module `to`, as its worker does with a stream's next one. Returns the message's id.
+    """Apply a message to the module `to`, as its worker applies the next one of a stream. Returns the message's id.
 
     `message` is an instance (the subscriber's own class works), or a wire name with the `payload` and `version` that
-    the other module would send. A command needs its `sender`. Every subscription of `to` that handles it receives it.
+    the other module would send. A command needs its `sender`. Every subscription of `to` that handles the message
+    receives it.
 
-    A handler's error parks the message, as in the worker. That raises AssertionError with the handler's traceback,
-    unless the test expects it: `may_park=True`. AssertionError too when no subscription handles the message.
+    A handler's error parks the message, as in the worker. Then AssertionError is raised with the handler's traceback,
+    unless the test expects the error (`may_park=True`). AssertionError is also raised if no subscription handles the
+    message.
     """
     if isinstance(message, str):
         name, data, is_command = message, msgspec.json.encode(payload or {}), sender is not None

@@ -1,4 +1,4 @@
-"""Real servers for tests: one that the environment names, else a wheel's on a private port with temporary data.
+"""Real servers for tests: those that the environment names, else from wheels, on private ports, with temporary data.
 
 This machine's own PostgreSQL or Redis is used only if it is named: a test run must not touch a developer's data.
 """

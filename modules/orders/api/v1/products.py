@@ -53,6 +53,6 @@ class ProductView(GenericAPIView[Any]):
 
 urlpatterns = [
     path("", ProductsView.as_view(), name="orders-v1-products"),
-    # Nothing that cannot be a sku reaches the database, which would choke on some of it.
+    # Only text that can be a sku reaches the database, which does not accept every text.
     re_path(r"^/(?P<sku>[A-Z0-9-]{1,32})\Z", ProductView.as_view(), name="orders-v1-product"),
 ]

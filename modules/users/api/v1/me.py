@@ -102,7 +102,10 @@ class DeactivationView(APIView):
 
 
 def _prove(request: Request, password: str) -> queries.Proof:
-    """Check the caller's password: 403 `wrong_password`. Failures are counted together with those of the log-in."""
+    """Check the caller's password. Raises Forbidden (`wrong_password`).
+
+    Failures are counted together with those of the log-in.
+    """
     profile = queries.profile_of(account_id=Principal.of(request).subject)
     try:
         with password_attempts.counted("customer", account=profile.email, request=request) as attempt:

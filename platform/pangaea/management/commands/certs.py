@@ -12,7 +12,10 @@ from pangaea.credentials import certificates
 
 
 class Command(BaseCommand):
-    """A later run renews certificates that are missing, wrong or past half of their lifetime, not the authority."""
+    """A later run renews certificates that are missing or wrong, and all that are past half of their lifetime.
+
+    With `--rotate` it renews all certificates, but the authority's only past half of its lifetime.
+    """
 
     help = "Create or renew the development certificates of the installed modules, the gateway and the edge."
 

@@ -17,7 +17,7 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """As Django does. Where the settings module does not exist, `handle` has already printed the problem."""
+        """Run as Django does. Exit with status 1 if there is no settings module: `handle` has printed the problem."""
         try:
             super().run_from_argv(argv)
         except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Django's `migrate`, for every alias: each gets its own apps' tables; on PostgreSQL its schema and role first."""
+"""Django's `migrate`, for every alias: each gets its apps' tables, and on PostgreSQL first its schema and role."""
 
 import sys
 from typing import Any
@@ -15,10 +15,10 @@ from pangaea.databases.grants import provisioning
 
 
 class Command(migrate.Command):
-    """Without arguments it migrates all aliases; `--database` selects one, an app's label those with its tables."""
+    """Without arguments it migrates all aliases. `--database` selects one, an app's label those with its tables."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Django's, with no alias chosen by default."""
+        """Add Django's arguments, with no alias chosen by default."""
         super().add_arguments(parser)
         parser.set_defaults(database=None)
 
@@ -50,7 +50,10 @@ class Command(migrate.Command):
                 super().handle(*args, **options, database=alias, app_label=label)
 
     def _report_unprovisioned(self, wanted: list[str], *, fail: bool) -> None:
-        """Print the statements that must create schemas and roles first, and skip those aliases."""
+        """Print the statements that must first create schemas and roles, and remove the aliases that need them.
+
+        With `fail`, exit with status 1 if there are any.
+        """
         lacking = provisioning.unprovisioned(wanted)
         for alias, statements in lacking.items():
             wanted.remove(alias)

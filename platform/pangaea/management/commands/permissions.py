@@ -23,7 +23,7 @@ ADMINISTRATOR = "ADMINISTRATOR_URL"
 
 
 class Command(BaseCommand):
-    """`render` leaves a user without a password where the environment has none; `apply` refuses."""
+    """For a user without a password in the environment, `render` writes no password and `apply` fails."""
 
     help = "Render or apply the rights of each installed module's user at RabbitMQ, or its role in PostgreSQL."
 

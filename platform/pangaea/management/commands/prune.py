@@ -8,7 +8,7 @@ from pangaea.outbox import retention, subscribers
 
 
 class Command(BaseCommand):
-    """The leading relay prunes the history and the worker the discarded letters, both once per minute."""
+    """Prunes at once. The leading relay prunes the history, and the worker the discarded letters, once per minute."""
 
     help = "Delete history that every subscriber has taken, and discarded letters, once they are old."
 

@@ -10,7 +10,7 @@ from pangaea.management.replaying import ReplayCommand
 
 
 class Command(ReplayCommand):
-    """Workers, relays and readers of the projection go on meanwhile."""
+    """Workers, relays and readers of the projection continue while it runs."""
 
     stealth_options = ("stdin",)
     help = "Rebuild a projection from the beginning of its streams in a shadow, then replace the live tables."

@@ -8,7 +8,7 @@ from pangaea.management.replaying import ReplayCommand
 
 
 class Command(ReplayCommand):
-    """Workers and relays go on meanwhile. Exit status 1 when there are differences."""
+    """Workers and relays continue while it runs. The exit status is 1 if there are differences."""
 
     help = "Compare a projection with a replay of its streams from the beginning; changes nothing."
 

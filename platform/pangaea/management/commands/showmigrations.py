@@ -13,7 +13,7 @@ class Command(showmigrations.Command):
     """Without arguments it lists every alias with the apps whose tables are there."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Django's, with no alias chosen by default."""
+        """Add Django's arguments, with no alias chosen by default."""
         super().add_arguments(parser)
         parser.set_defaults(database=None)
 

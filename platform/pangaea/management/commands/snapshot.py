@@ -11,7 +11,7 @@ from pangaea.errors import Misuse
 
 
 class Command(BaseCommand):
-    """Continues where an interrupted one stopped. Rows may change meanwhile."""
+    """Continues where an interrupted run stopped. Rows may change while it runs."""
 
     help = "Publish the present rows of a captured model, for subscribers that lack them."
 

@@ -21,13 +21,13 @@ QUEUES = ("queue", "batches", "consumers")
 
 
 class Command(BaseCommand):
-    """Prints the contents of the admin's page of streams. A line sums up the partitions; `--json` has each."""
+    """Prints what the admin's page of streams shows. A line sums up the partitions; `--json` lists each of them."""
 
     stealth_options = ("stdin",)
     help = "Show every module's streams, subscriptions and subscribers; resume a stopped subscription."
 
     def __init__(self, *args: Any, send: resuming.Send | None = None, **kwargs: Any) -> None:
-        """`send` sends requests to producers; by default over the bus."""
+        """`send` sends catch-up requests to producers; the default sends them over the bus."""
         super().__init__(*args, **kwargs)
         self._send = send or ask_producers
 
