@@ -1,4 +1,4 @@
-"""What this module does with what it receives: users' events, and the commands that it accepts."""
+"""The handlers of the messages that this module receives: users' events, and the commands that it accepts."""
 
 import structlog
 from django.db import transaction

@@ -110,7 +110,7 @@ class Product(models.Model):
 
     @classmethod
     def give_back(cls, quantities: Mapping[str, int]) -> None:
-        """Return reserved quantities to the stock, also of products that are not for sale."""
+        """Return reserved quantities to the stock, also for products that are no longer for sale."""
         cls._lock(quantities.keys())
         cls.objects.filter(sku__in=quantities).update(stock=F("stock") + _by_sku(quantities))
 
@@ -122,7 +122,7 @@ class Product(models.Model):
 
     @classmethod
     def lock_on_sale(cls, skus: Collection[str]) -> dict[str, Self]:
-        """The products by sku, locked until the transaction ends: price, stock and whether they are for sale.
+        """The products by sku, locked until the transaction ends: price, stock and `active` stay as read until then.
 
         Raises Invalid (`unknown_sku`) naming the first one that does not exist or is not for sale.
         """
@@ -133,7 +133,7 @@ class Product(models.Model):
 
     @classmethod
     def lock_entry(cls, sku: str) -> Self:
-        """One product, also one that is not for sale, locked. Raises NotFound (`product_not_found`)."""
+        """A product, for sale or not, locked until the transaction ends. Raises NotFound (`product_not_found`)."""
         for product in cls._lock([sku]):
             return product
         raise errors.NotFound("product_not_found", f"There is no product {sku}.", sku=sku)
@@ -261,7 +261,7 @@ class Order(models.Model):
 
     @classmethod
     def find(cls, order_id: UUID, *, customer_id: UUID | None = None) -> Self:
-        """The order with its lines. Raises NotFound, also for an order of another customer than `customer_id`."""
+        """The order with its lines. Raises NotFound, also if `customer_id` is given and is not the order's."""
         orders = cls.objects.prefetch_related("lines") if customer_id is None else cls.of(customer_id)
         order = orders.filter(pk=order_id).first()
         if order is None:

@@ -141,14 +141,17 @@ def refresh(*, refresh_token: str) -> LogIn | None:
 
 
 def _refute_outdated(proof: Proof | None, account: Account) -> None:
-    """Raise Conflict (`password_changed`) if the password was replaced after the proof. It is None for operators."""
+    """Raise Conflict (`password_changed`) if the password was replaced after the proof.
+
+    Operators need no proof: for them `proof` is None.
+    """
     if proof is not None and account.password_set_at != proof.password_set_at:
         raise errors.Conflict("password_changed", "The password was changed meanwhile. Log in with the other one.")
 
 
 @contextmanager
 def _taken_email_is_a_conflict(email: str | None, *, others: QuerySet[Account]) -> Iterator[None]:
-    """Run the block in a savepoint. Raises Conflict (`email_taken`) if the database refuses the address.
+    """Run the block in a savepoint. Raises Conflict (`email_taken`) if the database has the address already.
 
     Only the constraint is certain: two concurrent requests may both look the address up and find it free. The error has
     to leave the savepoint before the next query: PostgreSQL refuses every statement until the rollback.

@@ -127,7 +127,7 @@ class Account(models.Model):
 class RefreshGrant(models.Model):
     """One log-in with its valid refresh token. Deleting the row revokes it.
 
-    `previous_digest` and `salt` are those of the last rotation: with them, a token that was spent a moment ago gets the
+    `previous_digest` and `salt` are from the last rotation: with them, a token that was spent a moment ago gets the
     same successor again. Neither is of use to a reader of the table, who has no token.
 
     The id is random, not time-ordered, so that only a holder of one of the grant's tokens knows it. Hence a token with

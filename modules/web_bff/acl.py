@@ -12,7 +12,7 @@ import msgspec
 
 from pangaea.messages import Command, Event, Money
 
-# From users, in order per account
+# From users; in sequence per account
 
 
 class UserRegistered(Event, frozen=True, kw_only=True):
@@ -40,11 +40,11 @@ class UserDeactivated(Event, frozen=True, kw_only=True):
     user_id: UUID
 
 
-# From orders, in order per order and per product
+# From orders; in sequence per order and per product
 
 
 class LinePlaced(msgspec.Struct, frozen=True, kw_only=True):
-    """`name` and `unit_price` are those of the moment of the order."""
+    """`name` and `unit_price` are as they were when the order was placed."""
 
     sku: str
     name: str
@@ -123,7 +123,7 @@ class ProductChangedV1(Event, frozen=True, kw_only=True):
     active: bool
 
 
-# To orders, in order per checkout
+# To orders; in sequence per checkout
 
 
 class WantedLine(msgspec.Struct, frozen=True, kw_only=True):

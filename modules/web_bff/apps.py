@@ -15,7 +15,7 @@ class WebBffConfig(ModuleConfig):
         "modules.web_bff.handlers.profiles",
         "modules.web_bff.handlers.catalogue",
         "modules.web_bff.handlers.orders",
-        "modules.web_bff.handlers.checkouts",  # after the orders: the result of a checkout is a link to one
+        "modules.web_bff.handlers.checkouts",  # after the orders: the result of a checkout links to an order
     )
     walk = (
         "sleep 1",  # the read model follows, usually within milliseconds

@@ -22,7 +22,7 @@ def operator() -> Client:
 
 
 def visitor(*codenames: str) -> Client:
-    """A member of staff with no more than these permissions."""
+    """The client of a member of staff with these permissions only."""
     user = get_user_model().objects.create_user(f"staff-{len(codenames)}", password="correct horse", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     client = Client()

@@ -10,8 +10,8 @@ from pangaea.messages import Money
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
-# The order and its lines; the change of state; the lock of the products; the stock; the message, on PostgreSQL after
-# the lock of its key. A test's own transaction adds the beginning and end of a savepoint.
+# One query each: the order; its lines; the change of state; the lock of the products; the stock; the message, on
+# PostgreSQL after the lock of its key. A test's own transaction adds the beginning and end of a savepoint.
 QUERIES = 8
 
 

@@ -107,7 +107,7 @@ class TestACheckout:
 
 class TestARefusal:
     def refused(self, *wanted: tuple[Any, Any], **changes: Any) -> tuple[str, str]:
-        """Code and detail of the answer to a checkout that must change nothing else."""
+        """Check out, and assert that only a refusal is published; returns its code and detail."""
         before = everything()
         checkout_id = check_out(*wanted, **changes)
         assert everything() == {**before, "outbox": int(str(before["outbox"])) + 1}

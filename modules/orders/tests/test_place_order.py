@@ -11,8 +11,8 @@ from pangaea.messages import Money
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
-# The customer; the lock of the products; the stock; the order; its lines; the message, on PostgreSQL after the lock of
-# its key. A test's own transaction adds the beginning and end of a savepoint.
+# One query each: the customer; the lock of the products; the stock; the order; its lines; the message, on PostgreSQL
+# after the lock of its key. A test's own transaction adds the beginning and end of a savepoint.
 QUERIES = 8
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db(databases=["orders"])
 
 
 def refused(body: Any, client: APIClient | None = None) -> tuple[int, dict[str, Any]]:
-    """The answer to an order that must change nothing."""
+    """Place an order that must be refused and change nothing; returns the status and the problem document."""
     before = everything()
     response = (client or customer()).post(ORDERS, body)
     assert everything() == before

@@ -1,4 +1,4 @@
-"""A flood of log-ins takes a few threads of the web process, and no other request waits for it."""
+"""A flood of log-ins occupies a few threads of the web process, and no other request waits for it."""
 
 import threading
 from collections.abc import Iterator
@@ -81,5 +81,5 @@ class TestAFlood:
         refused = [answer for answer in answers if answer.status_code == 503]
         assert refused
         assert all(answer.headers["Retry-After"] == "2" for answer in refused)
-        # Each was tried, or was answered with 503: no third outcome.
+        # Each log-in was tried or was answered with 503: there is no third outcome.
         assert {answer.status_code for answer in answers} <= {503, 401, 200, 201}

@@ -151,7 +151,7 @@ class TestRefresh:
     def test_of_a_token_spent_before_the_version_that_knows_a_grace_ends_the_log_in(
         self, ada: Customer, anybody: APIClient
     ) -> None:
-        """During a deployment the version before writes the digest alone."""
+        """During a deployment, processes of the previous version write only the digest."""
         first = log_in(anybody).json()["refresh_token"]
         second = RefreshToken.parse(refresh(anybody, first).json()["refresh_token"])
         assert second is not None

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 
 
 def everything() -> list[list[dict[str, Any]]]:
-    """Every row of every read model, in order, without the ids that the database draws."""
+    """Every row of every read model, in order, without the ids that the database generates."""
     rows = [
         Profile.objects.order_by("pk"),
         CatalogueItem.objects.order_by("pk"),
@@ -164,7 +164,7 @@ class TestOrders:
 
 
 class TestABatchOfOrders:
-    """The messages of one batch are applied together, where the other tests deliver each alone."""
+    """The messages of one batch, applied together. The other tests deliver each message alone."""
 
     def placed(self, order_id: UUID, customer_id: UUID, *skus: str, minutes: int = 0) -> acl.OrderPlaced:
         price = Money(500, "EUR")
@@ -300,7 +300,7 @@ class TestABatchOfOrders:
         cancelled = [self.cancelled(order_id) for order_id in order_ids]
         savepoint = 2  # the test's own
 
-        # The orders that are there; the orders, their lines, their timelines.
+        # One query reads the stored orders; three write the orders, their lines and their timelines.
         with answered_with(4 + savepoint):
             self.apply(*events)
         # A cancellation writes no lines.

@@ -93,7 +93,7 @@ _BROKER = url("amqp", "amqps", "redis", "rediss", example="amqps://user:password
 
 
 def broker(text: str) -> str:
-    """A broker's URL, or those of one cluster separated by semicolons; or a bus inside this process."""
+    """The URL of a broker or of a bus inside this process, or the URLs of one cluster separated by semicolons."""
     if text.startswith(("memory://", "filesystem://", "unix://")):
         return ""
     urls = text.split(";")

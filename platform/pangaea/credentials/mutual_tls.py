@@ -56,7 +56,10 @@ class PeerSocket(ssl.SSLSocket):
 
 class _ClientSideSocket(PeerSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
-        """Shake hands within HANDSHAKE_SECONDS. Raises ssl.SSLError for a refused peer, OSError for a lost one."""
+        """Shake hands within HANDSHAKE_SECONDS.
+
+        Raises ssl.SSLError for a refused peer, OSError for a lost connection.
+        """
         before = self.gettimeout()
         self.settimeout(HANDSHAKE_SECONDS)
         super().do_handshake(block)

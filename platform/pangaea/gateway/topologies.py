@@ -48,7 +48,7 @@ class Topology:
 
     @classmethod
     def read(cls, name: str, table: Mapping[str, Any]) -> Self:
-        """One table of the topologies' file. Raises Misconfigured for a missing, unknown or mistyped key."""
+        """The topology of one table of the file. Raises Misconfigured for a missing, unknown or mistyped key."""
         where = f"topology {name!r}"
         if unknown := table.keys() - set(KNOWN):
             raise Misconfigured(

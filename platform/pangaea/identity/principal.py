@@ -14,8 +14,8 @@ from pangaea.errors import Misuse
 class Principal:
     """A caller whose access token was verified. Everything comes from the token: no database is read.
 
-    `subject` is the account's id. `scopes` are those that the token is narrowed to; None where it is not narrowed. DRF
-    reads `is_authenticated` of `request.user`.
+    `subject` is the account's id. `scopes` are the scopes that the token is narrowed to; None if it is not narrowed.
+    DRF reads `is_authenticated` of `request.user`.
     """
 
     subject: UUID

@@ -1,7 +1,7 @@
 """Another process's public keys, read from its JWKS endpoint.
 
-Only this file calls another process while a request waits, so its rules are strict: the look-up of a known key never
-waits, that of an unknown key waits for one answer at most, and known keys stay valid while the source is down.
+Only this file calls another process while a request waits, so its rules are strict: looking up a known key never waits,
+looking up an unknown key waits for one answer at most, and known keys stay valid while the source is down.
 """
 
 import json
