@@ -6,7 +6,7 @@ from rest_framework.metadata import BaseMetadata
 from rest_framework.request import Request
 
 if TYPE_CHECKING:
-    from rest_framework.views import APIView  # which imports this file, by the settings
+    from rest_framework.views import APIView  # the settings make APIView import this file
 
 
 class AllowedMethods(BaseMetadata):

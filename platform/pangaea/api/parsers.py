@@ -13,7 +13,7 @@ MAX_INTEGER = 2**63
 
 
 class JSONParser(parsers.JSONParser):
-    """JSON in UTF-8 (RFC 8259), strictly: no NaN, no lone surrogates, no overflowing numbers, no endless nesting.
+    """JSON in UTF-8 (RFC 8259), strictly: no NaN, no lone surrogates, no overflowing numbers, no deep nesting.
 
     A name that occurs twice in an object is refused too (RFC 7493, 2.3): a proxy that uses the first occurrence would
     see a different request than a server that uses the last.

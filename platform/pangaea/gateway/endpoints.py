@@ -58,7 +58,10 @@ class Endpoints:
             return True
 
     def remove(self, address: Address) -> bool:
-        """Let the gateway send it no more requests. False if the file lacks it. With no address the module is down."""
+        """Let the gateway send no more requests to the address. False if the file lacks it.
+
+        A module without addresses is down.
+        """
         with self._locked():
             known = self.list()
             if address not in known:

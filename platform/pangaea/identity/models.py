@@ -41,7 +41,7 @@ class Pause:
 class FailureCount(models.Model):
     """The failed attempts of one account, of one network, or of an account from a network.
 
-    A row names neither: its key is a keyed hash. It is deleted after `expires_at`.
+    A row contains neither name nor address: its key is a keyed hash. It is deleted after `expires_at`.
     """
 
     key = models.CharField(max_length=64, unique=True)

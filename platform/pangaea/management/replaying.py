@@ -95,7 +95,7 @@ class ReplayCommand(BaseCommand):
             time.sleep(PAUSE)
 
     def _resume(self, running: Replay, error: Exception, *, until: float) -> None:
-        """Wait until the database answers again. Raises its last error after the moment `until`."""
+        """Wait until the database answers again. Raises its last error once the moment `until` has passed."""
         self.stderr.write(f"The database does not answer: {_line(error)}. Waiting for it.")
         while time.monotonic() < until:
             time.sleep(RESUME_PAUSE)

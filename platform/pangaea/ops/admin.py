@@ -41,8 +41,8 @@ FILTERS = frozenset({"exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", 
 class ModuleAdmin(_Admin):
     """The admin of a model that lives in a module's database.
 
-    What an operator submits is one transaction in the module's database, so forms and actions may call the module's
-    commands unchanged. A DomainError undoes all of it and is shown as a message. The history of the change, in
+    Each submission of an operator is one transaction in the module's database, so forms and actions may call the
+    module's commands unchanged. A DomainError undoes all of it and is shown as a message. The history of the change, in
     `default`, is written only if the change was committed.
     """
 

@@ -65,7 +65,7 @@ class ModuleLetters(ReadOnlyAdmin):
 
     @admin.display(description="error")
     def what_failed(self, letter: DeadLetter) -> str:
-        """The first line of its error."""
+        """The first line of the letter's error. A letter without one is parked behind another of its key."""
         return letter.error.partition("\n")[0][:120] or "behind another of its key"
 
     @admin.action(description="Redrive: try again, in the order of the keys", permissions=["redrive"])

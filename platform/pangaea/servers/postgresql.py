@@ -149,7 +149,7 @@ def server(**settings: str) -> Iterator[str]:
 
 
 def client(name: str) -> Path:
-    """The path of a client's program, like pg_dump. Raises Unavailable where the wheel is not installed."""
+    """The path of a client program, like pg_dump. Raises Unavailable where the wheel is not installed."""
     return _package() / "pginstall18" / "bin" / name
 
 

@@ -189,7 +189,7 @@ class _Api:
 
 
 class _Control:
-    """`rabbitmqctl` on the server's own machine, which needs the account of the server or root."""
+    """`rabbitmqctl` on the server's own machine. It must run as the server's account or as root."""
 
     def __init__(self, *, program: str, user: str) -> None:
         self._program = program

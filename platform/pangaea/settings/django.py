@@ -1,4 +1,4 @@
-"""Django's settings, composed from a profile's configuration. What differs between profiles is declared in these."""
+"""Django's settings, composed from a profile's configuration. The profiles declare how they differ."""
 
 import os
 from typing import Any

@@ -47,7 +47,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SCHEMA_PATH_PREFIX": "/api/",
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
-        # Instead of spectacular's own hook, which names enums by field across modules: a further `status` renames all.
+        # Instead of spectacular's own hook, which names enums by field across modules: another `status` renames all.
         "pangaea.api.schema.leave_enums_in_place",
         "pangaea.api.schema.add_problem_responses",
     ],
@@ -67,7 +67,7 @@ def logging_config(level: str, *, json: bool) -> dict[str, Any]:
             # Django logs every 4xx and 5xx, which the access log has too. Only tracebacks of unhandled errors are kept.
             "django.request": {"filters": ["traceback"]},
             "django.server": {"level": "ERROR"},
-            # Two lines per batch without information; its warnings matter.
+            # Celery logs two uninformative lines per batch; its warnings matter.
             "celery": {"level": "WARNING"},
             # At DEBUG it prints every query with its parameters, which are customers' data.
             "django.db.backends": {"level": "INFO"},

@@ -20,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the fixtures after pytest-django's: of two with the same name, the later one wins.
+    """Register the fixtures after pytest-django's: of two with the same name, pytest uses the later.
 
     SIGTERM becomes a KeyboardInterrupt: a cancelled run then ends its fixtures, and the servers that they started.
     """
