@@ -1,30 +1,30 @@
-"""The kernel of Pangaea: everything a module stands on, and no module's name.
+"""The kernel of Pangaea: everything that modules build on. It names no module.
 
 Public, for modules:
 
-    messages                     Event, Command, Money, Received: what messages are written with
-    modules                      ModuleConfig, Route, RateLimit, Scope, Role: what a module declares
+    messages                     Event, Command, Money, Received: the classes of messages
+    modules                      ModuleConfig, Route, RateLimit, Scope, Role: a module's declarations
     errors                       the error tree; stable codes, no HTTP
     ids                          time-ordered identifiers
     outbox                       publish(message, key=...), in the transaction of the change
     change_capture               Capture, money, enum: changed rows become messages
     inbox.subscriptions          Projection and Reaction, and their handlers
     api.bodies                   strict request bodies
-    api.fields                   values that all APIs write alike
+    api.fields                   values that all APIs render alike
     api.pagination               pages by a cursor
     identity.permissions         HasScope: what a view requires of an access token
     identity.principal           the caller
     identity.tokens              access tokens, issued and verified
-    identity.token_keys          the keys that sign and verify them
+    identity.token_keys          the keys that sign and verify access tokens
     identity.password_attempts   failed attempts, counted and slowed down
     identity.password_hashing    at most N hashes at once
     ops.admin                    admin classes that work across databases
     testing                      fakes, fixtures and servers for module authors
 
-Internal. Each package uses only those further down (`importlinter.ini` holds it):
+Internal. Each package imports only packages below it in this list (`importlinter.ini` enforces it):
 
     admin, apps, management, migrations, models, settings, urls, wsgi   what Django looks for, and nothing else
-    testing          pytest's plug-in; what the tests of a module need
+    testing          pytest's plug-in, fakes and fixtures for the tests of modules
     servers          PostgreSQL, RabbitMQ and Valkey, started for development, tests and measurements
     rendering        every rendered file in one registry
     checks           system checks: what modules declare must fit together
@@ -42,10 +42,10 @@ Internal. Each package uses only those further down (`importlinter.ini` holds it
     credentials      keys, certificates and SPIFFE ids
     databases        aliases, the router, grants, and what differs between PostgreSQL and SQLite
     telemetry        logs and the correlation id
-    wire             what crosses the broker
-    messages         what a module author writes
+    wire             the types that cross the broker
+    messages         the base classes of messages
     modules          which modules are installed
     reloading        files that are read again when they are replaced
     backoff          the pause before the next attempt
-    errors, ids      below everything
+    errors, ids      the error tree, and time-ordered identifiers
 """

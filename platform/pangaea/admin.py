@@ -1,4 +1,4 @@
-"""Where Django looks for the pages of the kernel's tables."""
+"""The admin pages of the kernel's tables, where Django looks for them."""
 
 from pangaea.ops.dead_letters import DeadLetterAdmin
 from pangaea.ops.stream_pages import StreamAdmin

@@ -8,12 +8,12 @@ import random
 from dataclasses import dataclass
 
 _MAX_DOUBLINGS = 64
-"""More than any limit in use needs: 2.0 to the power of an unbounded count would overflow."""
+"""More doublings than any limit needs. Without this bound, 2.0 to the power of the failures would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses in seconds: `first` after one failure, then doubled, `longest` at most."""
+    """Pauses in seconds: `first` after one failure, then doubled each time, at most `longest`."""
 
     first: float
     longest: float

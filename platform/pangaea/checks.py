@@ -1,6 +1,6 @@
 """System checks: the declarations of the modules must match before a process starts.
 
-Modules that are not installed in this process are not checked here, but by their published schemas and contracts.
+Modules that are not installed in this process are checked by their published schemas and contracts instead.
 """
 
 import importlib.util
@@ -37,7 +37,7 @@ def published_by(module: ModuleConfig) -> Language:
 
 
 def sent_by(module: ModuleConfig) -> Language:
-    """The commands to other modules, as their sender declares them in its `acl.py`."""
+    """The commands to other modules that a module declares in its `acl.py`."""
     found = _declared_in(f"{module.name}.acl")
     return {name: kind for name, kind in found.items() if issubclass(kind, Command)}
 
@@ -55,7 +55,7 @@ def _declared_in(path: str) -> Language:
 
 @register("pangaea")
 def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
-    """Check that names and routes have one owner, messages are published, commands have one handler, scopes a role."""
+    """Check the modules' declarations: names, subscriptions, ownership, captures, retention, scopes and commands."""
     del app_configs  # declarations are checked against each other
     published = {module.label: published_by(module) for module in modules.installed()}
     errors = _check_routes(modules.installed())
@@ -166,13 +166,13 @@ def _check_handlers(subscription: Subscription, published: dict[str, Language]) 
 
 
 def _newest(subscription: Subscription) -> dict[str, type[Message]]:
-    """The class for the newest version of each handled message; older ones are for messages that streams still hold."""
+    """The class of the newest version of each handled message. Older versions are for messages still in the streams."""
     in_order = sorted(subscription.handlers.items(), key=lambda item: item[0])
     return {name: handler.message_type for (name, _), handler in in_order}
 
 
 def _check_command_handlers(published: Language, subscriptions: list[Subscription]) -> list[Error]:
-    """Check that each command is executed once, by one Reaction, and not again by a rebuild."""
+    """Check that exactly one Reaction handles each command: a Projection would execute it again in a rebuild."""
     errors = []
     for name, kind in published.items():
         if not issubclass(kind, Command):
@@ -200,7 +200,7 @@ def _check_retention(module: ModuleConfig) -> list[Error]:
 
 
 def _check_scopes(module: ModuleConfig) -> list[Error]:
-    """Check that each scope is named after its module and has a role, and that the scopes of the views are declared."""
+    """Check that each scope is named after its module and has a role, and that the views' scopes are declared."""
     errors = []
     for number, scope in enumerate(module.scopes):
         if not re.fullmatch(rf"{module.label}:[a-z_]+", scope.name):
@@ -231,7 +231,7 @@ def _check_roles(module: ModuleConfig, scope: Scope) -> list[Error]:
 
 
 def _required_scopes(module: ModuleConfig) -> set[tuple[str, str]]:
-    """(view, scope) for every scope that a view below the module's routes requires."""
+    """The pairs (view, scope) of the scopes that views below the module's routes require."""
     return {
         (f"{view.__module__}.{view.__qualname__}", scope)
         for route in module.routes

@@ -5,7 +5,7 @@ PangaeaError
 ├── Misuse                a kernel function was called where it must not be: a bug in the caller
 ├── MalformedMessage      bytes from outside that are not a message this process can read
 ├── PoisonMessage         a message crashed the process that handled it, every time
-│   └── HungMessage       a handler did not return from it, so the process was ended
+│   └── HungMessage       a message's handler did not return, so the process was ended
 ├── RefusedByBroker       the broker answered and refused a message; it may accept others
 ├── RefusedMessage        a message from the broker that this process does not accept
 ├── Unavailable           a dependency of this process does not answer; the same call may succeed later
@@ -28,7 +28,7 @@ _CODE = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 RESERVED_DETAILS = frozenset(
     {"type", "title", "status", "detail", "instance", "code", "errors", "correlation_id"},
 )
-"""Names that a rendered error needs for itself (RFC 9457 and this project's own members)."""
+"""Names that a rendered error uses for its own members (those of RFC 9457 and of this project)."""
 
 
 class PangaeaError(Exception):
@@ -40,23 +40,23 @@ class Misconfigured(PangaeaError):
 
 
 class Misuse(PangaeaError):
-    """A kernel function was called where its promise cannot be kept, for instance outside a transaction."""
+    """A kernel function was called where it cannot keep its promise, for instance outside a transaction."""
 
 
 class MalformedMessage(PangaeaError):
-    """Bytes from outside are not a message of a name and version that this process knows. A retry fails too."""
+    """Bytes from outside are no message of a name and version that this process knows. A retry would fail too."""
 
 
 class PoisonMessage(PangaeaError):
     """The process ended while a handler worked on this message alone: out of memory, a crash in native code.
 
-    It is retried like any parked message, since another cause may have ended the process; after
-    `CRASHES_AT_MOST` more crashes it is dead.
+    The message is retried like any parked message, since another cause may have ended the process. After
+    CRASHES_AT_MOST more crashes it is dead.
     """
 
 
 class HungMessage(PoisonMessage):
-    """A handler did not return from this message within JOB_TIME_LIMIT: find out what it waits for."""
+    """The handler of this message did not return within JOB_TIME_LIMIT: find out what it waits for."""
 
 
 class RefusedByBroker(PangaeaError):
@@ -64,7 +64,7 @@ class RefusedByBroker(PangaeaError):
 
 
 class RefusedMessage(PangaeaError):
-    """A received message is of no kind that modules send, or its sender may not send for the module that it names."""
+    """A received message is of a kind that no module sends, or its sender may not send for the module that it names."""
 
 
 class Unavailable(PangaeaError):
@@ -74,8 +74,8 @@ class Unavailable(PangaeaError):
 class DomainError(PangaeaError):
     """A business rule refused the request. Raise one of the subclasses.
 
-    `code` is snake_case and stable: clients branch on it. `message` is a sentence for people. `details` are
-    JSON-serialisable facts that a client may want (`sku="ABC-1", available=3`). None of them may hold a secret.
+    `code` is snake_case and stable, because clients branch on it. `message` is a sentence for people. `details` are
+    JSON-serialisable facts that a client may need (`sku="ABC-1", available=3`). None of the three may hold a secret.
     """
 
     def __init__(self, code: str, message: str, /, **details: object) -> None:
@@ -97,11 +97,11 @@ class Unauthenticated(DomainError):
 
 
 class Forbidden(DomainError):
-    """The caller is known and may not do this."""
+    """The caller is known, but may not do this."""
 
 
 class NotFound(DomainError):
-    """The object does not exist, or this caller may not know of it; both must look the same."""
+    """The object does not exist, or this caller may not know of it. Both cases must look the same to the caller."""
 
 
 class Conflict(DomainError):

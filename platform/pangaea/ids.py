@@ -6,5 +6,5 @@ from uuid_utils.compat import uuid7 as _uuid7
 
 
 def uuid7() -> UUID:
-    """A new time-ordered identifier, as the standard library's UUID."""
+    """Create a time-ordered identifier, as the standard library's UUID."""
     return _uuid7()

@@ -1,4 +1,4 @@
-"""The messages that modules send each other: typed, versioned, named independently of any class path."""
+"""The messages that modules send each other: typed, versioned, and named independently of any class path."""
 
 import re
 from datetime import datetime
@@ -9,14 +9,14 @@ import msgspec
 
 ALL = "all"
 LARGEST = 1024 * 1024
-"""The largest message in bytes, its envelope included."""
+"""The size of the largest message in bytes, including its envelope."""
 KEY_LENGTH = 255
 NAME = r"[a-z][a-z0-9_]*"
 _WIRE_NAME = re.compile(rf"{NAME}\.{NAME}")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """A frozen set of fields with a wire name and a version. Use Event or Command."""
+    """A frozen set of fields with a wire name and a version. Derive from Event or Command instead."""
 
     wire_name: ClassVar[str]
     version: ClassVar[int] = 1
@@ -25,8 +25,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 class Event(Message, frozen=True, kw_only=True):
     """Something that happened, named in the past tense, for all modules that subscribe to it: `orders.order_placed`.
 
-    The module that owns it declares it in its `messages.py`. A subscriber declares a class of its own with the same
-    wire name and only the fields that it needs, in its `acl.py`; other fields are ignored.
+    The module that owns the event declares it in its `messages.py`. A subscriber declares its own class in its
+    `acl.py`, with the same wire name and only the fields that it needs; other fields are ignored.
     """
 
 
@@ -45,7 +45,7 @@ class Money(msgspec.Struct, frozen=True):
 
 
 Operation = Literal["create", "update", "delete", "snapshot"]
-"""The change of a captured row; `snapshot` publishes an unchanged row, because all rows were requested."""
+"""The change of a captured row. With `snapshot` the row has not changed: a snapshot publishes all rows."""
 M = TypeVar("M", bound=Message)
 
 
@@ -74,5 +74,5 @@ def module_of(wire_name: str) -> str:
 
 
 def audience_of(message: Message) -> str:
-    """The audience of a message: all modules, or the one that a command names."""
+    """The audience of a message: all modules, or a command's receiver."""
     return module_of(message.wire_name) if isinstance(message, Command) else ALL

@@ -1,4 +1,4 @@
-"""Where Django looks for the kernel's tables: outbox and streams, snapshots, inbox and cursors."""
+"""The kernel's tables, where Django looks for them: outbox and streams, snapshots, inbox and cursors."""
 
 from pangaea.change_capture.models import Snapshot
 from pangaea.inbox.models import Attempt, Cursor, DeadLetter, DiscardedLetter

@@ -26,10 +26,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A right to a part of a module's API: the module declares it, and the roles that have it.
+    """A right to a part of a module's API, with the roles that have it, as the module declares them.
 
-    `name` is `<module>:<what_it_allows>`, `description` one line in the API's document. A view requires the scope with
-    `HasScope(name)`.
+    `name` is `<module>:<what_it_allows>`, and `description` is one line in the API's document. A view requires the
+    scope with `HasScope(name)`.
     """
 
     name: str
@@ -39,9 +39,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """One token bucket per caller: `requests` at once, refilled evenly within `per`.
+    """One token bucket per caller: it allows `requests` at once, and is refilled evenly within `per`.
 
-    The default stops a client in an endless loop, and no client that works correctly.
+    The default stops a client in an endless loop, but no client that works correctly.
     """
 
     requests: int = 6000
@@ -56,12 +56,12 @@ class RateLimit:
 class Route:
     """A public URL prefix and the URL patterns that answer below it.
 
-    `path` begins with a slash and has none at its end; the patterns in `urlconf` are "" or begin with a slash.
-    `public`: no request below it needs a token, and a gateway passes requests without one; paths below it that do need
-    a token have a longer route of their own. `rate_limit` is a gateway's limit per caller, which is the holder of the
-    token, and on a public route the address. Idempotent methods and the others have one bucket each. `for_modules`:
+    `path` begins with a slash and ends without one; the patterns in `urlconf` are "" or begin with a slash.
+    `public`: requests below the path need no token, and a gateway passes requests without one. A path below it that
+    needs a token has a longer route of its own. `rate_limit` is a gateway's limit per caller: the token's holder or, on
+    a public route, the address. Idempotent methods have one bucket, all other methods have another. `for_modules`:
     every service of the trust domain may read this exact path directly, not only through the gateway
-    (ACCEPTED_CALLERS); meant for published keys.
+    (ACCEPTED_CALLERS). It is meant for published keys.
     """
 
     path: str
@@ -88,18 +88,18 @@ class ModuleConfig(AppConfig):
     captures: ClassVar[tuple[str, ...]] = ()
     """Dotted paths of the Capture objects of this module: models whose changed rows become messages."""
     accepts_commands_from: ClassVar[tuple[str, ...]] = ()
-    """Labels of the modules whose commands this one accepts; commands of others are refused."""
+    """Labels of the modules whose commands this module accepts. Commands of other modules are refused."""
     retention: ClassVar[timedelta | None] = None
-    """How long this module's messages are kept once every subscriber has them; None: for ever, so that new subscribers
-    and rebuilt projections can begin at the first one. A limit needs `captures`, to take snapshots from."""
+    """How long this module's messages are kept once every subscriber has them. None means for ever, so that later
+    subscribers and rebuilt projections can begin at the first message. A limit needs `captures`, for snapshots."""
     demo: ClassVar[str | None] = None
-    """Dotted path of `seed(*, credentials: bool) -> list[str]`: idempotent demo data, and lines that describe it."""
+    """Dotted path of `seed(*, credentials: bool) -> list[str]`, which writes demo data idempotently and describes it."""
 
     walk: ClassVar[tuple[str, ...]] = ()
-    """Shell commands that demonstrate the module; `$URL` is the address. Those of its sources come first."""
+    """Shell commands that demonstrate the module; `$URL` is the address. They run after those of its sources."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make the subclass the configuration that Django picks from `apps.py`, which holds the base class too."""
+        """Make Django pick the subclass from `apps.py`, where it also finds the imported base class."""
         super().__init_subclass__(**kwargs)
         cls.default = True
 
@@ -119,7 +119,7 @@ def installed() -> list[ModuleConfig]:
 
 
 def upstream_first() -> list[ModuleConfig]:
-    """The installed modules, producers before their subscribers; where two subscribe to each other, by label."""
+    """The installed modules, producers before their subscribers. Modules that subscribe to each other come by label."""
     waiting = {
         config.label: {s for each in config.load_subscriptions() for s in each.sources} for config in installed()
     }
@@ -138,7 +138,7 @@ def labels() -> list[str]:
 
 
 def named(label: str) -> ModuleConfig:
-    """The installed module of that label. Raises LookupError, which names the installed ones."""
+    """The installed module with this label. Raises LookupError, which names the installed modules."""
     for config in installed():
         if config.label == label:
             return config
@@ -147,7 +147,7 @@ def named(label: str) -> ModuleConfig:
 
 
 def selected(chosen: Sequence[str]) -> list[str]:
-    """The labels of the chosen modules, or of all installed ones if none is chosen. Raises LookupError."""
+    """The labels of the chosen modules; of all installed ones if none is chosen. Raises LookupError as `named` does."""
     return [named(label).label for label in chosen] or labels()
 
 
@@ -157,19 +157,19 @@ def scopes() -> dict[str, Scope]:
 
 
 def owner_of(cls: type) -> ModuleConfig | None:
-    """The installed module in whose package the class was written."""
+    """The installed module whose package contains the class; None if there is none."""
     config = apps.get_containing_app_config(cls.__module__)
     return config if isinstance(config, ModuleConfig) else None
 
 
 def project_root() -> Path:
-    """The folder that holds the package of modules; the working directory where a project has none."""
+    """The folder that holds the package of modules; the working directory if a project has no such package."""
     folder = _folder(PACKAGE)
     return folder.parent if folder else Path.cwd()
 
 
 def discover(package: str = PACKAGE) -> list[str]:
-    """Labels of every sub-package that declares itself in an `apps.py`, ordered."""
+    """The labels of all sub-packages that have an `apps.py`, ordered."""
     folder = _folder(package)
     return sorted(path.parent.name for path in folder.glob("*/apps.py")) if folder else []
 

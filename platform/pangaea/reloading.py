@@ -20,9 +20,9 @@ Made = TypeVar("Made")
 
 
 def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
-    """Write a temporary file beside `path` and rename it: a reader finds the former or the next content, complete.
+    """Write a temporary file beside `path` and rename it: a reader finds either the former content or the next one.
 
-    A replaced file keeps its owner where root writes.
+    If root writes, a replaced file keeps its owner.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".new")
     try:
@@ -42,17 +42,17 @@ def write_atomically(path: Path, content: bytes, *, mode: int) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: of two writers that read, change and write at once, one would lose its change."""
+    """Hold the folder's lock. Without it, of two writers that read, change and write at once, one loses its change."""
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 class Reloading(Generic[Made]):
-    """An object made from files, and made again when one of them was written or replaced. Thread-safe.
+    """An object made from files, and made again after one of them was written or replaced. Thread-safe.
 
-    `make` raises Misconfigured for files that are missing, damaged or do not match. While it does so, the last object
-    stays in use: during a change of several files they do not match for a moment.
+    `make` raises Misconfigured for files that are missing, damaged or do not match. As long as it does, the last object
+    stays in use: while several files are being replaced, they do not match for a moment.
     """
 
     def __init__(self, files: Sequence[Path], make: Callable[[], Made], *, what: str) -> None:
@@ -64,9 +64,9 @@ class Reloading(Generic[Made]):
         self._lock = Lock()
 
     def current(self) -> Made:
-        """The object for the files' present content. Raises Misconfigured when `make` has never succeeded."""
+        """The object for the files' present content. Raises Misconfigured if `make` has never succeeded."""
         with self._lock:
-            # Taken before reading: files that are replaced meanwhile are read again at the next call.
+            # Taken before the files are read, so that files replaced meanwhile are read again at the next call.
             stamp = _stamp(self._files)
             if self._made is not None and self._made[0] == stamp:
                 return self._made[1]

@@ -1,4 +1,4 @@
-"""The addresses of this process: those of its modules, the documents of its API, the admin.
+"""The URLs of this process: those of its modules, the documents of its API, the admin.
 
 The probes are not here: `pangaea.health.probes.ProbeMiddleware` answers them before anything else.
 """
@@ -21,7 +21,7 @@ handler500 = "pangaea.api.fallback.server_error"
 
 
 def log_in(request: HttpRequest) -> HttpResponse:
-    """The admin's log-in for operators who come to a service directly; the form posts to the admin's own address."""
+    """The admin's log-in for operators who open a service directly. The form posts to the admin's own address."""
     return admin.site.login(request, {"app_path": reverse("admin:login")})
 
 
@@ -31,7 +31,7 @@ def on_site(_request: HttpRequest, **_path: str) -> HttpResponse:
 
 
 def _elsewhere() -> list[Any]:
-    """The log-in, and the redirects to an admin that is not at /admin/."""
+    """The log-in and the redirects of an admin that is not at /admin/."""
     if settings.PANGAEA_ADMIN == "admin/":
         return []
     others = [f"admin/{label}/" for label in modules.labels() if f"admin/{label}/" != settings.PANGAEA_ADMIN]

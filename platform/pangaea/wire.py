@@ -1,8 +1,9 @@
 """The types that cross the broker: envelopes, batches, requests to catch up, reports.
 
-On the wire a message is a CloudEvents 1.0 JSON object (https://cloudevents.io): `type` is the wire name, `subject` the
-key, `data` the fields. The broker's unit is a batch: consecutive messages of one stream, and the id of the message
-before the first. All bytes from the broker are decoded into these types, so that no other shape reaches a table.
+On the wire a message is a CloudEvents 1.0 JSON object (https://cloudevents.io): `type` is the wire name, `subject` is
+the key, `data` has the fields. The broker's unit is a batch: consecutive messages of one stream, and the id of the
+message before the first. All bytes from the broker are decoded into these types, so that no other shape reaches a
+table.
 """
 
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ from pangaea.messages import NAME
 
 PARTITIONS = 8
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""The errors of decoding: for bytes that are not JSON, not UTF-8, or nested too deeply."""
+"""The errors of decoding bytes that are not JSON, not UTF-8, or nested too deeply."""
 
 ModuleName = Annotated[str, msgspec.Meta(pattern=rf"\A{NAME}\Z", max_length=63)]
 SubscriptionName = Annotated[str, msgspec.Meta(pattern=rf"\A{NAME}\.{NAME}(~shadow)?\Z", max_length=127)]
@@ -42,7 +43,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """A message's entry in the batch's header, readable whatever the message's bytes are: id, key, length in bytes."""
+    """A message's id, key and length in bytes, in the batch's header: readable whatever the message's bytes are."""
 
     id: UUID
     key: str
@@ -50,18 +51,19 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """Consecutive messages of one stream; without any it is an announcement of the last position sent.
+    """Consecutive messages of one stream. A batch without messages announces the last position sent.
 
-    `messages` are undecoded bytes, with one entry per message: a message that is not JSON, or is nested too deeply for
-    the decoder to skip it, does not make the others unreadable. A producer of the version before sends no `entries`. No
-    field may follow `messages`.
+    `messages` are undecoded bytes, and `entries` has one entry per message: a message that is not JSON, or is nested
+    too deeply for the decoder to skip it, does not make the others unreadable. A producer of the previous version sends
+    no `entries`. No field may follow `messages`.
 
-    `before` is the id of the message at `first - 1`, None at the stream's beginning: that chains batches together.
-    `head` is the stream's last position. Messages up to `floor` are deleted; the last one's id is `floor_id`. All rows
-    that the producer captures were published after the first position of `snapshot`, and up to the second.
+    `before` is the id of the message at `first - 1`, None at the stream's beginning: it chains batches together. `head`
+    is the stream's last position. Messages up to `floor` are deleted; `floor_id` is the id of the last of them. The
+    last snapshot, which published all rows that the producer captures, began after the first position of `snapshot` and
+    ended at the second.
 
-    An answer to a request names the subscription that asked (`to`), the position that it asked from (`asked`) and the
-    request's number (`question`, None for a request without one).
+    An answer to a request names the subscription that asked (`to`), the position after which it asked (`asked`) and the
+    request's number (`question`; None for a request without a number).
     """
 
     source: ModuleName
@@ -82,13 +84,13 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def last(self) -> int:
-        """The position of the last message; of the one before `first` in an announcement."""
+        """The position of the last message; in an announcement, the position before `first`."""
         return self.first + len(self.messages) - 1
 
     def pack(self, messages: Iterable[tuple[UUID, str, bytes]] = ()) -> bytes:
-        """The batch with these messages, each its id, key and bytes, as it crosses the broker.
+        """The bytes of the batch with these messages (id, key and bytes of each), as they cross the broker.
 
-        It is one JSON object if each message is JSON, which is how the version before reads it.
+        They are one JSON object if each message is JSON; the previous version reads them as such.
         """
         rows = list(messages)
         header = replace(self, entries=[Entry(*row[:2], len(row[2])) for row in rows], messages=[])
@@ -96,12 +98,12 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def unpack(cls, body: bytes) -> "Batch":
-        """The batch that `pack` wrote. Raises msgspec.DecodeError where its own fields or its lengths are wrong.
+        """The batch that `pack` wrote. Raises msgspec.DecodeError if its own fields or its lengths are wrong.
 
-        Without entries the decoder searches for the messages' ends, which can raise RecursionError or
+        In a batch without entries the decoder searches for the ends of the messages, which can raise RecursionError or
         UnicodeDecodeError.
         """
-        # No string of the header contains this: a quotation mark in one has a backslash before it.
+        # No string in the header contains this text: a quotation mark in a string has a backslash before it.
         start = body.find(_MESSAGES)
         header = _BATCH.decode(body[:start] + b"}" if start >= 0 else body)
         if header.entries is None:
@@ -124,8 +126,9 @@ _MESSAGES = b',"messages":['
 class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription's request for all messages of a stream after its cursor. `message_id` is the id at that position.
 
-    `question` is the request's number, which its answers carry; only they decide whether the stream is diverged.
-    `snapshot_after`: the subscription began at the floor, at that position, and needs a snapshot that begins after it.
+    `question` is the request's number, which its answers carry; only its answers decide whether the subscription has
+    diverged. `snapshot_after`: the position of the floor at which the subscription began. It needs a snapshot that
+    begins after this position.
     """
 
     subscription: SubscriptionName
@@ -139,7 +142,7 @@ class CatchUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription's cursors on the streams of one module: (audience, partition, position) each."""
+    """A subscription's cursors on the streams of one module, each as (audience, partition, position)."""
 
     subscription: SubscriptionName
     source: ModuleName

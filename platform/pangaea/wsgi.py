@@ -1,4 +1,4 @@
-"""The WSGI application: `manage.py web` serves it. The monolith's profile, unless the environment names another."""
+"""The WSGI application, which `manage.py web` serves, in the monolith's profile unless the environment names one."""
 
 import os
 from collections.abc import Iterable
@@ -22,9 +22,9 @@ LONGEST_CONTENT_TYPE = 256
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Django's application, with two corrections that no middleware can make.
 
-    Django decodes the query string by the Content-Type's charset while it builds the request, where `charset=idna` ends
-    in a bare 500: the charset is removed, and all requests are read as UTF-8. The answer to a HEAD request has no body,
-    since the server would drop it with a warning each time.
+    Django decodes the query string by the Content-Type's charset while it builds the request, so that `charset=idna`
+    causes a bare 500. Therefore the charset is removed, and all requests are read as UTF-8. The answer to a HEAD
+    request has no body, because the server would drop the body with a warning each time.
     """
     if content_type := environ.get("CONTENT_TYPE"):
         environ["CONTENT_TYPE"] = without_charset(content_type)
@@ -36,6 +36,6 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
 
 
 def without_charset(content_type: str) -> str:
-    """The header with its boundary as the only parameter."""
+    """The header without parameters other than its boundary."""
     kind, *parameters = content_type[:LONGEST_CONTENT_TYPE].split(";")
     return ";".join([kind, *(each for each in parameters if each.strip().lower().startswith("boundary="))])

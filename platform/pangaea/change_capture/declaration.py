@@ -19,7 +19,7 @@ from pangaea.messages import KEY_LENGTH, Event, Money
 
 
 class Kind(Enum):
-    """The kind of a column, which decides its form in JSON. The value is the type that a message declares."""
+    """The kind of a column, which decides its form in JSON. Each value is the type that a message declares for it."""
 
     TEXT = str
     INTEGER = int
@@ -71,7 +71,7 @@ class Plain:
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Two columns, the amount in minor units and its currency, as Money."""
+    """Two columns, an amount in minor units and its currency, published as Money."""
 
     amount: str
     currency: str
@@ -79,7 +79,7 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """One column whose stored values have other names when published; a value without one is published as text."""
+    """One column whose stored values are published under other names; a value without a name is published as text."""
 
     column: str
     words: Mapping[str | int, str]
@@ -89,7 +89,7 @@ Converter = Plain | Amount | Words
 
 
 def money(*, amount: str, currency: str) -> Amount:
-    """Publish two columns as one Money; null where there is no amount."""
+    """Publish two columns as one Money; null if the amount is null."""
     return Amount(amount, currency)
 
 
@@ -99,12 +99,13 @@ def enum(column: str, words: Mapping[str | int, str]) -> Words:
 
 
 class Capture:
-    """Publishes the changes of a model's rows as messages of one class, whose key is the `key` column.
+    """Publishes the changes of a model's rows as messages of the class `yields`, whose key is the `key` column.
 
     `fields` maps published names to columns (a field of the model, `money(...)` or `enum(...)`). Other columns are not
-    published, and a change of those alone publishes nothing. The class has the fields `op` ("create", "update",
-    "delete" or "snapshot"), `before` and `after`, both an optional struct with exactly the published names. A row whose
-    key changes is published as deleted under the old key and created under the new one.
+    published, and a change of only these columns publishes nothing. The class `yields` has the fields `op` ("create",
+    "update", "delete" or "snapshot"), `before` and `after`. `before` and `after` hold the same optional struct, which
+    has exactly the published names. A row whose key changes is published as deleted under the old key and created under
+    the new one.
 
     Name the object in `ModuleConfig.captures`; its own name is `<module>.<model>`.
     """
@@ -124,7 +125,7 @@ class Capture:
 
     @property
     def key(self) -> Column:
-        """The column of the messages' key."""
+        """The column that holds the key of the messages."""
         return self.column(self.key_field)
 
     @property

@@ -1,4 +1,4 @@
-"""The progress of the snapshots of a module's captures. Name the module: `.using("orders")`."""
+"""The progress of the snapshots of a module's captures. Name the module, as in `.using("orders")`."""
 
 from django.db import models
 from django.utils import timezone
@@ -21,7 +21,7 @@ class Snapshot(models.Model):
 
     @classmethod
     def begin(cls, capture: str, *, module: str) -> "Snapshot":
-        """Begin a snapshot of that capture at its first row, whatever an earlier one has published."""
+        """Begin a snapshot of this capture at its first row, whatever an earlier snapshot has published."""
         start = {"after": None, "rows": 0, "started_at": timezone.now(), "finished_at": None}
         snapshot, _ = cls.objects.using(module).update_or_create(capture=capture, defaults=start)
         return snapshot

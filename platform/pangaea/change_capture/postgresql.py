@@ -1,4 +1,4 @@
-"""Capture on PostgreSQL: statement triggers with transition tables, one message per changed row, set-wise."""
+"""Capture on PostgreSQL: statement triggers with transition tables write one message per changed row, set-wise."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from pangaea.databases import aliases
 NAME_LENGTH = 63
 RFC_3339 = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
 CORRELATION_ID = "coalesce(nullif(current_setting('pangaea.correlation_id', true), ''), gen_random_uuid()::text)"
-"""A writer that wants its changes correlated executes `SET LOCAL pangaea.correlation_id = …`."""
+"""A writer gives its changes a correlation id by `SET LOCAL pangaea.correlation_id = …`."""
 
-# A session that locks the outbox like this empties it in the same statement, as `manage.py flush` does: no history is
-# left that could lack the deletions.
+# A session that holds this lock on the outbox truncates it in the same statement, as `manage.py flush` does. Then no
+# history remains that could lack the deletions.
 REFUSE_TRUNCATE = """
 BEGIN
     IF EXISTS (
@@ -119,7 +119,7 @@ class PostgreSQL(Dialect):
         return f'{column}::text COLLATE "C"'
 
     def _sources(self, capture: Capture) -> dict[str, tuple[str, str]]:
-        """Per event: the name of the trigger, which is its function's too, and the body of the function."""
+        """Per event: the name that the trigger and its function share, and the body of the function."""
         key, image, identity = self.key, self.image, capture.identity
         old, new = at("o", identity), at("n", identity)
         one = (
@@ -166,7 +166,7 @@ class PostgreSQL(Dialect):
         }
 
     def _insert(self, capture: Capture, changed: str) -> str:
-        """One message per changed row; of one key, deletions come first."""
+        """The statement that inserts one message per changed row. Within a key, deletions come first."""
         audience, name = self.constants(capture)
         body = self.body(
             capture,

@@ -1,8 +1,8 @@
-"""Snapshots that subscribers ask for: one that begins at the floor lacks the deleted history.
+"""Snapshots that subscribers request: a subscriber that begins at the floor lacks the deleted history.
 
 A request to catch up names the position after which the snapshot must begin. The module's leading relay publishes all
-rows that the module captures, chunk by chunk between its passes; one run answers all requests that came before it
-began. Each stream's row and its batches then carry the positions between which its last complete snapshot is.
+rows that the module captures, chunk by chunk between its passes. One run answers all requests that arrived before it
+began. Each stream's row and its batches then carry the first and last position of its last complete snapshot.
 """
 
 from collections.abc import Generator, Sequence
@@ -22,15 +22,15 @@ from pangaea.outbox.models import Stream
 log = structlog.get_logger()
 
 CHUNK = 250
-"""Rows per transaction: live messages wait for one transaction at most."""
+"""Rows per transaction. Live messages wait for at most one such transaction."""
 SHARE = 0.25
-"""The part of the relay's time that snapshots take at most; live messages have the rest."""
+"""The largest share of the relay's time that snapshots take; live messages have the rest."""
 RETRY_PAUSE = 5.0
-"""Seconds until a run that failed continues."""
+"""Seconds until a failed run is continued."""
 
 
 class RequestedSnapshots:
-    """The requested snapshots of one module, for one relay and its thread. Another relay continues where it stopped."""
+    """The requested snapshots of one module, for one relay and its thread. Another relay can continue them."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -38,10 +38,10 @@ class RequestedSnapshots:
         self._next = 0.0
 
     def step(self, streams: Sequence[Stream], *, all_sequenced: bool) -> bool:
-        """Publish a chunk, if one is due; True when it did, or when the run is finished.
+        """Publish a chunk, if one is due. Returns whether it published a chunk or finished the run.
 
-        `streams` are as this pass read them; `all_sequenced`: it sequenced all rows, and not only its limit.
-        A failure is logged, and the chunk is retried later: the module's messages do not wait for it.
+        `streams`: the rows that this pass read. `all_sequenced`: whether the pass left no unsequenced row. A failure is
+        logged, and the chunk is retried later, so that the module's messages do not wait for it.
         """
         if monotonic() < self._next or not any(stream.has_open_snapshot for stream in streams):
             return False
@@ -85,7 +85,7 @@ def _captures(module: str) -> list[Capture]:
 
 
 def _begin(module: str) -> None:
-    """Begin a run, unless another relay has: its messages come after the present heads."""
+    """Begin a run after the present heads, unless another relay has begun one."""
     with transaction.atomic(using=module):
         if not Stream.begin_snapshot(module):
             return

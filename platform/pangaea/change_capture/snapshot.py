@@ -1,8 +1,8 @@
-"""Publish the present rows of a captured model, chunk by chunk, while others change them.
+"""Publish the present rows of a captured model, chunk by chunk, while other transactions change them.
 
-A chunk locks its rows' keys, reads the rows after that, and writes their messages before it releases the locks. An
-earlier writer of a row has committed by then, so the image is the latest; a later one is sequenced later. A row that is
-created meanwhile is published by its own change.
+A chunk locks its rows' keys, then reads the rows, and writes their messages before it releases the locks. An earlier
+writer of a row has committed by then, so the chunk publishes the latest state; the message of a later writer is
+sequenced later. A row that is created meanwhile is published by its own change.
 """
 
 from collections.abc import Generator
@@ -25,15 +25,15 @@ log = structlog.get_logger()
 CHUNK = 500
 """Rows per transaction: writers of these keys wait until it ends."""
 LOCK_TIMEOUT = timedelta(milliseconds=200)
-"""How long a chunk `in_passing` waits for a writer."""
+"""How long a chunk waits for a writer if it is published `in_passing`."""
 ATTEMPTS = 5
-"""Per chunk: a writer of several keys may lock them in another order, and PostgreSQL may end the chunk's transaction as
-the deadlock's victim."""
+"""Attempts per chunk: a writer of several keys may lock them in another order, and PostgreSQL may end the chunk's
+transaction to resolve the deadlock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The number of published rows, and of all rows at the beginning."""
+    """The number of rows published so far, and of all rows when the snapshot began."""
 
     rows: int
     total: int
@@ -41,14 +41,14 @@ class Progress:
 
 
 def snapshot(capture: Capture, *, chunk: int = CHUNK, in_passing: bool = False) -> Generator[Progress, None, None]:
-    """Publish every row with the op "snapshot"; yields after each chunk, which is committed then.
+    """Publish every row with the op "snapshot". Yields after the commit of each chunk.
 
-    It continues where an earlier one was interrupted, and begins at the first row after one that was finished. Raises
-    Misuse where the triggers are not as declared, since changes would be missed, and while another one of this capture
+    If the capture's last snapshot was interrupted, this one continues it; otherwise it begins at the first row. Raises
+    Misuse if the triggers are not as declared, since changes would be missed, and while another snapshot of the capture
     is running.
 
-    `in_passing` is for a process that has other work: rows are not counted, a chunk waits for a writer LOCK_TIMEOUT at
-    most, and its failure is raised instead of retried.
+    `in_passing` is for a process that has other work: rows are not counted, a chunk waits at most LOCK_TIMEOUT for a
+    writer, and its failure is raised instead of retried.
     """
     if found := triggers.faults(capture.module, [capture]):
         raise Misuse(f"{capture.name}: {' '.join(found)} {triggers.REMEDY}")

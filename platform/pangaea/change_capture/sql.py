@@ -1,4 +1,4 @@
-"""SQL that both engines share: a row as JSON and a message around it, with the same text on both."""
+"""SQL that both engines share: a row as JSON, and the message that holds it, with the same text on both engines."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,23 +10,23 @@ from pangaea.change_capture.declaration import Amount, Capture, Column, Converte
 from pangaea.messages import ALL
 
 PREFIX = "pangaea_capture_"
-"""The beginning of the names of all triggers and functions of captures."""
+"""The prefix of the names of all triggers and functions of captures."""
 
 NULL = "'null'"
 
 
 class Dialect(ABC):
-    """The SQL of one engine. Expressions are SQL text; `row` is the name that a row has in the statement."""
+    """The SQL of one engine. Expressions are SQL text; `row` is the alias of a row in the statement."""
 
     outbox: str
 
     @abstractmethod
     def triggers(self, capture: Capture) -> dict[str, str]:
-        """The statements that create the triggers and their functions, by the triggers' names."""
+        """The statements that create the triggers and their functions, by trigger name."""
 
     @abstractmethod
     def expected(self, capture: Capture) -> dict[str, str]:
-        """The definitions that `installed` gives for these triggers where they are as declared."""
+        """The definitions that `installed` returns when these triggers are as declared."""
 
     @abstractmethod
     def installed(self, connection: BaseDatabaseWrapper) -> dict[str, str]:
@@ -38,9 +38,9 @@ class Dialect(ABC):
 
     @abstractmethod
     def snapshot(self, capture: Capture) -> str:
-        """The statement that publishes the rows that have one of the primary keys, and one of the message keys.
+        """The statement that publishes the rows whose primary key and message key are among its parameters.
 
-        Both are parameters. The caller holds the locks of the message keys, so that their rows do not change.
+        The caller holds the locks of the message keys, so that their rows do not change.
         """
 
     @abstractmethod
@@ -70,7 +70,7 @@ class Dialect(ABC):
         return " || ".join([*parts, "'}'"])
 
     def body(self, capture: Capture, *, id_: str, time: str, correlation_id: str) -> str:
-        """The whole envelope, as `publish` writes it, from the columns key, op, before and after."""
+        """The whole envelope as `publish` writes it, built from the columns key, op, before and after."""
         kind = capture.yields
         parts = [
             *(literal('{"specversion":"1.0","id":"'), id_),
@@ -87,7 +87,7 @@ class Dialect(ABC):
         return "(message_id, audience, key, name, body, created_at)"
 
     def constants(self, capture: Capture) -> tuple[str, str]:
-        """Audience and name."""
+        """The audience and the wire name, as SQL literals."""
         return literal(ALL), literal(capture.yields.wire_name)
 
     def _member(self, capture: Capture, converter: Converter, row: str) -> str:

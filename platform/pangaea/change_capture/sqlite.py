@@ -1,4 +1,4 @@
-"""Capture on SQLite: row triggers that write the same messages. There are no sets to work on and no locks to take."""
+"""Capture on SQLite: row triggers that write the same messages. SQLite has no transition tables and needs no locks."""
 
 import json
 from typing import Any
@@ -9,8 +9,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from pangaea.change_capture.declaration import Capture, Kind
 from pangaea.change_capture.sql import NULL, PREFIX, Dialect, at, quoted
 
-# Random values are drawn once per row: SQLite would copy the expression to each use of its name, but it merges no
-# subquery that has an OFFSET.
+# Random values must be drawn once per row. SQLite merges a subquery into its query, and copies the expression to each
+# use of its name, but not a subquery that has an OFFSET.
 DRAWN = (
     "lower(hex(randomblob(16))) AS drawn, substr('89ab', 1 + (random() & 3), 1) AS variant, "
     "lower(hex(randomblob(16))) AS correlated"
@@ -122,14 +122,18 @@ class SQLite(Dialect):
 
 
 def _dashed(column: str) -> str:
-    """Django keeps a UUID as 32 hexadecimal digits; a row written by hand may have dashes."""
+    """The SQL of a UUID with dashes. Django stores 32 hexadecimal digits; a row written by hand may have dashes."""
     digits = f"lower(replace({column}, '-', ''))"
     starts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
     return " || '-' || ".join(f"substr({digits}, {start}, {length})" for start, length in starts)
 
 
 def _instant(column: str) -> str:
-    """Django writes UTC without a zone, to the microsecond; SQLite's functions read milliseconds and zones."""
+    """The SQL of a time in RFC 3339.
+
+    Django stores UTC without a zone, to the microsecond. A value with a zone needs SQLite's functions, which keep only
+    milliseconds.
+    """
     fraction = f"substr(substr({column}, 21) || '000000', 1, 6)"
     plain = f"substr({column}, 1, 10) || 'T' || substr({column}, 12, 8) || '.' || {fraction} || 'Z'"
     return f"CASE WHEN substr({column}, 20) GLOB '*[-+Zz]*' THEN strftime('{RFC_3339}', {column}) ELSE {plain} END"

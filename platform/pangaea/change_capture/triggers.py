@@ -30,15 +30,15 @@ def captures_of(alias: str) -> list[Capture]:
 
 
 def install(alias: str, captures: Sequence[Capture]) -> bool:
-    """Replace the module's triggers by those of these captures; False if they match already.
+    """Replace the module's triggers by those of these captures. False if the triggers already match.
 
-    A capture whose table is missing, or lacks a column, waits for the migration that creates it.
+    A capture whose table or one of whose columns is missing waits for the migration that creates it.
     """
     connection, dialect = connections[alias], dialect_of(alias)
     ready = [each for each in captures if _is_ready(alias, each)]
     if dialect.installed(connection) == _expected(dialect, ready):
         return False
-    # In one transaction: other writers of the tables wait, so no row changes while there is no trigger.
+    # In one transaction: writers of the tables wait, so that no row changes while its trigger is missing.
     with transaction.atomic(using=alias), connection.cursor() as cursor:
         dialect.remove(connection)
         for capture in ready:
@@ -80,7 +80,7 @@ def check(
 
 
 def before_migrate(*, using: str, plan: Sequence[Any] = (), **_: Any) -> None:
-    """Remove the triggers on SQLite, which rebuilds no table and drops no column that a trigger names."""
+    """Remove the triggers on SQLite, where a table or column that a trigger names cannot be rebuilt or dropped."""
     if plan and connections[using].vendor == "sqlite" and _is_known(using):
         with transaction.atomic(using=using):
             dialect_of(using).remove(connections[using])

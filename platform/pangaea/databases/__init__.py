@@ -1,6 +1,6 @@
 """One alias per module, over PostgreSQL or SQLite.
 
-The kernel's tables exist at each alias, so every query of them names one.
+The kernel's tables exist at each alias, so every query of these tables names an alias.
 
     aliases           an alias's schemas, and the apps whose tables it has
     entries           URL -> an alias's entry in Django's DATABASES

@@ -14,7 +14,7 @@ def schema_of(alias: str) -> str:
 
 
 def shadow_schema_of(alias: str) -> str:
-    """The PostgreSQL schema in which a module's projections are rebuilt; empty at other times."""
+    """The PostgreSQL schema in which a module's projections are rebuilt; it is empty at other times."""
     return f"{schema_of(alias)}_shadow"
 
 
@@ -24,7 +24,7 @@ def installed() -> list[str]:
 
 
 def apps_of(alias: str) -> list[str]:
-    """The labels of the apps whose tables that alias has."""
+    """The labels of the apps whose tables this alias has."""
     if alias != DEFAULT_DB_ALIAS:
         return [KERNEL, alias]
     elsewhere = {KERNEL, *modules.labels()}

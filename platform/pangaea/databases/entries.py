@@ -1,8 +1,8 @@
 """URL -> an alias's entry in Django's DATABASES: engine, schema and role.
 
-PostgreSQL: a schema named like the alias (`ops` for `default`). With a shared URL the connection takes the module's
-role (`<database>_<module>`) at start, as PostgREST's authenticator does; with a URL of its own a module logs in as
-itself, and becomes the role that owns its schema where `permissions` made one. SQLite: one file per alias.
+PostgreSQL: a schema with the name of the alias (`ops` for `default`). On a shared URL, a connection takes the module's
+role (`<database>_<module>`) when it starts, as PostgREST's authenticator does. On a URL of its own, a module has its
+own login, which becomes the role that owns its schema if `permissions` created such a role. SQLite: one file per alias.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from pangaea.databases.engines.sqlite import entry as sqlite
 
 POSTGRESQL, SQLITE = postgresql.ENGINE, sqlite.ENGINE
 ANSWER_TIMEOUT = timedelta(seconds=20)
-"""The default time after which a connection is given up whose other end does not answer at the level of TCP."""
+"""The default time after which a connection whose peer does not answer at the TCP level is given up."""
 
 
 def configure(
@@ -31,9 +31,9 @@ def configure(
     connection_age: timedelta = timedelta(0),
     answer_timeout: timedelta = ANSWER_TIMEOUT,
 ) -> dict[str, dict[str, Any]]:
-    """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own there.
+    """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own.
 
-    An alias in `direct_urls` reaches its database through a pooler of transactions, and directly by that URL.
+    The URL of an alias in `direct_urls` leads to a transaction pooler; its direct URL leads to the database itself.
     """
     entries = {}
     for alias, url in urls.items():
@@ -67,9 +67,9 @@ def _parsed(alias: str, url: str) -> dict[str, Any]:
 
 
 def limit_waits() -> None:
-    """Set the configured time-outs of statements and lock waits on connections that are opened from here on.
+    """Set the configured time-outs of statements and lock waits, on connections that are opened from now on.
 
-    For processes that serve: web, relay and worker. A migration, a snapshot or a rebuild takes the time it needs.
+    Only web, relay and worker call it. A migration, a snapshot or a rebuild takes the time that it needs.
     """
     own = settings.PANGAEA
     for alias in installed():

@@ -1,8 +1,8 @@
 """The meaning of a database's errors: one table of classes, for messages and for HTTP.
 
-Only an error from a connection of the kernel's own aliases can mean "not now": each is marked where Django wraps it,
-with the alias and with whether there was a connection. A handler that reaches another server, and finds it
-away, raises an error of the same class without the mark: that is its message's failure.
+Only an error from a connection of the kernel's own aliases can mean that a later attempt may succeed. Each such error
+is marked where Django wraps it, with the alias and with whether a connection existed. If a handler connects to another
+server that does not answer, its error has the same class but no mark, and counts as the message's failure.
 """
 
 import mmap
@@ -22,7 +22,7 @@ from pangaea.errors import Unavailable
 
 
 class Kind(Enum):
-    """Why a transaction failed, where its statements are not to blame."""
+    """Why a transaction failed, if its statements are not the cause."""
 
     UNAVAILABLE = "the database is unreachable, shutting down, read-only or full"
     BROKEN = "the connection broke in use, and the server gave no reason"
@@ -47,7 +47,7 @@ POSTGRESQL = {
     "42P01": Kind.OUTDATED,  # undefined_table
     "42883": Kind.OUTDATED,  # undefined_function: migrations create the kernel's too
 }
-"""SQLSTATEs, or the classes they begin with (PostgreSQL, appendix A). All else is the statement's own fault."""
+"""SQLSTATEs, or the classes they begin with (PostgreSQL, appendix A). All others are the statement's own fault."""
 
 SQLITE = {
     sqlite3.SQLITE_BUSY: Kind.CONFLICT,
@@ -62,7 +62,7 @@ SQLITE_OUTDATED = ("no such table", "no such column", "has no column named", "no
 
 DISK_FULL = "53100"
 REFUSAL_REMEMBERED = 10.0
-"""Seconds for which a process is not ready after its database was full: only writing shows whether it still is."""
+"""Seconds for which a process is unready after its database was full: only a write shows whether it still is."""
 
 PASSING = frozenset({Kind.UNAVAILABLE, Kind.BROKEN, Kind.CONFLICT, Kind.TIMED_OUT})
 """Kinds after which the same transaction may succeed."""
@@ -96,13 +96,13 @@ _last_refusal = mmap.mmap(-1, _REFUSAL.size)
 
 
 def was_full(alias: str) -> bool:
-    """Whether that alias's database was full at a write of this process, or its child, within REFUSAL_REMEMBERED."""
+    """Whether this alias's database was full at a write of this process or its child within REFUSAL_REMEMBERED."""
     at, name = _REFUSAL.unpack(_last_refusal)
     return bool(name.decode() == alias and monotonic() - at < REFUSAL_REMEMBERED)
 
 
 def forget_refusals() -> None:
-    """Forget which database was full, as if it had room again."""
+    """Forget that a database was full, as if it had room again."""
     _last_refusal[:] = bytes(_REFUSAL.size)
 
 
@@ -117,12 +117,12 @@ class MarksErrors:
 
     @cached_property
     def wrap_database_errors(self) -> DatabaseErrorWrapper:
-        """The context manager around the calls of the driver."""
+        """The context manager around calls of the driver, which marks their errors."""
         return _Marking(self)
 
 
 def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
-    """The class of an error that comes from that alias's connection, or from any alias's; None for all others.
+    """The kind of an error from this alias's connection, or without `alias` from any alias's; None for other errors.
 
     The errors that it was raised from are examined too: a handler may raise its own error from a deadlock.
     """
@@ -134,7 +134,7 @@ def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a dependency is busy or unreachable, so that neither the request nor this code is at fault."""
+    """Whether the error means that a dependency is busy or unreachable, and not a fault of the request or this code."""
     return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)
 
 

@@ -17,7 +17,7 @@ def unapplied(alias: str) -> list[str]:
 
 
 def missing(alias: str) -> str:
-    """The migrations that the database lacks, as a sentence with the remedy; empty if there are none, or no answer."""
+    """The migrations that the database lacks, as a sentence with the remedy; empty if none, or without an answer."""
     try:
         waiting = unapplied(alias)
     except DatabaseError:
@@ -26,10 +26,10 @@ def missing(alias: str) -> str:
 
 
 def mismatch(alias: str) -> str:
-    """How the migrations of code and database differ, as a sentence with the remedy; empty if not, or no answer.
+    """The difference between the migrations of code and database, as a sentence with the remedy.
 
-    During a deployment either may be ahead: the code of a worker that started before `migrate`, or the database of one
-    that has not been replaced yet.
+    It is empty if they do not differ, or if the database does not answer. During a deployment either may be ahead: the
+    code of a worker that started before `migrate`, or the database of a worker that has not been replaced yet.
     """
     try:
         # A projection's shadow has no table of migrations.

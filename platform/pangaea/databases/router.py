@@ -13,25 +13,25 @@ from pangaea.errors import Misuse
 
 
 class Router:
-    """Sends every model to the alias of its app, and refuses to guess.
+    """Routes every model to the alias of its app, and refuses to guess.
 
-    Each module has the kernel's tables, so their queries must name it: `Stream.objects.using("orders")`.
+    Each module has the kernel's tables, so their queries must name the module: `Stream.objects.using("orders")`.
     """
 
     def db_for_read(self, model: type[Model], **hints: Any) -> str:
-        """The alias of the model's app. Raises Misuse when there is none."""
+        """The alias of the model's app. Raises Misuse if there is none."""
         return self._route(model, hints)
 
     def db_for_write(self, model: type[Model], **hints: Any) -> str:
-        """The alias of the model's app. Raises Misuse when there is none."""
+        """The alias of the model's app. Raises Misuse if there is none."""
         return self._route(model, hints)
 
     def allow_relation(self, first: Model, second: Model, **_hints: Any) -> bool:
-        """Relations stay inside one database."""
+        """Whether both instances are in the same database."""
         return first._state.db == second._state.db
 
     def allow_migrate(self, db: str, app_label: str, **_hints: Any) -> bool:
-        """Tables are created only at the alias of their app."""
+        """Whether the alias is that of the app: tables are created only there."""
         return app_label in apps_of(db)
 
     def _route(self, model: type[Model], hints: Mapping[str, Any]) -> str:

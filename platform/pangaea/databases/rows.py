@@ -1,4 +1,4 @@
-"""Model instances from hand-written SQL, for the queries of every pass or batch: a QuerySet costs more to build."""
+"""Model instances from hand-written SQL, for queries of every pass or batch, where a QuerySet costs too much."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -36,7 +36,7 @@ def instances(model: type[M], alias: str, rows: Iterable[tuple[Any, ...]]) -> li
 
 @cache
 def _converters(model: type[Model], alias: str) -> list[tuple[int, Col, Any]]:
-    """The index, expression and function of each conversion: none for PostgreSQL; SQLite has no UUIDs and no times."""
+    """Index, expression and function of each conversion. PostgreSQL needs none; SQLite has no UUIDs and no times."""
     connection = connections[alias]
     table = model._meta.db_table
     expressions = [Col(table, field) for field in model._meta.concrete_fields]

@@ -6,8 +6,8 @@
     consume         a batch becomes effects: cursor check, handlers, moving the cursor, in one transaction
     delivery        a batch on its way to one subscription, as a whole, in halves, one by one
     batches         a batch decoded: its messages at their positions, of which some may be unreadable
-    cursor          how far a subscription has read a stream: judges batches, advances, stops, requests what was missed
-    handling        messages to their handlers
+    cursor          how far a subscription has read a stream: judges batches, advances, stops, requests missed messages
+    handling        calls the handlers of messages
     retrying        work on the module's database, retried while its errors are transient
     attempts        recorded before handlers run, so that a message that crashes its process is found
     in_flight       which messages a worker's handler is working on, for its parent process

@@ -1,10 +1,10 @@
 """Attempts are recorded before handlers run, so that a message that crashes its process is found.
 
-One row per subscription and stream, committed on its own, covers the messages after a position of the cursor. It is
-written again when they have been applied, or when the next batch does not follow the last one. An attempt counts as a
-crash if another one begins within it and this process does not know that the first one returned. CRASHES_AT_MOST
-crashes at one position of the cursor make the batch suspected. A broker's count of deliveries is no substitute: the
-same positions may come in another batch.
+Each subscription and stream has one row, committed in its own transaction. It covers the messages after a position of
+the cursor, and is written again when they have been applied, or when the next batch does not follow the last one. An
+attempt counts as a crash if another attempt begins at a position that it covers, and this process does not know that it
+returned. More than CRASHES_AT_MOST crashes at one position of the cursor make the batch suspected. A broker's count of
+deliveries is no substitute: the same positions may come in another batch.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Attempt as Row
 
 AHEAD = 1000
-"""Messages after a batch that its row covers too, if their batches follow one another."""
+"""Number of messages after a batch that its row also covers, as long as each batch follows the one before."""
 
 _BEGIN = """
 INSERT INTO pangaea_attempt (subscription, source, audience, partition, position, until, number, alone, token)
@@ -44,17 +44,17 @@ RETURNING position, number, alone
 
 _Stream = tuple[str, str, str, int]
 _survived: dict[_Stream, str] = {}
-"""The token of this process's last attempt at each stream that returned, with or without an error."""
+"""Per stream: the token of this process's last attempt that returned, with or without an error."""
 _covering: dict[_Stream, "Attempt"] = {}
-"""The last attempt at each stream, if all its batches so far were applied: it covers the next ones."""
+"""Per stream: the last attempt, if all its batches so far were applied. It covers the next batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """An attempt at the messages after `position`, the `number`-th without progress.
+    """The `number`-th attempt, without progress, at the messages after `position`.
 
     `last` is the position of the batch's last message; messages up to `until` need no other attempt. `crashed_at` is
-    the position of the message that was handled alone when the last process crashed, if one was.
+    the position of the message that was handled alone when the last process crashed; None if none was.
     """
 
     module: str
@@ -80,7 +80,7 @@ class Attempt:
 
 
 def begin(delivery: Delivery) -> Attempt | None:
-    """Record an attempt at a batch. None if it does not hold the cursor's next message: then no handler runs."""
+    """Record an attempt at a batch. None if the batch lacks the cursor's next message: then no handler runs."""
     if not delivery.messages:
         return None
     stream, first, last = delivery.stream, delivery.messages[0].position, delivery.messages[-1].position

@@ -21,9 +21,9 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 class Delivered:
     """A message at its position in a batch. Its payload is not decoded: each subscription has its own class for it.
 
-    If the message is unreadable or does not belong to the stream, `envelope` is None and `problem` is the reason. Its
-    `id` and `key` are then those of its entry in the batch, and `name` comes from the body if it is there, else it is
-    empty. In a batch without entries `id` and `key` come from the body too, or are None and empty.
+    If the message is unreadable or does not belong to the stream, `envelope` is None and `problem` is the reason. Then
+    `id` and `key` are those of the message's entry in the batch; in a batch without entries they are read from the
+    body. `name` is always read from the body. What the body does not give is None for `id`, else empty.
     """
 
     position: int
@@ -63,8 +63,8 @@ def read_again(body: str, *, position: int, source: str, audience: str, message_
 def _envelope(body: msgspec.Raw, *, source: str, audience: str, message_id: UUID | None, key: str) -> Envelope:
     """The envelope of one message. Raises MalformedMessage.
 
-    The message must belong to its stream: a module publishes only its own events, and sends only commands of their
-    receiver. It must have this id and this key, where they are known: stream and order depend on them.
+    The message must belong to its stream: a module publishes only its own events, and sends a receiver only that
+    receiver's commands. It must have this id and this key, where they are known: stream and order depend on them.
     """
     try:
         envelope = _ENVELOPE.decode(body)
@@ -115,5 +115,5 @@ def _uuid(value: object) -> UUID | None:
 
 
 def _text(value: object, length: int) -> str:
-    """The value if it is text that a column of that length can hold, else the empty string."""
+    """The value if it is text that a column of this length can hold, else the empty string."""
     return value if isinstance(value, str) and len(value) <= length and "\0" not in value else ""

@@ -29,14 +29,14 @@ from pangaea.wire import Batch, CatchUp
 log = structlog.get_logger()
 
 TRIES_ALONE = 2
-"""How often a message alone may fail by a time-out or a broken connection; the batch as a whole is a third time."""
+"""Time-outs or broken connections that a message may cause when applied alone. Its whole batch may have caused one."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> list[CatchUp]:
     """Apply a batch to every subscription of the module that reads its stream. Returns the requests to send.
 
-    A batch is logged and dropped if it cannot be read, if it brings commands of a module from which none are accepted,
-    or if its source is not its `sender`: the routing key's first word, which the broker lets only that module write.
+    A batch is logged and dropped if it cannot be read, if it holds commands of a module whose commands are refused, or
+    if its source is not `sender`, the first word of the routing key, which the broker lets only that module write.
     """
     config = modules.named(module)
     subscriptions = config.load_subscriptions()
@@ -74,11 +74,11 @@ def _is_accepted(config: ModuleConfig, batch: Batch, sender: str | None) -> bool
 
 
 def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:
-    """Apply a batch to the shadow, before the live tables do, so that it is never behind. Logs what fails."""
+    """Apply a batch to the shadow, before the live tables, so that the shadow is never behind them. Logs a failure."""
     try:
         with shadow.entered():
             return apply(delivery)
-    except Exception as error:  # noqa: BLE001 - to the shadow it is a gap, or the shadow was removed
+    except Exception as error:  # noqa: BLE001 - the shadow has a gap then, or was removed
         shadows.forget(delivery.module)
         log.warning("shadow skipped", subscription=delivery.subscription.name, error=parking.describe(error))
         return None
@@ -87,7 +87,7 @@ def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:
 def _give_up(delivery: Delivery, error: Exception) -> bool:
     """Give up a batch: it becomes a gap of its subscription. The stream's head is noted if the database answers.
 
-    False if it does not: the module's other subscriptions share that database, and the batch is a gap for them too.
+    False if the database does not answer: the module's other subscriptions share it, and have the same gap.
     """
     kind = errors.kind_of(error, delivery.module)
     is_expected = kind is not None or isinstance(error, GivenUp)
@@ -110,19 +110,23 @@ def _give_up(delivery: Delivery, error: Exception) -> bool:
 def apply(delivery: Delivery) -> CatchUp | None:
     """Apply a batch to its subscription. Returns a request if an earlier message was missed.
 
-    All in one transaction; if that fails, COMMIT included, in ever smaller parts, one transaction each, and a message
-    is parked only if it fails alone. A batch that crashed its process too often is suspected: it is applied one message
-    at a time from the beginning, and the message at which the process then crashes is parked, its crash counted. A
-    batch whose process was ended because a handler did not return is suspected at once; that message is parked untried.
+    The batch is applied in one transaction. If that fails, at COMMIT too, it is applied in ever smaller parts, each in
+    its own transaction, and a message is parked only if it fails alone.
 
-    A transient error of the module's database is retried, in all parts together as long as `delivery.tries` allows;
-    after that the message is parked like any other. Raises the database's error if parking fails too, and GivenUp if
-    the batch must wait for the database without being parked.
+    A batch that crashed its process too often is suspected: it is applied one message at a time from the beginning. The
+    message at which the process then crashes is parked, and its crash counted. A batch whose process was ended because
+    a handler did not return is suspected at once; if that handler had a single message, it is parked without another
+    attempt.
+
+    A transient error of the module's database is retried as long as `delivery.tries`, which all parts share, allows;
+    after that the message is parked as after any other error. Raises the database's error if parking fails too, and
+    GivenUp if the batch must wait for the database without being parked.
     """
     subscription, module, tries = delivery.subscription, delivery.module, delivery.tries
     if subscription.takes_commands and len(delivery.messages) > 1:
-        # A command locks its rows in the order on which its module has agreed. Two commands in one transaction would
-        # hold the first one's locks while they wait for the second one's, in no order, and deadlock with HTTP requests.
+        # A command locks its rows in the order that its module prescribes. Two commands in one transaction would hold
+        # the first command's locks while waiting for the second's, in no prescribed order, and deadlock with HTTP
+        # requests.
         for part in delivery.one_by_one():
             if request := apply(part):
                 return request
@@ -135,7 +139,7 @@ def apply(delivery: Delivery) -> CatchUp | None:
     if attempt is None and tries.run(partial(Cursor.ignores, delivery)):
         return None
     if attempt is None and subscription.begins == "now" and delivery.messages:
-        # The cursor of which the attempt is recorded may not exist yet, and does not begin at 0.
+        # The cursor may not exist yet, and does not begin at 0: an attempt is recorded at its position.
         tries.run(partial(Cursor.begin, delivery))
         attempt = tries.run(partial(attempts.begin, delivery))
     with attempts.surviving(attempt):
@@ -173,10 +177,10 @@ def _apply_whole(delivery: Delivery) -> CatchUp | None:
 
 
 def _apply_parts(delivery: Delivery, failure: Exception) -> None:
-    """Apply a delivery that failed as a whole in halves, in order, and each failing half so again, down to one message.
+    """Apply a delivery that failed as a whole: in halves, in order, each failing half split again, down to one message.
 
-    So one failing message among 1000 costs some twenty transactions, and the others hardly wait. A transient error
-    takes long to fail, and each failing half would take as long again: then every message is applied alone at once.
+    One failing message among 1000 thus costs some twenty transactions, and the others hardly wait. A transient error
+    takes long to fail, and each failing half would take as long again: after one, every message is applied alone.
     """
     if len(delivery.messages) <= 1 or errors.kind_of(failure, delivery.module) in errors.PASSING:
         for part in delivery.one_by_one():
@@ -194,7 +198,7 @@ def _apply_parts(delivery: Delivery, failure: Exception) -> None:
 def _apply_suspected(delivery: Delivery, attempt: attempts.Attempt, hung: Sequence[Delivered]) -> None:
     """Apply a suspected batch one message at a time, each recorded before it is handled; the crashing one is parked.
 
-    `hung` are the messages of the handler call that did not return; if it is only one, it is parked untried.
+    `hung`: the messages of the handler call that did not return. A single one is parked without another attempt.
     """
     log.warning("suspected batch received", subscription=delivery.subscription.name, crashes=attempt.crashes)
     for part in delivery.one_by_one():
@@ -220,7 +224,7 @@ def _apply_alone(delivery: Delivery) -> None:
 
 
 def _park(delivery: Delivery, failure: Exception) -> None:
-    """Park one message and log it. A failure that was raised is passed inside its `except`, for the log's traceback."""
+    """Park one message and log it. Call it inside the `except` of a raised failure: the log has its traceback then."""
     if delivery.tries.run(partial(_take, delivery, failure)):
         (message,) = delivery.messages
         log.error(
@@ -235,7 +239,7 @@ def _park(delivery: Delivery, failure: Exception) -> None:
 
 
 def _take(delivery: Delivery, failure: Exception | None = None) -> bool:
-    """Handle one message in its own transaction, or park it after a failure. False if it is not the cursor's next."""
+    """Handle one message in its own transaction; given a failure, park it. False if it is not the cursor's next."""
     (message,) = delivery.messages
     with transaction.atomic(using=delivery.module):
         cursor, stopped = Cursor.lock(delivery, {message.key})

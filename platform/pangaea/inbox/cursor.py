@@ -1,7 +1,7 @@
-"""How far a subscription has read a stream: one row, which its mutators alone change, under its lock (ADR 0001).
+"""How far a subscription has read a stream: one row, changed only by its mutators and under its lock (ADR 0001).
 
 Missed messages are requested from the producer: everything after the cursor. At most one request per cursor is
-outstanding. It has a number, which its answers carry: only these answers show the producer's present history.
+outstanding. The request has a number, which its answers carry: only these answers show the producer's present history.
 """
 
 import secrets
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 NUMBER_BITS = 53
-"""Bits of a request's number: as many as a double holds exactly, should another language read it as one."""
+"""Bits of a request's number: a double holds that many exactly, and other languages may read the number as a double."""
 
 # Run for every batch, hence SQL by hand.
 _SELECT = """
@@ -59,11 +59,12 @@ class Verdict(Enum):
 class Cursor(StreamKey):
     """How far a subscription has read one stream. It moves in the effects' transaction: each message has effects once.
 
-    `message_id` is the id of the message at `position`. `head` is the stream's last known position: the highest of the
-    batches that arrived, or that of the last answer to a request. Lag is `head - position`.
-    `requested_at`, `requested_from` and `question`, its number, are the one outstanding request to catch up.
-    By its last answer, the producer has deleted the messages up to position `floor`; the last of them had `floor_id`. A
-    projection that begins at the floor has `began_at` until it has taken a snapshot that began after that position.
+    `message_id` is the id of the message at `position`. `head` is the stream's last known position: the highest head of
+    the batches that arrived, or the head in the last answer to a request. Lag is `head - position`.
+    `requested_at`, `requested_from` and `question` (the request's number) are the one outstanding request to catch up.
+    `floor` and `floor_id` come from the last answer: the producer has deleted the messages up to position `floor`, of
+    which the last had the id `floor_id`. A projection that began at the floor has that position in `began_at`, until it
+    has taken a snapshot that began after it.
     `waiting_since` is the time since which messages or a snapshot wait and none was taken; None while none waits.
     """
 
@@ -87,7 +88,7 @@ class Cursor(StreamKey):
     updated_at = models.DateTimeField(auto_now=True)
 
     as_stored: tuple[Any, ...] | None = None
-    """The values of the columns in _SELDOM that the row has; None unless it was read under its lock."""
+    """The stored values of the columns in _SELDOM; None unless the row was read under its lock."""
 
     class Meta:
         db_table = "pangaea_cursor"
@@ -108,9 +109,9 @@ class Cursor(StreamKey):
 
     @classmethod
     def lock(cls, delivery: "Delivery", keys: set[str]) -> "tuple[Cursor, set[str]]":
-        """The cursor, locked until the end of the transaction, and which of the keys have a parked message there.
+        """The cursor, locked until the end of the transaction, and those of the keys that have a parked message.
 
-        Messages are parked under this lock, so a second statement reads the parked keys once the lock is held.
+        Messages are parked under this lock. So the parked keys are read by a second statement, once the lock is held.
         """
         connection = connections[delivery.module]
         select = f"{_SELECT} FOR UPDATE" if connection.features.has_select_for_update else _SELECT
@@ -126,7 +127,7 @@ class Cursor(StreamKey):
 
     @classmethod
     def begin(cls, delivery: "Delivery") -> None:
-        """Create the cursor, if there is none: at the stream's beginning, or before this batch if it begins "now"."""
+        """Create a missing cursor: at the stream's beginning, or before this batch if the subscription begins "now"."""
         cursor = Cursor(**dict(zip(FIELDS, delivery.stream, strict=True)))
         if delivery.subscription.begins == "now":
             cursor.position, cursor.message_id = delivery.batch.first - 1, delivery.batch.before
@@ -141,7 +142,7 @@ class Cursor(StreamKey):
     # Mutators
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Set `waiting_since` and write the row: by a short statement where no column in _SELDOM has changed."""
+        """Set `waiting_since` and write the row: by a short statement if no column in _SELDOM has changed."""
         waits = self.position < self.head or self.began_at is not None
         self.waiting_since = (self.waiting_since or timezone.now()) if waits else None
         if self.as_stored is None or self.as_stored != self.seldom_changed:
@@ -159,7 +160,7 @@ class Cursor(StreamKey):
         self.on_progress()
 
     def respond(self, delivery: "Delivery", verdict: Verdict) -> CatchUp | None:
-        """Note what a batch means that is not applied. Returns the request to send once that is committed."""
+        """Note what follows from a batch that is not applied. Returns the request to send after the commit, if any."""
         batch, subscription = delivery.batch, delivery.subscription
         match verdict:
             case Verdict.GAP | Verdict.VERIFY:
@@ -183,8 +184,9 @@ class Cursor(StreamKey):
             return None
         self.requested_at = timezone.now()
         if self.question is None or self.requested_from != self.position:
-            # A request that is repeated from the same position keeps its number: in a queue that takes longer than the
-            # renewal, every answer would otherwise be to an earlier one. Random: after a restore a count would repeat.
+            # A request that is repeated from the same position keeps its number: where a queue takes longer than the
+            # renewal, every answer would otherwise have an earlier request's number. The number is random because a
+            # count would repeat after a restore.
             self.question = secrets.randbits(NUMBER_BITS)
         self.requested_from = self.position
         log.info("catch-up requested", **self._facts, head=self.head)
@@ -214,21 +216,22 @@ class Cursor(StreamKey):
         self.on_answer()
 
     def note_head(self, batch: Batch) -> None:
-        """Note the stream's last position. A batch may be late, and only raises it; an answer sets head and floor."""
+        """Note the stream's head. A batch may be late, so it only raises the head; an answer sets head and floor."""
         if self.is_answer(batch):
             self.head, self.floor, self.floor_id = batch.head, batch.floor, batch.floor_id
         else:
             self.head = max(self.head, batch.head)
 
     def note_snapshot(self, batch: Batch) -> None:
-        """Note that the snapshot for which the cursor waits has been taken to its end, if this batch shows that."""
+        """End the wait for a snapshot, if this batch shows that the cursor has taken one that began late enough."""
         if self.has_snapshot(batch) and batch.snapshot and self.position >= batch.snapshot[1]:
             self.began_at = None
 
     def on_partial_answer(self, batch: Batch) -> None:
         """End the request whose answer leaves a gap: a long answer comes in parts, and the rest is requested at once.
 
-        Not if nothing was taken since the request: then the answer was lost, and a hasty request would lose it again.
+        It is not ended if nothing was taken since the request: then the answer was lost, and another request at once
+        would lose it again.
         """
         if self.is_answer(batch) and batch.asked is not None and self.position > batch.asked:
             self.on_answer()
@@ -243,7 +246,7 @@ class Cursor(StreamKey):
         self.requested_at = self.requested_from = self.question = None
 
     def on_progress(self) -> None:
-        """Renew the request after a move, or end it where the cursor has reached the known head."""
+        """Renew the outstanding request after a move, or end it if the cursor has reached the known head."""
         if self.requested_at is not None:
             self.requested_at = timezone.now()
             if self.position >= self.head:
@@ -257,9 +260,10 @@ class Cursor(StreamKey):
     def judge(self, delivery: "Delivery") -> Verdict:
         """What to do with a batch, given this cursor.
 
-        A batch that starts after the next position shows a gap. At the cursor's position both ids must be equal, or the
-        producer has another history. Any batch but the answer may be late and of a former history: a contradiction is
-        then a suspicion, to be verified by a request. So is an announcement that ends before the known head.
+        A batch that starts after the next position shows a gap. At the cursor's position batch and cursor must have the
+        same message id, or the producer has another history. Only the answer to a request proves that: any other batch
+        may be late and of a former history, so a contradiction in it is verified by a request. An announcement that
+        ends before the known head is verified too.
         """
         if self.state != Cursor.State.ACTIVE:
             return Verdict.KNOWN
@@ -274,12 +278,12 @@ class Cursor(StreamKey):
             return Verdict.DIVERGED if is_decisive else Verdict.VERIFY
         if last > position:
             return Verdict.APPLY if self.may_join(batch) else Verdict.VERIFY
-        # An answer may stay below the cursor, while the relay has not settled what it sent.
+        # An answer may end below the cursor, as long as the relay has not settled what it sent.
         is_suspicious = not messages and not is_decisive and (last < position or self.head > position)
         return Verdict.VERIFY if is_suspicious else Verdict.KNOWN
 
     def joins(self, delivery: "Delivery") -> bool:
-        """Whether the batch has the cursor's message id at the cursor's position, as far as both are known."""
+        """Whether batch and cursor have the same message id at the cursor's position; True if either is unknown."""
         batch, messages = delivery.batch, delivery.messages
         index = self.position - batch.first
         known = batch.before if index < 0 else messages[index].id if index < len(messages) else None
@@ -287,7 +291,7 @@ class Cursor(StreamKey):
 
     @classmethod
     def ignores(cls, delivery: "Delivery") -> bool:
-        """Whether a batch without a message to apply leaves the cursor unchanged, its head included. Takes no lock."""
+        """Whether a batch has no message to apply and leaves the cursor unchanged, its head included. Takes no lock."""
         cursor, batch = cls.peek(delivery), delivery.batch
         if cursor is None:
             return False
@@ -309,8 +313,8 @@ class Cursor(StreamKey):
     def is_answer(self, batch: Batch) -> bool:
         """Whether a batch belongs to the answer to the outstanding request.
 
-        A producer of the version before numbers no answers: there the position is compared. A worker of that version
-        does not clear the number when it notes the answer, so the number alone does not suffice.
+        A producer of the previous version does not number its answers: then the positions are compared. A worker of
+        that version does not clear the number when it notes the answer, so the number alone does not suffice.
         """
         if self.requested_at is None:
             return False
@@ -325,23 +329,26 @@ class Cursor(StreamKey):
     def may_join(self, batch: Batch) -> bool:
         """Whether a batch with the next message may be applied.
 
-        After an operator has set the cursor to the head, the id there is not known, and any batch of a former history
-        would seem to follow: then only the answer to a request from this position may be applied.
+        After an operator has set the cursor to the head, the id at the head is not known, and any batch of a former
+        history would seem to follow. Then only the answer to a request from this position may be applied.
         """
         knows_id = self.position == 0 or self.message_id is not None
         return knows_id or (self.is_answer(batch) and batch.asked == self.position)
 
     @property
     def may_begin_at_floor(self) -> bool:
-        """Whether nothing was taken yet, so that no row is there that a deleted message would have removed."""
+        """Whether the subscription has taken no message since it began, on this stream.
+
+        Then it has no row that a message below the floor, deleted since, would have removed.
+        """
         return self.position in {0, self.began_at}
 
     def has_snapshot(self, batch: Batch) -> bool:
-        """Whether the cursor waits for no snapshot, or this batch shows one that began late enough."""
+        """Whether the cursor waits for no snapshot, or this batch names a snapshot that began late enough."""
         return self.began_at is None or (batch.snapshot is not None and batch.snapshot[0] >= self.began_at)
 
     def _lacks_snapshot(self, batch: Batch) -> bool:
-        """Whether to request the missing snapshot again: an announcement shows none that began late enough."""
+        """Whether to request the missing snapshot again: a live batch names none that began late enough."""
         return self.state == Cursor.State.ACTIVE and batch.asked is None and not self.has_snapshot(batch)
 
     @property

@@ -13,7 +13,7 @@ from pangaea.wire import Batch
 class Delivery:
     """A batch or a part of one, its messages, and the subscription that they are delivered to.
 
-    All parts of a batch share its `tries`: the time that it has for its database.
+    All parts of a batch share its `tries`: the time that the batch may spend on retries of its database.
     """
 
     __slots__ = ("batch", "messages", "module", "stream", "subscription", "tries")
@@ -33,7 +33,7 @@ class Delivery:
         yield self._part(middle, len(self.messages))
 
     def one_by_one(self) -> "Iterator[Delivery]":
-        """Its messages in one delivery each, in order."""
+        """Its messages, each in its own delivery, in order."""
         for index in range(len(self.messages)):
             yield self._part(index, index + 1)
 

@@ -1,4 +1,4 @@
-"""Messages to their handlers: decoding into the subscriber's own class, runs for batch handlers, correlation."""
+"""Call the handlers of messages: decode into the subscriber's own class, form runs for batch handlers, correlate."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -21,8 +21,8 @@ def handle(subscription: Subscription, messages: Iterable[Delivered], *, audienc
     """Call the subscription's handlers for these messages, in order. An event without a handler is skipped.
 
     Raises a handler's exceptions. Raises MalformedMessage for a message that is unreadable, for a version or fields
-    that this subscription cannot read, and for a command that no subscription of its module handles: skipped, it would
-    be lost where its sender is newer than its receiver.
+    that this subscription cannot read, and for a command that no subscription of its module handles: if it were
+    skipped, a command of a sender that is newer than its receiver would be lost.
     """
     token = projecting.set(subscription.name if subscription.replayable else None)
     try:
@@ -48,7 +48,7 @@ def handle(subscription: Subscription, messages: Iterable[Delivered], *, audienc
 def _runs(
     subscription: Subscription, messages: Iterable[Delivered], audience: str
 ) -> Iterator[tuple[Handler, Sequence[Received[Any]]]]:
-    """Consecutive messages with the same function, decoded."""
+    """Consecutive messages that the same function handles, decoded."""
     for _, run in groupby(_handled(subscription, messages, audience), key=lambda entry: entry[0].call):
         members = list(run)
         yield members[0][0], [_received(subscription, *member) for member in members]

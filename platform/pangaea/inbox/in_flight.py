@@ -1,8 +1,8 @@
 """The messages whose handler is running, in memory that a worker's parent process shares with its pool's process.
 
-The pool's process records them before it calls a handler. The parent reads when that last happened, and ends a process
-that makes no progress. The next process reads what was in flight: so the message whose handler did not return is known,
-without a round trip to the database per message.
+The pool's process records them when it calls a handler and when the handler returns. The parent process reads when
+this last happened, and ends a process that makes no progress. The next process reads what was in flight. So the message
+whose handler did not return is known without a round trip to the database per message.
 """
 
 import mmap
@@ -23,7 +23,7 @@ _NOTHING = (0, b"", b"")
 
 _page: mmap.mmap | None = None
 _hung: tuple[str, UUID, UUID] | None = None
-"""What was in flight in the previous process, if that was ended because it made no progress."""
+"""What was in flight in the previous process, if the parent ended it because it made no progress."""
 
 
 def share() -> None:
@@ -40,7 +40,7 @@ def running(subscription: str, first: UUID, last: UUID) -> Iterator[None]:
         return
     name = subscription.encode()
     _page[_NAME_AT : _NAME_AT + len(name)] = name
-    # The process may be ended between any two steps. Where there is a length, the name is complete.
+    # The process may be ended between any two steps: the length is written once the name is complete.
     _RUN.pack_into(_page, _RUN_AT, len(name), first.bytes, last.bytes)
     _MOVED.pack_into(_page, _MOVED_AT, monotonic())
     try:
@@ -56,7 +56,7 @@ def moved_at() -> float:
 
 
 def note_ended() -> str:
-    """Record that the pool's process is ended because it makes no progress. Returns what it works on, for the log."""
+    """Record that the pool's process is ended for lack of progress. Returns its messages in flight, for the log."""
     if _page is None:
         return ""
     _ENDED.pack_into(_page, _ENDED_AT, True)  # noqa: FBT003 - struct's signature

@@ -1,4 +1,4 @@
-"""The inbox's tables. Every module's schema has them; always name the module: `.using("web_bff")`."""
+"""The inbox's tables. Every module's schema has them: always name the module, as in `.using("web_bff")`."""
 
 from datetime import datetime
 
@@ -16,10 +16,10 @@ __all__ = ["Attempt", "Cursor", "DeadLetter", "DiscardedLetter", "Resumption"]
 class DeadLetter(StreamKey):
     """A message that its handler could not apply, or that waits behind another of its key. A row stops its key.
 
-    The lowest position of a key is retried at `next_attempt_at`, or is dead; those behind it have no attempts of their
-    own. `attempts` and `crashes` are counted before the handler runs; `crashes` are attempts whose outcome was never
-    recorded, so the process must have crashed. `message_id` and `key` are those of the outbox; where a message came
-    without them they are read from its body, if that is possible.
+    The letter at a key's lowest position is retried at `next_attempt_at`, or is dead; the letters behind it are not
+    attempted. `attempts` and `crashes` are counted before the handler runs; `crashes` are attempts whose outcome was
+    never recorded, so the process must have crashed. `message_id` and `key` are those of the outbox; for a message that
+    came without them they are read from its body, if that is possible.
     """
 
     class State(models.TextChoices):
@@ -77,8 +77,8 @@ class DeadLetter(StreamKey):
     def claim(self, *, due: datetime, if_unclaimed: bool) -> bool:
         """Count an attempt before it begins. False if the letter has been applied or discarded.
 
-        Should the process crash in the attempt, the letter is due again at `due`, and the crash is counted. A dead
-        letter stays dead until it is applied: the operator who redrives it sees the outcome. With `if_unclaimed`, also
+        If the process crashes in the attempt, the letter is due again at `due`, and the crash is counted. A dead letter
+        stays dead until it is applied: the operator who redrives it sees the outcome. With `if_unclaimed`, also returns
         False if another attempt has begun since the letter was read.
         """
         letters = self._row().filter(attempts=self.attempts) if if_unclaimed else self._row()
@@ -104,7 +104,7 @@ class DeadLetter(StreamKey):
         self._row().update(error=error, traceback=traceback, crashes=0)
 
     def give_up(self, *, error: str, traceback: str) -> bool:
-        """End the letter's automatic retries. Returns whether that was done.
+        """End the letter's automatic retries. Returns whether they were ended.
 
         Nothing happens if the letter was changed since it was read or claimed: an operator has asked for a redrive or
         has discarded it, or another attempt has begun.
@@ -114,7 +114,7 @@ class DeadLetter(StreamKey):
         return bool(letters.update(state=self.State.DEAD, next_attempt_at=None, error=error, traceback=traceback))
 
     def let_retry(self, *, now: datetime) -> None:
-        """Make the letter due; it is the lowest of its key. A dead one gets one attempt. The caller holds the lock."""
+        """Make its key's lowest letter due. A dead letter gets one attempt. The caller holds the cursor's lock."""
         self.state, self.next_attempt_at = self.State.RETRYING, now
         self.crashes = min(self.crashes, settings.PANGAEA.crashes_at_most)
         self.save(update_fields=["state", "next_attempt_at", "crashes"])
@@ -152,7 +152,7 @@ class DiscardedLetter(StreamKey):
 
     @classmethod
     def of(cls, letter: DeadLetter, *, reason: str, by: str) -> "DiscardedLetter":
-        """The record of a letter; saved by the caller, who deletes the letter."""
+        """The record of a letter, unsaved. The caller saves it and deletes the letter."""
         copied = {name: getattr(letter, name) for name in cls.COPIED}
         return cls(**letter.stream, **copied, discarded_by=by, reason=reason)
 
@@ -160,8 +160,9 @@ class DiscardedLetter(StreamKey):
 class Resumption(StreamKey):
     """An operator's decision about a subscription on one stream: who, when, from where to where, and why.
 
-    `state` is the state in which it had stopped. `how` is "head", "start", or "forget" where the cursor was deleted.
-    `skipped` messages will never be applied, `repeated` ones are received again, `discarded` ones were parked.
+    `state` is the state in which the subscription had stopped. `how` is "head", "start", or, if the cursor was deleted,
+    "forget". `skipped` messages will never be applied, `repeated` messages are received again, and `discarded` messages
+    were parked.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -187,8 +188,8 @@ class Resumption(StreamKey):
 class Attempt(StreamKey):
     """The last attempt that began on a stream, written before handlers run, so that a crash leaves it behind.
 
-    `number` attempts began at this cursor position, the last one as `token`; it covers positions up to `until` without
-    another write. `alone`: it covers the next message only.
+    `number` attempts began at this position of the cursor; `token` identifies the last. It covers the positions up to
+    `until` without another write. `alone`: it covers the next message only.
     """
 
     pk = models.CompositePrimaryKey("subscription", "source", "audience", "partition")

@@ -1,6 +1,6 @@
 """Reports to the producers: how far a module's subscriptions have read their streams.
 
-A subscriber that misses nothing requests nothing, so its producer would not know that it exists.
+A subscriber that misses no message requests none. Without reports its producer would not know that it exists.
 """
 
 from itertools import groupby

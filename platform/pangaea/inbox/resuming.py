@@ -1,7 +1,8 @@
 """An operator resumes a stopped subscription, or deletes the cursors and parked messages of an undeclared one.
 
-A projection is rebuilt instead: that repeats no effect. A reaction is resumed at the head of the producer's history or
-at its start, as the operator decides. The messages that this skips or repeats are shown before, and recorded after.
+A projection is rebuilt instead, which repeats no effect. A reaction is resumed at the head of the producer's history or
+at its start, as the operator decides. The numbers of messages that this skips and repeats are shown before and recorded
+after.
 """
 
 from collections.abc import Iterable
@@ -31,10 +32,11 @@ class Refused(PangaeaError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """What resuming does on one stream: from one position to another.
+    """The effect of resuming on one stream: the cursor moves from one position to another.
 
-    At most `skipped` messages of the producer's history will never be applied: from which position on a history was
-    rewritten is not known here. `repeated` ones are received again, applied before or not; `parked` ones are discarded.
+    At most `skipped` messages of the producer's history will never be applied; the exact number is unknown, because the
+    position from which history was rewritten is not known here. `repeated` messages are received again, whether or not
+    they were applied before. `parked` messages are discarded.
     """
 
     stream: str
@@ -80,7 +82,7 @@ class Plan:
 
 
 def named(name: str) -> Subscription:
-    """The subscription of that name in this process. Raises NotFound, naming those there are."""
+    """The subscription with this name in this process. Raises NotFound, with the names that exist."""
     declared: dict[str, Subscription] = {
         each.name: each for module in modules.installed() for each in module.load_subscriptions()
     }
@@ -90,7 +92,7 @@ def named(name: str) -> Subscription:
 
 
 def plan(subscription: Subscription, how: How) -> Plan:
-    """What `resume` would do now. Raises Refused where nothing has stopped, or where a rebuild is the remedy."""
+    """What `resume` would do. Raises Refused if the subscription has not stopped, or if a rebuild is the remedy."""
     steps = [_step(cursor, how) for cursor in _stopped(subscription)]
     if subscription.is_rebuilt:
         raise Refused(f"{subscription.name} is a projection: {subscription.remedy}, which repeats no effect.")
@@ -102,9 +104,9 @@ def plan(subscription: Subscription, how: How) -> Plan:
 def resume(subscription: Subscription, how: How, *, reason: str, by: str) -> Plan:
     """Resume a subscription on every stream on which it has stopped. Returns what was done.
 
-    One transaction: cursors, parked messages, and one Resumption per stream. The head of a stream is its last
-    position known here, which the producer announces at least once per ANNOUNCE_AT_MOST. Raises Refused as `plan` does,
-    Invalid without a reason.
+    One transaction moves the cursors, discards the parked messages, and records one Resumption per stream. The head of
+    a stream is its last position known here; the producer announces it at least once per ANNOUNCE_AT_MOST. Raises
+    Refused as `plan` does, and Invalid without a reason.
     """
     reason = _checked(reason)
     with transaction.atomic(using=subscription.module):
@@ -116,7 +118,7 @@ def resume(subscription: Subscription, how: How, *, reason: str, by: str) -> Pla
 
 
 def requests(subscription: Subscription) -> list[CatchUp]:
-    """Requests for what follows its cursors, to be sent at once; without them the next announcement shows the gap."""
+    """Requests for the messages after its cursors, so that they need not wait for an announcement to show the gap."""
     module = subscription.module
     with transaction.atomic(using=module):
         active = Cursor.objects.using(module).filter(subscription=subscription.name, state=Cursor.State.ACTIVE)
@@ -129,16 +131,16 @@ def requests(subscription: Subscription) -> list[CatchUp]:
 
 
 def undeclared(module: str) -> list[str]:
-    """Names of subscriptions that have cursors in the module's schema and are not declared: renamed, or removed."""
+    """Names of undeclared (renamed or removed) subscriptions that have cursors in the module's schema."""
     declared = [each.name for each in modules.named(module).load_subscriptions()]
     cursors = Cursor.objects.using(module).exclude(subscription__in=declared)
     return sorted(cursors.values_list("subscription", flat=True).distinct())
 
 
 def name_undeclared(labels: Iterable[str]) -> None:
-    """Log which undeclared subscriptions of these modules have cursors. It leaves no connection open."""
+    """Log the undeclared subscriptions of these modules that have cursors. Leaves no connection open."""
     for label in labels:
-        # A database that does not answer is waited for where it is needed.
+        # Startup does not wait for a database: the code that needs it does.
         with suppress(DatabaseError):
             for name in undeclared(label):
                 remedy = f"declare it again, or `manage.py streams forget {name}`"
@@ -148,9 +150,9 @@ def name_undeclared(labels: Iterable[str]) -> None:
 
 
 def forget(module: str, name: str, *, reason: str, by: str) -> int:
-    """Delete the cursors of an undeclared subscription, and discard its parked messages. Returns how many they were.
+    """Delete the cursors of an undeclared subscription, and discard its parked messages. Returns how many it discarded.
 
-    Raises Refused for one that is declared or has no cursors, Invalid without a reason.
+    Raises Refused if the subscription is declared or has no cursors, and Invalid without a reason.
     """
     reason = _checked(reason)
     if name not in undeclared(module):
@@ -193,11 +195,11 @@ def _skipped(cursor: Cursor, to: int) -> int:
 
 def _resume(cursor: Cursor, how: How, *, reason: str, by: str) -> None:
     step = _step(cursor, how)
-    # In the producer's present history other messages have the positions of those that are parked here.
+    # In the producer's present history, other messages have the positions of the messages that are parked here.
     discarded = discard_stream(cursor, reason=reason, by=by)
     to, skipped, repeated = step.to_position, step.skipped, step.repeated
     _record(cursor, how, to=to, skipped=skipped, repeated=repeated, discarded=discarded, reason=reason, by=by)
-    # The id at the head is not known here: only the answer to a request from there is applied (`Cursor.may_join`).
+    # The id at the head is not known here: only the answer to a request from the head is applied (`Cursor.may_join`).
     cursor.resume(to, cursor.floor_id if how == "start" else None)
     cursor.save()
 

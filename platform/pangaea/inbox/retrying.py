@@ -1,6 +1,6 @@
 """Work on a module's database, retried while its errors are transient (`pangaea.databases.errors`).
 
-In place, with the broker's message unacknowledged: a message that is requeued comes later than those behind it.
+It is retried in place, with the broker's message unacknowledged: a requeued message would arrive after later ones.
 """
 
 import time
@@ -23,47 +23,48 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 BATCH_TIME_LIMIT = 120.0
-"""Seconds after which a batch whose parts wait for the database is given up; applied parts stay applied. One message
-more may take several time-outs; all of it is less than JOB_TIME_LIMIT, at which a crash would be counted."""
+"""Seconds after which a batch whose parts wait for the database is given up; applied parts stay applied. The message in
+progress may add several time-outs. The sum is less than JOB_TIME_LIMIT, at which a crash would be counted."""
 
 TRANSIENT = Backoff(first=0.05, longest=2.0)
-"""Between two tries."""
+"""The pauses between two tries."""
 
 
 class GivenUp(PangaeaError):
-    """A batch has waited too long for its database. The rest of it is a gap of its subscription, and comes again."""
+    """A batch has waited too long for its database. Its remaining messages are a gap, and are requested again."""
 
 
 @dataclass(slots=True)
 class Tries:
-    """The time that one batch has for retries, shared by all its parts. Not thread-safe."""
+    """The time that one batch, with all its parts, may spend on retries. Not thread-safe."""
 
     alias: str
     began: float
     until: float
     is_of_shadow: bool = False
-    """A shadow waits neither for migrations nor for an unavailable database: where its tables, or on SQLite its file,
-    are missing, it has been removed, and the live batches must not wait. A batch that it misses is a gap."""
+    """Whether the batch is for a shadow. A shadow waits neither for migrations nor for an unavailable database: if its
+    tables are missing, or on SQLite its file, it has been removed, and batches for the live tables must not wait. A
+    batch that the shadow misses is a gap."""
     logged: bool = False
 
     @classmethod
     def begin(cls, alias: str, *, is_of_shadow: bool = False) -> "Tries":
-        """Start the time, which is TRANSIENT_RETRY."""
+        """Start the time for retries, which is TRANSIENT_RETRY."""
         now = monotonic()
         return cls(alias, now, now + settings.PANGAEA.transient_retry.total_seconds(), is_of_shadow)
 
     def check(self) -> None:
-        """Raise GivenUp where the batch has been at work for longer than BATCH_TIME_LIMIT."""
+        """Raise GivenUp if the batch began more than BATCH_TIME_LIMIT ago."""
         if monotonic() > self.began + BATCH_TIME_LIMIT:
             text = f"The database of {self.alias} made the batch wait for more than {BATCH_TIME_LIMIT:.0f} s."
             raise GivenUp(text)
 
     def run(self, work: Callable[[], T], *, costly: int | None = None) -> T:
-        """The result of the work, which is repeated while its error is transient and there is time.
+        """The result of the work, which is repeated as long as its errors are transient and time is left.
 
-        `costly`: how often it may fail by a time-out, or by a connection that broke without a known reason: the work
-        itself may be the cause. Raises the last error, or GivenUp where this code and the database differ in their
-        migrations.
+        `costly`: how often the work may fail by a time-out, or by a connection that broke for an unknown reason; the
+        work itself may be the cause of either. Raises the last error, or GivenUp if this code and the database still
+        differ in their migrations.
         """
         for failures in count(1):
             try:
@@ -74,7 +75,7 @@ class Tries:
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
                     costly -= 1
                 in_time = monotonic() + pause <= self.until
-                if not in_time:  # the rest is too short for a pause; no other part may use it either
+                if not in_time:  # too little is left for a pause; no other part may use it either
                     self.until = self.began
                 if self.is_of_shadow and kind is Kind.UNAVAILABLE:
                     raise
@@ -91,7 +92,7 @@ class Tries:
         raise AssertionError  # the loop has no end
 
     def outcome(self, work: Callable[[], T], *, costly: int) -> tuple[T | None, Exception | None]:
-        """The result of the work, or the error with which it ends: one message may be the cause. Raises GivenUp."""
+        """The result of the work, or the error that ends it, which one message may have caused. Raises GivenUp."""
         try:
             return self.run(work, costly=costly), None
         except GivenUp:

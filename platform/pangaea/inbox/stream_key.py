@@ -1,4 +1,4 @@
-"""Which subscription reads which stream: the key that the inbox's tables share."""
+"""A subscription and a stream that it reads: the key that the inbox's tables share."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ FIELDS = ("subscription", "source", "audience", "partition")
 
 
 class StreamKey(models.Model):
-    """A subscription and a stream that it reads: abstract."""
+    """A subscription and a stream that it reads, as an abstract model."""
 
     subscription = models.CharField(max_length=127)
     source = models.CharField(max_length=63)

@@ -1,4 +1,4 @@
-"""Named sets of handlers. A Projection keeps a read model and can be replayed; a Reaction acts, and never is."""
+"""Named sets of handlers. A Projection keeps a read model and can be replayed; a Reaction acts, so it never is."""
 
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -17,7 +17,7 @@ Many = Callable[[Sequence[Received[M]]], None]
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """The function for messages of one wire name and version. `many`: it takes a run of messages at once."""
+    """The function for messages of one wire name and version. `many`: the function takes a run of messages at once."""
 
     message_type: type[Message]
     call: Callable[[Any], None]
@@ -27,8 +27,8 @@ class Handler:
 class Subscription:
     """A set of handlers with a cursor on every stream that it reads. The name is `<module>.<what it is>`.
 
-    Handlers run inside a transaction on the module's database, in which the cursor moves too: what they write there
-    happens once per message. Messages of one key arrive in order; between keys and between modules there is no order.
+    Handlers run in a transaction on the module's database, in which the cursor moves too: what they write in it takes
+    effect once per message. Messages of one key arrive in order; between keys and between modules there is no order.
     """
 
     replayable: bool
@@ -48,7 +48,7 @@ class Subscription:
         """The modules whose events it handles."""
 
     def on(self, message_type: type[M]) -> Callable[[One[M]], One[M]]:
-        """Decorate `handle(message)`. One handler for a wire name and version; a second one raises ValueError."""
+        """Decorate `handle(message)`. A second handler for the same wire name and version raises ValueError."""
 
         def register(handle: One[M]) -> One[M]:
             self._add(message_type, handle, many=False)
@@ -57,10 +57,10 @@ class Subscription:
         return register
 
     def on_batch(self, *message_types: type[M]) -> Callable[[Many[M]], Many[M]]:
-        """Decorate `handle_batch(messages)`, for set-wise work: it gets a run of messages of these types, in order.
+        """Decorate `handle_batch(messages)`, for set-wise work. It receives a run of messages of these types, in order.
 
-        A run holds consecutive messages of one batch, uninterrupted by a message for another handler. It may hold one
-        message only: if a run fails, its messages come again in ever smaller runs.
+        A run holds consecutive messages of one batch, uninterrupted by a message for another handler. It may hold a
+        single message: if a run fails, its messages are passed again in ever smaller runs.
         """
 
         def register(handle: Many[M]) -> Many[M]:
@@ -87,14 +87,14 @@ class Subscription:
         return {version for name, version in self.handlers if name == wire_name}
 
     def reads(self, source: str, audience: str) -> bool:
-        """Whether that stream holds messages for it."""
+        """Whether this stream holds messages for the subscription."""
         if audience == messages.ALL:
             return source in self.sources
         return audience == self.module and self.takes_commands
 
     @property
     def is_rebuilt(self) -> bool:
-        """Whether a rebuild repairs it: it keeps tables whose rows come from messages alone."""
+        """Whether a rebuild repairs it, because it keeps tables whose rows come from messages alone."""
         return False
 
     @property
@@ -111,8 +111,8 @@ class Subscription:
 class Projection(Subscription):
     """A read model whose rows come from messages alone. Publishing in it raises. May be rebuilt from 0.
 
-    `models` names the models of its module that it keeps: it writes and reads their tables and no others, and nothing
-    else writes them. In a rebuild its handlers find these tables empty at first, and no others at all.
+    `models` names the models of its module that it keeps. It reads and writes their tables and no others, and nothing
+    else writes these tables. In a rebuild they are empty at first, and its handlers find no other tables.
     """
 
     replayable = True
@@ -136,9 +136,9 @@ class Projection(Subscription):
 class Reaction(Subscription):
     """Acts on what it receives: publishes, calls commands. Never replayed.
 
-    `begins` decides on which messages a new or renamed one acts: with "start" on all that its streams hold, as a
-    receiver of commands needs; with "now" on those published after its first start. It applies to each stream on which
-    the subscription has no cursor. Raises ValueError for anything else.
+    `begins` decides on which messages a new or renamed reaction acts: "start" means all that its streams hold, as a
+    receiver of commands needs; "now" means those published after its first start. It applies to each stream on which
+    the subscription has no cursor. Any other value raises ValueError.
     """
 
     replayable = False

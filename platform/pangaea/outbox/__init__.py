@@ -6,7 +6,7 @@ Public: publish.
     models          the outbox, its streams, requests to catch up, subscribers
     limits          the limits of a message, as constraints of the outbox
     relay           sequence, send, settle
-    standby         when a standby works although another relay leads
+    standby         decides when a standby works although another relay leads
     batches         outgoing batches, read and joined as bytes
     announcements   when an idle stream repeats its last position
     refusals        streams whose batches the broker refused

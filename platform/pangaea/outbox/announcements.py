@@ -14,17 +14,17 @@ class Announcements:
         self._next: dict[int, tuple[float, float]] = {}
 
     def sent(self, stream: int) -> None:
-        """Begin with the first interval again, since a batch was sent on this stream."""
+        """Restart with the first interval: a batch was sent on this stream."""
         first = settings.PANGAEA.announce_first.total_seconds()
         self._next[stream] = (monotonic() + first, first)
 
     def due(self, stream: Stream) -> bool:
-        """Whether an announcement is due, of an empty stream too: its subscribers may have read another history."""
+        """Whether an announcement is due, also of an empty stream: its subscribers may have read another history."""
         if stream.pk not in self._next:
             self.sent(stream.pk)
         return monotonic() >= self._next[stream.pk][0]
 
     def announced(self, stream: Stream) -> None:
-        """Double the interval until the next announcement, up to ANNOUNCE_AT_MOST: the broker has this one."""
+        """Double the interval up to ANNOUNCE_AT_MOST, since the broker has accepted an announcement."""
         interval = min(self._next[stream.pk][1] * 2, settings.PANGAEA.announce_at_most.total_seconds())
         self._next[stream.pk] = (monotonic() + interval, interval)

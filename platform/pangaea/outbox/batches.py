@@ -1,4 +1,4 @@
-"""Outgoing batches: read from the outbox and joined as bytes, no payload parsed."""
+"""Outgoing batches: read from the outbox and joined as bytes, without parsing a payload."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from pangaea.wire import Batch
 log = structlog.get_logger()
 
 BATCH_LENGTH = 4 * 1024 * 1024
-"""Bytes beyond which a batch takes no further message: RabbitMQ 4 refuses more than 16 MiB, a worker holds two."""
+"""Bytes of a batch's messages, at most: RabbitMQ 4 refuses more than 16 MiB, and a worker holds two batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The request that a batch answers: its subscription, the position it asked from, and its number."""
+    """The request that a batch answers: its subscription, the position after which it asked, and its number."""
 
     to: str
     asked: int
@@ -45,9 +45,9 @@ class Outgoing:
 
 
 def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, answer: Answer) -> Outgoing | None:
-    """The sent messages of the stream after that position, as many as one batch takes: a part of an answer.
+    """A part of an answer: the stream's sent messages after this position, as many as one batch takes.
 
-    None when the next message is missing, because rows were deleted by hand: a batch without it would give each later
+    None if the next message is missing because rows were deleted by hand: a batch without it would give each later
     message a wrong position.
     """
     rows = _read(module, [(stream, after, stream.sent)])[stream.pk]
@@ -55,7 +55,7 @@ def read_batch(module: str, stream: Stream, *, after: int, before: UUID | None, 
 
 
 def read_live(module: str, streams: Sequence[Stream]) -> list[Outgoing]:
-    """The next batch of each of these streams, which all have messages to send; none where the next row is missing."""
+    """The next batch of each stream, which all have messages to send. A stream whose next row is missing has none."""
     rows = _read(module, [(stream, stream.sent, stream.head) for stream in streams])
     batches = (
         _batch_of(module, stream, rows[stream.pk], after=stream.sent, before=stream.sent_id) for stream in streams
@@ -75,7 +75,7 @@ _Row = tuple[int, UUID, str, bytes]
 
 
 def _read(module: str, wanted: Sequence[tuple[Stream, int, int]]) -> dict[int, list[_Row]]:
-    """The next messages of each stream, after the first position and up to the second, in one query."""
+    """The next messages of each stream, in one query: after the first of its two positions, up to the second."""
     by_stream: dict[int, list[_Row]] = {stream.pk: [] for stream, _, _ in wanted}
     if not wanted:
         return by_stream
@@ -116,7 +116,7 @@ def _batch_of(
 
 
 def _uuid(value: UUID | str) -> UUID:
-    """An id as a UUID: SQLite gives it as text."""
+    """An id as a UUID: SQLite returns it as text."""
     return value if isinstance(value, UUID) else UUID(value)
 
 

@@ -1,6 +1,6 @@
-"""The limits of a message, as constraints of its table: one rule for `publish`, for triggers and for rows by hand.
+"""The limits of a message, as constraints of its table: they hold for `publish`, triggers and rows inserted by hand.
 
-They apply only to rows without a position: a row older than the constraints is still sequenced and sent.
+They apply only to rows without a position, so that a sequenced row that is older than the constraints is still sent.
 """
 
 from typing import Any
@@ -19,13 +19,13 @@ class OctetLength(Func):
     output_field = IntegerField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """SQLite has the function since 3.43 only."""
+        """Return SQL that works before SQLite 3.43, which introduced the function."""
         return self.as_sql(compiler, connection, template="LENGTH(CAST(%(expressions)s AS BLOB))", **context)
 
 
 _IS_SEQUENCED = Q(position__isnull=False)
 
-# The error of a writer whose row is beyond a limit shows these names.
+# A writer whose row exceeds a limit sees these names in its error.
 KEY_NOT_EMPTY = CheckConstraint(condition=_IS_SEQUENCED | ~Q(key=""), name="pangaea_outbox_key_is_not_empty")
 BODY_NOT_TOO_LONG = CheckConstraint(
     condition=_IS_SEQUENCED | Q(LessThanOrEqual(OctetLength("body"), LARGEST)),

@@ -1,4 +1,4 @@
-"""The outbox and its streams. Every module's schema has these tables: name the module, `.using("orders")`."""
+"""The outbox and its streams. Every module's schema has these tables: name the module, as in `.using("orders")`."""
 
 from collections.abc import Iterable
 
@@ -11,9 +11,10 @@ from pangaea.wire import PARTITIONS, CatchUp
 
 
 class OutboxMessage(models.Model):
-    """A message, written with the state that it describes. The relay gives it a position in a stream later.
+    """A message, written in the transaction of the change that it describes. The relay later gives it a position.
 
-    `id` orders only the rows of one key: it is drawn before commit, so the smaller id of another key may appear later.
+    `id` orders only the rows of one key. It is drawn before the commit, so a row of another key with a smaller id may
+    be committed later.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -47,9 +48,9 @@ class OutboxMessage(models.Model):
 class Stream(models.Model):
     """One partition of a module's messages to one audience: positions 1 to `head`, sent up to `sent`.
 
-    `sent_id` is the id of the message at `sent`. Messages up to `floor` are deleted; `floor_id` is the id of the last.
-    The last complete snapshot for subscribers begins after `snapshot_from` and ends at `snapshot_until`. A snapshot
-    under way began after `snapshot_begun`; `snapshot_wanted` is the position after which the next one must begin.
+    `sent_id` is the id of the message at `sent`. Messages up to `floor` are deleted; `floor_id` is the id of the last
+    of them. The last complete snapshot for subscribers begins after `snapshot_from` and ends at `snapshot_until`. A
+    snapshot in progress began after `snapshot_begun`. A requested snapshot must begin after `snapshot_wanted`.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -80,7 +81,7 @@ class Stream(models.Model):
 
     @staticmethod
     def provide(module: str, audiences: Iterable[str]) -> None:
-        """Create the streams of these audiences that the module does not have. From then on they are announced."""
+        """Create missing streams of these audiences. From then on they are announced."""
         streams = Stream.objects.using(module)
         known = set(streams.values_list("audience", flat=True).distinct())
         if missing := set(audiences) - known:
@@ -95,13 +96,13 @@ class Stream(models.Model):
 
     @staticmethod
     def locked(streams: "models.QuerySet[Stream]") -> "models.QuerySet[Stream]":
-        """These streams, locked until the transaction ends. All code locks streams in the order of ids: no deadlock."""
+        """These streams, locked until the transaction ends. All code locks streams in id order, to avoid deadlocks."""
         ids = list(streams.select_for_update().order_by("pk").values_list("pk", flat=True))
         return Stream.objects.using(streams.db).filter(pk__in=ids)
 
     @staticmethod
     def request_snapshot(module: str, request: CatchUp) -> None:
-        """Record that a subscriber needs a snapshot after a position, unless there is one, or one is under way.
+        """Record that a subscriber needs a snapshot that began after a position, unless one exists or is in progress.
 
         A request for a position above the floor is ignored: no subscription begins there, and each repetition would
         cause another snapshot.
@@ -116,7 +117,7 @@ class Stream(models.Model):
 
     @staticmethod
     def begin_snapshot(module: str) -> bool:
-        """Begin a snapshot after the present heads; False if one is under way. Call it in a transaction."""
+        """Begin a snapshot after the present heads; False if one is in progress. Call it in a transaction."""
         streams = Stream.objects.using(module).filter(audience=ALL)
         if any(stream.snapshot_begun is not None for stream in streams.select_for_update().order_by("id")):
             return False
@@ -125,7 +126,7 @@ class Stream(models.Model):
 
     @staticmethod
     def finish_snapshot(module: str) -> None:
-        """Record that the snapshot under way is complete, and ends at the present heads."""
+        """Record that the snapshot in progress is complete and ends at the present heads."""
         with transaction.atomic(using=module):
             begun = Stream.objects.using(module).filter(audience=ALL, snapshot_begun__isnull=False)
             locked = Stream.locked(begun)
@@ -133,15 +134,15 @@ class Stream(models.Model):
 
     @property
     def has_open_snapshot(self) -> bool:
-        """Whether a snapshot is requested or under way."""
+        """Whether a snapshot is requested or in progress."""
         return self.snapshot_wanted is not None or self.snapshot_begun is not None
 
 
 class CatchUpRequest(models.Model):
     """A subscription's request for all messages of a stream after its cursor; answered batch by batch, then deleted.
 
-    `asked` and `asked_id` are the cursor at the request, `question` is the request's number, None from a subscriber
-    of a version that sends none; `position` is the last one of the answers so far.
+    `asked` and `asked_id` are the cursor's position and id at the request. `question` is the request's number; None if
+    the subscriber's version sends none. `position` is the last position of the answers so far.
     """
 
     id = models.BigAutoField(primary_key=True)

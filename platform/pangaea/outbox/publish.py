@@ -21,8 +21,8 @@ from pangaea.telemetry import correlation
 from pangaea.wire import Envelope
 
 DEEPEST = 64
-"""The limit of nested objects and arrays in a message's fields: the default of the strictest common parser
-(System.Text.Json). Parsers work by recursion; msgspec gives up below 1,000, depending on its caller's stack."""
+"""The deepest nesting of objects and arrays in a message's fields: the default of the strictest common parser
+(System.Text.Json). Parsers use recursion; msgspec fails below 1,000 levels, depending on its caller's stack."""
 
 _STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _BRACKETS = re.compile(rb"[][{}]")
@@ -36,8 +36,8 @@ def publish(message: Event | Command, *, key: str) -> UUID:
 
     Call it after the aggregate's write, inside `transaction.atomic(using=<module>)`: the message exists if and only
     if that transaction commits. Messages of one key (the aggregate's id) are delivered in the order of their
-    transactions: others that publish for the same key wait until this one ends. All modules may read an event, so it
-    must not contain a secret.
+    transactions: a transaction that publishes for the same key waits until this one ends. All modules may read an
+    event, so it must not contain a secret.
 
     Raises Misuse outside a transaction, in a projection's handler, for another module's event, for an unusable key, and
     for a message of more than a mebibyte, nested more than 64 levels deep, or with text that not every database can
@@ -105,7 +105,7 @@ def _storable(message: Event | Command) -> bytes:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in decoded JSON, names of members included."""
+    """Every text in decoded JSON, including the names of members."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -122,8 +122,8 @@ def _is_storable(text: str) -> bool:
 
 
 def _levels(data: bytes) -> int:
-    """The levels of nested objects and arrays in this JSON."""
-    # Usually there are too few brackets to nest that deep, and counting them costs next to nothing.
+    """The depth of nested objects and arrays in this JSON; 1 if it has too few brackets to exceed DEEPEST."""
+    # Usually there are too few brackets to exceed the limit, and counting them costs next to nothing.
     if data.count(b"{") + data.count(b"[") <= DEEPEST:
         return 1
     level = deepest = 0

@@ -1,4 +1,4 @@
-"""Streams whose batches the broker refused: each waits alone, and the others are sent meanwhile."""
+"""Streams whose batches the broker refused. Each of them waits; all other streams are sent meanwhile."""
 
 from collections.abc import Iterable
 from time import monotonic
@@ -19,10 +19,10 @@ class Refusals:
 
     def __init__(self) -> None:
         self._waiting: dict[int, tuple[float, int]] = {}
-        """Per stream: when it may be sent again, and its refusals in a row."""
+        """Per stream: when it may be sent again, and its number of refusals in a row."""
 
     def divide(self, streams: Iterable[Stream]) -> tuple[list[Stream], list[Stream]]:
-        """The streams that may be sent at this moment, and those that wait."""
+        """The streams that may be sent now, and the streams that wait."""
         now = monotonic()
         divided: tuple[list[Stream], list[Stream]] = ([], [])
         for stream in streams:
@@ -30,7 +30,7 @@ class Refusals:
         return divided
 
     def refused(self, module: str, stream: Stream, reason: str) -> None:
-        """Let this stream wait, longer after each refusal in a row, and log the refusal."""
+        """Make this stream wait, longer after each refusal in a row, and log the refusal."""
         refusals = self._waiting.get(stream.pk, (0.0, 0))[1] + 1
         pause = REFUSED.jittered(refusals)
         self._waiting[stream.pk] = (monotonic() + pause, refusals)

@@ -1,8 +1,8 @@
 """The relay carries a module's outbox to the bus: sequence, send, settle.
 
-Any number of relays may run for a module: the leader works, and the others stand by until messages wait and none is
-sent. Two that work at once are harmless: the stream rows are locked while positions are assigned, `sent` only grows,
-and subscribers skip repeated messages.
+Any number of relays may run for a module: the leader works, and the others stand by, unless messages wait and the
+leader sends none. Two relays that work at once are harmless: the stream rows are locked while positions are assigned,
+`sent` only grows, and subscribers skip repeated messages.
 """
 
 import threading
@@ -39,9 +39,10 @@ class Sender(Protocol):
     """Sends batches to the bus, in order, and returns when the broker has them."""
 
     def __call__(self, batches: Sequence[Outgoing], /) -> None:
-        """Raises when one of them may not have arrived: the relay sends all of them again.
+        """Send these batches. Raises if one of them may not have arrived: then the relay sends all of them again.
 
-        Raises RefusedByBroker when the broker answers and refuses one of them: the caller sends the others without it.
+        Raises RefusedByBroker if the broker answers and refuses one of them: then the caller sends the others without
+        it.
         """
 
 
@@ -49,9 +50,9 @@ class Snapshots(Protocol):
     """Publishes the snapshots that subscribers asked for, part by part between the passes of one relay."""
 
     def step(self, streams: Sequence[Stream], *, all_sequenced: bool) -> bool:
-        """Publish a part, if one is due; True when it did, or when the snapshot is finished.
+        """Publish a part, if one is due. Returns whether it published a part or finished the snapshot.
 
-        `streams` are as this pass read them; `all_sequenced`: the pass sequenced all rows, and not only its limit.
+        `streams`: the rows that this pass read. `all_sequenced`: whether the pass left no unsequenced row.
         """
 
     def close(self) -> None:
@@ -62,36 +63,36 @@ UNSEQUENCED = "SELECT id, audience, key FROM pangaea_outbox WHERE position IS NU
 STREAMS = "SELECT {}, EXISTS (SELECT 1 FROM pangaea_catch_up_request) FROM pangaea_stream ORDER BY id"
 
 RELAY_MAX_PAUSE = 5.0
-"""Seconds between two attempts at most."""
+"""Seconds between two attempts, at most."""
 
 INTERRUPTED = Backoff(first=0.2, longest=RELAY_MAX_PAUSE)
 """The pauses after failures of the database or the broker."""
 
 RELAY_MIN_PAUSE = 0.05
-"""Seconds without a wake-up after which a relay that has just sent messages looks for more; doubled each time."""
+"""Seconds after which a relay that has just sent messages looks for more without a wake-up; doubled each time."""
 
 BUSY_PASS = 10
-"""A pass of this many messages is followed by a rest: under load, more passes cost writers more than they gain."""
+"""A pass of this many messages is followed by a rest: under load, more passes slow down writers for little gain."""
 
 REST_SECONDS_PER_MESSAGE, REST_MAX_SECONDS = 0.001, 0.05
-"""The rest after a busy pass, and its limit: the messages that are committed meanwhile share the next pass."""
+"""The rest after a busy pass, and its limit. Messages that are committed during the rest share the next pass."""
 
 LEADER_REPORT_INTERVAL = 1.0
-"""Seconds after which an idle leader reports that it leads."""
+"""Seconds between two reports of an idle leader that it leads."""
 
 PRUNE_INTERVAL = 60.0
 """Seconds between two passes of retention, after one that left nothing to delete."""
 
 
 def partition_of(key: str) -> int:
-    """The partition of a key: the same in every process and for ever."""
+    """The partition of a key, the same in every process and for ever."""
     return zlib.crc32(key.encode()) % PARTITIONS
 
 
 class Relay:
-    """One module's relay. `run` works until it is stopped, `step` makes one pass.
+    """One module's relay. `run` works until it is stopped; `step` makes one pass.
 
-    Without `snapshots`, requested snapshots wait for another relay.
+    If `snapshots` is None, requested snapshots wait for another relay.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class Relay:
         self._standby = Standby(module)
 
     def run(self, stop: threading.Event) -> None:
-        """Work while leading, else stand by, until `stop` is set. Reconnects after a loss of database or broker."""
+        """Work while leading, else stand by, until `stop` is set. Reconnects after it lost the database or broker."""
         session = engines.of(self.module).relay_session(self.module)
         failures = 0
         try:
@@ -153,10 +154,10 @@ class Relay:
             self._snapshots.close()
 
     def _wait(self, session: RelaySession, stop: threading.Event) -> None:
-        """Wait until a commit wakes the relay, or for a pause, which doubles while nothing is sent.
+        """Wait until a commit wakes the relay, at most for a pause, which doubles while nothing is sent.
 
         Rows whose commits wake no relay (captured rows, rows written by hand) come in bursts, so the pause is short
-        after sending. After a busy pass the relay rests first.
+        after messages were sent. After a busy pass the relay rests first.
         """
         if self._sequenced >= BUSY_PASS:
             stop.wait(min(self._sequenced * REST_SECONDS_PER_MESSAGE, REST_MAX_SECONDS))
@@ -165,7 +166,7 @@ class Relay:
         while not stop.is_set() and (left := until - monotonic()) > 0:
             if session.wakeup.wait(min(left, LEADER_REPORT_INTERVAL)):
                 return
-            # `wait` raises when the server has ended the session: this relay still leads.
+            # `wait` raises if the server has ended the session. It did not, so this relay still leads.
             self._component.report(State.LEADING)
 
     def _prune(self) -> None:
@@ -193,7 +194,7 @@ class Relay:
                 pass
             self._prune()
             self._standby.worked()
-        # While all relays fail, each of them may find another one that holds the lock for its own failing attempt.
+        # While all relays fail, each may find the lock held by another one, for that one's own failing attempt.
         settled = monotonic() - self._last_failure > 3 * RELAY_MAX_PAUSE
         changed = self._component.report(State.STANDING_BY if settled else self._component.state)
         if changed is not None:
@@ -205,21 +206,22 @@ class Relay:
             log.warning("relay interrupted", module=self.module, error=str(error), exc_info=error)
 
     def step(self) -> bool:
-        """Make one pass. True when more is waiting than one pass takes: make another at once."""
+        """Make one pass. True if more waits than one pass takes: then the caller makes another one at once."""
         full = self.sequence()
         unfinished = self.send()
         published = self._snapshots is not None and self._snapshots.step(self._streams, all_sequenced=not full)
         if published:
             for stream in self._streams:
-                # An announcement shows a subscriber that waits for the snapshot where it ends.
+                # An announcement shows the subscribers that wait for the snapshot at which position it ends.
                 self._announcements.sent(stream.pk)
         return full or unfinished or published
 
     def sequence(self) -> bool:
-        """Give the rows without a position their partition and position. True when there may be more of them.
+        """Give unsequenced rows their partition and position. True if there may be more of them.
 
-        They are read without a lock. Once the streams are locked, rows that another relay has sequenced meanwhile are
-        left out. The rows have no gap within a key: of one key, a row with a lower id was committed earlier.
+        The rows are read without a lock. Once the streams are locked, rows that another relay has sequenced meanwhile
+        are left out. No row of a key is missed before one that was read: the row with the lower id was committed
+        earlier.
         """
         limit = settings.PANGAEA.relay_pass
         connection = connections[self.module]
@@ -234,7 +236,7 @@ class Relay:
         return len(rows) == limit
 
     def send(self) -> bool:
-        """Answer requests, send new messages, announce idle streams; then settle. True when more is left to send."""
+        """Answer requests, send new messages, announce idle streams; then settle. True if more is left to send."""
         requests, streams = self._look()
         self._audiences = {stream.audience for stream in streams}
         self._streams = streams
@@ -260,7 +262,7 @@ class Relay:
         )
 
     def _deliver(self, batches: Sequence[Outgoing], streams: Sequence[Stream]) -> set[int]:
-        """Send these batches; gives the streams that the broker refused. Raises if it refused each of several."""
+        """Send these batches. Returns the streams that the broker refused. Raises if it refused several, and all."""
         by_stream: dict[int, list[Outgoing]] = {}
         for batch in batches:
             by_stream.setdefault(batch.stream, []).append(batch)
@@ -285,8 +287,9 @@ class Relay:
         return set(refused)
 
     def _look(self) -> tuple[list[CatchUpRequest], list[Stream]]:
-        # Streams are read after the requests: else a subscriber may be ahead of its stream as read, and seem diverged.
-        # Usually there is no request, which the query of the streams shows in the same snapshot.
+        # Streams are read after the requests: otherwise a request may be ahead of its stream's row as it was read, and
+        # its subscriber would seem diverged. Usually there is no request, as the query of the streams shows in the same
+        # database snapshot.
         engine, connection = engines.of(self.module), connections[self.module]
         rows = engine.rows(connection, STREAMS.format(columns(Stream)))
         requests: list[CatchUpRequest] = []

@@ -1,7 +1,7 @@
 """Requests to catch up, answered by the leader: all messages from the cursor to `sent`, between live batches.
 
 Answers are sent on the channel of the live batches, so that the next live batch follows the last answer without a gap.
-While live batches wait, each pass sends one batch per request, which limits the share of the throughput for answers.
+While live batches wait, each pass sends only one batch per request, which limits the answers' share of the throughput.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,9 +24,9 @@ from pangaea.wire import PARTITIONS, UNDECODABLE, CatchUp
 log = structlog.get_logger()
 
 BATCHES_WHEN_IDLE = 16
-"""Batches of answers per pass while no live batch waits: a message that comes then waits some 50 ms for them."""
+"""Batches of answers per pass while no live batch waits. A message that is published meanwhile waits some 50 ms."""
 BATCHES_AT_ONCE = 64
-"""Batches in the answer to one request, before the subscriber has to ask again: a few seconds of its work."""
+"""Batches in the answer to one request, before the subscriber has to ask again. It applies them in a few seconds."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
@@ -50,12 +50,12 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
 
 
 def ask(module: str, request: CatchUp) -> None:
-    """Record a request in the module's schema; a newer one of the same subscription and stream replaces the older.
+    """Record a request in the module's schema. It replaces an earlier one of the same subscription and stream.
 
-    A request is logged and dropped if its module has too many subscriptions already.
+    A request is logged and dropped if its subscriber's module has too many subscriptions already.
 
-    A stream that the module does not have is created: an answer that it is empty shows the subscriber that this outbox
-    is not the one that it has read.
+    A missing stream is created: the answer that it is empty shows the subscriber that this outbox is not the one that
+    it has read.
     """
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
@@ -86,7 +86,7 @@ def _drop(module: str, request: CatchUp, reason: str, **details: str | None) -> 
 
 @dataclass(slots=True)
 class Answers:
-    """The answers of one pass. `settle` records them once the broker has them."""
+    """The answers of one pass. `settle` records them once the broker has accepted them."""
 
     module: str
     batches: list[Outgoing] = field(default_factory=list)
@@ -95,7 +95,7 @@ class Answers:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a request has more to be served."""
+        """Whether more of an answer is left to send."""
         return bool(self.served)
 
     def withhold(self, refused: Collection[tuple[str, int]]) -> None:
@@ -104,7 +104,7 @@ class Answers:
         self.finished = [each for each in self.finished if (each.audience, each.partition) not in refused]
 
     def settle(self) -> None:
-        """Move the requests forward, except those that a newer one has replaced meanwhile."""
+        """Record the progress of the requests, except of those that a newer request has replaced meanwhile."""
         for request, position in self.served:
             self._unchanged(request).update(position=position)
         for request in self.finished:
@@ -132,7 +132,7 @@ def answers(module: str, requests: Sequence[CatchUpRequest], streams: Sequence[S
 def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int) -> None:
     answer = Answer(to=request.subscription, asked=request.asked, question=request.question)
     if request.position >= stream.sent or request.position < stream.floor:
-        # At or ahead of `sent`, or below the floor: the header of an announcement shows the subscriber which.
+        # The request is at or ahead of `sent`, or below the floor: an announcement's header shows the subscriber which.
         result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
         result.finished.append(request)
         return
@@ -150,7 +150,7 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
             return
         if position - request.asked >= window:
             # A longer answer would overflow the subscriber's queue, which then drops batches. The announcement shows
-            # the subscriber the gap that is left, and it asks again once it has applied these batches.
+            # the subscriber the remaining gap, so that it asks again once it has applied these batches.
             result.batches.append(Outgoing.announcement(result.module, stream, answer=answer))
             result.finished.append(request)
             return
@@ -158,7 +158,7 @@ def _answer(result: Answers, request: CatchUpRequest, stream: Stream, share: int
 
 
 def _window(batch: Outgoing, messages: int) -> int:
-    """The messages in the answer to one request: the answers for all partitions fill half of a queue at most.
+    """The limit of messages in the answer to one request: answers for all partitions fill at most half of a queue.
 
     The bytes per message are estimated from `batch`, which has `messages` of them.
     """

@@ -1,8 +1,8 @@
 """How long history is kept: for ever, unless the module limits it (`ModuleConfig.retention`).
 
-Older messages are deleted in bounded batches, and only where every subscriber that reported is past them. The stream's
-floor rises in the same transaction, and announcements carry it; a subscriber below it stops and names the remedy. A new
-one begins with a snapshot, so only a module that captures its tables may have a retention.
+Older messages are deleted in bounded batches, once every subscriber that reports has read them. The stream's floor
+rises in the same transaction, and announcements carry it. A subscriber below the floor stops, and its log names the
+remedy. A new subscriber begins with a snapshot, so only a module that captures its tables may have a retention.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscri
 log = structlog.get_logger()
 
 BATCH = 1000
-"""Rows that one transaction deletes: the relay waits a few tens of milliseconds for the stream's row meanwhile."""
+"""Rows that one transaction deletes. The relay waits for the stream's row meanwhile, a few tens of milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """The number of rows that one pass deleted. `unfinished`: there may be more."""
+    """The number of messages that one pass deleted. `unfinished`: there may be more to delete."""
 
     messages: int = 0
     unfinished: bool = False
@@ -61,7 +61,7 @@ def _prune_stream(module: str, pk: int, *, before: datetime) -> int:
 
 
 def _needed_after(module: str, stream: Stream) -> int:
-    """The lowest position of any subscriber; 0, so that nothing is deleted, while none has reported."""
+    """The lowest position of any subscriber or request; 0 until one has reported, so that nothing is deleted."""
     of_stream = {"audience": stream.audience, "partition": stream.partition}
     reported = Subscriber.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]
     asked = CatchUpRequest.objects.using(module).filter(**of_stream).aggregate(lowest=Min("position"))["lowest"]

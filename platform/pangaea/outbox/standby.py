@@ -1,4 +1,4 @@
-"""When a standby works although another relay leads: the leader may be frozen, or its lock may have outlived it.
+"""Decides when a standby works although another relay leads: that relay may be frozen, or its lock may outlive it.
 
 Two relays that work at once repeat messages at most (see `relay`).
 """
@@ -20,11 +20,11 @@ FROM (SELECT coalesce(sum(sent), 0)::bigint AS sent, coalesce(sum(head), 0)::big
         count(snapshot_wanted) + count(snapshot_begun) AS snapshots FROM pangaea_stream) AS s,
     (SELECT min(id) AS first, sum(position - asked)::bigint AS answered FROM pangaea_catch_up_request) AS requests
 """
-"""Whether messages, requests or requested snapshots wait; then values that change whenever a relay sends something."""
+"""Whether messages, requests or snapshots wait, followed by values that change whenever a relay sends something."""
 
 
 class Standby:
-    """A standby's view of the leader's work: whether messages wait, and whether any of them is sent."""
+    """A standby's view of the leader's work: whether messages wait, and whether any are sent."""
 
     def __init__(self, module: str) -> None:
         self._module = module
@@ -35,14 +35,14 @@ class Standby:
         self.has_taken_over = False
 
     def leader(self, election: LeaderElection) -> Holder | None:
-        """The leader's session, as of RELAY_TAKEOVER ago at most: each look reads all locks of the server."""
+        """The leader's session, cached for RELAY_TAKEOVER, because each look reads all locks of the server."""
         if monotonic() >= self._look_for_leader_at:
             self._leader = election.leader()
             self._look_for_leader_at = monotonic() + settings.PANGAEA.relay_takeover.total_seconds()
         return self._leader
 
     def must_work(self) -> bool:
-        """Whether messages wait and none was sent for RELAY_TAKEOVER; after a takeover, since the last look."""
+        """Whether messages wait and none was sent for RELAY_TAKEOVER or, after a takeover, since the last look."""
         waiting, progress = self._look()
         is_moving = progress != self._progress
         if is_moving:
@@ -54,7 +54,7 @@ class Standby:
         return monotonic() - self._since >= limit
 
     def worked(self) -> None:
-        """Record that this relay made a pass: the changes so far are not the leader's."""
+        """Record that this relay made a pass, so that its changes are not taken for the leader's."""
         self.has_taken_over = True
         _, self._progress = self._look()
 

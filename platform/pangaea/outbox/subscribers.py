@@ -1,4 +1,4 @@
-"""The subscriptions that report to a module: retention does not pass them, and operators see them."""
+"""The subscriptions that report to a module. Retention deletes nothing that they have not read; operators see them."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from pangaea.wire import UNDECODABLE, Report
 log = structlog.get_logger()
 
 SUBSCRIPTIONS_AT_MOST = 64
-"""Subscriptions of one module that a producer records. A module that invents names would fill the producer's tables,
-and hold back retention."""
+"""Subscriptions of one module that a producer records. Without this limit, a module that invents names would fill the
+producer's tables and hold back retention."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> None:
@@ -60,10 +60,10 @@ def is_one_too_many(rows: "models.QuerySet[Any]", subscription: str) -> bool:
 
 
 def note(module: str, report: Report) -> None:
-    """Record the report in the module's schema. A position may be lower than the last: projections are rebuilt.
+    """Record the report in the module's schema. A position may be lower than the last one, after a rebuild.
 
-    A stream that the module does not have is created, and announced from then on: a subscriber that has read it detects
-    that this outbox was emptied.
+    A missing stream is created, and announced from then on, so that a subscriber that has read it detects that this
+    outbox was emptied.
     """
     Stream.provide(module, {audience for audience, _, _ in report.cursors})
     moment = timezone.now()
@@ -89,6 +89,6 @@ def _positions(report: Report) -> dict[tuple[str, int], int]:
 
 
 def forget(module: str, subscription: str) -> int:
-    """Delete a subscription that has ended, so that retention no longer waits for it; gives the rows deleted."""
+    """Delete an ended subscription, so that retention no longer waits for it. Returns the number of deleted rows."""
     removed, _ = Subscriber.objects.using(module).filter(subscription=subscription).delete()
     return removed

@@ -1,11 +1,11 @@
 """All that differs between PostgreSQL and SQLite: one class per engine, chosen by `of`.
 
-    base         Engine: the interface of both; ShadowStore: the part of it for a rebuild's shadow
+    base         Engine: the interface of both; ShadowStore: its part for a rebuild's shadow
     postgresql   many processes and many writers: advisory locks, LISTEN and NOTIFY, schemas
-    sqlite       one process and one writer at a time: most of that is not needed
+    sqlite       one process and one writer at a time: needs neither locks nor notifications
 
-ENGINE in Django's DATABASES names an engine's package, so Django imports its `base` while apps are loaded: nothing here
-imports a model.
+ENGINE in Django's DATABASES names an engine's package, so Django imports the package's `base` while apps are loaded:
+nothing here may import a model.
 """
 
 from typing import TYPE_CHECKING, cast

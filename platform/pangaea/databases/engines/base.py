@@ -1,6 +1,6 @@
 """The interface of a database engine to the kernel.
 
-`connection` is Django's connection of a module's alias, in the thread that calls.
+`connection` is the calling thread's Django connection of a module's alias.
 """
 
 from abc import ABC, abstractmethod
@@ -26,14 +26,14 @@ class NewMessage(NamedTuple):
 
 
 Unsequenced = tuple[int, str, int]
-"""The id of an outbox row, its audience and its partition: its stream, in which it has no position yet."""
+"""The id of an outbox row that has no position yet, and the audience and partition of its stream."""
 
 Sent = tuple[int, int, UUID]
-"""The id of a stream's row, the position sent last and the id of the message there."""
+"""The id of a stream's row, and the position and id of the last message sent."""
 
 
 class Holder(NamedTuple):
-    """The session that holds a lock. `is_stranger`: its login may not become the role that owns the module's schema."""
+    """The session that holds a lock. `is_stranger`: its login is no member of the role that owns the module schema."""
 
     login: str
     pid: int
@@ -44,7 +44,7 @@ class Holder(NamedTuple):
 class OldTransaction:
     """A transaction that has been open for long: its session and its age.
 
-    `behind` is the number of transactions since its snapshot, where this login may not see its age.
+    If this login may not see the age, `age` is None and `behind` is the number of transactions since its snapshot.
     """
 
     holder: str
@@ -57,7 +57,7 @@ class LeaderElection(ABC):
 
     @abstractmethod
     def lead(self) -> bool:
-        """Whether this relay leads its module. It becomes the leader if there is none."""
+        """Become the leader if there is none. Returns whether this relay leads its module."""
 
     @abstractmethod
     def leader(self) -> Holder | None:
@@ -69,16 +69,16 @@ class RelayWakeup(ABC):
 
     @abstractmethod
     def listen(self) -> None:
-        """Subscribe: from here on each wake-up ends a `wait`. Cheap to repeat."""
+        """Subscribe: from now on each wake-up ends a `wait`. Cheap to repeat."""
 
     @abstractmethod
     def wait(self, seconds: float) -> bool:
-        """Return at a wake-up (True), or after that time. Raises when the database has ended the session."""
+        """Wait for a wake-up, at most this long. False without one. Raises if the database has ended the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySession:
-    """A relay's session at its module's database: one connection, one thread. `close` ends it, and its leadership."""
+    """A relay's session at its module's database: one connection, one thread. `close` ends session and leadership."""
 
     election: LeaderElection
     wakeup: RelayWakeup
@@ -88,19 +88,19 @@ class RelaySession:
 class ShadowStore(ABC):
     """Stores a module's shadow: the tables that a rebuild fills beside the live ones.
 
-    `connection` leads to the live tables. A `token` identifies one shadow: the next one has another.
+    `connection` is the one to the live tables. A `token` identifies one shadow: each shadow has another.
     """
 
     @abstractmethod
     def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
         """Create an empty shadow for the subscription `name`, not yet visible to workers, and return its token.
 
-        Raises Misconfigured where the database is not prepared for one.
+        Raises Misconfigured if the database is not prepared for a shadow.
         """
 
     @abstractmethod
     def shadow_settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
-        """Django's settings of a connection that sees the shadow and nothing else."""
+        """Django's settings of a connection that sees only the shadow."""
 
     @abstractmethod
     def show_shadow(self, connection: BaseDatabaseWrapper, token: str) -> None:
@@ -108,31 +108,31 @@ class ShadowStore(ABC):
 
     @abstractmethod
     def find_shadow(self, connection: BaseDatabaseWrapper, cursors: str) -> tuple[str, str] | None:
-        """The subscription's name in the shadow's table `cursors`, and the token; None without a shadow.
+        """The subscription's name, as in the shadow's table `cursors`, and the token; None if there is no shadow.
 
         Raises DatabaseError while the shadow is being removed.
         """
 
     @abstractmethod
     def remove_shadows(self, connection: BaseDatabaseWrapper) -> None:
-        """Remove every shadow of the module, those of killed processes included."""
+        """Remove every shadow of the module, including those of killed processes."""
 
     @abstractmethod
     def attached_shadow(self, connection: BaseDatabaseWrapper, token: str) -> AbstractContextManager[str]:
-        """Let the connection read the shadow's tables; gives the prefix of their names. Not inside a transaction."""
+        """Let the connection read the shadow's tables, whose prefix it yields. Must not be in a transaction."""
 
 
 class Engine(ShadowStore):
     """One database engine."""
 
     body_sql = "body"
-    """The expression that reads the body of an outbox row, whatever its bytes are."""
+    """The SQL expression that reads the body of an outbox row, whatever its bytes are."""
 
     # Statements
 
     @abstractmethod
     def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows of a statement that every pass or batch executes, as the driver gives them; planned once."""
+        """Execute a statement of every pass or batch, prepared once, and return its rows as the driver gives them."""
 
     @abstractmethod
     def any_of(self, texts: Iterable[str]) -> tuple[str, Any]:
@@ -140,17 +140,17 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def limit_lock_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
-        """Set this transaction's time-out for locks: a statement that waits longer raises DatabaseError."""
+        """Set the lock time-out of this transaction: a statement that waits longer for a lock raises DatabaseError."""
 
     @abstractmethod
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
-        """Whether the database takes no writes. Raises DatabaseError when it does not answer."""
+        """Whether the database accepts no writes. Raises DatabaseError if it does not answer."""
 
     # Publishing
 
     @abstractmethod
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
-        """Lock these keys of the module until the transaction ends: others that publish for them wait."""
+        """Lock these keys of the module until the transaction ends: other transactions that publish for them wait."""
 
     @abstractmethod
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
@@ -158,7 +158,7 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
-        """Wake the module's relay once this transaction has committed; at once outside of one. Cheap to repeat."""
+        """Wake the module's relay after this transaction's commit; outside a transaction at once. Cheap to repeat."""
 
     @abstractmethod
     def wake(self, alias: str) -> None:
@@ -168,24 +168,24 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def relay_session(self, alias: str) -> RelaySession:
-        """A session for one relay of that module."""
+        """A session for one relay of this module."""
 
     @abstractmethod
     def sequence(self, connection: BaseDatabaseWrapper, rows: Sequence[Unsequenced]) -> None:
         """Give the rows that still have no position the next positions of their streams, in the order of their ids.
 
-        One transaction, which holds the locks of the stream rows: no other one assigns positions until it ends.
+        This is one transaction. It locks the stream rows, so that no other transaction assigns positions until it ends.
         """
 
     @abstractmethod
     def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
-        """Record the positions that the broker has, where they are higher than those recorded."""
+        """Record the positions that the broker has accepted, where they are higher than the recorded ones."""
 
     # Operating
 
     @abstractmethod
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
-        """True for one holder of that work at a time, False for all others. It ends at exit, or with the process."""
+        """Hold the lock of this work, until exit or the end of the process. False while another holder has it."""
 
     @abstractmethod
     def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:

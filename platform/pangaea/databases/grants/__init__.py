@@ -1,8 +1,8 @@
 """The rights of the modules in PostgreSQL: logins, roles, databases, schemas.
 
-SQLite has none: a file belongs to the process that opens it.
+SQLite has no such rights: a file belongs to the process that opens it.
 
     rights           the role and the schemas of an alias, stated once
-    provisioning     `migrate` creates those that are missing, where its login may
+    provisioning     `migrate` creates missing roles and schemas, if its login may
     administration   `permissions`: logins, databases and all rights, for an administrator to render or apply
 """

@@ -1,8 +1,8 @@
 """The logins, databases and rights that the aliases of this process need in PostgreSQL, for an administrator.
 
-A module's schemas belong to a role that cannot log in (`<database>_<module>`). A login with a URL of its own becomes
-that role, and that one alone, when it connects; so a second login can take turns with it, and neither owns anything.
-The login of a shared DATABASE_URL is a member of the role of each alias there.
+A module's schemas belong to a role that cannot log in (`<database>_<module>`). The login of a URL of its own may become
+only this role, and does so when it connects. The login owns nothing, so it can be exchanged for a second login. The
+login of a shared DATABASE_URL is a member of the roles of all aliases on that URL.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ HEADER = """\
 """
 
 NEVER = sql.SQL("SELECT false").format()
-"""For a statement that is executed every time."""
+"""The `done` query of a statement that is executed every time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ Step = Right | Listing
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login, its password and its aliases. `role` owns the schemas of those that have a URL of their own."""
+    """A login, its password and its aliases. `role` owns the schemas of the aliases that have a URL of their own."""
 
     name: str
     password: str
@@ -62,7 +62,7 @@ class Database:
     logins: list[Login]
 
     def foundation(self, secrets: dict[str, str] | None = None) -> Iterator[Step]:
-        """The logins, their roles and the database; `secrets` are their passwords, as PostgreSQL stores them."""
+        """The steps for logins, roles and the database. `secrets` has the passwords as PostgreSQL stores them."""
         for login in self.logins:
             yield from _login(login, (secrets or {}).get(login.name, ""))
         yield from self._database()
@@ -93,10 +93,10 @@ class Database:
                 yield from rights.rights_of(alias, owner=owner, login=login.name)
 
     def withdrawals(self) -> Iterator[Step]:
-        """Revoke the roles from all other logins: their predecessors, and the shared login of a former monolith.
+        """Revoke the roles from all other logins: former logins of modules, and the shared login of a former monolith.
 
-        Fails while another login is connected. The other logins lose the right to connect to the database; logins that
-        only this file creates, those of a module, lose the right to log in.
+        Fails while such a login is connected. These logins lose the right to connect to the database. Logins that
+        `permissions` created for a module also lose the right to log in.
         """
         wanted = _literals(login.name for login in self.logins)
         for login in self.logins:
@@ -133,7 +133,7 @@ class Database:
             create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
             yield Right(create, exists, repeatable=False)
             return
-        # An owner could create schemas, admit logins and drop the database with all modules: no module's role owns it.
+        # No module's role owns it: an owner could create schemas, admit logins, or drop the database with all modules.
         yield Right(sql.SQL("CREATE DATABASE {}").format(name), exists, repeatable=False)
         roles = {role for login in self.logins for role in (login.name, *login.owners.values())}
         is_foreign = sql.SQL(
@@ -148,7 +148,7 @@ _OTHERS = sql.SQL(
     " JOIN pg_roles AS m ON m.oid = a.member WHERE r.rolname = {role} AND m.rolname NOT IN ({login}, current_user)"
     " AND NOT m.rolsuper AND NOT a.admin_option"
 )
-"""Members of a role that are neither that login nor an administrator."""
+"""Members of a role that are neither the given login nor an administrator."""
 
 _STILL_CONNECTED = sql.SQL(
     "DECLARE others text; BEGIN"
@@ -161,7 +161,7 @@ _STILL_CONNECTED = sql.SQL(
 
 
 def wanted() -> list[Database]:
-    """The databases of the installed modules' URLs. Raises Misconfigured where one is not PostgreSQL's."""
+    """The databases of the installed modules' URLs. Raises Misconfigured if one is not PostgreSQL's."""
     found: dict[str, dict[str, Login]] = {}
     for alias in aliases.installed():
         entry = connections[alias].settings_dict
@@ -191,10 +191,10 @@ def render(*, withdraw: bool = False) -> str:
 
 
 def apply(administrator_url: str, *, withdraw: bool = False) -> None:
-    """Create what is missing, and give each login its URL's password. Raises Misconfigured when the server refuses.
+    """Create what is missing, and give each login its URL's password. Raises Misconfigured if the server refuses.
 
-    `administrator_url` is of one server, which holds all the databases. `withdraw` takes the modules' roles from all
-    other logins, and fails while one of those is connected.
+    `administrator_url` names the one server that holds all the databases. `withdraw` revokes the modules' roles from
+    all other logins, and fails while one of them is connected.
     """
     try:
         conninfo.conninfo_to_dict(administrator_url)

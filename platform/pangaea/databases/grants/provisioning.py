@@ -1,4 +1,4 @@
-"""Creates the roles and schemas that the aliases lack."""
+"""Create the roles and schemas that the aliases lack."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,9 +15,9 @@ from pangaea.databases.grants.rights import rights_of
 
 
 def provision(wanted: Iterable[str] | None = None) -> None:
-    """Create the roles and schemas that are missing in PostgreSQL. That needs the right to do so only if some are.
+    """Create the roles and schemas that are missing in PostgreSQL. If none is missing, no special right is needed.
 
-    Without that right it raises ImproperlyConfigured with all the statements, for an administrator.
+    Raises ImproperlyConfigured, with all the statements for an administrator, if this login lacks the right.
     """
     refused: list[str] = []
     for alias, statements in unprovisioned(wanted).items():
@@ -32,7 +32,7 @@ def provision(wanted: Iterable[str] | None = None) -> None:
 
 
 def unprovisioned(wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
-    """The aliases that lack a role or a schema, each with the statements that create it; changes nothing."""
+    """The aliases that lack a role or a schema, each with the statements that create them. Changes nothing."""
     lacking = {}
     for alias in wanted if wanted is not None else aliases.installed():
         if connections[alias].settings_dict["ENGINE"] == POSTGRESQL:
@@ -45,7 +45,7 @@ def unprovisioned(wanted: Iterable[str] | None = None) -> dict[str, list[str]]:
 
 def _provision(alias: str) -> None:
     with direct.connect(alias, as_role=False) as connection, connection.transaction():
-        # A lock, because two processes that migrate at once would both create them.
+        # Without this lock, two processes that migrate at once would both create them.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('pangaea.provision'))")
         for statement in _missing(alias, connection):
             connection.execute(statement)

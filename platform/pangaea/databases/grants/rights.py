@@ -1,4 +1,4 @@
-"""The rights of an alias, each as a statement, and a query that shows whether it has been executed."""
+"""The rights of an alias, each as a statement, with a query that shows whether it has been executed."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from pangaea.databases.aliases import shadow_schema_of
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """A statement, and a query that gives true where it has been executed.
+    """A statement, and the query `done` that returns true if it has been executed.
 
     `repeatable`: the statement may be executed again.
     """
@@ -21,14 +21,14 @@ class Right:
 
 
 def rights_of(alias: str, *, owner: str, login: str) -> list[Right]:
-    """The role and the schemas of an alias, in order. `owner` owns the schemas, `login` connects.
+    """The rights for the role and the schemas of an alias, in order. `owner` owns the schemas, `login` connects.
 
-    An alias on a shared URL has a role of its own, which then is the owner.
+    An alias on a shared URL has a role of its own, which is the owner instead of `owner`.
     """
     own = connections[alias].settings_dict["PANGAEA"]
     rights = []
     if role := own["role"]:
-        # The member is named: an administrator may have to execute it.
+        # The member is named, because an administrator may have to execute the statement.
         rights += [create_role(role), grant_role(role, to=login)]
     schema = own["schema"]
     schemas = [schema] if alias == DEFAULT_DB_ALIAS else [schema, shadow_schema_of(alias)]

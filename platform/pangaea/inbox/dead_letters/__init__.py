@@ -1,6 +1,6 @@
 """Messages that could not be applied. One stops its own key and nothing else; redrive keeps the key's order.
 
-An operator selects letters and redrives or discards them; the worker's timer retries those that are due.
+An operator selects letters and redrives or discards them; the worker's timer retries the letters that are due.
 
     parking     a message is parked with its failure, or behind an earlier one of its key; the pause before a retry
     key_queue   the parked messages of one key on one stream, of which only the lowest is attempted

@@ -1,4 +1,4 @@
-"""Discarding: a parked message that will never be applied is recorded with the reason, and frees its key."""
+"""Discard a parked message that will never be applied: record it with the reason, and free its key."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,12 +28,12 @@ class Pruned:
 
 
 def discard(selection: Selection, *, reason: str, by: str) -> int:
-    """Discard the selected letters. Returns how many were still there. Raises Invalid without a reason."""
+    """Discard the selected letters. Returns how many were discarded. Raises Invalid without a reason."""
     return sum(discard_letter(letter, reason=reason, by=by) for letter in selection.letters())
 
 
 def discard_letter(letter: DeadLetter, *, reason: str, by: str) -> bool:
-    """Remove a letter from its key's queue for good, and record the reason and the operator. The key's next is due.
+    """Remove a letter from its key's queue for good, and record reason and operator. The key's next letter is due then.
 
     Raises Invalid without a reason. False if the letter has been applied or discarded since it was read.
     """
@@ -54,7 +54,7 @@ def discard_letter(letter: DeadLetter, *, reason: str, by: str) -> bool:
 
 
 def discard_stream(cursor: Cursor, *, reason: str, by: str) -> int:
-    """Discard all letters of a cursor's stream. Returns how many they were. The caller holds the cursor's lock."""
+    """Discard all letters of a cursor's stream. Returns their number. The caller holds the cursor's lock."""
     module = str(cursor._state.db)
     letters = DeadLetter.objects.using(module).filter(**cursor.stream).order_by("position")
     records = DiscardedLetter.objects.using(module)
@@ -69,7 +69,7 @@ def prune(module: str) -> Pruned:
     records = DiscardedLetter.objects.using(module)
     old = records.filter(discarded_at__lt=timezone.now() - retention).order_by("id")
     ids = list(old.values_list("pk", flat=True)[:BATCH])
-    # Another worker of the module may delete the same ones at the same time: each counts its own.
+    # Another worker of the module may delete the same records at the same time: each counts what it deleted.
     deleted, _ = records.filter(pk__in=ids).delete()
     if deleted:
         log.info("discarded letters deleted", module=module, letters=deleted)

@@ -13,8 +13,8 @@ from pangaea.inbox.models import Cursor, DeadLetter
 class KeyQueue:
     """The letters of a key. `stream` is the key of its cursor.
 
-    The lowest letter is changed under the cursor's lock only. A consumer holds it, too, when it decides whether to park
-    a message behind another: otherwise a message could wait behind nothing.
+    The lowest letter is changed under the cursor's lock only. A consumer also holds this lock while it decides whether
+    to park a message behind another: otherwise a message could wait behind nothing.
     """
 
     module: str
@@ -29,7 +29,7 @@ class KeyQueue:
     def lock(self) -> None:
         """Hold the cursor's lock until the end of the transaction.
 
-        If the subscription was forgotten there is no cursor to lock, and no letter: both are deleted together.
+        A forgotten subscription has no cursor to lock, and no letters either: they are deleted together.
         """
         Cursor.objects.using(self.module).select_for_update().filter(**self.stream).first()
 

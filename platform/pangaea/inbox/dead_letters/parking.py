@@ -33,7 +33,7 @@ def park(cursor: Cursor, message: Delivered, failure: Exception | None = None) -
 
 
 def describe(failure: Exception) -> str:
-    """The error in a few lines that every database stores: an error's text must not keep its message from parking."""
+    """The error in a few lines that every database can store: otherwise its text could prevent the parking."""
     return _storable("".join(traceback.format_exception_only(failure)).strip())
 
 

@@ -1,7 +1,7 @@
-"""Redrive: parked messages are attempted again, the lowest position of a key first, one transaction each.
+"""Redrive: parked messages are attempted again, the lowest position of a key first, each in its own transaction.
 
 All callers share one loop. An operator's command redrives in its own process; the admin makes letters due, and the
-worker's timer attempts those that are due.
+worker's timer attempts the letters that are due.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 State = DeadLetter.State
 
 ROUND_TIME = 0.5
-"""Seconds for one round of retries: the batches of the same worker wait meanwhile."""
+"""Seconds after which a round of retries ends: the batches of the same worker wait meanwhile."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class Outcome:
 
 
 class Attempted(NamedTuple):
-    """One attempt at a letter: whether it was applied, or what its handler raised."""
+    """One attempt at a letter: whether the letter was applied, or what the attempt raised."""
 
     letter: DeadLetter
     applied: bool
@@ -57,11 +57,11 @@ class Attempted(NamedTuple):
 
 
 def redrive(selection: Selection, subscriptions: Iterable[Subscription] | None = None) -> Iterator[Outcome]:
-    """Apply the selected letters in this process; yields one outcome per key of a stream.
+    """Apply the selected letters in this process. Yields one outcome per key of a stream.
 
-    The order of a key holds: the letters before a selected one are applied first, selected or not, and the first
-    failure ends the key. The letters behind the last selected one are then retried automatically. `subscriptions` are
-    by default those of the module.
+    A key's order is kept: letters before a selected one are applied first, selected or not, and the first failure ends
+    the work on the key. Letters behind the last selected one are then retried automatically. `subscriptions` defaults
+    to the module's.
     """
     declared = _by_name(selection.module, subscriptions)
     for queue, last in selection.queues():
@@ -82,7 +82,7 @@ def redrive(selection: Selection, subscriptions: Iterable[Subscription] | None =
 def request(selection: Selection) -> int:
     """Let the worker redrive the keys of the selected letters. Returns the number of keys.
 
-    The lowest letter of each key is made due; those behind it follow automatically.
+    The lowest letter of each key is made due; the letters behind it follow automatically.
     """
     count = 0
     for queue, _ in selection.queues():
@@ -95,11 +95,12 @@ def request(selection: Selection) -> int:
 
 
 def retry_due(module: str, subscriptions: Iterable[Subscription] | None = None, *, now: datetime | None = None) -> int:
-    """Attempt the module's due letters, the lowest of each key. Returns the number applied.
+    """Attempt the module's due letters, the lowest of each key. Returns how many were applied.
 
-    When one is applied, the next of its key is due at once. Goes on until none is due or the round is over. Several
-    processes may do so at once: a letter that another one took first is left alone. Letters of an undeclared
-    subscription wait for an operator. Raises the error of an outage, which is no message's failure.
+    When a letter is applied, the next of its key is due at once. The round ends when no letter is due, or after
+    ROUND_TIME. Several processes may run rounds at once: each skips a letter that another process claimed first.
+    Letters of an undeclared subscription wait for an operator. Raises the error of an outage, which is no message's
+    failure.
     """
     if not connections[module].in_atomic_block:
         connections[module].close_if_unusable_or_obsolete()
@@ -130,7 +131,7 @@ def _attempt_all(
     now: datetime | None = None,
     is_automatic: bool = False,
 ) -> Iterator[Attempted]:
-    """Attempt the letter that `first` returns, and again, until it returns None or the caller stops iterating."""
+    """Attempt the letter that `first` returns; repeat until `first` returns None or the caller stops iterating."""
     while letter := first():
         moment = now or timezone.now()
         try:
@@ -144,8 +145,8 @@ def _attempt_all(
 def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, is_automatic: bool = False) -> bool:
     """Attempt a letter once more, if it is still the lowest of its key. Returns whether it was applied.
 
-    Raises the handler's exception. With `is_automatic`, only if no other attempt has begun since the letter was read;
-    a letter that crashed its process too often is given up instead.
+    Raises the handler's exception. With `is_automatic`, the letter is attempted only if no other attempt has begun
+    since it was read, and a letter that crashed its process too often is given up instead.
     """
     if is_automatic and letter.crashes > settings.PANGAEA.crashes_at_most:
         give_up(letter, PoisonMessage(f"The process ended {letter.crashes} times while it handled this message."))
@@ -165,7 +166,7 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, is
 
 
 def is_outage(error: Exception, subscription: Subscription) -> bool:
-    """Whether the database, not the message, made an attempt fail: it does not count, and others would fail too."""
+    """Whether the database made an attempt fail, and not the message: such an attempt is not counted."""
     kind = errors.kind_of(error, subscription.module)
     if kind is Kind.OUTDATED:
         return bool(migration_state.mismatch(subscription.module))
@@ -173,7 +174,7 @@ def is_outage(error: Exception, subscription: Subscription) -> bool:
 
 
 def give_up(letter: DeadLetter, failure: Exception) -> bool:
-    """End a letter's automatic retries, unless it was changed since it was read or claimed. Returns whether."""
+    """End a letter's automatic retries, unless it was changed since it was read or claimed. Returns whether it did."""
     error = describe(failure)
     given_up = letter.give_up(error=error, traceback=trace(failure))
     if given_up:

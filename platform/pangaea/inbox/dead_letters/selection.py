@@ -13,7 +13,7 @@ from pangaea.inbox.stream_key import FIELDS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
-    """Letters of one module that fulfil every condition given. `error` is a part of the error's text."""
+    """The letters of one module that match every condition that is set. `error` matches a part of the error's text."""
 
     module: str
     subscription: str = ""

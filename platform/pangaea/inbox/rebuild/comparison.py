@@ -1,4 +1,4 @@
-"""The differences between a projection's rows and those of its shadow, which are right."""
+"""The differences between a projection's rows and its shadow's, of which the shadow's count as right."""
 # ruff: noqa: S608 - statements about any projection's tables: their names come from its models, quoted
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ from pangaea.inbox.subscriptions import Projection
 class Difference:
     """A row that is `wrong`, `missing` or `superfluous` in the projection.
 
-    `row` is its primary key, or empty where the database draws that. `columns` are those that differ, or all of a row
-    that only one side has, each with the present value and the right one.
+    `row` is its primary key, or empty if the database draws the key. `columns` maps each column that differs, or each
+    column of a row that only one side has, to the present value and the right one.
     """
 
     table: str
@@ -38,7 +38,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many rows differ, the first of the differences, and how many messages are parked."""
+    """The number of rows that differ, the first differences, and the counts of parked messages."""
 
     total: int
     differences: list[Difference]
@@ -51,10 +51,10 @@ class Comparison:
 
 
 def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
-    """Compare all tables; the first `limit` differences of each. `prefix` names the shadow's tables.
+    """Compare all tables, and return the first `limit` differences of each. `prefix` is that of the shadow's tables.
 
-    Ids that the database draws are left out, with the references to them: they do not come from the messages, and
-    another order between keys gives other ids.
+    Ids that the database draws are left out, and so are references to them: they do not come from the messages, and
+    depend on the order between keys.
     """
     total = 0
     found: list[Difference] = []
@@ -66,7 +66,7 @@ def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
 
 
 class _Compared:
-    """The comparison of one table. A row that is there twice differs from the same row once."""
+    """The comparison of one table. Two equal rows on one side differ from one such row on the other."""
 
     def __init__(self, projection: Projection, table: Table, prefix: str) -> None:
         self.projection, self.table = projection, str(table._meta.object_name)

@@ -20,7 +20,7 @@ class Refused(PangaeaError):
 
 
 class Differs(PangaeaError):
-    """The shadow has other numbers of rows, which were not accepted. Nothing was replaced."""
+    """The shadow's numbers of rows differ from the live ones, and were not accepted. Nothing was replaced."""
 
     def __init__(self, counts: Sequence[Count]) -> None:
         super().__init__("The numbers of rows differ.")
@@ -29,7 +29,7 @@ class Differs(PangaeaError):
 
 @dataclass(frozen=True, slots=True)
 class CutOver:
-    """Equal cursors, locked: the shadow's, whose tables have this `prefix`, and those of the live projection."""
+    """The equal, locked cursors of the shadow and of the live projection. `prefix` is that of the shadow's tables."""
 
     prefix: str
     shadow: dict[Stream, Cursor]
@@ -57,7 +57,7 @@ def cursors_at_0(subscription: Subscription, streams: Iterable[Stream]) -> list[
 
 
 def is_caught_up(shadow: Cursor, live: Cursor | None) -> bool:
-    """Whether both have read the same messages; where the live cursor stopped, whether the shadow is at its head."""
+    """Whether both have read the same messages; if the live cursor has stopped, whether the shadow is at its head."""
     if shadow.began_at is not None:
         return False
     if live is None:
@@ -74,12 +74,12 @@ def may_follow(live: Cursor, shadow: Cursor) -> bool:
 
 
 def known_head(live: Cursor | None) -> int:
-    """The stream's last position as the live cursor has it; 0 where the cursor has stopped, or does not exist."""
+    """The stream's last position known to the live cursor; 0 if that cursor has stopped, or does not exist."""
     return max(live.position, live.head) if live and live.state == Cursor.State.ACTIVE else 0
 
 
 def check(shadow: dict[Stream, Cursor]) -> None:
-    """Raise Refused where the shadow cannot be filled: history was deleted, or rewritten meanwhile."""
+    """Raise Refused if the shadow cannot be filled: history was deleted or rewritten meanwhile."""
     for cursor in shadow.values():
         if cursor.state == Cursor.State.BELOW_FLOOR:
             text = f"{cursor.source} deleted messages of {cursor.stream_name} while they were read."

@@ -11,8 +11,9 @@ from pangaea.inbox.subscriptions import Projection
 def problems(projections: Iterable[Projection]) -> Iterator[tuple[Projection, str]]:
     """The reasons why projections of one module cannot be rebuilt, one sentence each.
 
-    A name of no model; a model that two of them keep; a relation between what one keeps and anything else, since rows
-    that are replaced cannot be referred to from outside, nor find what they refer to while they are rebuilt.
+    The reasons are: a name that is no model's; a model that two projections keep; and a relation between a model that
+    one projection keeps and any other model. Rows outside cannot refer to rows that are replaced, and rows that are
+    rebuilt in the shadow would not find rows outside.
     """
     keepers: dict[type[Model], Projection] = {}
     for projection in projections:

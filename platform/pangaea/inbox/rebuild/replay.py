@@ -1,9 +1,9 @@
 """Replaying a projection from the beginning of its streams, in a shadow, while the live tables are read and written.
 
-On the bus the shadow is a subscription of its own, `<projection>~shadow`, with cursors that begin at 0; where history
-was deleted they begin at the floor, with a snapshot of what the producer captures. Producers answer its requests like
-any other's, and the module's worker applies each batch to the shadow first and then to the live tables. So once it has
-caught up, a shadow is never behind.
+On the bus the shadow is a subscription of its own, `<projection>~shadow`. Its cursors begin at 0 or, where history was
+deleted, at the floor with a snapshot of what the producer captures. Producers answer its requests like those of any
+other subscription. The module's worker applies each batch to the shadow first and then to the live tables, so a shadow
+that has caught up is never behind them.
 
 While both cursors of every stream are equal and locked, shadow and live tables have read the same messages. Then one
 transaction replaces rows, parked messages and cursors, and no reader sees a projection go back in time.
@@ -36,7 +36,7 @@ T = TypeVar("T")
 Send = Callable[[Sequence[CatchUp]], None]
 
 COMPARED_AT_MOST, COMPARE_INTERVAL = 50, 0.02
-"""How often, and how many seconds apart, the cursors are compared while the shadow's are locked."""
+"""How often, and at which interval in seconds, the cursors are compared while the shadow's are locked."""
 
 CONNECTION_LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
 """What a statement raises when the database was restarted or does not answer."""
@@ -44,7 +44,7 @@ CONNECTION_LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Messages applied to the shadow, of those that are known. `nearly_caught_up`: it is worth trying to cut over."""
+    """The messages applied to the shadow, out of all known ones. `nearly_caught_up`: a cut-over is worth trying."""
 
     applied: int
     known: int
@@ -52,7 +52,7 @@ class Progress:
 
 
 def replayable(subscription: Subscription) -> Projection:
-    """The subscription as a projection. Raises Refused for a Reaction, Misuse for one that names no models."""
+    """The subscription as a projection. Raises Refused for a Reaction, Misuse for a projection that names no models."""
     if not isinstance(subscription, Projection):
         raise Refused(f"{subscription.name} is a Reaction: a replay would repeat what it did.")
     rows.tables_of(subscription)
@@ -61,9 +61,10 @@ def replayable(subscription: Subscription) -> Projection:
 
 @contextmanager
 def replaying(projection: Projection, send: Send) -> Iterator["Replay"]:
-    """Hold an empty shadow of the projection, which workers begin to fill; it is removed when the context ends.
+    """Create an empty shadow of the projection, which workers begin to fill; it is removed when the context ends.
 
-    What a killed process left behind is removed first. Raises Refused while another process holds one.
+    A shadow that a killed process left behind is removed first. Raises Refused while another process holds a shadow of
+    the module.
     """
     module = projection.module
     with ExitStack() as turn:
@@ -86,10 +87,10 @@ def _clear(module: str) -> None:
 
 
 class Replay:
-    """One replay. Call `advance`, and when it has nearly caught up `replace` or `compare`, until that gives a result.
+    """One replay. Call `advance` until it has nearly caught up, then `replace` or `compare`; repeat until successful.
 
-    Any of them may raise one of CONNECTION_LOST: then either nothing of it took effect, or all of it. Call `resume` and
-    go on.
+    Each of these methods may raise one of CONNECTION_LOST. Then it took effect either completely or not at all: call
+    `resume` and continue.
     """
 
     def __init__(self, projection: Projection, shadow: Shadow, send: Send, turn: ExitStack) -> None:
@@ -98,9 +99,9 @@ class Replay:
         self._request(cut_over.streams_of(projection))
 
     def advance(self) -> Progress:
-        """How far the shadow has read. Requests again the messages that do not arrive.
+        """How far the shadow has read. Requests messages again that do not arrive.
 
-        Raises Refused when the shadow cannot be filled: history was deleted, or was rewritten meanwhile.
+        Raises Refused when the shadow cannot be filled: history was deleted or rewritten meanwhile.
         """
         with self._shadow.entered():
             shadow = self._cursors(self._projection.shadow)
@@ -110,15 +111,15 @@ class Replay:
         self._request(stream for stream in late if self._stands_still(stream, shadow[stream].position))
         applied = sum(cursor.position for cursor in shadow.values())
         known = sum(max(cursor.head, cut_over.known_head(live.get(stream))) for stream, cursor in shadow.items())
-        # Under traffic something is always on its way: the cursors are equal only while they are locked.
+        # Under traffic some message is always in flight: the cursors are equal only while they are locked.
         nearly_caught_up = not late or known - applied <= settings.PANGAEA.relay_batch
         return Progress(applied, known, nearly_caught_up=nearly_caught_up)
 
     def resume(self) -> bool:
-        """Reconnect after the database was lost, and take the module's turn again; False while another session has it.
+        """Reconnect after a loss, and take the module's rebuild lock again. False while another session has it.
 
-        That may be this process's former session, until the server notices its end. Raises one of CONNECTION_LOST while
-        the database does not answer, Refused when the shadow was removed.
+        The other session may be this process's former one, until the server notices its end. Raises one of
+        CONNECTION_LOST while the database does not answer, and Refused if the shadow was removed.
         """
         module = self._projection.module
         shadows.release(module)
@@ -131,27 +132,27 @@ class Replay:
         return True
 
     def activity(self) -> object:
-        """A value that changes whenever a worker of the module has done anything."""
+        """A value that changes whenever a worker of the module makes progress or begins an attempt."""
         module = self._projection.module
         taken = Cursor.objects.using(module).aggregate(taken=Sum("position"), at=Max("updated_at"))
         return taken, frozenset(Attempt.objects.using(module).values_list("token", flat=True))
 
     def replace(self, *, accept: Callable[[Sequence[Count]], bool]) -> list[Count] | None:
-        """Replace the live tables by the shadow; the counts of both, or None when the cursors were not equal.
+        """Replace the live tables by the shadow. Returns the counts of both, or None if the cursors were not equal.
 
-        Raises Differs when the counts differ and `accept`, which must not wait, returns False.
+        Raises Differs if the counts differ and `accept` returns False. `accept` runs under locks: it must not wait.
         """
         return self.at_equal_cursors(lambda moment: self._replace(moment, accept))
 
     def compare(self, *, limit: int) -> Comparison | None:
-        """What differs, or None when the cursors were not equal. Nothing is changed."""
+        """The differences, or None if the cursors were not equal. Changes nothing."""
         return self.at_equal_cursors(lambda moment: self._compare(moment, limit))
 
     def at_equal_cursors(self, work: Callable[[CutOver], T]) -> T | None:
-        """The result of the work, done in a transaction on the live tables at equal cursors; None if they differ."""
+        """Do the work in a transaction on the live tables at equal cursors. None if the cursors do not become equal."""
         module = self._projection.module
-        # A worker with a batch for the shadow waits from here on. A batch that it has applied there before, it still
-        # applies to the live tables.
+        # A worker with a batch for the shadow waits from here on. A batch that it has already applied to the shadow is
+        # still applied to the live tables.
         with self._shadow.entered(), transaction.atomic(using=module):
             shadow = self._cursors(self._projection.shadow, lock=True)
             cut_over.check(shadow)
@@ -193,7 +194,7 @@ class Replay:
         return {stream: found[stream] for stream in cut_over.streams_of(self._projection) if stream in found}
 
     def _live(self) -> dict[Stream, Cursor]:
-        """The live cursors, locked. A missing one is created first: a worker could create it and move it."""
+        """The live cursors, locked. Missing ones are created first: otherwise a worker could create and move them."""
         missing = set(cut_over.streams_of(self._projection)) - self._cursors(self._projection).keys()
         Cursor.objects.using(self._projection.module).bulk_create(
             cut_over.cursors_at_0(self._projection, sorted(missing)), ignore_conflicts=True

@@ -1,4 +1,4 @@
-"""The rows of a projection and of its shadow: counted, and the live ones replaced by the shadow's, in SQL.
+"""Count the rows of a projection and of its shadow, and replace the live rows by the shadow's, in SQL.
 
 `prefix` is that of the shadow's tables (see `shadows.Shadow.beside`).
 """
@@ -24,7 +24,7 @@ PARKED = "messages parked"
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """How many rows or messages there are: in the live tables (`before`), and in the shadow (`after`)."""
+    """A number of rows or messages, in the live tables (`before`) and in the shadow (`after`)."""
 
     what: str
     before: int
@@ -32,7 +32,7 @@ class Count:
 
 
 def tables_of(projection: Projection) -> list[Table]:
-    """The models of a projection, each after those to which it refers. Raises Misuse when it names none."""
+    """The projection's models, each after the models that it refers to. Raises Misuse if the projection names none."""
     if not projection.models:
         text = f"{projection.name} does not name the models that it keeps: Projection({projection.name!r}, models=(…))."
         raise Misuse(text)
@@ -47,12 +47,12 @@ def tables_of(projection: Projection) -> list[Table]:
 
 
 def creatable(tables: Iterable[Table]) -> list[Table]:
-    """Those whose table Django creates separately, not along with another model's."""
+    """The models whose table Django creates separately, and not along with another model's."""
     return [each for each in tables if not each._meta.auto_created]
 
 
 def count(projection: Projection, prefix: str) -> list[Count]:
-    """The rows of each table, and the messages parked."""
+    """The numbers of rows of each table, and of parked messages."""
     found = [
         Count(str(table._meta.object_name), _number(projection, table, ""), _number(projection, table, prefix))
         for table in tables_of(projection)
@@ -73,7 +73,7 @@ def replace(projection: Projection, prefix: str) -> None:
         for table in tables:
             name, columns = quoted(projection, table._meta.db_table), columns_of(projection, stored(table))
             cursor.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {prefix}{name}")
-        # The rows brought their ids along: the sequences must go on from there.
+        # The rows keep the shadow's ids: the sequences must continue after them.
         for statement in connection.ops.sequence_reset_sql(no_style(), creatable(tables)):
             cursor.execute(statement)
         parked, fields = DeadLetter._meta.db_table, stored(DeadLetter)
@@ -87,29 +87,29 @@ def replace(projection: Projection, prefix: str) -> None:
 
 
 def stored(table: Table) -> list[Column]:
-    """The fields that have a column which is written, and not computed by the database."""
+    """The fields that have a column, except columns that the database computes."""
     return [field for field in table._meta.concrete_fields if not field.generated]
 
 
 def columns_of(projection: Projection, fields: Iterable[Column]) -> str:
-    """The columns of these fields for a statement."""
+    """The quoted columns of these fields, separated by commas, for a statement."""
     return ", ".join(quoted(projection, str(field.column)) for field in fields)
 
 
 def quoted(projection: Projection, name: str) -> str:
-    """A name for a statement."""
+    """The name quoted for a statement."""
     return connections[projection.module].ops.quote_name(name)
 
 
 def fetch(projection: Projection, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-    """The rows of a statement, as the driver returns them."""
+    """Execute a statement and return its rows as the driver returns them."""
     with connections[projection.module].cursor() as cursor:
         cursor.execute(statement, values)
         return list(cursor.fetchall())
 
 
 def scalar(projection: Projection, statement: str, *values: Any) -> int:
-    """The one number that a statement returns."""
+    """Execute a statement and return its single number."""
     return int(fetch(projection, statement, *values)[0][0])
 
 

@@ -1,7 +1,8 @@
 """A shadow: a second, empty set of a projection's tables beside the live ones, in which it is rebuilt.
 
-It holds the inbox's tables and the projection's own, and no others. Inside, a thread's connection for the module's
-alias leads there: handlers and the consumer's code run unchanged, and cannot touch the live tables.
+It holds the inbox's tables and the projection's own, and no others. In a thread that has entered it, the connection of
+the module's alias points at the shadow: handlers and the consumer's code run unchanged, and cannot touch the live
+tables.
 
 PostgreSQL: the schema `<module>_shadow`, which `migrate` provides. SQLite: a file beside the module's.
 """
@@ -28,11 +29,11 @@ from pangaea.wire import Batch
 log = structlog.get_logger()
 
 LOOK_AGAIN = 1.0
-"""Seconds for which a worker trusts its last look for a shadow. A batch that a new one misses is a gap, which heals."""
+"""Seconds for which a worker trusts its last look for a shadow. A batch that a new shadow misses meanwhile is a gap."""
 
 
 class _Connections(threading.local):
-    """This thread's connections into shadows, with the shadow's token, and the live connections that they replace."""
+    """This thread's connections to shadows, each with the shadow's token, and the live connections they replace."""
 
     def __init__(self) -> None:
         self.inside: dict[str, tuple[str, BaseDatabaseWrapper]] = {}
@@ -45,7 +46,7 @@ _known: dict[str, tuple[float, "Shadow | None"]] = {}
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
-    """The shadow of one projection, by the name that it has on the bus. A module has one at a time."""
+    """The shadow of one projection. `name` is its name on the bus. A module has at most one shadow at a time."""
 
     module: str
     name: str
@@ -53,7 +54,7 @@ class Shadow:
 
     @contextmanager
     def entered(self) -> Iterator[BaseDatabaseWrapper]:
-        """Let the module's alias lead into the shadow, in this thread."""
+        """Point the module's alias at the shadow, in this thread."""
         _opened.live[self.module] = connections[self.module]
         try:
             with _leading(self.module, self._connection()) as connection:
@@ -63,9 +64,9 @@ class Shadow:
 
     @contextmanager
     def beside(self) -> Iterator[str]:
-        """Let the alias lead to the live tables, also inside `entered`; yields the prefix of the shadow's tables.
+        """Point the alias at the live tables, also inside `entered`. Yields the prefix of the shadow's tables.
 
-        Not to be entered in a transaction of the live connection.
+        It must not be entered in a transaction of the live connection.
         """
         live = _opened.live.get(self.module, connections[self.module])
         with _leading(self.module, live), engines.of(self.module).attached_shadow(live, self.token) as prefix:
@@ -93,7 +94,7 @@ def _leading(module: str, connection: BaseDatabaseWrapper) -> Iterator[BaseDatab
 
 
 def of(projection: Projection, *, look_again: bool) -> Shadow | None:
-    """The shadow that this projection has; as of LOOK_AGAIN seconds ago, unless `look_again`."""
+    """The projection's shadow, if it has one. Without `look_again`, the answer may be LOOK_AGAIN seconds old."""
     module = projection.module
     looked_at, shadow = _known.get(module, (float("-inf"), None))
     if look_again or monotonic() - looked_at > LOOK_AGAIN:
@@ -105,7 +106,7 @@ def of(projection: Projection, *, look_again: bool) -> Shadow | None:
 
 
 def addressed(projection: Projection, batch: Batch) -> Shadow | None:
-    """The projection's shadow, where it has one and the batch is addressed to all subscriptions or to the shadow."""
+    """The projection's shadow, if it has one and the batch is addressed to all subscriptions or to the shadow."""
     if batch.to not in {None, projection.shadow.name}:
         return None
     return of(projection, look_again=batch.to is not None)
@@ -123,7 +124,7 @@ def forget(module: str) -> None:
 
 
 def release(module: str) -> None:
-    """Close this thread's connection into the module's shadow."""
+    """Close this thread's connection to the module's shadow."""
     _, connection = _opened.inside.pop(module, (None, None))
     if connection is not None:
         connection.close()
@@ -139,15 +140,15 @@ def _look(module: str) -> Shadow | None:
 
 
 def alone(module: str) -> AbstractContextManager[bool]:
-    """Hold the module's right to have a shadow; False when another process holds it. It ends with the process."""
+    """Hold the module's rebuild lock; False if another process holds it. The lock ends with the process."""
     return engines.of(module).alone(module, "rebuild")
 
 
 def create(projection: Projection, models: Sequence[type[Model]], cursors: Sequence[Cursor]) -> Shadow:
-    """A shadow with these cursors and no rows. What an earlier one left behind is removed first.
+    """Create a shadow with these cursors and no rows. Remains of an earlier shadow are removed first.
 
-    Workers find it within a second, and none before it has all its tables and cursors: a worker that found no cursor
-    would create one. Raises Misconfigured when the database cannot store it.
+    Workers find the shadow within a second, but not before it has all its tables and cursors: a worker that found no
+    cursor would create one. Raises Misconfigured if the database cannot store a shadow.
     """
     module = projection.module
     clear(module)

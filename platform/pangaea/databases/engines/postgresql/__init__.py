@@ -6,7 +6,7 @@ ENGINE in Django's DATABASES names this package.
     engine             the engine
     entry              a module's entry in Django's DATABASES
     direct             connections of psycopg outside Django's handling
-    sessions           connections that hold a lock or listen for as long as they last
+    sessions           connections that hold a lock or listen until they end
     relay_session      which relay leads (an advisory lock), and its wake-up (LISTEN)
     notifier           wakes relays after a commit (NOTIFY)
     old_transactions   transactions that have been open for long

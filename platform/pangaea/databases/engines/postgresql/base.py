@@ -1,4 +1,4 @@
-"""The backend that ENGINE names; Django looks for a DatabaseWrapper in this file."""
+"""The backend that ENGINE names. Django looks for a DatabaseWrapper in this file."""
 
 import psycopg
 from django.db.backends.postgresql import base
@@ -8,7 +8,7 @@ from pangaea.databases.errors import MarksErrors
 
 
 class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
-    """A connection that was opened while the database was read-only counts as unusable, so that it is replaced."""
+    """Treats a connection that was opened while the database was read-only as unusable, so that it is replaced."""
 
     engine = PostgreSQL()
 
@@ -17,7 +17,7 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
         if self.connection is None:
             return False
         try:
-            # One round trip without Django's logging, like the test that Django makes.
+            # One round trip without Django's logging, like Django's own test.
             row = self.connection.execute("SELECT current_setting('transaction_read_only')").fetchone()
         except psycopg.Error:
             return False

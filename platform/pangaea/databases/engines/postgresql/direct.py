@@ -1,4 +1,4 @@
-"""Connections of psycopg outside Django's handling, which bypass a pooler where a direct URL is set."""
+"""psycopg connections that Django does not manage. They bypass a pooler if a direct URL is set."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import psycopg
 from django.db import connections
 
 DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
-"""The parameters that a direct URL replaces: libpq's names, and Django's."""
+"""The parameters that a direct URL replaces: libpq's names, each with Django's."""
 
 
 def address(alias: str) -> tuple[str, ...]:
@@ -19,9 +19,10 @@ def address(alias: str) -> tuple[str, ...]:
 def connect(
     alias: str, *, as_role: bool = True, autocommit: bool = True, parameters: Mapping[str, int] | None = None
 ) -> "psycopg.Connection[Any]":
-    """A connection to an alias's database; the caller closes it.
+    """Open a connection to an alias's database, which the caller closes.
 
-    It bypasses a pooler where a direct URL is set. `parameters` are libpq's, beside those of the alias.
+    It bypasses a pooler if a direct URL is set. Without `as_role` it does not take the module's role. `parameters` are
+    libpq's; they are added to those of the alias.
     """
     params: dict[str, Any] = connections[alias].get_connection_params()
     if direct := connections[alias].settings_dict["PANGAEA"]["direct"]:

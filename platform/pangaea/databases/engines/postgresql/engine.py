@@ -1,7 +1,7 @@
 """PostgreSQL: many processes, many writers.
 
-Keys are locked by advisory locks, a NOTIFY after the commit wakes the relay, the relay whose session holds a lock
-leads, and a shadow is a second schema.
+Keys are locked by advisory locks. A NOTIFY after the commit wakes the relay. The relay whose session holds the leader's
+lock leads. A shadow is a second schema.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ class PostgreSQL(Engine):
     def _preparing(self, connection: BaseDatabaseWrapper) -> "psycopg.Cursor[Any]":
         connection.ensure_connection()
         driver: psycopg.Connection[Any] = connection.connection
-        # Behind a pooler of transactions the next one may find a server connection that has prepared nothing.
+        # Behind a transaction pooler, the next transaction may get a server connection without prepared statements.
         if driver.prepare_threshold is None and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
             driver.prepare_threshold = 0
         return psycopg.Cursor(driver)
@@ -66,8 +66,8 @@ class PostgreSQL(Engine):
     """
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
-        # One statement, the lock first: the row's id is drawn after `locked` has returned its row.
-        # `_prepare_cursor` adds it to Django's query log, like other statements. No public method does.
+        # One statement, which takes the lock first: the row's id is drawn after `locked` has returned its row.
+        # `_prepare_cursor` adds the statement to Django's query log, like other statements. No public method does.
         with connection._prepare_cursor(self._preparing(connection)) as cursor:  # type: ignore[attr-defined] # noqa: SLF001
             try:
                 cursor.execute(self.append_sql, [row.key, *row])
@@ -80,7 +80,7 @@ class PostgreSQL(Engine):
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
         wake = _waking(connection.alias)
         waiting = connection.run_on_commit
-        # One wake-up per transaction is enough, unless it was registered in another savepoint: that may be rolled back.
+        # One wake-up per transaction suffices, unless it was registered in another savepoint, which may be rolled back.
         if not waiting or waiting[-1][:2] != (set(connection.savepoint_ids), wake):
             transaction.on_commit(wake, using=connection.alias, robust=True)
 
@@ -98,7 +98,7 @@ class PostgreSQL(Engine):
 
     def settle(self, connection: BaseDatabaseWrapper, sent: Sequence[Sent]) -> None:
         ids, positions, message_ids = (list(column) for column in zip(*sent, strict=True))
-        # Rows are locked in the order in which `pangaea_sequence` locks them, or two relays at work could deadlock.
+        # Rows are locked in the order of `pangaea_sequence`: otherwise two relays that work at once could deadlock.
         self.rows(
             connection,
             "WITH locked AS MATERIALIZED "
@@ -122,7 +122,7 @@ class PostgreSQL(Engine):
             try:
                 yield is_alone
             finally:
-                # The server frees a closed session's locks with a delay, in which the next caller would get False.
+                # The server frees a closed session's locks with a delay, during which the next caller would get False.
                 if is_alone:
                     with suppress(psycopg.Error):
                         sessions.unlock(session, name)
@@ -148,7 +148,7 @@ class PostgreSQL(Engine):
         return settings
 
     def show_shadow(self, connection: BaseDatabaseWrapper, token: str) -> None:
-        """Nothing to do: workers see the tables once the transaction that created and filled them has committed."""
+        """Do nothing: workers see the tables once the transaction that created and filled them has committed."""
 
     def find_shadow(self, connection: BaseDatabaseWrapper, cursors: str) -> tuple[str, str] | None:
         table = f'"{shadow_schema_of(connection.alias)}".{cursors}'

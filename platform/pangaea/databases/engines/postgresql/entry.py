@@ -18,9 +18,9 @@ def entry(
     connection_age: timedelta,
     answer_timeout: timedelta,
 ) -> dict[str, Any]:
-    """The entry of a URL that Django has parsed. On a shared URL the module takes a role of its own.
+    """The entry for a URL, given as Django has parsed it. On a shared URL the module takes a role of its own.
 
-    `direct` is the parsed URL that bypasses a pooler of transactions, empty where there is none.
+    `direct` is the parsed URL that bypasses a transaction pooler; empty if there is none.
     """
     # A pooler may call the database by another name.
     name = (direct or parsed)["NAME"]
@@ -50,9 +50,10 @@ def entry(
 
 
 def answer_limits(limit: timedelta, *, prefix: str = "") -> dict[str, int]:
-    """TCP settings with which each end gives up an unresponsive other end after about `limit`, instead of after hours.
+    """TCP settings with which either end gives up an unresponsive peer after about `limit`, instead of after hours.
 
-    Both ends need them: the server holds the locks of a client whose machine has failed. libpq's have no prefix.
+    Both ends need them, the server because it holds the locks of a client whose machine has failed. libpq's names have
+    no prefix.
     """
     seconds = limit.total_seconds()
     interval = max(1, round(seconds / 6))
@@ -60,15 +61,16 @@ def answer_limits(limit: timedelta, *, prefix: str = "") -> dict[str, int]:
         f"{prefix}keepalives_idle": max(1, round(seconds) - 3 * interval),
         f"{prefix}keepalives_interval": interval,
         f"{prefix}keepalives_count": 3,
-        "tcp_user_timeout": round(seconds * 1000),  # where it is set, it decides instead of the count
+        "tcp_user_timeout": round(seconds * 1000),  # if it is set, it decides instead of the count
     }
 
 
 def startup_options(own: Mapping[str, Any], schema: str) -> str:
-    """The options that a connection of an alias starts with, from the alias's PANGAEA entry.
+    """The options with which a connection of an alias starts. `own` is the alias's PANGAEA entry.
 
-    Names are looked up in that schema alone, as the alias's role. The kernel's locks need READ COMMITTED, whatever the
-    server's default: after a wait the next statement sees what the other transaction has committed.
+    The connection has the alias's role, and looks names up in `schema` only. The kernel's locks need READ COMMITTED,
+    whatever the server's default is: after waiting for a lock, the next statement has to see what the other transaction
+    committed.
     """
     options = {"search_path": schema, "default_transaction_isolation": "read\\ committed", **own["session"]}
     if own["role"]:
@@ -77,7 +79,7 @@ def startup_options(own: Mapping[str, Any], schema: str) -> str:
 
 
 def limit_waits(existing: dict[str, Any], *, statement: timedelta, lock: timedelta) -> None:
-    """Set time-outs for statements, and for their waits for locks, on connections opened from here on."""
+    """Set time-outs for statements and for their lock waits, on connections that are opened from now on."""
     own = existing["PANGAEA"]
     limits = {"statement_timeout": statement, "lock_timeout": lock}
     own["session"] |= {name: round(limit.total_seconds() * 1000) for name, limit in limits.items()}

@@ -1,8 +1,8 @@
-"""Wakes relays after a commit: a thread and a connection per process and PostgreSQL database that send NOTIFY.
+"""Wakes relays after a commit: each process has a thread and a connection per PostgreSQL database that send NOTIFY.
 
-In the publishing transaction itself, NOTIFY holds one lock of the whole server until the commit is flushed, so that
-commits wait for each other. A wake-up may be lost, when the process dies or the database is away: the relay's poll
-finds the rows anyway. Only that thread waits for the database.
+A NOTIFY in the publishing transaction would hold a lock of the whole server until the commit is flushed, so that
+commits would wait for each other. A wake-up may be lost if the process crashes or the database does not answer; the
+relay's poll finds the rows anyway. Only this thread waits for the database.
 """
 
 import atexit
@@ -22,12 +22,12 @@ from pangaea.databases.engines.postgresql.relay_session import channel_of
 log = structlog.get_logger()
 
 PAUSE_FACTOR = 4
-"""The pause after a NOTIFY as a multiple of its duration: commits during the pause share the next one. The thread is
-busy for a fifth of the time at most, and a slow server gets fewer requests."""
+"""The pause after a NOTIFY as a multiple of its duration. Commits during the pause share the next NOTIFY. The thread is
+busy for at most a fifth of the time, and a slow server gets fewer requests."""
 NOTIFY_MAX_PAUSE = 0.02
 """The longest pause after a NOTIFY, in seconds."""
 RETRY_PAUSE = 1.0
-"""Seconds without NOTIFY after one that failed."""
+"""Seconds without another NOTIFY after a failed one."""
 REQUEST_TIMEOUT = 5.0
 """Seconds after which a connection whose server does not answer is replaced."""
 CLOSE_TIMEOUT = 1.0
@@ -51,7 +51,7 @@ class Notifier:
         self._fails = False
 
     def wake(self, channel: str) -> None:
-        """Let the thread notify that channel soon; returns at once."""
+        """Make the thread notify this channel soon. Returns at once."""
         with self._guard:
             self._channels.add(channel)
             if self._thread is None:
@@ -70,7 +70,7 @@ class Notifier:
             self._thread.join(timeout=CLOSE_TIMEOUT)
 
     def abandon(self) -> None:
-        """In a forked process: close this process's copy of the socket, which does not end the parent's connection."""
+        """Close a forked process's copy of the socket, which does not end the parent's connection."""
         if self._connection is not None:
             with suppress(OSError, psycopg.Error):
                 os.close(self._connection.fileno())
@@ -121,7 +121,7 @@ class Notifier:
 _notifiers: dict[Hashable, Notifier] = {}
 _guard = threading.Lock()
 _inherited: list[Notifier] = []
-"""The parent process's notifiers, kept because psycopg warns of a connection that is deleted while it is open."""
+"""The parent process's notifiers, kept because psycopg warns about a connection that is deleted while open."""
 
 
 def wake(alias: str) -> None:
@@ -144,8 +144,8 @@ def close() -> None:
 
 
 def _start_over() -> None:
-    """Reset a forked process: it has no thread, and the parent continues to use its connections."""
-    global _guard  # noqa: PLW0603 - the parent's may be locked for ever
+    """Reset a forked process, which has no thread, and whose inherited connections the parent continues to use."""
+    global _guard  # noqa: PLW0603 - the parent's lock may be held for ever
     _guard = threading.Lock()
     for each in _notifiers.values():
         each.abandon()

@@ -1,8 +1,8 @@
 """Transactions that have been open for long. Each of them slows every pass of a relay and every batch of a worker.
 
-The relay finds new rows by an index of those without a position, and a consumer finds its cursor by one too. An index
-keeps the entry of each former version of a row while any transaction of the database could still see it, so that each
-pass steps over all of them, and no VACUUM helps.
+The relay finds new rows by an index of the rows without a position, and a consumer also finds its cursor by an index.
+An index keeps the entries of a row's former versions as long as any transaction of the database could still see them.
+Each pass steps over all these entries, and VACUUM cannot remove them.
 """
 
 from contextlib import closing
@@ -12,7 +12,7 @@ from pangaea.databases.engines.base import OldTransaction
 from pangaea.databases.engines.postgresql import direct
 
 HIDDEN_AFTER = 100_000
-"""If this login may not see a session's start, the session is old once this many transactions came after it."""
+"""If this login may not see when a transaction began, it counts as old once this many transactions came after it."""
 
 _SESSIONS = """
 SELECT datname || ', session ' || pid || ' of ' || coalesce(usename, '?')

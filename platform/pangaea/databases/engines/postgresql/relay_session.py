@@ -1,4 +1,4 @@
-"""A relay's session: an advisory lock makes it the leader, and the leader listens. A standby is not woken."""
+"""A relay's session: an advisory lock makes the relay the leader, and only the leader listens for wake-ups."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from pangaea.databases.engines.postgresql import sessions
 
 
 def open_relay_session(alias: str) -> RelaySession:
-    """A relay's session at that module's database. It connects at its first use, and after a loss."""
+    """A relay's session at this module's database. It connects at its first use, and again after a loss."""
     session = _Session(alias)
     return RelaySession(LockElection(session, alias), NotifyWakeup(session, alias), session.close)
 
 
 def lock_of_leader(alias: str) -> str:
     """The name of the lock that the leader of a module holds."""
-    # It differs from every name of a key's lock, "<module>/<key>".
+    # It differs from the name of every key's lock, "<module>/<key>".
     return f"relay of {aliases.schema_of(alias)}"
 
 
@@ -27,7 +27,7 @@ def channel_of(alias: str) -> str:
 
 
 class _Session:
-    """One connection at a time. A new one has neither the locks nor the LISTEN of the one before."""
+    """One connection at a time. A reconnected session has neither the locks nor the LISTEN of the lost connection."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
@@ -45,7 +45,7 @@ class _Session:
 
 
 class LockElection(LeaderElection):
-    """Leads while its session holds the lock, which ends with the session, however that ends."""
+    """Leads while its session holds the leader's lock. The lock ends with the session, however the session ends."""
 
     def __init__(self, session: _Session, alias: str) -> None:
         self._session, self._lock = session, lock_of_leader(alias)
@@ -75,5 +75,5 @@ class NotifyWakeup(RelayWakeup):
             self._listens_on = connection
 
     def wait(self, seconds: float) -> bool:
-        # Many commits notify many times; one pass answers them all.
+        # Many commits send many notifications; one pass serves them all.
         return any(True for _ in self._session.connection().notifies(timeout=seconds, stop_after=1))

@@ -1,7 +1,7 @@
-"""Sessions outside Django's handling, for locks and LISTEN, which last exactly as long as a session.
+"""Sessions that Django does not manage, for advisory locks and LISTEN, which last exactly as long as a session.
 
-They bypass a pooler (DIRECT_DATABASE_URL): behind one that lends a server's session for one transaction, a lock would
-stay with a session that other clients use next.
+They bypass a pooler (DIRECT_DATABASE_URL). A pooler that lends a server's session for one transaction would leave the
+lock with a session that other clients use next.
 """
 
 import os
@@ -20,7 +20,7 @@ from pangaea.databases.engines.postgresql.entry import answer_limits
 from pangaea.errors import Misconfigured
 
 ANSWER_TIMEOUT = timedelta(seconds=5)
-"""The time after which one end gives up a session whose other end's machine has failed, which frees its locks."""
+"""The time after which either end gives up a session whose peer's machine has failed, which frees its locks."""
 KEEPALIVE = {"keepalives": 1} | answer_limits(ANSWER_TIMEOUT)
 """The client's settings for ANSWER_TIMEOUT, as parameters of libpq."""
 
@@ -31,7 +31,7 @@ def lock_number(name: str) -> int:
 
 
 def open_session(alias: str) -> "psycopg.Connection[Any]":
-    """A session in autocommit mode that both ends give up soon after the other has failed; the caller closes it.
+    """Open a session in autocommit mode, which the caller closes. Either end gives it up soon after its peer failed.
 
     Raises Misconfigured behind a pooler that lends a session for one transaction.
     """
@@ -46,7 +46,7 @@ def open_session(alias: str) -> "psycopg.Connection[Any]":
 
 
 def _keep_alive(connection: "psycopg.Connection[Any]") -> None:
-    """Set the server's side: it holds the locks of a process until it notices that the process's machine has failed."""
+    """Set the server's time-outs: it holds a process's locks until it notices that the process's machine has failed."""
     for name, value in answer_limits(ANSWER_TIMEOUT, prefix="tcp_").items():
         connection.execute(f"SET {name} = {value}")
 
@@ -58,12 +58,12 @@ _REMEDY = (
 
 
 def _refuse_if_lent(alias: str, connection: "psycopg.Connection[Any]") -> None:
-    """Raise Misconfigured where another transaction may get this connection's session: a pooler lends it."""
+    """Raise Misconfigured if a pooler may lend this connection's session to another transaction."""
     session = _session_of(connection)
     if session == connection.info.backend_pid:  # no pooler in between
         return
     with closing(direct.connect(alias)) as other, other.transaction():
-        # The pooler may give the other connection this very session, or this connection another one.
+        # The pooler may give this session to the other connection, or another session to this connection.
         if _session_of(other) == session or _session_of(connection) != session:
             raise Misconfigured(_REMEDY.format(alias=alias, variable=_direct_variable(alias)))
 
@@ -74,18 +74,18 @@ def _session_of(connection: "psycopg.Connection[Any]") -> int:
 
 
 def _direct_variable(alias: str) -> str:
-    """The variable with the direct URL of an alias: where it has a role, it shares DATABASE_URL."""
+    """The variable with the direct URL of an alias. An alias with a role shares DATABASE_URL."""
     shares = alias == DEFAULT_DB_ALIAS or connections[alias].settings_dict["PANGAEA"]["role"]
     return "DIRECT_DATABASE_URL" if shares else f"{alias.upper()}_DIRECT_DATABASE_URL"
 
 
 def try_lock(connection: "psycopg.Connection[Any]", name: str) -> bool:
-    """Take the lock of that name unless another session holds it; it ends with the session, however that ends."""
+    """Take the lock of this name unless another session holds it. The lock ends with the session, however that ends."""
     return connection.execute("SELECT pg_try_advisory_lock(%s)", [lock_number(name)]).fetchone() == (True,)
 
 
 def unlock(connection: "psycopg.Connection[Any]", name: str) -> None:
-    """Release the lock of that name, which this session holds."""
+    """Release the lock of this name, which this session holds."""
     connection.execute("SELECT pg_advisory_unlock(%s)", [lock_number(name)])
 
 
@@ -98,12 +98,12 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND ((classid::bigint <
 
 
 def holder_of(connection: "psycopg.Connection[Any]", name: str) -> Holder | None:
-    """The session that holds the lock of that name, whatever its login: any login of a database can take any number."""
+    """The session that holds the lock of this name. It may be of any login: each can take any lock of the database."""
     row = connection.execute(_HOLDER, [lock_number(name)]).fetchone()
     return Holder(*row) if row else None
 
 
 def close_now(connection: "psycopg.Connection[Any]") -> None:
-    """Shut the connection's socket: a thread that waits for the server's answer gets an OperationalError instead."""
+    """Shut down the connection's socket: a thread that waits for the server gets an OperationalError."""
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as raw:
         raw.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""The backend that ENGINE names; Django looks for a DatabaseWrapper in this file."""
+"""The backend that ENGINE names. Django looks for a DatabaseWrapper in this file."""
 
 import os
 import sqlite3
@@ -15,14 +15,14 @@ from pangaea.databases.errors import MarksErrors
 
 
 class DatabaseOperations(operations.DatabaseOperations):
-    """Empties the outbox last, as emptying a captured table fills it."""
+    """Empties the outbox last, because emptying a captured table writes into the outbox."""
 
     def sql_flush(self, style: Any, tables: Sequence[str], **options: Any) -> list[str]:
         return sorted(super().sql_flush(style, tables, **options), key=lambda statement: "pangaea_outbox" in statement)
 
 
 class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
-    """Takes the file's lock with BEGIN IMMEDIATE and releases it with the transaction's end.
+    """Takes the file's fair lock before BEGIN IMMEDIATE, and releases it when the transaction ends.
 
     A commit that changed something wakes the relay: a trigger may have written into the outbox.
     """
@@ -33,7 +33,7 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
     _changes = 0
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """A connection. The file is its owner's alone; SQLite gives the files beside it the same mode."""
+        """Open a connection. Only its owner may read the file; SQLite gives the files beside it the same mode."""
         name = str(self.settings_dict["NAME"])
         if not name.startswith(("file:", ":memory:")):
             with suppress(OSError):  # SQLite then raises the reason

@@ -27,7 +27,7 @@ ACCOMPANYING = ("-wal", "-shm", "-journal")
 class SQLite(Engine):
     """The engine of the profile `local`."""
 
-    # SQLite stores text that is not UTF-8, which cannot be fetched as text.
+    # SQLite also stores text that is not UTF-8, which cannot be fetched as text.
     body_sql = "CAST(body AS blob)"
 
     # Statements
@@ -40,7 +40,7 @@ class SQLite(Engine):
         return "IN (SELECT value FROM json_each(%s))", json.dumps(list(texts))
 
     def limit_lock_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
-        """Nothing to do: a transaction that has begun has the lock on the whole file."""
+        """Do nothing: a transaction that has begun holds the lock on the whole file."""
 
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         self.rows(connection, "SELECT 1")
@@ -50,7 +50,7 @@ class SQLite(Engine):
     # Publishing
 
     def lock_keys(self, connection: BaseDatabaseWrapper, keys: Sequence[str]) -> None:
-        """Nothing to do: a transaction that writes is alone."""
+        """Do nothing: only one transaction at a time may write."""
 
     def append(self, connection: BaseDatabaseWrapper, row: NewMessage) -> None:
         self.rows(
@@ -63,7 +63,7 @@ class SQLite(Engine):
         )
 
     def wake_after_commit(self, connection: BaseDatabaseWrapper) -> None:
-        """Nothing to do: every commit that changed something wakes the relay (see `base`)."""
+        """Do nothing: every commit that changed something wakes the relay (see `base`)."""
 
     def wake(self, alias: str) -> None:
         relay_session.wake(alias)
@@ -78,7 +78,7 @@ class SQLite(Engine):
             cursor.execute("SELECT audience, partition, head FROM pangaea_stream")
             heads = {(audience, partition): head for audience, partition, head in cursor.fetchall()}
             for row, audience, partition in rows:
-                if (audience, partition) not in heads:  # its stream was deleted; the next pass creates it
+                if (audience, partition) not in heads:  # the stream was deleted; the next pass creates it again
                     continue
                 cursor.execute(
                     "UPDATE pangaea_outbox SET partition = %s, position = %s WHERE id = %s AND position IS NULL",
@@ -114,10 +114,10 @@ class SQLite(Engine):
                 yield True
 
     def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:
-        """None are old: the time-out of waiting writers bounds a transaction that writes."""
+        """Return none: the time-out of waiting writers bounds a transaction that writes."""
         return []
 
-    # Shadows: a file beside the module's, with another name each, so that late readers of a removed one do no harm
+    # Shadows: files beside the module's, each with its own name, so that late readers of a removed one do no harm
 
     def create_shadow(self, connection: BaseDatabaseWrapper, name: str) -> str:
         token = f"{uuid4().hex}-{name}{UNFINISHED}"

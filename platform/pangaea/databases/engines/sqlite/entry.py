@@ -6,7 +6,7 @@ ENGINE = "pangaea.databases.engines.sqlite"
 
 
 def entry(parsed: dict[str, Any]) -> dict[str, Any]:
-    """The entry of a URL that Django has parsed."""
+    """The entry for a URL, given as Django has parsed it."""
     return parsed | {
         "ENGINE": ENGINE,
         "OPTIONS": {

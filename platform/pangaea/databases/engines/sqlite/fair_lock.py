@@ -1,7 +1,7 @@
 """A lock that threads acquire in the order of their requests: one per database file and process.
 
-SQLite admits one writer at a time, and the others poll in no order: two busy threads starve a third for
-seconds. Within a process, a queue in front of the file is enough to make waiting short and fair.
+SQLite admits one writer at a time, and waiting writers poll in no order, so that two busy threads starve a third for
+seconds. Within a process, a queue in front of the file is enough to make waits short and fair.
 """
 
 import threading
@@ -17,7 +17,7 @@ class FairLock:
         self._taken = False
 
     def acquire(self, timeout: float) -> bool:
-        """Wait for the lock, `timeout` seconds at most; False when it was not free by then."""
+        """Wait for the lock, at most `timeout` seconds. False if it was not free by then."""
         with self._guard:
             if not self._taken:
                 self._taken = True
@@ -30,10 +30,10 @@ class FairLock:
             if turn in self._waiting:
                 self._waiting.remove(turn)
                 return False
-        return True  # it was handed over while this thread gave up
+        return True  # the lock was handed over while this thread gave up
 
     def release(self) -> None:
-        """Hand over to the thread that has waited longest."""
+        """Hand the lock over to the thread that has waited longest."""
         with self._guard:
             if self._waiting:
                 self._waiting.popleft().set()

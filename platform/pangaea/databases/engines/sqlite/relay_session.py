@@ -1,4 +1,4 @@
-"""The only relay of a module leads, and every commit that changed something wakes it, in this process."""
+"""A relay's session: a module's only relay always leads, and every commit that changed something wakes it."""
 
 import threading
 
@@ -40,7 +40,7 @@ class WakeupInProcess(RelayWakeup):
         self._event = _event(alias)
 
     def listen(self) -> None:
-        """Nothing to do: the event is there."""
+        """Do nothing: the event exists already."""
 
     def wait(self, seconds: float) -> bool:
         is_woken = self._event.wait(seconds)
