@@ -93,7 +93,7 @@ class ModuleConfig(AppConfig):
     """How long this module's messages are kept once every subscriber has them. None means for ever, so that later
     subscribers and rebuilt projections can begin at the first message. A limit needs `captures`, for snapshots."""
     demo: ClassVar[str | None] = None
-    """Dotted path of `seed(*, credentials: bool) -> list[str]`, which writes demo data idempotently and describes it."""
+    """Dotted path of `seed(*, credentials: bool) -> list[str]`: writes demo data idempotently, and describes it."""
 
     walk: ClassVar[tuple[str, ...]] = ()
     """Shell commands that demonstrate the module; `$URL` is the address. They run after those of its sources."""

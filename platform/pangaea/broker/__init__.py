@@ -2,8 +2,8 @@
 
     celery_app          the app: its configuration and its three tasks
     topology            the exchange, the modules' queues and their bindings
-    redis_queues        limits and expiry of queues, which Redis lacks
-    sending             batches, catch-up requests and reports on their way to the broker
+    redis_queues        the limits and expiry of queues that Redis lacks
+    sending             sends batches, catch-up requests and reports to the broker
     publisher_confirms  RabbitMQ's confirms, for many messages at once
     consumer            Celery's consumer, with checks of messages and queues, reconnection and shutdown
     retry_timer         the worker's timer for parked messages

@@ -1,11 +1,11 @@
-"""Which messages of the broker are accepted: each is checked before kombu or Celery reads it.
+"""Checks each message from the broker before kombu or Celery reads it, and decides whether it is accepted.
 
 A client that may write to the broker chooses every byte of a message. RabbitMQ checks the first word of the routing
-key, but not for a message that a queue dead-letters, nor, before version 4, for one with the header `CC`. The property
-`user_id` is the login of the connection that published the message, whichever way it took
+key, except of a message that a queue dead-letters and, before version 4, of a message with the header `CC`. The
+property `user_id` is always the login of the connection that published the message
 (https://www.rabbitmq.com/docs/validated-user-id). So the login decides which modules a message may come from.
 
-Celery reads a dozen headers without checking them. An accepted message keeps the checked ones only.
+Celery reads a dozen headers without checking them. An accepted message keeps only the headers that are checked here.
 """
 
 from collections import Counter
@@ -27,9 +27,9 @@ CATCH_UP = "pangaea.catch_up"
 REPORT = "pangaea.report"
 MEBIBYTE = 1024 * 1024
 MAX_BODY_BYTES = {DELIVER: 16 * MEBIBYTE, CATCH_UP: MEBIBYTE // 16, REPORT: MEBIBYTE // 16}
-"""The tasks, and the longest body of a message for each."""
+"""The longest body of a message, by task."""
 LOG_INTERVAL = 10.0
-"""Seconds between two log lines per queue and reason: such messages may arrive in thousands."""
+"""Seconds between two log lines per queue and reason: refused messages may arrive in thousands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,42 +42,42 @@ class RawMessage:
     length: int
     routing_key: str
     login: str | None
-    """The sender's login; None from a broker that does not name it."""
+    """The sender's login; None if the broker does not name it."""
 
 
 SECOND_LOGIN_SUFFIX = "-2"
-"""The end of a module's second login: `orders-2` is `orders`. No module's name can end like this."""
+"""The suffix of a module's second login: `orders-2` is the second of `orders`. No module's name can end with it."""
 
 
 def first_login(login: str) -> str:
-    """The first of the two logins of a module, given either."""
+    """The first of a module's two logins, for either of them."""
     return login.removesuffix(SECOND_LOGIN_SUFFIX)
 
 
 class Senders:
-    """Which modules a RabbitMQ login may send for. A second login may send for the same ones as the first."""
+    """Which modules a RabbitMQ login may send for. A second login may send for the same modules as the first."""
 
     def __init__(self, own: str, prefix: str, declared: Iterable[str]) -> None:
-        """`own` is this process's login, `prefix` begins every module's login, `declared` has `login=module`."""
+        """`own`: this process's login. `prefix`: of every module's login. `declared`: pairs written `login=module`."""
         self._own = first_login(own)
         self._prefix = prefix
         pairs = (each.rpartition("=") for each in declared)
         self._declared = frozenset((first_login(login), module) for login, _, module in pairs)
 
     def may_send(self, login: str, module: str) -> bool:
-        """Whether a message of that login may come from that module.
+        """Whether a message of this login may come from this module.
 
-        A module's own login sends for it, a declared login for the modules declared with it. This process's login sends
-        for every module: a client that has it can write into this process's queues anyway.
+        A module's own login may send for the module, and a declared login for the modules declared with it. This
+        process's login may send for every module: a client that has it can write into this process's queues anyway.
         """
         first = first_login(login)
         return first in {self._own, f"{self._prefix}{module}"} or (first, module) in self._declared
 
 
 def admit(message: RawMessage, queue: str, senders: Senders | None) -> dict[str, Any]:
-    """The headers of a message that may be applied. Raises RefusedMessage, whose text quotes nothing of the message.
+    """The checked headers of an acceptable message. Raises RefusedMessage, whose text quotes nothing of the message.
 
-    `senders` is None for a broker that does not name a sender's login.
+    `senders` is None for a broker that does not name the sender's login.
     """
     headers = message.headers if isinstance(message.headers, Mapping) else {}
     task = headers.get("task")
@@ -106,15 +106,15 @@ def _identifier(headers: Mapping[str, Any]) -> str:
 
 
 class RefusedMessages:
-    """Refused messages: each is counted, and logged at LOG_INTERVAL."""
+    """Counts refused messages, and logs them at most once per LOG_INTERVAL for each queue and reason."""
 
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
-        """By queue and reason."""
+        """The number of refused messages by queue and reason."""
         self._logged_at: dict[tuple[str, str], float] = {}
 
     def record(self, queue: str, reason: str, *, login: str | None, routing_key: str) -> None:
-        """Count one message, and log it if none of its kind was logged within LOG_INTERVAL."""
+        """Count one message, and log it if none with its queue and reason was logged within LOG_INTERVAL."""
         kind = queue, reason
         self.counts[kind] += 1
         now = monotonic()

@@ -1,12 +1,12 @@
 """The bus: a Celery app on one topic exchange, with queues that belong to modules.
 
 A batch is one Celery message with the routing key `<module>.<audience>.<partition>`; a catch-up request has
-`<requester>.<producer>.<partition>`, a report `<subscriber>.<producer>.0`. So the first word is always the sender, and
-the broker can restrict which login sends it. A module's queues are bound to `<source>.all.*` of every module that it
-subscribes to, and to `*.<module>.*` for the messages addressed to it.
+`<requester>.<producer>.<partition>`, and a report has `<subscriber>.<producer>.0`. So the first word always names the
+sender, and the broker can restrict which login sends it. A module's queues are bound to `<source>.all.*` of every
+module that it subscribes to, and to `*.<module>.*` for messages addressed to it.
 
-No result backend, no Celery retry, no countdown: cursors, dead letters and deadlines are the retry machinery. ADR 0034
-lists everything of Celery that is switched off, and why.
+There is no result backend, no Celery retry and no countdown: cursors, dead letters and deadlines are the retry
+machinery. ADR 0034 lists everything of Celery that is switched off, with the reasons.
 """
 
 import threading
@@ -33,12 +33,12 @@ log = structlog.get_logger()
 CONNECT_TIMEOUT = 4
 """Seconds to establish a connection to the broker."""
 BROKER_HEARTBEAT = 10
-"""Seconds between heartbeats on a worker's connection. A peer that receives none for about two intervals closes the
-connection. RabbitMQ does so too, and until then it delivers the queue's messages to no other worker."""
+"""Seconds between heartbeats on a worker's connection. Either end closes the connection if it receives none for about
+two intervals. Until RabbitMQ does, it delivers the queue's messages to no other worker."""
 
 
-# The body of a Celery message is (args, kwargs, embed). Ours is one argument, JSON already: it passes through as bytes,
-# so neither the relay nor Celery parses a payload (ADR 0008).
+# The body of a Celery message is (args, kwargs, embed). Here it is one argument that is JSON already and passes through
+# as bytes, so that neither the relay nor Celery parses a payload (ADR 0008).
 register(
     "pangaea",
     lambda payload: payload[0][0],
@@ -57,7 +57,7 @@ def make_app(declared: Declared) -> Celery:
     app.refused_messages = admission.RefusedMessages()
     app.requests_paused_until = 0.0
     virtual = not declared.broker_url.startswith("amqp")
-    # One attempt at a time: each sender has a backoff of its own, and checks in between whether it has to stop.
+    # A single attempt: each sender has its own backoff, and checks between two attempts whether it has to stop.
     options: dict[str, Any] = {"max_retries": 0}
     if not virtual:
         options |= {"read_timeout": BROKER_TIMEOUT, "write_timeout": BROKER_TIMEOUT}
@@ -98,8 +98,8 @@ def make_app(declared: Declared) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_consumer="pangaea.broker.consumer:BusConsumer",
-        # A lost connection requeues unacknowledged batches. The batch in work finishes: its repetition is skipped by
-        # the cursor.
+        # After a lost connection the broker requeues unacknowledged batches. The batch in progress finishes, and its
+        # repetition is skipped by the cursor.
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     app.steps["worker"].add("pangaea.broker.retry_timer:RetryTimer")
@@ -139,7 +139,7 @@ def _sender_of(task: Any) -> str:
 
 @setup_logging.connect(weak=False)
 def _keep_logging(**_: Any) -> None:
-    """Keep Celery from configuring logging, which Django has done: a receiver of this signal is enough."""
+    """Do nothing. A receiver of this signal keeps Celery from configuring logging, which Django has done."""
 
 
 @worker_process_init.connect(weak=False)

@@ -1,4 +1,4 @@
-"""Celery's consumer, with checks of messages and queues, bounded waits, and its own reconnection and shutdown."""
+"""Celery's consumer, extended by checks of messages and queues, bounded waits, reconnection and shutdown."""
 
 import math
 import os
@@ -30,25 +30,25 @@ from pangaea.telemetry.components import Component, State
 log = structlog.get_logger()
 
 RECONNECT = Backoff(first=0.2, longest=5.0)
-"""Between two attempts to connect; the pauses of kombu alone grow to 30 s."""
+"""The pauses between two attempts to connect. kombu's own pauses would grow to 30 s."""
 CONSUME_TIMEOUT = 5.0
-"""Seconds for a queue to answer a new consumer."""
+"""Seconds within which a queue must answer a new consumer."""
 SILENT_CHECKS = 2
-"""A worker reconnects when it receives nothing from a queue of its own at this many checks in a row."""
+"""Checks in a row without a message after which a worker reconnects, unless its queue has other consumers."""
 CHECK_INTERVAL = 0.25
-"""Seconds between two checks of the pool's jobs, of failed acknowledgements, and whether the worker has to stop."""
+"""Seconds between two checks of the pool's jobs, of failed acknowledgements, and of a requested shutdown."""
 
 
 class QueueNamingConsumer(Consumer):
-    """Admits or rejects each message, and adds its queue's name to the headers: AMQP does not deliver the name.
+    """Admits or rejects each message, and adds its queue's name to the headers, since AMQP does not deliver the name.
 
-    It declares its queues by the rules of `topology`, and notes their differences there.
+    It declares its queues by the rules of `topology`, and notes their differences in `topology.QueueDifferences`.
     """
 
     def __init__(self, *arguments: Any, app: Any, **options: Any) -> None:
         self._app = app
         self.received: Counter[str] = Counter()
-        """Number of messages by queue."""
+        """The number of messages received, by queue."""
         super().__init__(*arguments, **options)
 
     def declare(self) -> None:
@@ -80,7 +80,7 @@ class QueueNamingConsumer(Consumer):
         return str(tag)
 
     def _is_admitted(self, message: Any, queue: str) -> bool:
-        """Whether the message may be applied. Its headers become the checked ones, with its queue's name."""
+        """Whether the message may be applied. If so, its headers become the checked ones and the queue's name."""
         on_rabbitmq = isinstance(message, amqp.Message)
         properties = message.properties
         raw = admission.RawMessage(
@@ -117,7 +117,7 @@ class QueueNamingConsumer(Consumer):
 
     @contextmanager
     def _bounded_wait(self, queue: Queue) -> Iterator[None]:
-        """Bound the wait for RabbitMQ: a quorum queue that did not survive a crash of its node never answers."""
+        """Bound the wait for RabbitMQ's answer: a quorum queue that was lost in a crash of its node never answers."""
         connection = queue.channel.connection
         if not isinstance(connection, amqp.Connection):
             yield
@@ -153,7 +153,7 @@ class BusAMQP(AMQP):
 
 
 def end_worker() -> None:
-    """Let Celery end this worker at its next check."""
+    """Make Celery end this worker at its next check."""
     state.should_stop = os.EX_OK
 
 
@@ -163,18 +163,20 @@ def is_stopping() -> bool:
 
 
 def _checks_of_a_standby() -> int:
-    """The number of checks within which the loss of a stream's last messages is noticed."""
+    """The number of checks that a standby waits: as long as the loss of a stream's last messages may go unnoticed."""
     return max(SILENT_CHECKS, math.ceil(settings.PANGAEA.announce_at_most / settings.PANGAEA.queue_check))
 
 
 class BusConsumer(CeleryConsumer):
     """Celery's consumer without delayed delivery, which would declare some 28 queues that nothing here uses.
 
-    It checks four times a second whether `app.stopping` is set: then it takes no more messages, and ends once those it
-    took are done and acknowledged. Celery's own warm shutdown drops the job that its pool has just been given: that is
-    committed and not acknowledged, and the pool waits half a minute for a result that does not come. After a lost
-    connection, or when a queue is deleted under it, it connects and declares again, with one log line.
-    `app.component` reports with each pass of its loop.
+    It checks at CHECK_INTERVAL whether `app.stopping` is set. Then it takes no more messages, and ends once the
+    messages that it took are done and acknowledged. Celery's own warm shutdown would drop the job that was just given
+    to the pool: the job is committed but not acknowledged, and the pool waits half a minute for a result that does not
+    come.
+
+    After a lost connection, or when a queue is deleted that it consumes, it reconnects and declares the queues again,
+    with one log line. `app.component` reports with each check.
     """
 
     connection: Any
@@ -206,11 +208,11 @@ class BusConsumer(CeleryConsumer):
             hub.call_repeatedly(settings.PANGAEA.queue_check.total_seconds(), self._check_delivery)
 
     def call_soon_ack(self, p: Callable[..., None], *args: Any, **options: Any) -> Any:
-        """Acknowledge or reject a message in the loop, and reconnect when that fails on the connection in use.
+        """Acknowledge or reject a message in the loop, and reconnect if that fails on the connection in use.
 
-        kombu swallows the failure, and on Redis the message then counts as unacknowledged for as long as the connection
-        lasts: after a prefetch of such failures nothing more is delivered. A message of a former connection cannot be
-        acknowledged; the broker delivers it again.
+        kombu swallows the failure, and on Redis the message then counts as unacknowledged as long as the connection
+        lasts: once the prefetch is full of such messages, nothing more is delivered. A message of a former connection
+        cannot be acknowledged; the broker delivers it again.
         """
         if not self.hub:
             return super().call_soon_ack(p, *args, **options)
@@ -221,13 +223,13 @@ class BusConsumer(CeleryConsumer):
             except errors as error:
                 message: Any = p.__self__  # type: ignore[attr-defined] # Celery passes a bound method
                 if self.task_consumer and message.channel is self.task_consumer.channel:
-                    # The next check raises it: an error here would skip the other callbacks of this pass.
+                    # The next check raises it: raised here, it would skip the other callbacks of this pass.
                     self._unacknowledged = error
 
         return self.hub.call_soon(partial(settle, *args, **options))
 
     def _check(self) -> None:
-        """Check all that Celery has no event for. Raises ConnectionResetError to reconnect."""
+        """Check everything that Celery has no event for. Raises ConnectionResetError to reconnect."""
         self._failures = 0
         self._report(overdue=self._end_hung_job())
         if self.app.stopping.is_set():
@@ -250,9 +252,9 @@ class BusConsumer(CeleryConsumer):
             log.info("consumer started", after_seconds=round(seconds, 1))
 
     def _end_hung_job(self) -> bool:
-        """Kill the pool's process if it has begun no message for JOB_TIME_LIMIT. Returns whether a job is older.
+        """Kill the pool's process if it made no progress for JOB_TIME_LIMIT. Returns whether a job is older than that.
 
-        It counts as a crash: the broker delivers the batch again, and the next process reads what was in flight.
+        The kill counts as a crash: the broker delivers the batch again, and the next process reads what was in flight.
         """
         now, limit, is_overdue = monotonic(), settings.PANGAEA.job_time_limit.total_seconds(), False
         for job in list(self.pool._pool._cache.values()):  # noqa: SLF001 - it has no public way to ask
@@ -267,9 +269,9 @@ class BusConsumer(CeleryConsumer):
         return is_overdue
 
     def _is_blocked(self) -> bool:
-        """Whether no message is in flight at two checks in a row although the channel counts a full prefetch.
+        """Whether at two checks in a row no message is in flight, although the channel counts a full prefetch.
 
-        Only kombu's virtual transports count on this side.
+        Only kombu's virtual transports count the prefetch in the client.
         """
         qos = getattr(self.task_consumer.channel, "qos", None)
         if state.reserved_requests or qos is None or qos.can_consume():
@@ -283,16 +285,16 @@ class BusConsumer(CeleryConsumer):
             self.task_consumer.cancel()
         is_busy = state.reserved_requests or self.pool._pool._cache  # noqa: SLF001 - it has no public way to ask
         self._idle_checks = 0 if is_busy else self._idle_checks + 1
-        # At the first idle check the last acknowledgement may still be on its way.
+        # At the first idle check the last acknowledgement may not have been sent.
         if self._idle_checks > 1:
             end_worker()
 
     def _check_delivery(self) -> None:
-        """Raise ConnectionResetError, to reconnect, when a queue with messages or without a consumer delivers nothing.
+        """Raise ConnectionResetError, to reconnect, if a queue with messages or without a consumer delivers nothing.
 
-        RabbitMQ may keep a consumer to which it delivers nothing: when a quorum queue is deleted and recreated at once,
-        no cancellation arrives. Where a queue has several consumers, another worker may be the active one, which a
-        standby cannot see: it waits for as long as the loss of the last messages may go unnoticed.
+        RabbitMQ may keep a consumer to which it delivers nothing: if a quorum queue is deleted and recreated at once,
+        no cancellation arrives. If a queue has several consumers, another worker may be the active one, which this
+        worker cannot see. Then it waits as long as the loss of a stream's last messages may go unnoticed.
         """
         received, before = self.task_consumer.received.copy(), self._received
         self._received = received
@@ -324,9 +326,9 @@ class BusConsumer(CeleryConsumer):
         self._interrupted(exc)
         connection, self.connection = self.connection, None
         sending.close_now(connection)
-        with suppress(Exception):  # it is cut already
+        with suppress(Exception):  # it is closed already
             connection.close()
-        # Where connecting succeeds and the next step fails each time, Celery would retry without a pause.
+        # If connecting succeeds but the next step fails each time, Celery would retry without a pause.
         if self._failures:
             self.app.stopping.wait(RECONNECT.steady(self._failures))
         self._failures += 1

@@ -1,6 +1,6 @@
 """RabbitMQ's management API (its plug-in `rabbitmq_management`), for an administrator's tasks.
 
-It needs no account on the server's machine, where rabbitmqctl needs root's or the server's own.
+It needs no account on the server's machine. rabbitmqctl needs root's account there, or the server's own.
 """
 
 import base64
@@ -17,20 +17,20 @@ FORM = "http(s)://USER:PASSWORD@HOST:15672"
 _EXPECTED = f"{FORM}, with %2F for a slash in the password and the like."
 ENABLE = "rabbitmq-plugins enable rabbitmq_management"
 ANSWER_TIMEOUT = 60.0
-"""Seconds for one answer: deleting a virtual host deletes its queues."""
+"""Seconds for one answer. It is long, because deleting a virtual host deletes its queues."""
 MAX_ANSWER_BYTES = 1024 * 1024
 
 
 class Management:
-    """One server's API, as the administrator whom the URL names. No error quotes the password.
+    """One server's API, used as the administrator whom the URL names. No error quotes the password.
 
-    Neither a proxy nor a redirect is followed: the password is for the URL's address only.
+    It uses no proxy and follows no redirect: the password is for the URL's address only.
     """
 
     def __init__(self, url: str, *, authorities: str = "") -> None:
-        """`authorities` is a PEM file with the authorities for https; without it they are the system's.
+        """`authorities` is a PEM file with the certificate authorities for https; without it, the system's are used.
 
-        Raises Misconfigured where `url` is not of the form http(s)://USER:PASSWORD@HOST:PORT.
+        Raises Misconfigured if `url` does not have the form http(s)://USER:PASSWORD@HOST:PORT.
         """
         try:
             address = urlsplit(url)
@@ -54,13 +54,13 @@ class Management:
     def call(self, method: str, *path: str, document: str | None = None, seconds: float = ANSWER_TIMEOUT) -> Any:
         """Send a request, with a JSON document if one is given. Returns the JSON of the answer, or None.
 
-        `path` has the unquoted segments after /api. Raises Misconfigured, with a remedy, where no server answers or it
-        refuses.
+        `path` has the unquoted segments after /api. Raises Misconfigured, with a remedy, if the server does not answer
+        or refuses the request.
         """
         try:
             status, body = self._send(method, "/".join(quote(part, safe="") for part in path), document, seconds)
         except (OSError, HTTPException, UnicodeError) as error:
-            # The error of an answer that is not HTTP quotes it, and may be no readable text.
+            # The error for an answer that is not HTTP quotes the answer, which may not be readable text.
             reason = (str(error) if isinstance(error, OSError) else "") or type(error).__name__
             if isinstance(error, ssl.SSLCertVerificationError):
                 reason += "; BROKER_CA names a file with authorities of your own"

@@ -1,10 +1,10 @@
 """RabbitMQ's users and permissions, from the modules' declarations: one user per module.
 
-While its password is changed a module has two users, `orders` and `orders-2`, with the same permissions.
+While a module's password is changed, the module has two users, `orders` and `orders-2`, with the same permissions.
 
-A module declares, binds and reads its own queues, writes its own streams, and binds its queues to the streams that it
+A module may declare, bind and read its own queues, write its own streams, and bind its queues to the streams that it
 subscribes to and to messages addressed to it. It may neither declare nor delete the exchange, which all modules share:
-that is part of the definitions.
+the exchange is part of the definitions.
 """
 
 import base64
@@ -29,16 +29,16 @@ from pangaea.messages import ALL
 from pangaea.wire import PARTITIONS
 
 ADMINISTRATION = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
-"""Folders of rabbitmqctl, which few accounts have on their PATH."""
+"""Folders in which rabbitmqctl may be, and which few accounts have on their PATH."""
 CONTROL_TIMEOUT = 60
 """Seconds for a command of rabbitmqctl."""
 COMPLAINT_LINES = 10
 SECOND_PASSWORD_SUFFIX = "_2"  # noqa: S105 - the end of a variable's name
-"""The end of the variable with the password of a module's second login."""
+"""The suffix of the variable with the password of a module's second login."""
 
 
 def user_of(declared: Declared, label: str) -> str:
-    """The RabbitMQ user of a module. Users belong to the whole server: installations that share it differ by prefix."""
+    """The RabbitMQ user of a module. Its prefix distinguishes installations that share a server, and so its users."""
     return f"{declared.broker_prefix}{label}"
 
 
@@ -48,9 +48,9 @@ def password_variable(label: str) -> str:
 
 
 def passwords_in(environ: Mapping[str, str], labels: Iterable[str], *, suffix: str = "") -> dict[str, str]:
-    """`<MODULE>_BROKER_PASSWORD` of each module that has one, or the content of the file that `…_FILE` names.
+    """The passwords of these modules, by label: `<MODULE>_BROKER_PASSWORD`, or the content of the file in `…_FILE`.
 
-    With `suffix=SECOND_PASSWORD_SUFFIX`, those of the second logins.
+    Modules without a password are left out. `suffix=SECOND_PASSWORD_SUFFIX` reads the passwords of the second logins.
     """
     environment = Environment(environ)
     found = {label: environment.text(password_variable(label) + suffix) for label in labels}
@@ -58,7 +58,7 @@ def passwords_in(environ: Mapping[str, str], labels: Iterable[str], *, suffix: s
 
 
 def virtual_host_of(declared: Declared) -> str:
-    """The virtual host that BROKER_URL names. Raises Misconfigured where the broker is not RabbitMQ."""
+    """The virtual host that BROKER_URL names. Raises Misconfigured if the broker is not RabbitMQ."""
     url = urlsplit(declared.broker_url.partition(";")[0])
     if url.scheme not in {"amqp", "amqps"}:
         raise Misconfigured("Users and permissions are RabbitMQ's: set BROKER_URL to amqp://…, or name --vhost.")
@@ -75,9 +75,10 @@ def definitions(
 ) -> dict[str, Any]:
     """RabbitMQ's definitions, for `rabbitmqctl import_definitions` and the management API's /definitions.
 
-    `passwords` has those of the modules' first logins by label, `second_passwords` those of their second logins, which
-    have the same permissions. The definitions contain salted hashes. A login without a password is left out, so that
-    it does not change; the first login of a module without any password gets an empty hash, which accepts none.
+    `passwords` has the passwords of the modules' first logins by label, and `second_passwords` those of their second
+    logins, which have the same permissions. The definitions contain salted hashes. A login without a password is left
+    out, so that it does not change. If a module has no password at all, its first login gets an empty hash, which
+    accepts no password.
     """
     exchange = topology.exchange(declared).name
     second_passwords = second_passwords or {}
@@ -123,7 +124,7 @@ def definitions(
 
 def permissions(declared: Declared, label: str) -> dict[str, str]:
     """Regular expressions for the names that a module may configure, write and read."""
-    # Names without the count are those of the previous version, which runs until a deployment is complete.
+    # The previous version, which runs until a deployment is complete, uses names without the count.
     queues = rf"{re.escape(declared.broker_prefix + label)}\.inbox\.[0-9]+(of[0-9]+)?"
     shared = re.escape(topology.exchange(declared).name)
     # Binding a queue takes the permissions to write to it and to read from the exchange.
@@ -140,13 +141,13 @@ def topic_permissions(label: str) -> dict[str, str]:
 
 
 def hashed(password: str) -> str:
-    """RabbitMQ's form of a password: salt and SHA-256, in base 64."""
+    """RabbitMQ's hash of a password: salt and SHA-256, in base64."""
     salt = secrets.token_bytes(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def control() -> str:
-    """The path of rabbitmqctl. Raises Misconfigured where there is none."""
+    """The path of rabbitmqctl. Raises Misconfigured if there is none."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), *ADMINISTRATION])
     if found := shutil.which("rabbitmqctl", path=path):
         return found
@@ -157,9 +158,9 @@ def control() -> str:
 
 
 def apply(document: str, *, administrator: str | None = None, authorities: str = "") -> None:
-    """Import definitions, and return when they are in force. Raises Misconfigured when they are refused.
+    """Import definitions, and return when they are in force. Raises Misconfigured if they are refused.
 
-    It uses the management API at the URL `administrator`, with a file of `authorities` for https, or, without a URL,
+    It uses the management API at the URL `administrator`, with the file `authorities` for https. Without a URL it uses
     rabbitmqctl for the server on this machine. Objects that are not in the definitions stay unchanged. Each import sets
     the passwords.
     """
@@ -184,7 +185,7 @@ def apply(document: str, *, administrator: str | None = None, authorities: str =
 def complaint(done: subprocess.CompletedProcess[str]) -> str:
     """The last lines that rabbitmqctl printed when it failed."""
     lines = [*done.stderr.splitlines(), *done.stdout.splitlines()]
-    # Debian's prints this after pages of other text, and to the other stream.
+    # Debian's rabbitmqctl prints this line after pages of other text, and to the other stream.
     refused = [line for line in lines if line.startswith("Only root")]
     lines = refused or [line for line in (done.stderr or done.stdout).splitlines() if line.strip()][-COMPLAINT_LINES:]
     return "\n".join(lines) or f"exit status {done.returncode}"

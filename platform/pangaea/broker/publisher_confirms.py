@@ -1,8 +1,8 @@
 """RabbitMQ's publisher confirms: publish any number of messages on a channel, then wait for all their confirms.
 
-The broker numbers the messages of a channel from 1 and confirms these numbers, in any order, several at once where it
-can (https://www.rabbitmq.com/docs/confirms#publisher-confirms). Waiting for each message before the next one is
-published costs one write to disk per message.
+The broker numbers the messages of a channel from 1 and confirms these numbers, in any order, and several at once if it
+can (https://www.rabbitmq.com/docs/confirms#publisher-confirms). Waiting for each message before publishing the next one
+would cost one write to disk per message.
 """
 
 from typing import Any
@@ -27,9 +27,9 @@ class Confirms:
         self._outstanding.add(self._last)
 
     def wait(self, channel: Any, seconds: float) -> None:
-        """Return when the broker has every message.
+        """Return when the broker has confirmed every message.
 
-        Raises MessageNacked when the broker refuses one, and a connection error when it sends nothing for `seconds`.
+        Raises MessageNacked if the broker refuses one, and a connection error if it sends nothing for `seconds`.
         """
         while self._outstanding:
             channel.connection.drain_events(timeout=seconds)

@@ -13,7 +13,7 @@ from pangaea.broker import celery_app, topology
 
 @dataclass(frozen=True, slots=True)
 class QueueStatus:
-    """A queue. `consumers` is None on Redis, which has lists and knows no consumers."""
+    """A queue. `consumers` is None on Redis, where a queue is a list whose consumers are unknown."""
 
     name: str
     module: str
@@ -23,9 +23,9 @@ class QueueStatus:
 
 
 def read(celery: Celery, labels: Iterable[str]) -> list[QueueStatus]:
-    """The queues of these modules; none for the broker in memory, which no other process sees.
+    """The queues of these modules; empty for the in-memory broker, which no other process sees.
 
-    Raises kombu's OperationalError, or OSError, when the broker does not answer within CONNECT_TIMEOUT.
+    Raises kombu's OperationalError, or OSError, if the broker does not answer within CONNECT_TIMEOUT.
     """
     wanted = set(labels)
     names = [name for name in celery.amqp.queues if topology.module_of_queue(name) in wanted]

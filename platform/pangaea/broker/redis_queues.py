@@ -1,7 +1,8 @@
-"""The limits of queues and their expiry, which RabbitMQ has and Redis lacks.
+"""The limits and the expiry of queues, which RabbitMQ has and Redis lacks.
 
-Each process applies them to the queues of all modules when it declares, because a module that is down cannot. Between
-two declarations (QUEUE_CHECK) a queue may exceed QUEUE_LENGTH and QUEUE_BYTES by the batches sent meanwhile.
+Each process applies them to the queues of all modules when it declares its own, because a module without a running
+process cannot. Between two declarations (QUEUE_CHECK) a queue may exceed QUEUE_LENGTH and QUEUE_BYTES by the batches
+sent meanwhile.
 """
 
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ def tidy(channel: Any, declared: Declared, wanted: Iterable[Queue]) -> None:
 
 
 class _Leases:
-    """A hash beside kombu's table of bindings: each binding, and when a process last declared it."""
+    """A hash beside kombu's table of bindings. It maps each binding to the time when a process last declared it."""
 
     def __init__(self, channel: Any, exchange: str) -> None:
         self._client = channel.client
@@ -44,7 +45,7 @@ class _Leases:
         if renewed:
             self._client.hset(self._name, mapping=dict.fromkeys(renewed, now))
         leases = {member.decode(): float(at) for member, at in self._client.hgetall(self._name).items()}
-        # A binding without a lease, of a process that declares it at this moment, gets a full one.
+        # A binding without a lease is being declared by another process at this moment: it gets a full lease.
         if unknown := table.keys() - leases.keys():
             self._client.hset(self._name, mapping=dict.fromkeys(unknown, now))
         ended = {member for member, at in leases.items() if now - at >= seconds} - renewed
@@ -70,7 +71,7 @@ def bound(client: Any, queue: str, *, length: int, size: int) -> None:
     """Drop a queue's oldest batches until it has at most `length`, in at most `size` bytes of Redis's memory."""
     client.ltrim(queue, 0, length - 1)  # the oldest are at the right end
     while (count := client.llen(queue)) and (used := _memory_of(client, queue)) > size:
-        # By the average size; the next check corrects it. One batch stays: a limit below its size would deliver none.
+        # Estimated by the average size, and corrected by the next check. One batch stays, even if it exceeds the limit.
         if (keep := max(1, count * size // used)) >= count:
             return
         client.ltrim(queue, 0, keep - 1)

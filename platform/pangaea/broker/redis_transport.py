@@ -1,11 +1,11 @@
 """kombu's Redis transport, with every entry checked before kombu parses it.
 
 On Redis a message is JSON in a list that any client may write to, and kombu trusts its form. An entry of another form
-is dropped here; from the others kombu gets the checked members only. Then `admission` checks the message, as on
+is dropped here. Of all other entries, kombu gets only the checked members. Then `admission` checks the message, as on
 RabbitMQ.
 
-Entries that were taken and not acknowledged are in a hash, which all applications on the same database share: such an
-entry is restored unchanged, or dropped when kombu could not restore it.
+Entries that were taken and not acknowledged are in a hash, which all applications on the same database share. Such an
+entry is restored unchanged, or dropped if kombu could not restore it.
 """
 
 import json
@@ -23,13 +23,13 @@ from pangaea.broker import admission
 from pangaea.errors import RefusedMessage
 
 MAX_ROUTING_KEY_BYTES = 255
-"""As in AMQP 0-9-1."""
+"""The limit of AMQP 0-9-1."""
 MAX_ENTRY_BYTES = max(admission.MAX_BODY_BYTES.values()) * 4 // 3 + admission.MEBIBYTE // 16
-"""The longest body in base64, and the rest of its entry."""
+"""The longest body in base64, plus the rest of its entry."""
 
 
 class _Headers(msgspec.Struct):
-    """The headers that `admission` checks; it refuses a message with `compression` or `x-death`."""
+    """The headers that `admission` checks. It refuses a message that has `compression` or `x-death`."""
 
     task: str
     id: str
@@ -48,7 +48,7 @@ class _Properties(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
-    """An entry of a list as kombu writes it: the members that are read here."""
+    """The members that are read here, of an entry as kombu writes it into a list."""
 
     body: bytes
     headers: _Headers
@@ -75,7 +75,7 @@ _unacked = msgspec.json.Decoder(tuple[_Unacked, str, str])
 def read_entry(raw: bytes, exchange: str, delivery_tag: str) -> dict[str, Any]:
     """A message as kombu expects it, from an entry of a queue's list. Raises RefusedMessage, whose text quotes nothing.
 
-    Its delivery tag is replaced: kombu would take two entries with the same tag for one.
+    The entry's delivery tag is replaced: kombu would treat two entries with the same tag as one.
     """
     if len(raw) > MAX_ENTRY_BYTES:
         raise RefusedMessage("it is too long")
@@ -108,7 +108,7 @@ def read_entry(raw: bytes, exchange: str, delivery_tag: str) -> dict[str, Any]:
 def read_unacked(raw: bytes) -> tuple[dict[str, Any], str, str]:
     """An unacknowledged entry, its exchange and its routing key, unchanged. It may belong to another application.
 
-    Raises RefusedMessage for one that cannot be restored.
+    Raises RefusedMessage for an entry that cannot be restored.
     """
     try:
         _, exchange, routing_key = _unacked.decode(raw)
@@ -157,12 +157,12 @@ class Channel(redis.Channel):
     exchange: str
 
     def _brpop_read(self, **options: Any) -> bool:
-        """Deliver the entry that has arrived. Raises Empty when there is none."""
+        """Deliver the entry that has arrived. Raises Empty if there is none."""
         try:
             try:
                 reply = self.client.parse_response(self.client.connection, "BRPOP", **options)
             except self.connection_errors:
-                # So that the next round connects again.
+                # The next round then reconnects.
                 self.client.connection.disconnect()
                 raise
             if not reply:
@@ -182,6 +182,6 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """For Celery's setting `broker_transport`."""
+    """The transport that Celery's setting `broker_transport` names."""
 
     Channel = Channel

@@ -1,8 +1,8 @@
-"""The worker's timer: parked messages are retried, and old records of discarded ones deleted.
+"""The worker's timer, which retries parked messages and deletes old records of discarded ones.
 
-The timer runs in the worker's main process, which must not use a database after its pool was forked; the retries are
-jobs of the pool, in turn with the batches. So a message that crashes its process during a retry crashes only the pool's
-process, and an idle worker retries too.
+The timer runs in the worker's main process, which must not use a database after its pool was forked. So the retries are
+jobs of the pool, in turn with the batches. A message that crashes its process during a retry crashes only the pool's
+process, and an idle worker also retries.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no types
     """At each DEAD_LETTER_POLL, submits a job that retries due messages of this worker's modules, one job at a time.
 
-    A job that the pool discards, because the broker connection was lost before it began, is followed by the next.
+    The pool discards a job that has not begun when the broker connection is lost; the next poll submits another one.
     """
 
     requires = ("celery.worker.components:Pool",)
@@ -39,7 +39,7 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
         self._timer = worker.timer.call_repeatedly(seconds, self._submit, (worker.pool, labels))
 
     def stop(self, _worker: Any) -> None:
-        """Stop the timer; a job that runs is ended like a batch."""
+        """Stop the timer. A running job is ended like a batch."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -49,16 +49,16 @@ class RetryTimer(bootsteps.StartStopStep):  # type: ignore[misc] # Celery has no
             self._pending = pool.apply_async(retry_all, (list(labels),), callback=_ignore)
 
     def _is_pending(self) -> bool:
-        """Whether the pool still has the last job: for a job discarded with its connection it calls no callback."""
+        """Whether the pool still has the last job. The pool calls no callback for a job that it discards."""
         return self._pending is not None and self._pending._job in self._pending._cache  # noqa: SLF001 - no public way to ask
 
 
 def _ignore(_result: Any) -> None:
-    """Does nothing: the pool itself knows whether a job is done."""
+    """Do nothing: the pool itself knows whether a job is done."""
 
 
 def retry_all(labels: Sequence[str]) -> None:
-    """Run one round for each of these modules. A module whose database does not answer does not delay the others."""
+    """Run one round for each of these modules. A failed round is logged, and the other modules' rounds still run."""
     for label in labels:
         try:
             timer.run_round(label)

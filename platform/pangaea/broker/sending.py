@@ -25,15 +25,15 @@ from pangaea.wire import CatchUp, Report
 log = structlog.get_logger()
 
 BROKER_TIMEOUT = 30
-"""Seconds for the broker to answer: one that is stopped, or blocks its publishers, keeps the connection open."""
+"""Seconds for the broker to answer. A broker that is stopped or blocks its publishers keeps the connection open."""
 REQUEST_TIMEOUT = 2
-"""The same timeout for messages that are repeated anyway: a consumer, or a maintenance thread, waits for them."""
+"""The same time-out for requests and reports, which are repeated anyway: a consumer or maintenance thread waits."""
 CLOSE_TIMEOUT = 1
-"""Seconds to close a connection on which something failed: its peer may be unreachable."""
+"""Seconds to close a connection after a failure: its peer may be unreachable."""
 
 
 class BatchSender:
-    """Sends a relay's batches to their subscribers. After a failure it declares queues again before it sends."""
+    """Sends a relay's batches to their subscribers. After a failure it first declares the queues again."""
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
@@ -60,8 +60,8 @@ def send_batches(celery: Celery, batches: Sequence[Outgoing]) -> None:
 def send_requests(celery: Celery, requests: Sequence[CatchUp]) -> None:
     """Send catch-up requests to producers. A lost request is repeated after CATCH_UP_RENEWAL.
 
-    When the broker blocks publishers, the call takes REQUEST_TIMEOUT, and further requests are dropped until the first
-    is due again: a consumer that waited for each of them would stop.
+    If the broker blocks publishers, the call takes REQUEST_TIMEOUT, and further requests are dropped until the first
+    one is due again: a consumer that waited for each request would make no progress.
     """
     if monotonic() < celery.requests_paused_until:
         return
@@ -89,9 +89,9 @@ def send_reports(celery: Celery, reports: Sequence[Report]) -> None:
 
 
 def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, seconds: float = BROKER_TIMEOUT) -> None:
-    """Send (routing key, body) pairs in order; returns once the broker has them all, with `seconds` for each answer.
+    """Send (routing key, body) pairs in order. Returns once the broker has them all; each answer may take `seconds`.
 
-    Raises kombu's OperationalError when the broker is down.
+    Raises kombu's OperationalError if the broker does not answer or refuses a message.
     """
     exchange = topology.exchange(settings.PANGAEA)
     on_rabbitmq = celery.conf.broker_url.startswith("amqp")
@@ -128,7 +128,7 @@ def login_of(connection: Any) -> str:
 
 @contextmanager
 def _producer(celery: Celery, seconds: float) -> Iterator[Any]:
-    """A producer of the pool. After a failure its connection is cut: kombu would wait for the closing handshake."""
+    """A producer of the pool. After a failure its connection is closed at once: kombu would wait for the handshake."""
     pool = celery.producer_pool
     if seconds != BROKER_TIMEOUT:
         options = topology.options_with_timeout(celery, seconds)
@@ -144,13 +144,13 @@ def _producer(celery: Celery, seconds: float) -> Iterator[Any]:
 def close_now(connection: Any) -> None:
     """Close a connection whose peer may be unreachable, without the closing handshake."""
     bound_open_broker_sockets(connection, CLOSE_TIMEOUT)
-    with suppress(Exception):  # it is broken: an error of closing it does not matter
+    with suppress(Exception):  # the connection is broken: an error while closing it does not matter
         connection.collect(socket_timeout=CLOSE_TIMEOUT)
 
 
 @contextmanager
 def _reported_as_operational_error(celery: Celery) -> Iterator[None]:
-    """Translate a transport's own errors for a lost connection; kombu does so only where it retries."""
+    """Raise a transport's own errors as OperationalError. kombu translates them only where it retries."""
     try:
         yield
     except _errors_of(celery) as error:

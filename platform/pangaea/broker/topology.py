@@ -1,14 +1,15 @@
-"""The exchange, the queues that belong to modules, and their bindings: their names, and how they are declared.
+"""The exchange, the modules' queues and their bindings: how they are named and declared.
 
-A queue is called `<prefix><module>.inbox.<n>of<count>`. With another count a module has other queues, and those of both
-settings exist side by side while processes of both run: while a change is rolled out, or rolled back. Queues that no
-process needs any more are deleted after QUEUE_EXPIRY: on RabbitMQ by the server, which deletes a queue without a
-consumer for that time; on Redis by any process that declares, see `redis_queues`.
+A queue is called `<prefix><module>.inbox.<n>of<count>`, so with another count a module has other queues. While a change
+of the count is rolled out or rolled back, processes with either count run, and the queues of both exist side by side.
+Queues that no process needs any more are deleted after QUEUE_EXPIRY: on RabbitMQ by the server, once they had no
+consumer for that time; on Redis by any process that declares queues (see `redis_queues`).
 
 A queue may be deleted at any time, because subscribers find the gap and request it (ADR 0019). So a queue with other
-arguments, or one that delivers messages that its module does not subscribe to, is recreated. A process does so at its
-first check; later only when the difference has lasted for QUEUE_EXPIRY, or two processes with different settings would
-delete each other's queues repeatedly while a change is rolled out.
+arguments, or one that delivers messages that its module does not subscribe to, is recreated. A process recreates a
+queue with other arguments when it first checks it; after that, only if a difference has lasted for QUEUE_EXPIRY.
+Otherwise two processes with different settings would repeatedly delete each other's queues while a change is rolled
+out.
 """
 
 from collections.abc import Iterable
@@ -31,18 +32,18 @@ from pangaea.wire import PARTITIONS
 log = structlog.get_logger()
 
 DELIVERY_LIMIT = 20
-"""Deliveries of one message after which RabbitMQ drops it: a worker has parked its poison message long before, and no
-message may be delivered for ever. Subscribers find the gap. RabbitMQ 4 has this limit by default."""
+"""Deliveries of one message after which RabbitMQ drops it, so that none is delivered for ever. A worker parks a poison
+message long before. Subscribers find the gap. RabbitMQ 4 has this limit by default."""
 
 DECLARE_TIMEOUT = 10
-"""Seconds for the broker to answer each declaration: to delete a quorum queue that does not answer, it takes five."""
+"""Seconds for the broker to answer each declaration. Deleting a quorum queue that does not answer takes it five."""
 
 
 class SharedExchange(Exchange):
-    """On RabbitMQ declared only where it is missing: a module's own user may neither declare nor delete it."""
+    """An exchange that is declared on RabbitMQ only if it is missing: a module's user may not declare or delete it."""
 
     def declare(self, nowait: bool = False, passive: bool | None = None, channel: Any = None) -> Any:  # noqa: FBT001, FBT002
-        """Declare it. Raises ConnectionError, after which callers try again, where this user may not."""
+        """Declare it if it is missing. Raises ConnectionResetError, after which callers retry, if this user may not."""
         channel = channel or self.channel
         if not isinstance(channel.connection, amqp.Connection):
             return super().declare(nowait=nowait, passive=passive, channel=channel)
@@ -60,7 +61,7 @@ class SharedExchange(Exchange):
 
 
 def exchange(declared: Declared) -> Exchange:
-    """The exchange that every message passes."""
+    """The exchange that routes every message."""
     return SharedExchange(f"{declared.broker_prefix}streams", type="topic", durable=True)
 
 
@@ -102,12 +103,12 @@ def sources_of(label: str) -> set[str]:
 
 
 def module_of_queue(queue: str) -> str:
-    """The module to which a queue of that name belongs."""
+    """The module to which the queue with this name belongs."""
     return queue.removeprefix(settings.PANGAEA.broker_prefix).partition(".inbox.")[0]
 
 
 def subscribes_to(queue: str, routing_key: str) -> bool:
-    """Whether the module of that queue subscribes to messages with that routing key."""
+    """Whether the queue's module subscribes to messages with this routing key."""
     label = module_of_queue(queue)
     sender, audience, _ = f"{routing_key}..".split(".", 2)
     return audience == label or (audience == ALL and sender in sources_of(label))
@@ -116,9 +117,9 @@ def subscribes_to(queue: str, routing_key: str) -> bool:
 def declare(celery: Celery) -> None:
     """Declare the exchange and the installed modules' queues and bindings. Before this, messages reach no module.
 
-    Processes repeat it: an operator may delete a queue, and a broker may come back empty. It uses a connection of its
-    own, because a connection to Redis declares a queue only once. Raises kombu's OperationalError or OSError when the
-    broker does not answer.
+    Processes repeat the declaration: an operator may delete a queue, and a broker may lose all queues in a restart. It
+    uses its own connection, because a connection to Redis declares a queue only once. Raises kombu's OperationalError
+    or OSError if the broker does not answer.
     """
     with celery.connection_for_write(transport_options=options_with_timeout(celery, DECLARE_TIMEOUT)) as connection:
         declare_on(celery, connection.default_channel, list(celery.amqp.queues.values()))
@@ -127,7 +128,7 @@ def declare(celery: Celery) -> None:
 
 
 def options_with_timeout(celery: Celery, seconds: float) -> dict[str, Any]:
-    """The transport's options for a connection on which each answer may take this long."""
+    """The transport's options for a connection on which each answer may take at most this long."""
     names = ("socket_timeout", "socket_connect_timeout")
     if celery.conf.broker_url.startswith("amqp"):
         names = ("read_timeout", "write_timeout")
@@ -146,7 +147,7 @@ def declare_on(celery: Celery, channel: Any, wanted: Iterable[Queue]) -> None:
 
 
 class QueueDifferences:
-    """RabbitMQ's queues that differ from this process's settings, and since when. Thread-safe."""
+    """The RabbitMQ queues that differ from this process's settings, and since when they do. Thread-safe."""
 
     def __init__(self) -> None:
         self._checked: set[str] = set()
@@ -156,11 +157,11 @@ class QueueDifferences:
         self._subscribed: set[tuple[str, str]] = set()
 
     def note_unanswered(self, queue: str) -> None:
-        """Note that a queue does not answer: its next declaration deletes it first."""
+        """Note that a queue does not answer, so that its next declaration deletes it first."""
         self._unanswered.add(queue)
 
     def note_received(self, queue: str, routing_key: str) -> None:
-        """Note a message, which a binding of former settings may have routed: a client cannot list bindings."""
+        """Note a message that a binding of former settings may have routed. RabbitMQ's clients cannot list bindings."""
         stream = queue, routing_key.rpartition(".")[0]
         if stream in self._subscribed:
             return
@@ -170,7 +171,7 @@ class QueueDifferences:
             self._bindings.setdefault(queue, monotonic())
 
     def resolve(self, connection: amqp.Connection, queue: Queue) -> None:
-        """Declare a queue with its bindings. A queue that differs is recreated, when that is due (see above)."""
+        """Declare a queue with its bindings. A queue that differs is recreated when that is due (see above)."""
         if queue.name in self._unanswered:
             self._recreate(connection, queue, "it did not answer")
             return
@@ -184,7 +185,7 @@ class QueueDifferences:
             if queue.name not in self._checked or _has_lasted(since):
                 self._recreate(connection, queue, error.reply_text)
             else:
-                # A process with other settings declared it: it is usable, and gets the bindings of this process too.
+                # A process with other settings declared it. It is usable, and also gets the bindings of this process.
                 _declare(connection, queue, passive=True)
         else:
             self._arguments.pop(queue.name, None)
@@ -192,7 +193,7 @@ class QueueDifferences:
 
     def _recreate(self, connection: amqp.Connection, queue: Queue, reason: str) -> None:
         log.warning("queue recreated", queue=queue.name, reason=reason)
-        # Before the queue is deleted, which may take seconds: another thread that declares leaves it to this one.
+        # Cleared before the deletion, which may take seconds, so that another thread does not recreate the queue too.
         self._unanswered.discard(queue.name)
         self._bindings.pop(queue.name, None)
         self._arguments.pop(queue.name, None)

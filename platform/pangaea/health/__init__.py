@@ -1,10 +1,10 @@
-"""Whether a process is alive and ready, and which conditions need a person.
+"""Whether a process is alive and ready, and which conditions need an operator.
 
     probes         the answers of /livez, /readyz and /startupz
-    probe_server   the port at which relays and workers answer them
+    probe_server   the port at which relays and workers answer probes
     readiness      the checks behind /readyz
     stream_status  the state of a module's streams, subscriptions, subscribers and queues
-    concerns       conditions that need a person, for the admin and for `manage.py streams --check`
+    concerns       conditions that need an operator, for the admin and for `manage.py streams --check`
 
 Relay and worker are not ready without their broker; the web process keeps serving without it.
 """

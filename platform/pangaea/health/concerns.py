@@ -1,6 +1,6 @@
-"""Conditions that need a person, one sentence each, with the remedy, for `manage.py streams --check` and the admin.
+"""Conditions that need an operator, each a sentence with the remedy, for `manage.py streams --check` and the admin.
 
-A condition that a retry or another instance resolves is not listed before its limit has passed.
+A condition that a retry or another instance may resolve is listed only once its limit has passed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from pangaea.inbox.models import Cursor
 
 
 def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age: timedelta | None = None) -> list[str]:
-    """The conditions that need a person in these modules. A limit that is None is the setting CHECK_…."""
+    """The conditions in these modules that need an operator. For a limit that is None, the setting CHECK_… applies."""
     limit_of_lag = settings.PANGAEA.check_lag_at_most if max_lag is None else max_lag
     limit_of_age = settings.PANGAEA.check_unsent_at_most if max_age is None else max_age
     concerns: dict[str, None] = {}

@@ -1,8 +1,8 @@
 """The port HEALTH_PORT, at which relays and workers answer `pangaea.health.probes`: they serve no other HTTP.
 
-Two threads, whatever clients do. One has every connection and waits for none; each has a deadline, and when there are
-too many the oldest is closed. The other runs the checks that may take seconds, once for all the probes that wait for
-them, so that /livez never waits.
+The server has two threads, whatever clients do. One handles all connections and waits for none. Each connection has a
+deadline, and if there are too many, the oldest is closed. The other thread runs the checks that may take seconds, once
+for all the probes that wait for them, so that /livez never waits.
 """
 
 import json
@@ -30,17 +30,17 @@ log = structlog.get_logger()
 REQUEST_TIMEOUT = 5.0
 """Seconds from the connection to the end of the request's head."""
 ANSWER_TIMEOUT = 30.0
-"""Seconds from there to the answer: longer than the checks' own limits together."""
+"""Seconds from the end of the head to the answer: longer than the sum of the checks' own limits."""
 CONNECTIONS = 64
-"""Open at once. For one more the oldest without a request is closed, or else the oldest."""
+"""Connections open at once. For one more, the oldest without a request is closed, or else the oldest of all."""
 MAX_HEAD = 8 << 10
 """Bytes of a request's head. A body is not read."""
 BACKLOG = 1024
-"""Connections that the system may queue until the next round accepts them."""
+"""Connections that the operating system may queue until the next round accepts them."""
 SWEEP_INTERVAL = 1.0
-"""Seconds between two checks of the deadlines, when nothing arrives."""
+"""Seconds between two checks of the deadlines, if nothing arrives."""
 CLOSE_TIMEOUT = 1.0
-"""Seconds in which the thread of the connections ends: it waits for nothing."""
+"""Seconds within which the connections' thread ends, since it waits for nothing."""
 
 
 class Client:
@@ -55,7 +55,7 @@ class Client:
 
 
 class ProbeServer:
-    """Answers probes for a process with these components, between `start` and `stop`; with port 0 it does nothing."""
+    """Answers probes between `start` and `stop`, for a process with these components. With port 0 it does nothing."""
 
     def __init__(self, components: Iterable[Component], port: int) -> None:
         self._components = list(components)
@@ -94,7 +94,7 @@ class ProbeServer:
         log.info("probe server started", host=host, port=self._port)
 
     def stop(self) -> None:
-        """Close the port and all connections. A check that runs ends with the process."""
+        """Close the port and all connections. A running check ends with the process."""
         if self._listener is None:
             return
         self._stopping = True
@@ -103,7 +103,7 @@ class ProbeServer:
         self._thread.join(timeout=CLOSE_TIMEOUT)
 
     def abandon(self, **_signal: Any) -> None:
-        """In a forked child: close the port and its connections, which the parent serves."""
+        """Close a forked child's copies of the port and its connections, which the parent serves."""
         if self._listener is None:
             return
         for each in (self._listener, *(client.sock for client in self._clients)):
@@ -134,7 +134,7 @@ class ProbeServer:
         except BlockingIOError:
             return
         except OSError:
-            # The process may have no file descriptor left for it.
+            # The process may have no file descriptor left for the connection.
             self._displace_oldest()
             return
         client = Client(sock)
@@ -211,7 +211,7 @@ class ProbeServer:
                 self._send(client, result)
 
     def _send(self, client: Client, result: Answer) -> None:
-        # The system takes all of it at once: it is the only answer of its connection, and shorter than any buffer.
+        # The system takes the whole answer at once: it is the connection's only one, and shorter than any buffer.
         with suppress(OSError):
             client.sock.send(ProbeRequest(client.head, result).response)
         self._close(client)
@@ -221,19 +221,19 @@ class ProbeServer:
         with suppress(KeyError):
             self._selector.unregister(client.sock)
         with suppress(OSError):
-            # A forked child may hold it too.
+            # A forked child may hold the connection too, so closing it here would not end it.
             client.sock.shutdown(socket.SHUT_WR)
         client.sock.close()
 
 
 def _path(head: bytes | bytearray) -> str:
-    """The path of a request; "?" when its first line has none."""
+    """The path of a request; "?" if its first line has none."""
     words = head.split(b"\n", 1)[0].split()
     return words[1].partition(b"?")[0].decode("latin-1") if len(words) > 1 else "?"
 
 
 class ProbeRequest(BaseHTTPRequestHandler):
-    """The library's parser and its refusals, for a complete head; `response` has the bytes to send."""
+    """Parses a complete head, or refuses it, as the standard library does. `response` has the bytes to send."""
 
     def __init__(self, head: bytes | bytearray, result: Answer) -> None:
         self._answer = result

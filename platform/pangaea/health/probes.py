@@ -1,11 +1,11 @@
 """The answers of /livez, /readyz and /startupz, for the web process and for relays and workers.
 
-/livez      503 only where a restart would help. A web process that answers is alive, so that a broken database does
-            not get every process restarted; a relay or worker is alive while every component reports
-/readyz     `pangaea.health.readiness`: 200, or 503
-/startupz   like /readyz until that succeeds for the first time, then 200 for good
+/livez      503 only if a restart would help. A web process that answers is alive, so that a broken database does not
+            cause a restart of every process. A relay or worker is alive while every component reports
+/readyz     200 or 503, as `pangaea.health.readiness` decides
+/startupz   as /readyz until it succeeds for the first time, then 200 for good
 
-The web process answers them beside its API, by `ProbeMiddleware`; relay and worker at HEALTH_PORT, by
+The web process answers probes beside its API, by `ProbeMiddleware`. Relay and worker answer them at HEALTH_PORT, by
 `pangaea.health.probe_server`, with the state of each component in the document.
 """
 
@@ -51,7 +51,7 @@ PROBES: Mapping[str, Callable[[HttpRequest], HttpResponse]] = {
 
 
 class ProbeMiddleware:
-    """Answers the probes before anything looks at the host name, the scheme or a session."""
+    """Answers the probes before any other middleware checks the host name, the scheme or a session."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -77,12 +77,12 @@ Answer = tuple[HTTPStatus, Mapping[str, Any]]
 
 
 def is_quick(path: str) -> bool:
-    """Whether a probe of a relay or worker is answered without a check that may take seconds."""
+    """Whether a relay or worker answers this probe without a check that may take seconds."""
     return path != "/readyz" and (path != "/startupz" or readiness.state.has_been_ready)
 
 
 def answer(path: str, components: Iterable[Component]) -> Answer:
-    """The status and the document of a relay's or worker's probe; 404 for any other path."""
+    """The status and the document with which a relay or worker answers a probe; 404 for any other path."""
     components = list(components)
     states = {component.name: component.as_dict() for component in components}
     if path == "/livez":
@@ -99,7 +99,7 @@ def answer(path: str, components: Iterable[Component]) -> Answer:
             components_ready=all(component.state.is_ready for component in components),
         )
     finally:
-        # The next probe may come much later: until then no connection is kept open.
+        # The next probe may come much later, and no connection is kept open until then.
         connections.close_all()
     return _status(ok=is_ready), {
         "status": "ready" if is_ready else "not ready",

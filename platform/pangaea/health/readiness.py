@@ -1,12 +1,12 @@
 """Whether this process may be sent requests.
 
-It may when its databases answer and have their migrations, its broker has its queues, it has keys to verify tokens
-with, there is room on the disks that it writes to, and it is not shutting down.
+A process is ready if its databases answer and have their migrations, its broker has its queues, it has keys to verify
+tokens with, the disks that it writes to have room, and it is not shutting down.
 
-Conditions that need a person, like a dead letter or a stopped subscription, play no part: another instance could do
-nothing about them. `manage.py streams --check` names them.
+Conditions that need an operator, like a dead letter or a stopped subscription, do not make it unready, because another
+instance could do nothing about them. `manage.py streams --check` lists them.
 
-Relays and workers are not ready while the broker does not answer. A web process that has found its queues once keeps
+Relays and workers are not ready while the broker does not answer. A web process that has declared its queues once keeps
 serving without the broker: its messages wait in the outbox.
 """
 
@@ -31,14 +31,14 @@ log = structlog.get_logger()
 OK, PENDING, FAILING, UNKNOWN, STOPPING = "ok", "pending", "failing", "unknown", "stopping"
 MEBIBYTE = 1 << 20
 BROKER_TIMEOUT = 2.0
-"""Seconds to wait for the broker: less than a probe's own timeout."""
+"""Seconds to wait for the broker: less than a probe's own time-out."""
 BROKER_REMEMBERED = 1.0
 """Seconds for which the broker's last answer is reused, so that not every probe opens a connection."""
 Checks = Mapping[str, str | Mapping[str, str]]
 
 
 class Readiness:
-    """What this process knows of its own readiness. Thread-safe: each answer replaces the last one completely."""
+    """The state of this process's readiness. Thread-safe: each result replaces the last one as a whole."""
 
     def __init__(
         self, *, celery: Callable[[], Celery] = celery_app.app, clock: Callable[[], float] = time.monotonic
@@ -54,15 +54,16 @@ class Readiness:
         self.has_been_ready = False
 
     def stop(self) -> None:
-        """Make the process unready from here on, whatever the checks find. Safe in a signal handler."""
+        """Make the process unready for good, whatever the checks find. Safe in a signal handler."""
         self._stopping = True
 
     def check(
         self, *, verifies_tokens: bool = True, needs_broker: bool = False, components_ready: bool = True
     ) -> tuple[bool, Checks]:
-        """Whether this process has all that it needs, and the result of each check in one word.
+        """Whether this process is ready, and the result of each check in one word.
 
-        The reasons are logged, on a change. `components_ready` is whether all components of a relay or worker are.
+        When readiness changes, the reasons are logged. `components_ready`: whether all components of a relay or worker
+        are ready.
         """
         if self._stopping:
             return False, {"process": STOPPING}
@@ -130,7 +131,7 @@ class Readiness:
 
     def _topology(self, broker: str, reasons: dict[str, str]) -> str:
         if self._declared:
-            # Relay and worker declare it periodically; this process only has to know once that it can be declared.
+            # Relay and worker declare the queues periodically; this process only has to verify once that it can.
             return OK
         if broker != OK:
             return UNKNOWN
@@ -194,7 +195,7 @@ def _is_ok(state: str | Mapping[str, str]) -> bool:
 
 
 def ask_broker(celery: Celery) -> None:
-    """Connect to the broker and disconnect. Raises when it does not answer in time."""
+    """Connect to the broker and disconnect. Raises if it does not answer within BROKER_TIMEOUT."""
     limits = {"socket_connect_timeout": BROKER_TIMEOUT, "socket_timeout": BROKER_TIMEOUT}  # all that Redis has
     options = {**celery.conf.broker_transport_options, **limits}
     with celery.connection_for_write(connect_timeout=BROKER_TIMEOUT, transport_options=options) as connection:
@@ -202,7 +203,7 @@ def ask_broker(celery: Celery) -> None:
 
 
 def _written_to() -> set[Path]:
-    """The folders in which this process writes: temporary files, SQLite's files."""
+    """The folders in which this process writes: those of temporary files and of SQLite's files."""
     folders = {Path(tempfile.gettempdir())}
     for alias in aliases.installed():
         configuration = connections[alias].settings_dict
@@ -216,5 +217,5 @@ state = Readiness()
 
 
 def begin_shutdown() -> None:
-    """Make /readyz answer 503, so that load balancers send no more requests. Those that arrive anyway are served."""
+    """Make /readyz answer 503, so that load balancers send no more requests. Requests that still arrive are served."""
     state.stop()

@@ -1,6 +1,6 @@
 """The state of a module's streams, its subscriptions and its subscribers, read with six queries.
 
-The queries are no snapshot: relay and workers run meanwhile. Each row is consistent in itself.
+The queries do not share a database snapshot, since relay and workers run meanwhile. Each row is consistent in itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ RESUMPTIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """A stream of the module: positions 1 to `head`, of which those to `sent` are sent, those to `floor` deleted."""
+    """A stream of the module: positions 1 to `head`, which are sent up to `sent` and deleted up to `floor`."""
 
     audience: str
     partition: int
@@ -38,9 +38,9 @@ class StreamStatus:
     sent: int
     floor: int
     oldest_unsent: datetime | None
-    """When the first unsent message with a position was published."""
+    """When the first message that has a position and is unsent was published."""
     oldest_sent: datetime | None
-    """When the first retained message that was sent was published."""
+    """When the first message that was sent and is still retained was published."""
 
     @property
     def retained(self) -> int:
@@ -49,7 +49,7 @@ class StreamStatus:
 
     @property
     def backlog(self) -> int:
-        """Messages with a position that are not sent."""
+        """Messages that have a position and are unsent."""
         return self.head - self.sent
 
 
@@ -63,12 +63,12 @@ class CursorStatus:
     position: int
     head: int
     parked: int
-    """Parked messages, of which `dead` are not retried any more."""
+    """Parked messages, of which `dead` are no longer retried."""
     dead: int
     oldest_retried: datetime | None
-    """When the first of the parked messages that are retried was parked."""
+    """When the oldest parked message that is still retried was parked."""
     waiting_since: datetime | None
-    """Since when messages or a snapshot wait and none was taken; None when none waits."""
+    """The time since which messages or a snapshot wait and none was taken; None while none waits."""
     state: Cursor.State
     awaits_snapshot: bool
     """Whether it began at the floor, and the snapshot of deleted history has not arrived."""
@@ -91,11 +91,11 @@ class SubscriptionStatus:
     declared: bool = True
     """Whether a module of this process declares it."""
     remedy: str = ""
-    """What an operator does where it has stopped."""
+    """What an operator does once it has stopped."""
     is_rebuilt: bool = False
     """Whether the remedy is a rebuild."""
     not_begun: list[CursorStatus] = field(default_factory=list)
-    """Streams with messages for it from which it has taken none, so that it has no cursor there."""
+    """Streams that hold messages for it, but on which it has no cursor, because it has taken none of them."""
 
     @property
     def lag(self) -> int:
@@ -111,13 +111,13 @@ class SubscriptionStatus:
 
     @property
     def may_resume(self) -> bool:
-        """Whether an operator may resume it: it has stopped, and its remedy is no rebuild."""
+        """Whether an operator may resume it: it has stopped, it is declared, and its remedy is not a rebuild."""
         stopped = any(each.state != Cursor.State.ACTIVE for each in self.cursors)
         return stopped and self.declared and not self.is_rebuilt
 
     @property
     def oldest_retried(self) -> datetime | None:
-        """When the first of its messages that are retried was parked."""
+        """When its oldest parked message that is still retried was parked."""
         return min((each.oldest_retried for each in self.cursors if each.oldest_retried), default=None)
 
     @property
@@ -133,7 +133,7 @@ class SubscriberStatus:
     name: str
     lag: int
     reported_at: datetime
-    """The time of its oldest report: it sends one per stream."""
+    """The oldest of the report times on its streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class ModuleStatus:
     title: str
     streams: list[StreamStatus] = field(default_factory=list)
     unsequenced: dict[str, int] = field(default_factory=dict)
-    """Messages without a position yet, by audience; their partition is not known before."""
+    """Messages without a position, by audience. Their partition is unknown until they are sequenced."""
     oldest_unsequenced: datetime | None = None
     subscriptions: list[SubscriptionStatus] = field(default_factory=list)
     subscribers: list[SubscriberStatus] = field(default_factory=list)
@@ -158,7 +158,7 @@ class ModuleStatus:
     sessions_failure: str = ""
     """The error of the database server, if other sessions' transactions could not be read."""
     old_transactions: list[OldTransaction] = field(default_factory=list)
-    """Those older than CHECK_TRANSACTION_AT_MOST in its database; of a shared one, only its first module has them."""
+    """Transactions older than CHECK_TRANSACTION_AT_MOST in its database; of a shared one, in its first module only."""
 
     @property
     def backlog(self) -> int:
@@ -182,7 +182,7 @@ class ModuleStatus:
 def read_all(modules: Sequence[ModuleConfig]) -> list[ModuleStatus]:
     """The status of each module, with its queues and with old transactions.
 
-    If the producer is among the modules, a cursor's head is the producer's: a subscriber's own may be outdated.
+    If the producer is among the modules, a cursor's head is the producer's, since the subscriber's own may be outdated.
     """
     statuses = [read(module) for module in modules]
     sent = {
@@ -273,7 +273,7 @@ def _old_transactions(labels: Sequence[str]) -> tuple[dict[str, list[OldTransact
 
 
 def read(module: ModuleConfig) -> ModuleStatus:
-    """The state of the module's tables. For a database that does not answer, a status with `unreadable`."""
+    """The state of the module's tables. If the database does not answer, the status has the error in `unreadable`."""
     title = str(module.verbose_name)
     try:
         streams = _streams(module.label)
@@ -317,7 +317,7 @@ def _created_at(messages: "QuerySet[OutboxMessage]") -> Subquery:
 
 
 def _unsequenced(alias: str) -> list[tuple[str, int, datetime]]:
-    """Audience, number, and when the first of them was published."""
+    """Per audience: the number of unsequenced messages, and when the first of them was published."""
     rows = OutboxMessage.objects.using(alias).filter(position__isnull=True)
     return list(rows.values_list("audience").annotate(Count("id"), Min("created_at")).order_by("audience"))
 
@@ -347,7 +347,7 @@ def _subscriptions(module: ModuleConfig) -> list[SubscriptionStatus]:
     letters = DeadLetter.objects.using(module.label).values(*key).annotate(**counts).order_by()
     parked = {tuple(row[name] for name in key): row for row in letters}
     declared = {subscription.name: subscription for subscription in module.load_subscriptions()}
-    # A subscription that has received nothing yet has no cursor, and is shown too.
+    # A subscription that has received nothing yet has no cursor, but is also shown.
     found: dict[str, list[CursorStatus]] = {name: [] for name in declared}
     for cursor in Cursor.objects.using(module.label).order_by(*key):
         letters_of_cursor = parked.get(tuple(getattr(cursor, name) for name in key), {})

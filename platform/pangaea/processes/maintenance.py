@@ -1,4 +1,4 @@
-"""The background tasks of a relay or a worker: to answer probes, to declare queues, to report cursors."""
+"""The background tasks of a relay or a worker: answer probes, declare queues, report cursors."""
 
 import threading
 from collections.abc import Collection, Iterable, Sequence
@@ -19,17 +19,17 @@ from pangaea.telemetry.components import Component, State
 log = structlog.get_logger()
 
 DECLARE_BACKOFF = Backoff(first=0.2, longest=5.0)
-"""Between two attempts to declare the queues when a process starts."""
+"""The pauses between two attempts to declare the queues when a process starts."""
 JOIN_TIMEOUT = 1.0
-"""Seconds to wait for the end of the thread. A thread that waits for the broker ends with the process."""
+"""Seconds to wait for the thread to end. A thread that still waits for the broker ends with the process."""
 
 
 class Maintenance:
     """A thread, which runs from `start` to `stop`, and the probe server.
 
-    Every QUEUE_CHECK the thread declares queues and bindings again, and at the interval of the announcements it reports
-    the cursors of the modules in `subscribers` to their producers. A failure is retried at the next interval. Neither
-    the work of the process nor a probe waits for this thread.
+    Every QUEUE_CHECK the thread declares queues and bindings again. Every ANNOUNCE_AT_MOST it reports the cursors of
+    the modules in `subscribers` to their producers. A failed task is retried after QUEUE_CHECK. Neither the work of the
+    process nor a probe waits for this thread.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Maintenance:
         self._thread = threading.Thread(target=self._run, name="maintenance", daemon=True)
 
     def start(self, **_signal: Any) -> None:
-        """Start the thread; also a receiver of Celery's signals. The caller starts `probes` separately, earlier."""
+        """Start the thread, also as a receiver of Celery's signals. The caller starts `probes` separately, earlier."""
         if not self._thread.is_alive():
             self._thread.start()
 
@@ -58,7 +58,7 @@ class Maintenance:
         while not self._stop.is_set():
             try:
                 self._declare_and_report()
-            except Exception as error:  # noqa: BLE001 - whatever the error, this thread is needed after it
+            except Exception as error:  # noqa: BLE001 - whatever the error, this thread must go on
                 if not self._is_failing:
                     log.warning("maintenance failed", error=str(error) or type(error).__name__)
                 self._is_failing = True
@@ -82,7 +82,7 @@ class Maintenance:
 def declare_queues(components: Collection[Component], stop: threading.Event) -> None:
     """Declare queues and bindings when a process starts. Waits for the broker, with backoff, until `stop` is set.
 
-    The components, which start afterwards, report with each attempt: a process that waits for its broker is alive.
+    Each attempt reports for the components, which start afterwards: a process that waits for its broker is alive.
     """
     failures = 0
     channel_errors = celery_app.app().connection_for_write().channel_errors

@@ -1,4 +1,4 @@
-"""The relays of a process: one thread per module, in `manage.py relay` or inside runserver."""
+"""The relays of a process: one thread per module, in `manage.py relay` or in runserver."""
 
 import threading
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Relays(AbstractContextManager["Relays"]):
-    """A relay thread per module, and their maintenance, running between entry and exit."""
+    """A relay thread per module, and the maintenance thread. They run between entry and exit of the context."""
 
     def __init__(self, labels: Sequence[str], *, stop: threading.Event | None = None, health_port: int = 0) -> None:
         self._labels = labels
@@ -63,11 +63,11 @@ class Relays(AbstractContextManager["Relays"]):
         self._maintenance.stop()
 
     def wait(self) -> None:
-        """Return when `stop` was called."""
+        """Return once `stop` was called."""
         self._stop.wait()
 
     def stop(self) -> None:
-        """Let the relays finish their pass."""
+        """Make the relays stop after their current pass."""
         self._stop.set()
         for label in self._labels:
             engines.of(label).wake(label)

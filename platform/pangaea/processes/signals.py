@@ -14,10 +14,10 @@ RESERVED_FOR_EXIT = 1.0
 
 
 def set_on_signal(event: threading.Event) -> None:
-    """Set the event on SIGTERM and SIGINT from here on. A command calls it before it waits for anything.
+    """Set the event on SIGTERM and SIGINT from now on. A command calls this before it waits for anything.
 
-    A thread sets it: a signal handler that takes a lock held by the code that it interrupts, or by an earlier handler,
-    never returns.
+    A thread sets the event: a signal handler that takes a lock held by the code that it interrupts, or by an earlier
+    handler, would never return.
     """
     received: SimpleQueue[int] = SimpleQueue()
 

@@ -1,4 +1,4 @@
-"""The worker: a process that consumes the queues of its modules, or a thread of it inside runserver."""
+"""The worker, which consumes the queues of its modules: a process, or a thread in runserver."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ KILL_INTERVAL = 0.25
 class InProcessWorker(AbstractContextManager["InProcessWorker"]):
     """A Celery worker in a thread of this process, for the local profile: a breakpoint in a handler stops here.
 
-    Therefore JOB_TIME_LIMIT does not apply: a handler that does not return is never ended.
+    JOB_TIME_LIMIT does not apply: a handler that does not return is never ended.
     """
 
     def __init__(self) -> None:
@@ -56,14 +56,15 @@ class InProcessWorker(AbstractContextManager["InProcessWorker"]):
 
 
 def wait_for_migrations(labels: Sequence[str], component: Component, stop: threading.Event) -> None:
-    """Return when no database of these modules is known to lack a migration: until then handlers would only fail.
+    """Return once no database of these modules is known to lack a migration: until then handlers would only fail.
 
-    Meanwhile the process is alive, and not ready. It does not wait for a database that does not answer: others may.
+    Meanwhile the process is alive, but not ready. It does not wait for a database that does not answer, since those of
+    other modules may.
     """
     waited = False
     while not stop.is_set():
         missing = [text for label in labels if (text := migration_state.missing(label))]
-        # The pool's process is forked later: it would share these connections.
+        # The pool's process is forked later, and would share these connections.
         connections.close_all()
         if not missing:
             if waited:
@@ -79,7 +80,7 @@ def wait_for_migrations(labels: Sequence[str], component: Component, stop: threa
 def run_worker(queues: Sequence[str]) -> None:
     """Consume these queues, one batch at a time, until the app's `stopping` is set by SIGTERM or SIGINT.
 
-    Raises SystemExit when it ends otherwise.
+    Raises SystemExit if the worker ends for another reason.
     """
     app = celery_app.app()
     stop = app.stopping
@@ -96,7 +97,7 @@ def run_worker(queues: Sequence[str]) -> None:
     wait_for_migrations(_modules_of(queues), app.component, stop)
 
     def begin(**_: Any) -> None:
-        # Not before the pool's process is forked: it would inherit a thread's locks without the thread.
+        # Not before the pool's process is forked: that would inherit a thread's locks without the thread.
         maintenance.start()
         # Replaces Celery's own handlers.
         set_on_signal(stop)
@@ -117,7 +118,7 @@ def run_worker(queues: Sequence[str]) -> None:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        # "fast" hands a batch over early: on a lost broker connection the parent would wait for its child (ADR 0012).
+        # "fast" hands a batch over early: after losing the broker, the parent would wait for its child (ADR 0012).
         optimization="fair",
         loglevel="WARNING",
         quiet=True,
@@ -136,12 +137,12 @@ def _inherit(**_signal: Any) -> None:
 
 
 def _end_after_grace(stop: threading.Event) -> None:
-    """After `stop` and the grace period, end the batches that still run: they are rolled back, and delivered again."""
+    """End the batches that still run after `stop` and the grace period. They are rolled back and delivered again."""
     stop.wait()
     sleep(grace())
     log.warning("batch aborted by shutdown")
     consumer.end_worker()
-    # The pool starts another process for the next batch until the worker ends.
+    # Until the worker ends, the pool starts another process for the next batch.
     while children := active_children():
         for child in children:
             os.kill(child.pid, signal.SIGKILL)

@@ -10,14 +10,14 @@ from django.http.response import HttpResponseBase
 from pangaea.telemetry import correlation
 
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz"})
-"""Probes arrive every second; their lines would only repeat."""
+"""Paths that are not logged: probes arrive every second, and their lines would only repeat."""
 log = structlog.get_logger("pangaea.access")
 
 
 class AccessLogMiddleware:
-    """Accepts or creates the correlation id, returns it in the response, and logs one line.
+    """Accepts or creates a request's correlation id, returns it in the response, and logs one line.
 
-    The line has the path without the query string, which may hold private data.
+    The line contains the path without the query string, because that may hold private data.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:

@@ -1,18 +1,18 @@
-"""The components of a relay or worker, and the state that each reports. The probes answer with it."""
+"""The components of a relay or worker, and the state that each reports, which the probes show."""
 
 import time
 from datetime import UTC, datetime
 from enum import Enum
 
 REPORT_TIMEOUT = 60.0
-"""Seconds without a report after which a component counts as hanging: longer than any wait with a limit of its own."""
+"""Seconds without a report after which a component counts as hanging: longer than any wait that has its own limit."""
 LEAD_TIMEOUT = 10.0
-"""Seconds without a report after which a relay is not shown as leading: its session has ended meanwhile, so another
+"""Seconds without a report after which a relay is no longer shown as leading: its session may have ended, so another
 relay may lead."""
 
 
 class State(Enum):
-    """The state of a component. `is_ready`: it does its work, or another process does."""
+    """The state of a component. `is_ready`: the component does its work, or another process does it."""
 
     STARTING = "starting"
     LEADING = "leading"
@@ -31,7 +31,7 @@ class Component:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # Replaced as a whole: a reader sees one report.
+        # Replaced as a whole, so that a reader never sees parts of two reports.
         self._last = (State.STARTING, "", time.time())
         self._reported_at = time.monotonic()
 
@@ -45,10 +45,10 @@ class Component:
         return time.monotonic() - self._reported_at < REPORT_TIMEOUT
 
     def report(self, state: State, reason: str = "") -> float | None:
-        """Record that the component runs, and in which state.
+        """Record that the component runs, and in which state. Each report shows that it is alive.
 
-        Each report counts as a sign of life; reason and time shown are those of the last change. On a change it returns
-        the seconds spent in the former state, else None.
+        The reason and the time that are shown are those of the last change of state. Returns the seconds spent in the
+        former state if the state changed, else None.
         """
         before, _, since = self._last
         self._reported_at = time.monotonic()
@@ -58,7 +58,7 @@ class Component:
         return time.time() - since
 
     def as_dict(self) -> dict[str, str]:
-        """For a probe's document: the state, since when (RFC 3339), and the reason, empty in a healthy state."""
+        """For a probe's document: the state, its beginning (RFC 3339), and its reason, empty for a healthy state."""
         state, reason, since = self._current()
         return {"state": state.value, "since": datetime.fromtimestamp(since, UTC).isoformat(), "reason": reason}
 

@@ -1,4 +1,4 @@
-"""The correlation id, which follows one request through messages into the handlers of other modules."""
+"""The correlation id, which follows a request through messages into the handlers of other modules."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ _VALID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def current() -> str:
-    """The id of the current request or message; outside of both, a fresh one per call."""
+    """The id of the current request or message; outside both, a random id per call."""
     return str(structlog.contextvars.get_contextvars().get("correlation_id") or uuid7())
 
 
 @contextmanager
 def scope(id: str | None) -> Iterator[str]:  # noqa: A002 - scope(id) reads best
-    """Work under this id, in this thread. None, or an id unsafe in a header, is replaced by a fresh one."""
+    """Work under this id, in this thread. None, or an id that is unsafe in a header, is replaced by a random id."""
     chosen = id if id and _VALID.fullmatch(id) else str(uuid7())
     with structlog.contextvars.bound_contextvars(correlation_id=chosen):
         yield chosen

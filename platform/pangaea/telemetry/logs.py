@@ -1,4 +1,4 @@
-"""Logs: structlog's lines and the standard library's, rendered alike."""
+"""Log lines of structlog and of the standard library, rendered alike."""
 
 import logging
 import logging.config
@@ -33,12 +33,12 @@ _ON_EVERY_LINE: tuple[Processor, ...] = (
 
 
 def formatter(*, json: bool) -> logging.Formatter:
-    """Renders structlog's lines and the standard library's alike."""
+    """A formatter that renders the lines of structlog and of the standard library alike."""
     rendering: list[Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
         if json
         else [
-            # The default formatter may be one that prints local variables, passwords among them.
+            # The default formatter may print local variables, and passwords among them.
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )

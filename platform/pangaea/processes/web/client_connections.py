@@ -1,7 +1,7 @@
-"""A client's connection in the web process: no read and no write of it blocks, whatever the client does.
+"""A client's connection in the web process, on which no read and no write blocks, whatever the client does.
 
-gunicorn uses `ClientSocket` like a socket. It reads bytes that have arrived already; bytes that it writes, and that the
-client does not take yet, are buffered for the main thread to send.
+gunicorn uses `ClientSocket` like a socket. It reads only bytes that have already arrived. Bytes that it writes and the
+client does not take at once are buffered, and the main thread sends them later.
 """
 
 import errno
@@ -17,15 +17,15 @@ from pangaea.credentials.mutual_tls import PeerSocket
 from pangaea.processes.web.request_buffer import RequestBuffer
 
 READ_AT_ONCE: Final = 64 << 10
-"""Bytes received from one client before the next client's turn."""
+"""Bytes received from one client before it is the next client's turn."""
 SENT_AT_ONCE: Final = 256 << 10
-"""Bytes given to one call of the socket's `send`."""
+"""Bytes passed to one call of the socket's `send`."""
 
 T = TypeVar("T")
 
 
 class WouldBlock(Exception):
-    """The operation has to wait until the socket is ready for `event`, an event of the module `selectors`."""
+    """The operation must wait until the socket is ready for `event`, one of the events of the module `selectors`."""
 
     def __init__(self, event: int) -> None:
         super().__init__()
@@ -51,32 +51,32 @@ class ClientSocket:
         return number
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the interface of sockets
-        """Does nothing: the socket never blocks."""
+        """Do nothing: the socket never blocks."""
 
     settimeout = setblocking
 
     def gettimeout(self) -> float:
-        """Zero, as for a socket that does not block."""
+        """Return 0, as a socket that does not block."""
         return 0.0
 
     def recv(self, size: int) -> bytes:
-        """Bytes that have arrived; none, as at the end of a connection, when the buffer is empty."""
+        """Bytes that have arrived; if the buffer is empty, none, as at the end of a connection."""
         return self.buffer.take(size)
 
     def send(self, data: bytes) -> int:
-        """Like `sendall`; all bytes count as sent."""
+        """Do as `sendall`. All bytes count as sent."""
         self.sendall(data)
         return len(data)
 
     def sendall(self, data: bytes) -> None:
-        """Send what the client takes at once, and buffer the rest. Raises OSError for a client that has left."""
+        """Send what the client takes at once, and buffer the rest. Raises OSError if the client has disconnected."""
         is_waiting = bool(self.unsent)
         self.unsent += data
         if not is_waiting:
             self.flush()
 
     def flush(self) -> bool:
-        """Send buffered bytes while the client takes them. Returns whether all were sent. Raises OSError."""
+        """Send buffered bytes as long as the client takes them. Returns whether all were sent. Raises OSError."""
         while self.unsent:
             piece = bytes(self.unsent[:SENT_AT_ONCE])
             try:
@@ -87,12 +87,12 @@ class ClientSocket:
         return True
 
     def receive(self) -> bytes:
-        """Bytes from the network, at most READ_AT_ONCE; none after the client's last. Raises WouldBlock, OSError."""
+        """At most READ_AT_ONCE bytes from the network; none after the client's last. Raises WouldBlock, OSError."""
         received: bytes = _at_once(lambda: self._raw.recv(READ_AT_ONCE))
         return received
 
     def shake_hands(self) -> None:
-        """Take the next step of TLS's handshake, if one is left. Raises WouldBlock, OSError."""
+        """Take the next step of the TLS handshake, if one is left. Raises WouldBlock, OSError."""
         if isinstance(self._raw, ssl.SSLSocket):
             _at_once(self._raw.do_handshake)
 
@@ -113,12 +113,12 @@ def _at_once(step: Callable[[], T]) -> T:
     except ssl.SSLWantWriteError:
         raise WouldBlock(selectors.EVENT_WRITE) from None
     except ssl.SSLError as error:
-        # As without TLS: gunicorn handles a reset connection, and would answer any other error with a status.
+        # gunicorn handles a reset connection as it does without TLS, and would answer any other error with a status.
         raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
 
 
 class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's connection over a `ClientSocket`, which it closes. `deadline` is a time of `time.monotonic()`."""
+    """gunicorn's connection over a `ClientSocket`, which it closes. `deadline` is a time by `time.monotonic`."""
 
     def __init__(
         self, cfg: Any, raw: Any, client: Any, server: Any, *, tls: ssl.SSLContext | None, max_body: int
@@ -146,5 +146,5 @@ class ClientConnection(TConn):  # type: ignore[misc] # gunicorn has no types
         return bool(len(self.buffer) or self.parser.unreader.buf.getvalue())
 
     def begin_next(self) -> None:
-        """Begin the next request with the bytes that the last one left unread."""
+        """Begin the next request with the bytes that the last request left unread."""
         self.buffer.begin_next(self.parser.unreader.take_buffered())

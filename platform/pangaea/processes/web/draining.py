@@ -1,7 +1,8 @@
-"""How a web process shuts down: unready at once, serving for SHUTDOWN_DELAY, then closed once requests are answered.
+"""How a web process shuts down: it is unready at once, serves for SHUTDOWN_DELAY, then ends once requests are answered.
 
-A load balancer notices /readyz seconds after SIGTERM. If the process stopped listening at once, requests sent until
-then would be refused. All of it may take SHUTDOWN_GRACE; then gunicorn's main process ends its workers.
+A load balancer notices the change of /readyz only seconds after SIGTERM. If the process stopped listening at once,
+requests sent in these seconds would be refused. The whole shutdown may take SHUTDOWN_GRACE; then gunicorn's main
+process ends its workers.
 """
 
 import threading
@@ -14,7 +15,7 @@ from pangaea.processes.web.gathering_worker import GatheringWorker
 
 
 class DrainingWorker(GatheringWorker):
-    """The web process's worker with that shutdown. A second SIGTERM changes nothing."""
+    """The web process's worker, with the shutdown described above. A second SIGTERM changes nothing."""
 
     _is_stopping = False
 
@@ -32,8 +33,8 @@ class DrainingWorker(GatheringWorker):
         if self.alive or enabled:
             return
         for listener in self.sockets:
-            # Connections in the queue are accepted. Later ones are refused at once, so that clients try elsewhere;
-            # gunicorn would leave them in the queue until the process ends.
+            # Connections in the queue are accepted. Later ones are refused at once, so that clients try another
+            # instance; gunicorn would leave them in the queue until the process ends.
             while self.accept(listener):
                 pass
             listener.close()

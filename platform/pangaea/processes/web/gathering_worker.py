@@ -1,9 +1,9 @@
 """gunicorn's worker, in which no client blocks a thread: a silent or slow client costs some kilobytes, for seconds.
 
-The main thread completes handshakes and gathers requests until they are complete. A thread gets a request that it can
-answer without waiting for the client, and leaves bytes that the client does not take at once to the main thread. Every
-step has an absolute deadline. A caller that is not accepted is refused at the end of the handshake, before its request
-is read.
+The main thread completes handshakes and gathers requests until they are complete. Other threads get only requests that
+they can answer without waiting for the client, and the main thread sends the bytes that a client does not take at once.
+Every step has an absolute deadline. A caller that is not accepted is refused at the end of the handshake, before its
+request is read.
 """
 
 import errno
@@ -28,9 +28,9 @@ from pangaea.processes.web.client_connections import ClientConnection, WouldBloc
 log = structlog.get_logger()
 
 HANDSHAKE_TIMEOUT = 5.0
-"""Seconds from the first packet to the end of TLS's handshake."""
+"""Seconds from the first packet to the end of the TLS handshake."""
 HEAD_TIMEOUT = 10.0
-"""Seconds for the head of a request, from the first packet, or from the first byte on a connection kept alive."""
+"""Seconds for the head of a request, from the first packet, or from the first byte on a kept-alive connection."""
 BODY_TIMEOUT = 30.0
 """Seconds for the body, from the end of the head. The gateway allows its own clients the same."""
 SEND_TIMEOUT = 30.0
@@ -38,13 +38,13 @@ SEND_TIMEOUT = 30.0
 LINGER_TIMEOUT = 2.0
 """Seconds for a client to close its end after the last answer (RFC 9112, 9.6)."""
 MAX_WAITING = 512
-"""Connections that wait for their client. For one more the oldest is closed: silent clients keep no others out."""
+"""Connections that wait for their client. For one more, the oldest is closed: silent clients keep no others out."""
 CONNECTIONS = 800
-"""All connections: waiting, being answered, kept alive. Less than the 1,024 files that a process may usually open."""
+"""All connections (waiting, being answered, kept alive): fewer than the 1,024 files that a process may usually open."""
 MAX_HELD_BYTES = 64 << 20
-"""Bytes of requests and answers that wait for clients. Above that, the connection with most bytes is dropped."""
+"""Bytes of requests and answers that wait for clients. Above it, the connections that hold most are dropped."""
 RECOUNT_BYTES = 1 << 20
-"""Bytes received or left unsent after which the held ones are counted again."""
+"""Bytes received or left unsent after which all held bytes are counted again."""
 SWEEP_INTERVAL = 0.25
 """Seconds between two checks of the deadlines."""
 _NOTHING_TO_ACCEPT = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED})
@@ -54,11 +54,11 @@ Step = Callable[[ClientConnection], None]
 
 
 class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's worker with threads, which gathers requests. Only `handle_error` runs outside the main thread."""
+    """gunicorn's threaded worker, extended to gather requests. Only `handle_error` runs outside the main thread."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # In order of arrival, each with the step to take when its socket is ready.
+        # Connections in order of arrival, each with the step to take when its socket is ready.
         self._waiting: dict[ClientConnection, Step] = {}
         self._uncounted = 0
         self._displaced = 0
@@ -68,7 +68,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
     # Receiving
 
     def accept(self, listener: socket.socket) -> bool:
-        """Accept one connection. Returns whether there was one. When too many wait, the oldest is closed."""
+        """Accept one connection. Returns whether there was one. If too many wait, the oldest is closed."""
         try:
             raw, address = listener.accept()
         except OSError as error:
@@ -85,7 +85,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
                 self.cfg, raw, address, listener.getsockname(), tls=tls, max_body=settings.DATA_UPLOAD_MAX_MEMORY_SIZE
             )
         except OSError:
-            # The client has left before its handshake began.
+            # The client disconnected before its handshake began.
             raw.close()
             return True
         self.nr_conns += 1
@@ -94,7 +94,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         return True
 
     def enqueue_req(self, conn: ClientConnection) -> None:
-        """Gather the next request of a connection that was kept alive."""
+        """Gather the next request of a kept-alive connection."""
         conn.begin_next()
         conn.deadline = time.monotonic() + HEAD_TIMEOUT
         self._gather(conn)
@@ -107,7 +107,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
                 self._wait(conn, wanted.event, self._secure)
                 return
             except OSError as error:
-                # A client that only hangs up, as some probes do, is not logged.
+                # A client that merely disconnects, as some probes do, is not logged.
                 if isinstance(error.__cause__, ssl.SSLError) and not isinstance(error.__cause__, ssl.SSLEOFError):
                     log.warning("handshake failed", client=conn.client[0], error=str(error))
                 self._drop(conn)
@@ -120,7 +120,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         self._gather(conn)
 
     def _gather(self, conn: ClientConnection) -> None:
-        """Receive until the request is complete, no more bytes have arrived, or the client has left."""
+        """Receive until the request is complete, no more bytes have arrived, or the client has disconnected."""
         buffer = conn.buffer
         while not buffer.is_ready:
             had_head = buffer.has_head
@@ -150,7 +150,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
     # Answering
 
     def finish_request(self, conn: ClientConnection, future: Any) -> None:
-        """Send the rest of the answer; then keep the connection alive, or close it."""
+        """Send the rest of the answer. Then keep the connection alive, or close it."""
         if future.cancelled() or future.exception():
             self._drop(conn)
             return
@@ -199,7 +199,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
             self._linger(conn)
 
     def _linger(self, conn: ClientConnection) -> None:
-        """Close the sending side, and wait for the client to close: a reset could overtake the answer."""
+        """Close the sending side, and wait for the client to close: a reset could arrive before the answer is read."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -221,7 +221,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
     # Waiting, with deadlines
 
     def murder_pending(self) -> None:
-        """Close connections past their deadline, and those that hold too much memory. gunicorn calls it every round."""
+        """Close connections past their deadline, and those that hold too many bytes. gunicorn calls it every round."""
         now = time.monotonic()
         if self._uncounted > RECOUNT_BYTES:
             self._uncounted = 0
@@ -258,7 +258,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
             self._drop(oldest)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """When the process stops, give clients that have sent nothing yet the deadline of kept-alive connections."""
+        """Give clients that have sent nothing yet the deadline of kept-alive connections, when the process stops."""
         super()._cap_keepalive(deadline)
         for conn in self._waiting:
             if not len(conn.buffer):

@@ -1,4 +1,4 @@
-"""Answers to requests that never reach Django: malformed, late, or of a caller that is not accepted."""
+"""Answers to requests that never reach Django: malformed, late, or from a caller that is not accepted."""
 
 from http import HTTPStatus
 
@@ -55,7 +55,7 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
         ),
     ),
 )
-"""The exceptions of gunicorn's parser. The first that matches counts."""
+"""The problem for each exception of gunicorn's parser. The first match counts."""
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -64,7 +64,7 @@ def problem_of(error: Exception) -> Problem | None:
 
 
 def answer(problem: Problem, *, client: str, error: Exception | None = None) -> bytes:
-    """The bytes of the response, after which the connection is closed. Logged here: it never reaches the access log."""
+    """The bytes of the response, after which the connection is closed. Logged here, since the access log lacks it."""
     with correlation.scope(None) as id_:
         response = ProblemResponse(problem, path="")
         log.warning(

@@ -1,14 +1,14 @@
 """The bytes of a client that no request has consumed yet, and whether the next request is complete.
 
-gunicorn's parser reads only from here, and decides what the request is. The buffer finds its end, conservatively: a
-head that it does not understand goes to the parser unchanged, without a body, and the connection is closed after the
-answer.
+gunicorn's parser reads only from this buffer, and alone interprets the request. The buffer only finds the request's
+end, conservatively: a head that it does not understand goes to the parser unchanged and without a body, and the
+connection is closed after the answer.
 """
 
 import re
 
 MAX_HEAD = 64 << 10
-"""Bytes of request line and header fields. gunicorn refuses single lines and fields that are much shorter."""
+"""Bytes of request line and header fields together. gunicorn's limits for single lines and fields are much lower."""
 
 _EMPTY_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
@@ -17,7 +17,7 @@ _CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNOR
 
 
 class RequestBuffer:
-    """Bytes in order of arrival. `max_body` is the longest body (bytes) that is gathered."""
+    """Bytes in order of arrival. `max_body` is the length in bytes of the longest body that is gathered."""
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
@@ -43,7 +43,7 @@ class RequestBuffer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the parser can have the request: with its whole body, or without a body that is not gathered."""
+        """Whether the parser can have the request, with its whole body or, if the body is not gathered, without it."""
         return self._wanted is not None and len(self._bytes) >= self._wanted
 
     def add(self, received: bytes) -> None:
@@ -53,14 +53,14 @@ class RequestBuffer:
             self._find_end()
 
     def take(self, size: int) -> bytes:
-        """At most `size` bytes from the front; none when the buffer is empty, as from a client that has left."""
+        """At most `size` bytes from the front; none if the buffer is empty, as after the client disconnected."""
         taken = bytes(self._bytes[:size])
         del self._bytes[:size]
         self.ran_out = self.ran_out or not taken
         return taken
 
     def begin_next(self, unused: bytes) -> None:
-        """Begin the next request, with the bytes that the parser has read and left `unused`."""
+        """Begin the next request, with the `unused` bytes that the parser read beyond the last one."""
         self._bytes[:0] = unused
         self._searched, self._wanted = 0, None
         self._find_end()
@@ -71,14 +71,14 @@ class RequestBuffer:
         self.is_too_long = (len(self._bytes) if end == -1 else end) > MAX_HEAD
         if end == -1:
             return
-        # Up to the first of the two line ends, so that every field is followed by one.
+        # Up to the first of the two line ends, so that a line end follows every field.
         head = bytes(self._bytes[: end + 2])
         length = _length_in(head)
         self.is_framed = length is not None and length <= self._max_body
         size = length if length is not None and self.is_framed else 0
         self.expects_continue = False
         if size and _CONTINUE.search(head):
-            # The worker sends 100 (Continue) when it waits for the body; the parser would send it a second time.
+            # The worker sends 100 (Continue) when it waits for the body. The parser would send it again.
             shorter = _CONTINUE.sub(b"", head)
             self._bytes[: len(head)] = shorter
             end -= len(head) - len(shorter)
@@ -87,7 +87,7 @@ class RequestBuffer:
 
 
 def _length_in(head: bytes) -> int | None:
-    """The length of the body; None for a head that only the parser may judge."""
+    """The length of the body; None for a head that only the parser can interpret."""
     fields = _BODY_FIELD.findall(head)
     if not fields:
         return 0

@@ -1,7 +1,7 @@
-"""The web process: gunicorn with threads, configured only here, started by `manage.py web`.
+"""The web process: gunicorn with threads, configured only here and started by `manage.py web`.
 
-With TLS_CERTIFICATE it requires TLS 1.2 or later and a client certificate. Which of these callers it answers is decided
-in `pangaea.api.callers`.
+With TLS_CERTIFICATE it requires TLS 1.2 or later and a client certificate. `pangaea.api.callers` decides which of these
+callers it answers.
 """
 
 import logging
@@ -21,7 +21,7 @@ from pangaea.processes.web.draining import DrainingWorker
 from pangaea.processes.web.gathering_worker import CONNECTIONS
 
 KEEP_ALIVE = 2
-"""Seconds that an idle connection is kept. A caller has to close it earlier (the gateway: after one second)."""
+"""Seconds for which an idle connection is kept. Callers must close it earlier (the gateway does after one second)."""
 WORKER_TIMEOUT = 60
 """Seconds without a heartbeat of a worker's main thread after which gunicorn replaces the worker."""
 
@@ -39,7 +39,7 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
         "keepalive": KEEP_ALIVE,
         "graceful_timeout": max(1, int(declared.shutdown_grace.total_seconds())),
         "timeout": WORKER_TIMEOUT,
-        # It would open a socket in the home folder.
+        # The control socket would be opened in the home folder.
         "control_socket_disable": True,
         # Whether X-Forwarded-Proto is trusted is a setting of Django's (TRUST_FORWARDED_PROTO).
         "forwarded_allow_ips": "",
@@ -61,7 +61,7 @@ def _tls(declared: Declared) -> dict[str, Any]:
         return context.current()
 
     return {
-        # The hook makes the context; the other options switch TLS on.
+        # The hook `ssl_context` creates the context; the other options only switch TLS on.
         "certfile": str(files.certificate),
         "keyfile": str(files.key),
         "ca_certs": str(files.authorities),
@@ -71,24 +71,24 @@ def _tls(declared: Declared) -> dict[str, Any]:
 
 
 class WebServer(BaseApplication):
-    """gunicorn with these settings and this project's application; `run()` returns after SIGTERM or SIGINT."""
+    """gunicorn with these settings and this project's application. `run()` returns after SIGTERM or SIGINT."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         super().__init__(prog="manage.py web")
 
     def load_config(self) -> None:
-        """Use these settings only; gunicorn's own files and variables are ignored."""
+        """Use only these settings, and ignore gunicorn's own configuration files and variables."""
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The WSGI application, in each worker."""
+        """The WSGI application, loaded in each worker."""
         return import_string(str(settings.WSGI_APPLICATION))
 
 
 class StructuredLogger(Logger):
-    """gunicorn's own lines, in the format of all others. Requests are logged by `pangaea.telemetry.access_log`."""
+    """gunicorn's own log lines, in the format of all others. `pangaea.telemetry.access_log` logs the requests."""
 
     def setup(self, cfg: Any) -> None:
         """Leave handlers and format to the root logger."""
@@ -98,7 +98,7 @@ class StructuredLogger(Logger):
 
 
 def _before_request(_worker: Any, request: Any) -> None:
-    """Close the connection after a request whose end is not known: nothing else can be read from it."""
+    """Close the connection after a request whose end is unknown: no other request can be read from it."""
     buffer = request.unreader.sock.buffer
     if not buffer.is_framed:
         request.force_close()
