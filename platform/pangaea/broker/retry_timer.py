@@ -58,7 +58,7 @@ def _ignore(_result: Any) -> None:
 
 
 def retry_all(labels: Sequence[str]) -> None:
-    """Run one round for each of these modules. A failed round is logged, and the other modules' rounds still run."""
+    """Run one round for each of these modules. A failed round is logged and does not stop the next module's."""
     for label in labels:
         try:
             timer.run_round(label)

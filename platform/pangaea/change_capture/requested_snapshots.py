@@ -2,7 +2,8 @@
 
 A request to catch up names the position after which the snapshot must begin. The module's leading relay publishes all
 rows that the module captures, chunk by chunk between its passes. One run answers all requests that arrived before it
-began. Each stream's row and its batches then carry the first and last position of its last complete snapshot.
+began. Each stream's row and its batches then carry the position after which its last complete snapshot began, and the
+position at which it ended.
 """
 
 from collections.abc import Generator, Sequence

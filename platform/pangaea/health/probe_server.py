@@ -72,7 +72,7 @@ class ProbeServer:
         self._thread = threading.Thread(target=self._serve, name="probes", daemon=True)
 
     def start(self) -> None:
-        """Listen, and start the threads. Raises Misconfigured when the port is taken."""
+        """Listen, and start the threads. Raises Misconfigured if the port is taken."""
         if not self._port:
             return
         host = settings.PANGAEA.health_host

@@ -3,7 +3,7 @@
 Each subscription and stream has one row, committed in its own transaction. It covers the messages after a position of
 the cursor, and is written again when they have been applied, or when the next batch does not follow the last one. An
 attempt counts as a crash if another attempt begins at a position that it covers, and this process does not know that it
-returned. More than CRASHES_AT_MOST crashes at one position of the cursor make the batch suspected. A broker's count of
+returned. CRASHES_AT_MOST crashes at one position of the cursor make the batch suspected. A broker's count of
 deliveries is no substitute: the same positions may come in another batch.
 """
 

@@ -36,7 +36,7 @@ class Delivered:
 
 
 def decode(body: bytes) -> tuple[Batch, list[Delivered]]:
-    """A batch and its messages. Raises MalformedMessage when the batch itself cannot be read."""
+    """A batch and its messages. Raises MalformedMessage if the batch itself cannot be read."""
     try:
         batch = Batch.unpack(body)
     except UNDECODABLE as error:
@@ -53,7 +53,7 @@ def decode(body: bytes) -> tuple[Batch, list[Delivered]]:
 
 
 def read_again(body: str, *, position: int, source: str, audience: str, message_id: UUID | None, key: str) -> Delivered:
-    """A parked message, as it was delivered. Raises MalformedMessage if it is still unreadable."""
+    """Read a parked message as it was delivered. Raises MalformedMessage if it is still unreadable."""
     raw = msgspec.Raw(body.encode())
     envelope = _envelope(raw, source=source, audience=audience, message_id=message_id, key=key)
     name = envelope.type

@@ -29,7 +29,7 @@ from pangaea.wire import Batch, CatchUp
 log = structlog.get_logger()
 
 TRIES_ALONE = 2
-"""Time-outs or broken connections that a message may cause when applied alone. Its whole batch may have caused one."""
+"""Time-outs or broken connections after which a message applied alone is parked; its whole batch may add a third."""
 
 
 def receive(module: str, body: bytes, *, sender: str | None = None) -> list[CatchUp]:

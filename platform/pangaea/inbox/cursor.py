@@ -109,7 +109,7 @@ class Cursor(StreamKey):
 
     @classmethod
     def lock(cls, delivery: "Delivery", keys: set[str]) -> "tuple[Cursor, set[str]]":
-        """The cursor, locked until the end of the transaction, and those of the keys that have a parked message.
+        """The cursor, locked until the end of the transaction, and which of the keys have a parked message.
 
         Messages are parked under this lock. So the parked keys are read by a second statement, once the lock is held.
         """

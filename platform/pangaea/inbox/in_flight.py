@@ -27,7 +27,7 @@ _hung: tuple[str, UUID, UUID] | None = None
 
 
 def share() -> None:
-    """Begin to record what is in flight, in this process and in those that it forks."""
+    """Begin to record what is in flight, in this process and in the processes that it forks."""
     global _page  # noqa: PLW0603 - a process has one, and forks it
     _page = mmap.mmap(-1, mmap.PAGESIZE)
 

@@ -1,6 +1,6 @@
 """The limits of a message, as constraints of its table: they hold for `publish`, triggers and rows inserted by hand.
 
-They apply only to rows without a position, so that a sequenced row that is older than the constraints is still sent.
+They apply only to rows without a position, so that a row older than the constraints can still be sequenced and sent.
 """
 
 from typing import Any

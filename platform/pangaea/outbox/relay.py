@@ -220,8 +220,7 @@ class Relay:
         """Give unsequenced rows their partition and position. True if there may be more of them.
 
         The rows are read without a lock. Once the streams are locked, rows that another relay has sequenced meanwhile
-        are left out. No row of a key is missed before one that was read: the row with the lower id was committed
-        earlier.
+        are left out. Within a key, no earlier row is missed: a row with a lower id was committed earlier.
         """
         limit = settings.PANGAEA.relay_pass
         connection = connections[self.module]

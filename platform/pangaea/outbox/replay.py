@@ -104,7 +104,7 @@ class Answers:
         self.finished = [each for each in self.finished if (each.audience, each.partition) not in refused]
 
     def settle(self) -> None:
-        """Record the progress of the requests, except of those that a newer request has replaced meanwhile."""
+        """Record the progress of each request, unless a newer request has replaced it meanwhile."""
         for request, position in self.served:
             self._unchanged(request).update(position=position)
         for request in self.finished:

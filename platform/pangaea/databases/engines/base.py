@@ -185,7 +185,7 @@ class Engine(ShadowStore):
 
     @abstractmethod
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:
-        """Hold the lock of this work, until exit or the end of the process. False while another holder has it."""
+        """Hold the lock of this work until exit or the end of the process. Yields False while another holder has it."""
 
     @abstractmethod
     def transactions_older_than(self, alias: str, limit: timedelta) -> list[OldTransaction]:

@@ -16,12 +16,12 @@ from pangaea.inbox.models import Cursor, DeadLetter, DiscardedLetter
 log = structlog.get_logger()
 
 BATCH = 1000
-"""Records that one pass deletes."""
+"""Records that one pass deletes, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """Records that one pass deleted. `unfinished`: there are more."""
+    """The number of records that one pass deleted. `unfinished`: there may be more to delete."""
 
     letters: int
     unfinished: bool

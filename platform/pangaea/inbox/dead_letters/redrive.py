@@ -166,7 +166,7 @@ def attempt(subscription: Subscription, letter: DeadLetter, *, now: datetime, is
 
 
 def is_outage(error: Exception, subscription: Subscription) -> bool:
-    """Whether the database made an attempt fail, and not the message: such an attempt is not counted."""
+    """Whether the database, not the message, made an attempt fail: it is not counted, and other letters fail too."""
     kind = errors.kind_of(error, subscription.module)
     if kind is Kind.OUTDATED:
         return bool(migration_state.mismatch(subscription.module))

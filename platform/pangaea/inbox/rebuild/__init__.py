@@ -3,7 +3,7 @@
 The shadow is filled while the live tables are read and written; one transaction replaces them.
 
     replay      one replay: fills a shadow, then replaces the live tables or compares them
-    cut_over    the cut-over: cursors of shadow and live projection are equal and locked, so either may be done
+    cut_over    the cut-over: equal, locked cursors of shadow and live projection, under which a replay ends
     shadows     the shadow's tables, and a thread's connection into them
     rows        rows counted and replaced, in SQL
     comparison  rows that differ

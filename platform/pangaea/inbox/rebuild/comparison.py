@@ -66,7 +66,7 @@ def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
 
 
 class _Compared:
-    """The comparison of one table. Two equal rows on one side differ from one such row on the other."""
+    """The comparison of one table. A row that occurs twice on one side and once on the other is a difference."""
 
     def __init__(self, projection: Projection, table: Table, prefix: str) -> None:
         self.projection, self.table = projection, str(table._meta.object_name)

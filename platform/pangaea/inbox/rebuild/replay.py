@@ -101,7 +101,7 @@ class Replay:
     def advance(self) -> Progress:
         """How far the shadow has read. Requests messages again that do not arrive.
 
-        Raises Refused when the shadow cannot be filled: history was deleted or rewritten meanwhile.
+        Raises Refused if the shadow cannot be filled: history was deleted or rewritten meanwhile.
         """
         with self._shadow.entered():
             shadow = self._cursors(self._projection.shadow)
@@ -151,7 +151,7 @@ class Replay:
     def at_equal_cursors(self, work: Callable[[CutOver], T]) -> T | None:
         """Do the work in a transaction on the live tables at equal cursors. None if the cursors do not become equal."""
         module = self._projection.module
-        # A worker with a batch for the shadow waits from here on. A batch that it has already applied to the shadow is
+        # From now on a worker with a batch for the shadow waits. A batch that it has already applied to the shadow is
         # still applied to the live tables.
         with self._shadow.entered(), transaction.atomic(using=module):
             shadow = self._cursors(self._projection.shadow, lock=True)

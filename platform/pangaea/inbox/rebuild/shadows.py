@@ -113,7 +113,7 @@ def addressed(projection: Projection, batch: Batch) -> Shadow | None:
 
 
 def exists(shadow: Shadow) -> bool:
-    """Whether this shadow still exists. Raises DatabaseError when the database does not answer."""
+    """Whether this shadow still exists. Raises DatabaseError if the database does not answer."""
     connection = connections[shadow.module]
     return engines.of(shadow.module).find_shadow(connection, Cursor._meta.db_table) == (shadow.name, shadow.token)
 
@@ -155,7 +155,7 @@ def create(projection: Projection, models: Sequence[type[Model]], cursors: Seque
     store, name = engines.of(module), projection.shadow.name
     shadow = Shadow(module, name, store.create_shadow(connections[module], name))
     inbox = [each for each in apps.get_app_config(aliases.KERNEL).get_models() if issubclass(each, StreamKey)]
-    # One transaction: a worker that knows the former shadow may be connected to the same schema.
+    # In one transaction: a worker that knows the former shadow may be connected to the same schema.
     with shadow.entered() as connection, connection.schema_editor() as editor:
         for model in (*inbox, *models):
             editor.create_model(model)

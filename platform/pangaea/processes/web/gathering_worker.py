@@ -221,7 +221,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
     # Waiting, with deadlines
 
     def murder_pending(self) -> None:
-        """Close connections past their deadline, and those that hold too many bytes. gunicorn calls it every round."""
+        """Close connections that are past their deadline or hold too many bytes. gunicorn calls it every round."""
         now = time.monotonic()
         if self._uncounted > RECOUNT_BYTES:
             self._uncounted = 0
