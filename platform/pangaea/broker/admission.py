@@ -1,7 +1,7 @@
 """Checks each message from the broker before kombu or Celery reads it, and decides whether it is accepted.
 
 A client that may write to the broker chooses every byte of a message. RabbitMQ checks the first word of the routing
-key, except of a message that a queue dead-letters and, before version 4, of a message with the header `CC`. The
+key, except for a message that a queue dead-letters and, before version 4, for one with the header `CC`. The
 property `user_id` is always the login of the connection that published the message
 (https://www.rabbitmq.com/docs/validated-user-id). So the login decides which modules a message may come from.
 

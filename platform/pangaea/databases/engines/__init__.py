@@ -2,7 +2,7 @@
 
     base         Engine: the interface of both; ShadowStore: its part for a rebuild's shadow
     postgresql   many processes and many writers: advisory locks, LISTEN and NOTIFY, schemas
-    sqlite       one process and one writer at a time: needs neither locks nor notifications
+    sqlite       one process and one writer at a time: needs hardly any of these
 
 ENGINE in Django's DATABASES names an engine's package, so Django imports the package's `base` while apps are loaded:
 nothing here may import a model.

@@ -5,7 +5,7 @@ ENGINE in Django's DATABASES names this package.
     base               Django's backend of that name, extended
     engine             the engine
     entry              a module's entry in Django's DATABASES
-    direct             connections of psycopg outside Django's handling
+    direct             psycopg connections that Django does not manage
     sessions           connections that hold a lock or listen until they end
     relay_session      which relay leads (an advisory lock), and its wake-up (LISTEN)
     notifier           wakes relays after a commit (NOTIFY)
