@@ -55,7 +55,7 @@ def _declared_in(path: str) -> Language:
 
 @register("pangaea")
 def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
-    """Check the modules' declarations: names, routes, subscriptions, ownership, captures, retention, scopes, commands."""
+    """Check the modules' declarations: names, routes, subscriptions, captures, retention, scopes and commands."""
     del app_configs  # declarations are checked against each other
     published = {module.label: published_by(module) for module in modules.installed()}
     errors = _check_routes(modules.installed())
