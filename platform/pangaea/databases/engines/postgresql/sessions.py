@@ -85,7 +85,7 @@ def try_lock(connection: "psycopg.Connection[Any]", name: str) -> bool:
 
 
 def unlock(connection: "psycopg.Connection[Any]", name: str) -> None:
-    """Release the lock of this name, which this session holds."""
+    """Release the lock of this name, which the session holds."""
     connection.execute("SELECT pg_advisory_unlock(%s)", [lock_number(name)])
 
 
