@@ -70,11 +70,18 @@ def shop(deployment: Deployment) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="session")
-def customer(shop: Shop) -> Iterator[Customer]:
-    """A customer who is registered, logged in, and known to the BFF."""
+def ada(shop: Shop) -> Iterator[Customer]:
+    """A customer who is registered and known to the BFF."""
     with Customer.register(shop, full_name="Ada Lovelace") as ada:
         ada.wait_until_known()
         yield ada
+
+
+@pytest.fixture
+def customer(ada: Customer) -> Customer:
+    """A customer who is registered, known to the BFF, and logged in for long enough: a run may outlast a token."""
+    ada.renew_token()
+    return ada
 
 
 @pytest.fixture
