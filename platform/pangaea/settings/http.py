@@ -64,6 +64,8 @@ def logging_config(level: str, *, json: bool) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
+            # Django's defaults give it handlers of its own, which would print every line a second time.
+            "django": {"handlers": []},
             # Django logs every 4xx and 5xx, which the access log has too. Only tracebacks of unhandled errors are kept.
             "django.request": {"filters": ["traceback"]},
             "django.server": {"level": "ERROR"},

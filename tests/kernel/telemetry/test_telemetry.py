@@ -117,6 +117,9 @@ class TestTheLog:
         assert request["duration_ms"] >= 0
         assert request["timestamp"].endswith("Z")
 
+    def test_has_each_line_of_django_once(self, lines: Lines) -> None:
+        assert logging.getLogger("django").handlers == []
+
     def test_leaves_the_query_string_out(self, lines: Lines) -> None:
         Client().get("/hello?token=secret")
         assert "secret" not in json.dumps(lines())
