@@ -6,7 +6,6 @@ It is retried in place, with the broker's message unacknowledged: a requeued mes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 from time import monotonic
 from typing import TypeVar
 
@@ -66,10 +65,12 @@ class Tries:
         work itself may be the cause of either. Raises the last error, or GivenUp if this code and the database still
         differ in their migrations.
         """
-        for failures in count(1):
+        failures = 0
+        while True:
             try:
                 return work()
             except Exception as error:
+                failures += 1
                 pause = TRANSIENT.jittered(failures)
                 kind = errors.kind_of(error, self.alias)
                 if kind in {Kind.TIMED_OUT, Kind.BROKEN} and costly is not None:
@@ -89,7 +90,6 @@ class Tries:
                 if not connections[self.alias].in_atomic_block:
                     connections[self.alias].close()
                 time.sleep(pause)
-        raise AssertionError  # the loop has no end
 
     def outcome(self, work: Callable[[], T], *, costly: int) -> tuple[T | None, Exception | None]:
         """The result of the work, or the error that ends it, which one message may have caused. Raises GivenUp."""

@@ -63,7 +63,7 @@ def _refuse_if_lent(alias: str, connection: "psycopg.Connection[Any]") -> None:
     if session == connection.info.backend_pid:  # no pooler in between
         return
     with closing(direct.connect(alias)) as other, other.transaction():
-        # The pooler may give this session to the other connection, or another session to this connection.
+        # The pooler may lend this connection's session to the other one, or give this connection another.
         if _session_of(other) == session or _session_of(connection) != session:
             raise Misconfigured(_REMEDY.format(alias=alias, variable=_direct_variable(alias)))
 
