@@ -78,9 +78,17 @@ def _parts(source: str) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
 
 
 def files() -> list[str]:
-    """The project's own text files, relative to its root."""
-    listed = subprocess.run(LISTING, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    return [path for path in listed.split("\0") if path and Path(path).suffix in TEXT and (ROOT / path).is_file()]
+    """The project's own text files, relative to its root. Without git, in an exported tree, all but hidden folders."""
+    listed = subprocess.run(LISTING, cwd=ROOT, check=False, capture_output=True, text=True)
+    paths = listed.stdout.split("\0") if listed.returncode == 0 else _exported()
+    return [path for path in paths if path and Path(path).suffix in TEXT and (ROOT / path).is_file()]
+
+
+def _exported() -> Iterator[str]:
+    for folder in (".ci", ".github", *(path.name for path in ROOT.iterdir() if not path.name.startswith("."))):
+        for path in (ROOT / folder, *(ROOT / folder).rglob("*")):
+            if "__pycache__" not in path.parts:
+                yield path.relative_to(ROOT).as_posix()
 
 
 def judge(paths: Iterable[str], vocabulary: Vocabulary) -> list[str]:
