@@ -25,7 +25,7 @@ class AccessLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
-        with correlation.scope(request.headers.get(correlation.HEADER)) as id_:
+        with correlation.scope(correlation.of_request(request.headers)) as id_:
             response = self._get_response(request)
             response.headers[correlation.HEADER] = id_
             if request.path_info not in QUIET_PATHS:

@@ -1,7 +1,7 @@
 """The correlation id, which follows a request through messages into the handlers of other modules."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import structlog
@@ -9,7 +9,12 @@ import structlog
 from pangaea.ids import uuid7
 
 HEADER = "X-Correlation-ID"
-_VALID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+REQUEST_HEADER = "X-Request-ID"
+"""Where proxies put their own id of a request. It counts where HEADER has no valid id."""
+PATTERN = r"[A-Za-z0-9._:+/=-]{1,128}"
+"""A valid id, as a whole: UUIDs, hexadecimal and base64 text, and HAProxy's unique ids, which join addresses and ports
+by colons. The gateway applies this rule too, so that its log and a service's have the same id of a request."""
+_VALID = re.compile(PATTERN)
 
 
 def current() -> str:
@@ -17,9 +22,15 @@ def current() -> str:
     return str(structlog.contextvars.get_contextvars().get("correlation_id") or uuid7())
 
 
+def of_request(headers: Mapping[str, str]) -> str | None:
+    """The first valid id among HEADER and REQUEST_HEADER; None where neither has one."""
+    ids = (headers.get(name, "") for name in (HEADER, REQUEST_HEADER))
+    return next((id_ for id_ in ids if _VALID.fullmatch(id_)), None)
+
+
 @contextmanager
 def scope(id: str | None) -> Iterator[str]:  # noqa: A002 - scope(id) reads best
-    """Work under this id, in this thread. None, or an id that is unsafe in a header, is replaced by a random id."""
+    """Work under this id, in this thread. None, or an id that is not valid, is replaced by a random id."""
     chosen = id if id and _VALID.fullmatch(id) else str(uuid7())
     with structlog.contextvars.bound_contextvars(correlation_id=chosen):
         yield chosen

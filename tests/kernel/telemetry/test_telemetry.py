@@ -62,16 +62,35 @@ def is_uuid7(text: str) -> bool:
 
 
 class TestTheCorrelationId:
-    def test_is_taken_from_the_request_and_returned(self) -> None:
-        response = Client().get("/hello", headers={"X-Correlation-ID": "order-7.retry_2"})
-        assert response.headers["X-Correlation-ID"] == "order-7.retry_2"
-        assert response.content == b"order-7.retry_2"
+    @pytest.mark.parametrize("header", ["X-Correlation-ID", "X-Request-ID"])
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            "order-7.retry_2",
+            "0A000AE6:B220_AC110002:01BB",  # HAProxy's %ci:%cp_%fi:%fp in hexadecimal
+            "q83vEjRWeJA/+w==",  # base64
+            "x" * 128,
+        ],
+    )
+    def test_is_taken_from_the_request_and_returned(self, header: str, sent: str) -> None:
+        response = Client().get("/hello", headers={header: sent})
+        assert response.headers["X-Correlation-ID"] == sent
+        assert response.content == sent.encode()
 
-    @pytest.mark.parametrize("sent", [None, "", "x" * 65, "a b", "ü", "a\\nb", '"><script>', "a/b"])
+    def test_is_the_callers_before_a_proxys(self) -> None:
+        response = Client().get("/hello", headers={"X-Correlation-ID": "callers", "X-Request-ID": "proxys"})
+        assert response.headers["X-Correlation-ID"] == "callers"
+
+    @pytest.mark.parametrize("sent", [None, "", "x" * 129, "a b", "ü", "a\\nb", '"><script>', "a,b", "a%0ab"])
     def test_is_created_where_the_request_has_none_or_an_unsafe_one(self, sent: str | None) -> None:
-        response = Client().get("/hello", headers={"X-Correlation-ID": sent} if sent is not None else None)
+        names = ("X-Correlation-ID", "X-Request-ID")
+        response = Client().get("/hello", headers=dict.fromkeys(names, sent) if sent is not None else None)
         assert is_uuid7(response.headers["X-Correlation-ID"])
         assert response.content.decode() == response.headers["X-Correlation-ID"]
+
+    def test_is_a_proxys_where_the_callers_is_unsafe(self) -> None:
+        response = Client().get("/hello", headers={"X-Correlation-ID": "a b", "X-Request-ID": "proxys"})
+        assert response.headers["X-Correlation-ID"] == "proxys"
 
     def test_ends_with_the_request(self) -> None:
         Client().get("/hello", headers={"X-Correlation-ID": "mine"})
