@@ -1,0 +1,82 @@
+"""One request as bytes over a socket of its own, and all that comes back: no client library corrects either."""
+
+import io
+import socket
+import ssl
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPMessage, HTTPResponse
+from typing import Any
+from urllib.parse import urlsplit
+
+TIMEOUT = 20.0
+"""Seconds for the whole exchange, beyond the time for which the servers wait for a client's bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response. `head` are its status line and fields as they arrived."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
+    head: bytes
+
+
+def request(line: str, *fields: str, body: bytes = b"") -> bytes:
+    """A request of HTTP/1.1 with a Host, after whose answer the connection ends; with a length if there is a body.
+
+    A field that is given replaces the one of that name. A Host with the value `none` is left out.
+    """
+    line = line if line.count(" ") > 1 else f"{line} HTTP/1.1"
+    names = {each.partition(":")[0].strip().lower() for each in fields}
+    usual = {"Host": "<host>", "Connection": "close"}
+    if body and "transfer-encoding" not in names:
+        usual["Content-Length"] = str(len(body))
+    added = [f"{name}: {value}" for name, value in usual.items() if name.lower() not in names]
+    sent = [each for each in fields if each != "Host: none"]
+    return "\r\n".join([line, *added, *sent, "", ""]).encode("latin-1") + body
+
+
+def send(url: str, sent: bytes, *, trust: ssl.SSLContext | None = None) -> Answer:
+    """The answer to these bytes. Raises AssertionError if there is no answer, or more than one."""
+    address = urlsplit(url)
+    received = b""
+    with socket.create_connection((address.hostname or "", address.port or 0), timeout=TIMEOUT) as plain:
+        connection = trust.wrap_socket(plain, server_hostname=address.hostname) if trust else plain
+        try:
+            connection.sendall(sent)
+            while part := connection.recv(65536):
+                received += part
+        except ConnectionResetError:
+            # The server ended the connection with a part of the request unread.
+            pass
+    return _parsed(received, method=sent.partition(b" ")[0].decode("latin-1"))
+
+
+def _parsed(received: bytes, *, method: str) -> Answer:
+    replay: Any = _Replay(received)
+    response = HTTPResponse(replay, method=method)
+    try:
+        response.begin()
+        body = response.read()
+    except HTTPException as error:
+        raise AssertionError(f"This is no answer of HTTP: {received!r:.400}") from error
+    assert replay.file.read() == b"", f"There is more than one answer: {received!r:.2000}"
+    return Answer(response.status, response.headers, body, received.partition(b"\r\n\r\n")[0])
+
+
+class _Replay:
+    """Received bytes, as a socket from which http.client reads."""
+
+    def __init__(self, received: bytes) -> None:
+        self.file = _Open(received)
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return self.file
+
+
+class _Open(io.BytesIO):
+    """Stays open, so that what follows the answer can be read."""
+
+    def close(self) -> None:
+        """Do nothing."""
