@@ -46,7 +46,7 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
     if not subscription.declared:
         yield (
             f"{name} has cursors, and no module of this process declares it: declare it again, or remove its cursors "
-            f"with `manage.py streams forget {name}`."
+            f"with `manage.py streams forget {name} --reason=WHY`."
         )
         return
     for state in subscription.states:

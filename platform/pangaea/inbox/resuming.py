@@ -143,7 +143,7 @@ def name_undeclared(labels: Iterable[str]) -> None:
         # Startup does not wait for a database: the code that needs it does.
         with suppress(DatabaseError):
             for name in undeclared(label):
-                remedy = f"declare it again, or `manage.py streams forget {name}`"
+                remedy = f"declare it again, or `manage.py streams forget {name} --reason=WHY`"
                 log.warning("undeclared subscription found", subscription=name, remedy=remedy)
         if not connections[label].in_atomic_block:
             connections[label].close()

@@ -102,7 +102,8 @@ class Subscription:
         """What an operator does once the subscription has stopped."""
         if self.is_rebuilt:
             return f"rebuild it with `manage.py rebuild {self.name}`"
-        return f"decide with `manage.py streams resume {self.name} --from=head|start`, or in the admin"
+        resume = f"manage.py streams resume {self.name} --reason=WHY"
+        return f"decide with `{resume} --from=head` (skip) or `{resume} --from=start --yes` (repeat), or in the admin"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"

@@ -33,6 +33,12 @@ class Bar:
             return
         self._draw(done, total, without_total="the number of messages is not known yet")
 
+    def interrupt(self, text: str) -> None:
+        """Write a line of text; the progress follows below it."""
+        self._stream.write(f"\r\x1b[K{text}\n" if self._terminal else f"{text}\n")
+        self._stream.flush()
+        self._drawn = ""
+
     def finish(self, done: int, total: int) -> None:
         """Write the final progress and end the line."""
         self._draw(done, total, without_total="there are no messages")

@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu.exceptions import OperationalError
 
 from pangaea import modules
-from pangaea.broker import celery_app, queue_status, sending, topology
+from pangaea.broker import celery_app, sending, topology
 from pangaea.errors import Misconfigured, Misuse
+from pangaea.health import missing_processes
 from pangaea.inbox.rebuild import replay as rebuild
 from pangaea.inbox.rebuild.cut_over import Refused
 from pangaea.inbox.rebuild.replay import CONNECTION_LOST, Replay, Send
@@ -30,6 +31,8 @@ RESUME_PAUSE = 0.2
 """Seconds between two attempts to reach a database that does not answer."""
 PROGRESS_TIMEOUT = 120.0
 """The default of --patience, in seconds."""
+HINT_AFTER = 5.0
+"""Seconds without progress until the command prints which process may be missing."""
 
 
 class ReplayCommand(BaseCommand):
@@ -70,11 +73,12 @@ class ReplayCommand(BaseCommand):
     def drive(self, running: Replay, options: Mapping[str, Any], attempt: Callable[[], T | None]) -> T:
         """Fill the shadow, and call `attempt` whenever the shadow has nearly caught up, until it returns a result.
 
-        Raises Refused after `--patience` seconds in which neither the shadow nor a worker made progress.
+        Prints which process may be missing after HINT_AFTER seconds without progress, once per standstill. Raises
+        Refused after `--patience` seconds in which neither the shadow nor a worker made progress.
         """
         name, patience = options["projection"], options["patience"]
         bar = Bar(self.stderr, f"replaying {name}")
-        reached, since, worked = -1, time.monotonic(), None
+        reached, since, worked, hinted = -1, time.monotonic(), None, False
         while True:
             try:
                 progress = running.advance()
@@ -83,13 +87,17 @@ class ReplayCommand(BaseCommand):
                     return result
                 bar.show(progress.applied, progress.known)
                 if progress.applied != reached:
-                    reached, since, worked = progress.applied, time.monotonic(), running.activity()
+                    reached, since, worked, hinted = progress.applied, time.monotonic(), running.activity(), False
                 elif time.monotonic() - since > patience:
                     # A worker that is still busy with earlier batches is no reason to give up.
                     before, worked = worked, running.activity()
                     if worked == before:
-                        raise Refused(_silence(name, patience))
+                        text = f"No message was applied for {patience:g} s. {self._missing(name)}"
+                        raise Refused(f"{text} The projection is unchanged.")
                     since = time.monotonic()
+                elif not hinted and time.monotonic() - since > HINT_AFTER:
+                    hinted = True
+                    bar.interrupt(f"No message was applied for {HINT_AFTER:g} s. {self._missing(name)} Still waiting.")
             except CONNECTION_LOST as error:
                 self._resume(running, error, until=since + patience)
             time.sleep(PAUSE)
@@ -105,6 +113,10 @@ class ReplayCommand(BaseCommand):
             except CONNECTION_LOST as again:
                 error = again
         raise error
+
+    def _missing(self, name: str) -> str:
+        projection = self._find(name)
+        return missing_processes.for_replay(projection.module, projection.sources)
 
     def _find(self, name: str) -> Projection:
         for module in modules.installed():
@@ -131,29 +143,6 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
     app = celery_app.app()
     topology.declare(app)
     sending.send_requests(app, requests)
-
-
-def _silence(name: str, patience: float) -> str:
-    module = module_of(name)
-    return f"No message was applied for {patience:g} s. {_workers(module)} The projection is unchanged."
-
-
-def _workers(module: str) -> str:
-    """The state of the module's workers, as the broker knows it, and the remedy."""
-    advice = f"Is a worker of {module} running, and a relay of each module that it reads?"
-    try:
-        found = queue_status.read(celery_app.app(), [module])
-    except (OperationalError, OSError) as error:
-        return f"The broker does not answer ({_line(error)}). {advice}"
-    if idle := [queue.name for queue in found if queue.consumers == 0]:
-        return f"No worker consumes {', '.join(idle)}: start one with `manage.py worker --module {module}`."
-    if not all(queue.consumers for queue in found) or not found:
-        return advice
-    waiting = sum(queue.batches for queue in found)
-    return (
-        f"A worker of {module} is running, and {waiting} batches wait for it: give it more time with --patience. If it "
-        "is idle, is a relay of each module that it reads running?"
-    )
 
 
 def _away(name: str, error: Exception) -> str:

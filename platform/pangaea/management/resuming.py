@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 
 from pangaea import modules
 from pangaea.errors import DomainError
+from pangaea.health import missing_processes
 from pangaea.inbox import resuming
 from pangaea.management.replaying import ask_producers
 from pangaea.messages import module_of
@@ -41,7 +42,8 @@ def resume(out: OutputWrapper, options: dict[str, Any], *, send: Send = ask_prod
     except OperationalError as error:
         # The next announcement reveals the gap, and the subscriber asks again.
         log.warning("catch-up request failed", error=str(error))
-    out.write(f"{subscription.name} is resumed.")
+    missing = missing_processes.for_replay(subscription.module, subscription.sources)
+    out.write(f"{subscription.name} is resumed. {missing}")
 
 
 def forget(out: OutputWrapper, options: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ crashes its process, runs in a worker as always.
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin import AdminSite
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -19,6 +20,7 @@ from django.urls import URLPattern, path, reverse
 from unfold.views import ChangeList
 
 from pangaea import modules
+from pangaea.health import missing_processes
 from pangaea.inbox.dead_letters import discarding, redrive
 from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
@@ -78,6 +80,8 @@ class ModuleLetters(ReadOnlyAdmin):
         count = redrive.request(self._selected(letters))
         done = f"The worker will redrive {_counted(count, 'key')}." if count else ""
         self._report(request, done, "Nothing will be redriven")
+        if count and (missing := missing_processes.for_worker(self.module)) and not settings.PANGAEA_IN_PROCESS:
+            self.message_user(request, missing, messages.WARNING)
         return None
 
     @admin.action(description="Discard: never apply", permissions=["discard"])

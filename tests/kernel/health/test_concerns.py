@@ -1,6 +1,7 @@
 """Conditions that need a person: each is named with its remedy, in the same words by the command and in the admin."""
 
 import html
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -228,6 +229,41 @@ class TestTheAdmin:
         assert len(found()) == 3
         assert all(concern in page for concern in found())
         assert concerns.of(stream_status.read_all(modules.installed())) == found()
+
+
+class TestARemedy:
+    """The command in a concern's sentence can be typed, and ends the condition."""
+
+    def test_of_an_undeclared_subscription_works(self) -> None:
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY | {"subscription": "web_bff.former"}, position=3, head=9)
+        remedy("--yes")
+        assert found() == []
+
+    @pytest.mark.parametrize("chosen", [0, 1], ids=["head", "start"])
+    def test_of_a_stopped_reaction_works(self, chosen: int) -> None:
+        if SOURCE not in modules.labels():
+            pytest.skip(f"needs the module {SOURCE}")
+        checkout = {"subscription": "orders.checkout", "source": ALIAS, "audience": SOURCE, "partition": 0}
+        Cursor.objects.using(SOURCE).create(**checkout, position=3, head=3, state=Cursor.State.DIVERGED)
+        remedy("--yes", chosen=chosen)
+        assert not any("has stopped" in each for each in found())
+
+    @pytest.mark.parametrize("state", [DeadLetter.State.DEAD, DeadLetter.State.RETRYING])
+    def test_of_a_parked_message_lists_it(self, state: str) -> None:
+        Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=3)
+        due = timezone.now() if state == DeadLetter.State.RETRYING else None
+        letters = DeadLetter.objects.using(ALIAS)
+        letter = letters.create(**STREAM_KEY, **LETTER, position=1, state=state, next_attempt_at=due)
+        letters.update(parked_at=timezone.now() - LONG_AGO)
+        assert f"{ALIAS}/{letter.pk}" in remedy()
+
+
+def remedy(*more: str, chosen: int = 0) -> str:
+    """Run the command that the only concern names, and return what it prints."""
+    name, *arguments = re.findall(r"`manage\.py (.+?)`", only())[chosen].split()
+    printed = StringIO()
+    call_command(name, *arguments, *more, stdout=printed)
+    return printed.getvalue()
 
 
 class TestReadiness:

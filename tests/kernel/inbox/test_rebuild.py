@@ -1,5 +1,7 @@
 """Replaying a projection never harms the live tables, whatever happens meanwhile."""
 
+import io
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ from uuid import UUID
 
 import pytest
 import structlog
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connections
 from django.db.models import F
 from pytest_django import Settings
@@ -28,6 +30,7 @@ from pangaea.inbox.rebuild import cut_over, ownership, replay, rows, shadows
 from pangaea.inbox.rebuild.cut_over import CutOver, Refused
 from pangaea.inbox.rebuild.shadows import Shadow
 from pangaea.inbox.subscriptions import Projection, Reaction
+from pangaea.management import replaying
 from pangaea.management.commands import rebuild as rebuild_command
 from pangaea.management.commands import reconcile as reconcile_command
 from pangaea.outbox.models import OutboxMessage, Stream
@@ -308,9 +311,20 @@ class TestAReplay:
         assert nothing_is_left()
 
     def test_that_nothing_comes_to_is_given_up(self, wire: Wire, order_ids: list[UUID]) -> None:
-        with pytest.raises(CommandError, match="Is a worker of web_bff running"):
+        with pytest.raises(CommandError, match=r"Relay and worker are inside `manage\.py runserver`"):
             run(rebuild_command.Command(send=lambda _: None), ORDERS, "--patience", "0.2")
         assert nothing_is_left()
+
+    def test_names_what_may_be_missing_long_before_it_gives_up(
+        self, wire: Wire, order_ids: list[UUID], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(replaying, "HINT_AFTER", 0.2)
+        printed = io.StringIO()
+        with pytest.raises(CommandError, match="The projection is unchanged"):
+            call_command(rebuild_command.Command(send=lambda _: None), ORDERS, "--patience=1", stderr=printed)
+        hints = [line for line in printed.getvalue().splitlines() if "Still waiting" in line]
+        assert len(hints) == 1
+        assert "is it running?" in hints[0]
 
     def test_asks_again_for_what_does_not_arrive(self, wire: Wire, order_ids: list[UUID]) -> None:
         calls: list[int] = []
@@ -486,8 +500,21 @@ class TestReconcile:
         )
         assert any(line.startswith("superfluous OrderSummary") for line in lines)
         assert any(line.startswith("missing OrderLine: ") and "sku 'B'" in line for line in lines)
-        assert lines[-1] == "web_bff.orders: 3 rows differ. To correct them: manage.py rebuild web_bff.orders"
+        assert "OrderLine: 59 found, 60 expected" in lines
+        assert lines[-1].startswith("web_bff.orders: 3 rows differ.")
         assert (shown(), nothing_is_left()) == (before, True)
+
+    @pytest.mark.parametrize("is_lost", [True, False], ids=["a missing row", "a wrong row"])
+    def test_advises_a_command_that_corrects_what_it_found(
+        self, wire: Wire, order_ids: list[UUID], is_lost: bool
+    ) -> None:
+        right, damaged = shown(), OrderSummary.objects.filter(pk=order_ids[1])
+        _ = damaged.delete() if is_lost else damaged.update(total_amount=7)
+        (command,) = re.findall(r"`manage\.py rebuild (.+)`", reconciled(wire).stdout)
+
+        run(rebuild_command.Command(send=wire.answer), *command.split())
+        assert shown() == right
+        assert reconciled(wire).status == 0
 
     def test_prints_no_more_than_its_limit(self, wire: Wire, order_ids: list[UUID]) -> None:
         OrderSummary.objects.update(total_amount=7)

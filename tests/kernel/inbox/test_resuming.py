@@ -274,8 +274,8 @@ class TestTheRemedy:
         ("subscription", "remedy"),
         [
             (Projection("web_bff.shown", models=("Profile",)), "manage.py rebuild web_bff.shown"),
-            (Projection("web_bff.vague"), "manage.py streams resume web_bff.vague --from=head|start"),
-            (Reaction("web_bff.acts", begins="now"), "manage.py streams resume web_bff.acts --from=head|start"),
+            (Projection("web_bff.vague"), "manage.py streams resume web_bff.vague --reason=WHY --from=head"),
+            (Reaction("web_bff.acts", begins="now"), "manage.py streams resume web_bff.acts --reason=WHY --from=head"),
         ],
     )
     def test_is_that_of_its_kind(self, subscription: Subscription, remedy: str) -> None:

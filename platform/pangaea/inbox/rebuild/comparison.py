@@ -7,7 +7,6 @@ from typing import Any
 from django.db.models import AutoField
 
 from pangaea.inbox.rebuild.rows import (
-    PARKED,
     Column,
     Count,
     Table,
@@ -38,7 +37,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The number of rows that differ, the first differences, and the counts of parked messages."""
+    """The number of rows that differ, the first differences, and the counts of rows and of parked messages."""
 
     total: int
     differences: list[Difference]
@@ -47,7 +46,12 @@ class Comparison:
     @property
     def same(self) -> bool:
         """Whether nothing differs."""
-        return not self.total and all(each.before == each.after for each in self.counts)
+        return not self.total and self.counts_agree
+
+    @property
+    def counts_agree(self) -> bool:
+        """Whether rows and parked messages are as many as in the replay: a rebuild then needs no consent."""
+        return all(each.before == each.after for each in self.counts)
 
 
 def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
@@ -62,7 +66,7 @@ def compare(projection: Projection, prefix: str, *, limit: int) -> Comparison:
         compared = _Compared(projection, table, prefix)
         total += compared.total()
         found += compared.differences(limit)
-    return Comparison(total, found, [each for each in count(projection, prefix) if each.what == PARKED])
+    return Comparison(total, found, count(projection, prefix))
 
 
 class _Compared:

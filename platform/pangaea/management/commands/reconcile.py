@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from pangaea.inbox.rebuild.comparison import Difference
+from pangaea.inbox.rebuild.comparison import Comparison, Difference
 from pangaea.management.replaying import ReplayCommand
 
 
@@ -34,8 +34,17 @@ class Command(ReplayCommand):
         if found.same:
             self.stdout.write(self.style.SUCCESS(f"{name} equals a replay of its streams."))
         else:
-            self.stdout.write(f"{name}: {found.total:,} rows differ. To correct them: manage.py rebuild {name}")
+            self.stdout.write(f"{name}: {_differing(found)}. To correct it: `{_correction(name, found)}`")
             sys.exit(1)
+
+
+def _differing(found: Comparison) -> str:
+    return f"{found.total:,} rows differ" if found.total else "the numbers of parked messages differ"
+
+
+def _correction(name: str, found: Comparison) -> str:
+    """The command that corrects what was found: a rebuild that changes counts is refused unless they are accepted."""
+    return f"manage.py rebuild {name}" + ("" if found.counts_agree else " --accept-difference")
 
 
 def _line(difference: Difference) -> str:

@@ -8,6 +8,7 @@ from pangaea import modules
 from pangaea.change_capture import snapshot
 from pangaea.change_capture.declaration import Capture
 from pangaea.errors import Misuse
+from pangaea.health import missing_processes
 
 
 class Command(BaseCommand):
@@ -35,6 +36,8 @@ class Command(BaseCommand):
         if self.stdout.isatty():
             self.stdout.write()
         self.stdout.write(self.style.SUCCESS(f"{capture.name}: {published} rows published."))
+        if missing := missing_processes.for_relay(capture.module):
+            self.stderr.write(f"A relay sends them. {missing}")
 
     def _show(self, text: str) -> None:
         if self.stdout.isatty():

@@ -137,7 +137,7 @@ class PostgreSQL(Engine):
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [schema])
             if not cursor.fetchone():
-                text = f"The database has no schema {schema!r} to build a projection in: run manage.py migrate."
+                text = f"The database has no schema {schema!r} to build a projection in: run `manage.py migrate`."
                 raise Misconfigured(text)
         return ""
 

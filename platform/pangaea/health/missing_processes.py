@@ -1,0 +1,71 @@
+"""Which worker or relay that work waits for is not running, and the command that starts it.
+
+RabbitMQ knows a queue's consumers and PostgreSQL the leading relay. Where neither can be asked, the text is a question.
+"""
+
+from collections.abc import Iterable
+
+import psycopg
+from django.conf import settings
+from django.db import connections
+from kombu.exceptions import OperationalError
+
+from pangaea import modules
+from pangaea.broker import celery_app, queue_status
+from pangaea.databases import engines
+from pangaea.errors import Misconfigured
+
+IN_PROCESS = "Relay and worker are inside `manage.py runserver`: is it running?"
+"""The advice in the local profile, whose processes know nothing of each other."""
+
+
+def for_replay(module: str, sources: Iterable[str]) -> str:
+    """What may be missing while a subscription of `module` takes nothing of what its sources published."""
+    if _is_in_process():
+        return IN_PROCESS
+    found = [_worker(module), *(_relay(source) for source in sorted(sources))]
+    return " ".join(filter(None, found)) or f"A worker of {module} and the relays that it needs are running."
+
+
+def for_worker(module: str) -> str:
+    """What may be missing while work waits for a worker of `module`; empty if one is running."""
+    return IN_PROCESS if _is_in_process() else _worker(module)
+
+
+def for_relay(module: str) -> str:
+    """What may be missing while messages wait for a relay of `module`; empty if one is running."""
+    return IN_PROCESS if _is_in_process() else _relay(module)
+
+
+def _is_in_process() -> bool:
+    return str(settings.PANGAEA.broker_url).startswith("memory")
+
+
+def _worker(module: str) -> str:
+    try:
+        found = queue_status.read(celery_app.app(), [module])
+    except (OperationalError, OSError) as error:
+        return f"The broker does not answer ({_first_line(error)})."
+    if idle := [queue.name for queue in found if queue.consumers == 0]:
+        return f"No worker consumes {', '.join(idle)}: start one with `manage.py worker --module {module}`."
+    if all(queue.consumers for queue in found):
+        return ""
+    return f"Is a worker running? `manage.py worker --module {module}` starts one."
+
+
+def _relay(module: str) -> str:
+    command = f"`manage.py relay --module {module}`"
+    if module not in modules.labels() or connections[module].vendor != "postgresql":
+        return f"Is a relay of {module} running? {command} starts one, where {module} is deployed."
+    session = engines.of(module).relay_session(module)
+    try:
+        leader = session.election.leader()
+    except (psycopg.Error, Misconfigured) as error:
+        return f"The relay of {module} cannot be looked for ({_first_line(error)})."
+    finally:
+        session.close()
+    return "" if leader else f"No relay of {module} is running: start one with {command}."
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
