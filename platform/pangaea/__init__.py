@@ -6,6 +6,7 @@ Public, for modules:
     modules                      ModuleConfig, Route, RateLimit, Scope, Role: a module's declarations
     errors                       the error tree; stable codes, no HTTP
     ids                          time-ordered identifiers
+    text                         text from strangers: one spelling, visible, in one direction
     outbox                       publish(message, key=...), in the transaction of the change
     change_capture               Capture, money, enum: changed rows become messages
     inbox.subscriptions          Projection and Reaction, and their handlers
@@ -48,4 +49,5 @@ Internal. Each package imports only packages below it in this list (`importlinte
     reloading        files that are read again when they are replaced
     backoff          the pause before the next attempt
     errors, ids      the error tree, and time-ordered identifiers
+    text             text from strangers, where it enters and where it is shown
 """

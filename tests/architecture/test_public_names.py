@@ -41,6 +41,7 @@ PUBLIC = {
     "pangaea.ops.admin": {"ModuleAdmin", "ReadOnlyAdmin", "ReadOnlyInline"},
     "pangaea.outbox": {"publish"},
     "pangaea.testing": {"Published", "access_token", "client_for", "deliver", "free_port", "published", "wait_until"},
+    "pangaea.text": {"composed", "escaped", "name", "opaque", "prose", "visible"},
 }
 """{module of the kernel: what a module may use of it}, in its migrations and tests too."""
 

@@ -68,7 +68,8 @@ def logging_config(level: str, *, json: bool) -> dict[str, Any]:
             "django": {"handlers": []},
             # Django logs every 4xx and 5xx, which the access log has too. Only tracebacks of unhandled errors are kept.
             "django.request": {"filters": ["traceback"]},
-            "django.server": {"level": "ERROR"},
+            # Django's defaults give it a handler that prints raw what a client sent.
+            "django.server": {"handlers": [], "propagate": True, "level": "ERROR"},
             # Celery logs two uninformative lines per batch; its warnings matter.
             "celery": {"level": "WARNING"},
             # At DEBUG it prints every query with its parameters, which are customers' data.

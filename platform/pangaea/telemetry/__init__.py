@@ -5,5 +5,5 @@
     access_log    one line per HTTP request
     components    the components of a relay or worker, and the state that each reports
 
-It imports no other file of the kernel except `ids`.
+It imports no other file of the kernel except `ids` and `text`.
 """

@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from pangaea import text
 
 
 def bind(**fields: object) -> AbstractContextManager[None]:
@@ -23,6 +25,28 @@ class OnlyWithTraceback(logging.Filter):
         return record.exc_info is not None
 
 
+class Quoted:
+    """The value of a field, printed as a Python literal without control characters."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return text.escaped(repr(self._value))
+
+
+def escape(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape what a terminal would obey: paths, names and errors contain what strangers wrote."""
+    for name, value in event.items():
+        if name in {"exception", "stack"}:
+            event[name] = text.escaped(str(value), lines=True)
+        elif name == "event":
+            event[name] = text.escaped(str(value))
+        elif not (isinstance(value, str) and value.isprintable()):
+            event[name] = Quoted(value)
+    return event
+
+
 _ON_EVERY_LINE: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
@@ -35,16 +59,23 @@ _ON_EVERY_LINE: tuple[Processor, ...] = (
 def formatter(*, json: bool) -> logging.Formatter:
     """A formatter that renders the lines of structlog and of the standard library alike."""
     rendering: list[Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        [structlog.processors.JSONRenderer(default=str)]
         if json
         else [
+            escape,
             # The default formatter may print local variables, and passwords among them.
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
         ]
     )
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=_ON_EVERY_LINE,
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            *rendering,
+        ],
     )
 
 

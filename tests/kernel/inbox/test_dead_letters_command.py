@@ -4,7 +4,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from pangaea.inbox.models import DiscardedLetter
+from pangaea.inbox.models import DeadLetter, DiscardedLetter
 from pangaea.outbox.models import OutboxMessage
 from tests.kernel.parked import NEIGHBOUR, declared, letters, summary
 from tests.kernel.pipeline import LISTENER, SOURCE, Ledger, Wire, ledger_table, say
@@ -95,6 +95,25 @@ class TestShow:
 
         assert "Traceback (most recent call last)" in shown
         assert "(in " in shown
+
+    def test_prints_nothing_that_a_terminal_obeys(self, wire: Wire, parked: Ledger) -> None:
+        """Keys, errors and bodies are what strangers wrote."""
+        evil, shown = "\x1b[2J\x9b31m\u202e", r"\x1b[2J\x9b31m\u202e"
+        say(evil, 1)
+        wire.pump()
+        letter = DeadLetter.objects.using(LISTENER).get(key=evil)
+        text = f"ValueError: {evil}\n  of two lines"
+        DeadLetter.objects.using(LISTENER).filter(pk=letter.pk).update(error=text, traceback=text)
+
+        listed, described = run("list"), run("show", f"{LISTENER}/{letter.pk}")
+        parked.poison = set()
+        redriven = run("redrive", f"{LISTENER}/{letter.pk}")
+
+        for printed in (listed, described, redriven):
+            assert shown in printed
+            assert all(character.isprintable() or character == "\n" for character in printed)
+        assert f"ValueError: {shown}\n  of two lines" in described
+        assert len(listed.splitlines()) == 6
 
     @pytest.mark.parametrize("what", [["--key=a"], ["--key=b"], [f"{LISTENER}/0"]])
     def test_wants_exactly_one(self, what: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from pangaea import modules
+from pangaea import modules, text
 from pangaea.errors import Invalid
 from pangaea.inbox.dead_letters import discarding, redrive
 from pangaea.inbox.dead_letters.selection import Selection
@@ -76,9 +76,9 @@ class Command(BaseCommand):
             raise CommandError(message)
         ((module, letter),) = found
         for name, value in _facts(module, letter):
-            self.stdout.write(f"{name:<14}{value}")
-        for title, text in (("traceback", letter.traceback), ("body", letter.body)):
-            self.stdout.write(f"\n{title}\n{text.rstrip() or '-'}")
+            self.stdout.write(text.escaped(f"{name:<14}{value}", lines=True))
+        for title, content in (("traceback", letter.traceback), ("body", letter.body)):
+            self.stdout.write(f"\n{title}\n{text.escaped(content.rstrip(), lines=True) or '-'}")
 
     def _redrive(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
         applied, failed = 0, 0
@@ -87,7 +87,8 @@ class Command(BaseCommand):
                 applied += outcome.applied
                 failed += bool(outcome.error)
                 line = f"{outcome.subscription}  key {outcome.key}: {outcome.applied} applied"
-                self.stdout.write(f"{line}, then {outcome.error}" if outcome.error else line)
+                failure = f", then {outcome.error}" if outcome.error else ""
+                self.stdout.write(text.escaped(line + failure, lines=True))
         self.stdout.write(f"{_counted(applied, 'message')} applied.")
         if failed:
             message = f"{_counted(failed, 'key')} failed again; the rest of its messages stay parked, in order."
@@ -136,7 +137,7 @@ def _counted(number: int, what: str) -> str:
 
 def _row(module: str, letter: DeadLetter) -> tuple[str, ...]:
     error = letter.error.splitlines()[0] if letter.error else "behind another of its key"
-    return (
+    cells = (
         f"{module}/{letter.pk}",
         letter.subscription,
         letter.key,
@@ -146,6 +147,7 @@ def _row(module: str, letter: DeadLetter) -> tuple[str, ...]:
         str(letter.attempts),
         error if len(error) <= 80 else f"{error[:79]}…",  # noqa: PLR2004 - a terminal's line
     )
+    return tuple(map(text.escaped, cells))
 
 
 def _facts(module: str, letter: DeadLetter) -> list[tuple[str, object]]:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from pangaea import text
 from pangaea.inbox.rebuild.comparison import Comparison, Difference
 from pangaea.management.replaying import ReplayCommand
 
@@ -48,7 +49,7 @@ def _correction(name: str, found: Comparison) -> str:
 
 
 def _line(difference: Difference) -> str:
-    head = " ".join(filter(None, [difference.kind, difference.table, difference.row]))
+    head = text.escaped(" ".join(filter(None, [difference.kind, difference.table, difference.row])))
     match difference.kind:
         case "wrong":
             columns = [f"{name} is {was!r}, should be {should!r}" for name, (was, should) in difference.columns.items()]
