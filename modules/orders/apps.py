@@ -1,6 +1,6 @@
 """The declaration of this module."""
 
-from pangaea.modules import ModuleConfig, Role, Route, Scope
+from pangaea.modules import ModuleConfig, ProblemType, Role, Route, Scope
 
 
 class OrdersConfig(ModuleConfig):
@@ -13,6 +13,41 @@ class OrdersConfig(ModuleConfig):
     scopes = (
         Scope("orders:read", "Read the caller's own orders.", roles=(Role.CUSTOMER,)),
         Scope("orders:write", "Place orders, and cancel the caller's own.", roles=(Role.CUSTOMER,)),
+    )
+    problems = (
+        ProblemType(
+            "customer_deactivated",
+            403,
+            "The account is deactivated, so it places no orders. Operators know the reason.",
+        ),
+        ProblemType("order_not_found", 404, "There is no such order, or it is another customer's."),
+        ProblemType("product_not_found", 404, "There is no such product, or it is not for sale at present."),
+        ProblemType(
+            "order_not_cancellable",
+            409,
+            "Only an order whose state allows it can be cancelled, and only once. `order_status` is its state.",
+        ),
+        ProblemType(
+            "out_of_stock",
+            409,
+            "There is less of a product than was ordered; nothing was ordered. `sku` and `available` name it "
+            "and how many are left. Order fewer, or try again when there are more.",
+        ),
+        ProblemType("sku_taken", 409, "Another product has this sku. Choose a different one."),
+        ProblemType(
+            "stock_out_of_range",
+            409,
+            "The change would leave a stock below zero, or above what can be stored. `available` is the present one.",
+        ),
+        ProblemType(
+            "invalid_order",
+            422,
+            "The order breaks a rule for its lines: how many there may be, one line per product, quantities within "
+            "bounds. `detail` names the rule.",
+        ),
+        ProblemType("invalid_product", 422, "Some fields of the product are not valid; `fields` names them."),
+        ProblemType("mixed_currencies", 422, "The products have prices in several currencies. Order them separately."),
+        ProblemType("unknown_sku", 422, "The order has a product that is not for sale; `sku` names it."),
     )
     subscriptions = ("modules.orders.handlers.customers", "modules.orders.handlers.checkout")
     captures = ("modules.orders.models.catalogue",)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pangaea.modules import ModuleConfig, RateLimit, Role, Route, Scope
+from pangaea.modules import ModuleConfig, ProblemType, RateLimit, Role, Route, Scope
 
 GUESSES = RateLimit(requests=60, per=timedelta(minutes=1))
 """The limit of routes without a token: enough for an office behind one address, too low for guessing passwords."""
@@ -22,7 +22,31 @@ class UsersConfig(ModuleConfig):
         Scope("users:read", "Read the caller's own account.", roles=(Role.CUSTOMER,)),
         Scope("users:write", "Change, close and secure the caller's own account.", roles=(Role.CUSTOMER,)),
     )
+    problems = (
+        ProblemType(
+            "invalid_credentials", 401, "The email address or the password is wrong. Which one is not disclosed."
+        ),
+        ProblemType(
+            "invalid_refresh_token",
+            401,
+            "The refresh token has expired, was used already, or was revoked. Log in again with email and password.",
+        ),
+        ProblemType(
+            "unknown_account",
+            401,
+            "The access token is valid, and its account does not exist (any more). Register or log in again.",
+        ),
+        ProblemType("account_deactivated", 403, "The account is deactivated, by its owner or by an operator."),
+        ProblemType("wrong_password", 403, "This change needs the current password, and the given one is another."),
+        ProblemType("email_taken", 409, "An account has this email address already. Log in, or register another one."),
+        ProblemType(
+            "password_changed",
+            409,
+            "Somewhere else the password was changed at the same time, and that change won. Log in with that password.",
+        ),
+    )
     demo = "modules.users.demo.seed"
+    demo_log_ins = {"ada@example.com": "continental-drift", "grace@example.com": "continental-drift"}
     walk = (
         "JSON='Content-Type: application/json'",
         r'ME="\"email\": \"me-$(date +%s)@example.com\", \"password\": \"continental-drift\""',

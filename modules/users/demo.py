@@ -3,11 +3,11 @@
 from django.db import transaction
 
 from modules.users import commands
+from modules.users.apps import UsersConfig
 from modules.users.models import Account
 from modules.users.rules import passwords
 
-PASSWORD = "continental-drift"  # noqa: S105 - public on purpose, and printed
-CUSTOMERS = (("ada@example.com", "Ada Lovelace"), ("grace@example.com", "Grace Hopper"))
+NAMES = {"ada@example.com": "Ada Lovelace", "grace@example.com": "Grace Hopper"}
 
 
 def seed(*, credentials: bool) -> list[str]:
@@ -17,10 +17,11 @@ def seed(*, credentials: bool) -> list[str]:
     """
     if not credentials:
         return []
-    present = set(Account.objects.filter(email__in=[email for email, _ in CUSTOMERS]).values_list("email", flat=True))
-    for email, full_name in CUSTOMERS:
+    accounts = UsersConfig.demo_log_ins
+    present = set(Account.objects.filter(email__in=accounts).values_list("email", flat=True))
+    for email, password in accounts.items():
         if email not in present:
-            password_hash = passwords.hashed(PASSWORD)
+            password_hash = passwords.hashed(password)
             with transaction.atomic(using="users"):
-                commands.register_account(email=email, password_hash=password_hash, full_name=full_name)
-    return [f"customer  {email}  password  {PASSWORD}" for email, _ in CUSTOMERS]
+                commands.register_account(email=email, password_hash=password_hash, full_name=NAMES[email])
+    return [f"customer  {email}  password  {password}" for email, password in accounts.items()]

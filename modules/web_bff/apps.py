@@ -1,6 +1,6 @@
 """The declaration of this module."""
 
-from pangaea.modules import ModuleConfig, Role, Route, Scope
+from pangaea.modules import ModuleConfig, ProblemType, Role, Route, Scope
 
 
 class WebBffConfig(ModuleConfig):
@@ -10,6 +10,15 @@ class WebBffConfig(ModuleConfig):
     scopes = (
         Scope("web_bff:read", "Read the caller's pages: profile, orders, checkouts.", roles=(Role.CUSTOMER,)),
         Scope("web_bff:checkout", "Start checkouts of the caller.", roles=(Role.CUSTOMER,)),
+    )
+    problems = (
+        ProblemType("checkout_not_found", 404, "There is no such checkout, or it is another customer's."),
+        ProblemType(
+            "order_not_found",
+            404,
+            "There is no such order, or it is another customer's; a new one is here some milliseconds after it was "
+            "placed.",
+        ),
     )
     subscriptions = (
         "modules.web_bff.handlers.profiles",

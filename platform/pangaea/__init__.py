@@ -32,6 +32,7 @@ Internal. Each package imports only packages below it in this list (`importlinte
     gateway          routes -> the edge's configuration
     ops              the operators' admin site
     processes        web, relay, worker: how each runs and ends
+    pages            the start page, and a page per problem: for people beside the API
     health           readiness, probes, the state of streams
     broker           the Celery app: queues, sending, consuming, permissions
     inbox            cursors, handlers, dead letters, rebuilds

@@ -1,7 +1,7 @@
 """The declaration of a module (a bounded context), and the modules that are installed in this process."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -71,6 +71,18 @@ class Route:
     for_modules: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A kind of problem document: the page at its `type` shows it (RFC 9457, 4.1).
+
+    `explanation` is for authors of clients: why an answer has this code, and what to do about it, in a few sentences.
+    """
+
+    code: str
+    status: int
+    explanation: str
+
+
 class ModuleConfig(AppConfig):
     """The declaration of a module. All links between modules at run time are derived from it.
 
@@ -83,6 +95,8 @@ class ModuleConfig(AppConfig):
     routes: ClassVar[tuple[Route, ...]] = ()
     scopes: ClassVar[tuple[Scope, ...]] = ()
     """The scopes that this module's views require. No other module names them."""
+    problems: ClassVar[tuple[ProblemType, ...]] = ()
+    """Every code of this module's own domain errors, explained. `/problems/<code>` shows them."""
     subscriptions: ClassVar[tuple[str, ...]] = ()
     """Dotted paths of the Projection and Reaction objects of this module."""
     captures: ClassVar[tuple[str, ...]] = ()
@@ -94,6 +108,8 @@ class ModuleConfig(AppConfig):
     subscribers and rebuilt projections can begin at the first message. A limit needs `captures`, for snapshots."""
     demo: ClassVar[str | None] = None
     """Dotted path of `seed(*, credentials: bool) -> list[str]`: writes demo data idempotently, and describes it."""
+    demo_log_ins: ClassVar[Mapping[str, str]] = {}
+    """The accounts of the demo data: names with their public passwords."""
 
     walk: ClassVar[tuple[str, ...]] = ()
     """Shell commands that demonstrate the module; `$URL` is the address. They run after those of its sources."""

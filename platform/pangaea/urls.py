@@ -1,4 +1,4 @@
-"""The URLs of this process: those of its modules, the documents of its API, the admin.
+"""The URLs of this process: those of its modules, the documents of its API, the pages, the admin.
 
 The probes are not here: `pangaea.health.probes.ProbeMiddleware` answers them before anything else.
 """
@@ -13,6 +13,7 @@ from django.views.generic import RedirectView
 
 from pangaea import modules
 from pangaea.api import documents, schema
+from pangaea.pages import problems, start
 
 handler400 = "pangaea.api.fallback.bad_request"
 handler403 = "pangaea.api.fallback.permission_denied"
@@ -42,6 +43,8 @@ def _elsewhere() -> list[Any]:
 urlpatterns = [
     *(pattern for module in modules.installed() for pattern in schema.patterns_of(module)),
     *documents.patterns(public=settings.PANGAEA.api_documents_public, admin_path=settings.PANGAEA_ADMIN),
+    *start.patterns,
+    *problems.patterns,
     path(f"{settings.PANGAEA_ADMIN}r/<path:row>", on_site),
     path(settings.PANGAEA_ADMIN, admin.site.urls),
     *_elsewhere(),

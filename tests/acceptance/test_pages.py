@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from pangaea.api.content_security import POLICY
-from pangaea.management.welcome import OPERATOR, PASSWORD
+from pangaea.pages.start import OPERATOR, PASSWORD
 from tests.acceptance import topologies
 from tests.acceptance.topologies import Deployment
 from tests.browser import Browser, browser

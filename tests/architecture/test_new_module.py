@@ -103,7 +103,7 @@ class TestAnAddedModule:
         python(project, "manage.py", "render", "--check")
 
     def test_passes_its_own_tests_and_those_of_the_architecture(self, project: Path) -> None:
-        names = ("test_imports", "test_rules", "test_registry", "test_public_names")
+        names = ("test_imports", "test_rules", "test_registry", "test_public_names", "test_problem_types")
         suites = [f"tests/architecture/{name}.py" for name in names]
         python(project, "-m", "pytest", f"modules/{LABEL}", *suites, "-q", "-p", "no:cacheprovider", seconds=600)
         python(project, "-m", "pytest", "tests/architecture/test_maps.py", "-k", LABEL, "-q", "-p", "no:cacheprovider")

@@ -37,7 +37,7 @@ PUBLIC = {
     "pangaea.ids": {"uuid7"},
     "pangaea.inbox.subscriptions": {"Projection", "Reaction"},
     "pangaea.messages": {"Command", "Event", "Money", "Operation", "Received"},
-    "pangaea.modules": {"ModuleConfig", "RateLimit", "Role", "Route", "Scope"},
+    "pangaea.modules": {"ModuleConfig", "ProblemType", "RateLimit", "Role", "Route", "Scope"},
     "pangaea.ops.admin": {"ModuleAdmin", "ReadOnlyAdmin", "ReadOnlyInline"},
     "pangaea.outbox": {"publish"},
     "pangaea.testing": {"Published", "access_token", "client_for", "deliver", "free_port", "published", "wait_until"},

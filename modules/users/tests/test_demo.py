@@ -2,6 +2,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from modules.users import demo
+from modules.users.apps import UsersConfig
 from pangaea import testing
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -11,9 +12,9 @@ class TestSeed:
     def test_registers_customers_who_can_log_in(self, anybody: APIClient) -> None:
         lines = demo.seed(credentials=True)
         assert [event.wire_name for event in testing.published("users")] == ["users.user_registered"] * 2
-        for email, _ in demo.CUSTOMERS:
-            assert any(email in line and demo.PASSWORD in line for line in lines)
-            body = {"email": email, "password": demo.PASSWORD}
+        for email, password in UsersConfig.demo_log_ins.items():
+            assert any(email in line and password in line for line in lines)
+            body = {"email": email, "password": password}
             assert anybody.post("/api/v1/tokens", body, format="json").status_code == 200
 
     def test_may_run_again(self) -> None:

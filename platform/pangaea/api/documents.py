@@ -8,7 +8,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.http import require_safe
-from django.views.generic import RedirectView
 
 from pangaea import modules
 from pangaea.api import content_security, schema
@@ -19,17 +18,16 @@ View = Callable[..., HttpResponse]
 def patterns(*, public: bool, admin_path: str) -> list[URLPattern]:
     """The URL patterns of the documents.
 
-    With `public`, the documents are at /api/docs/ and /api/schema/, and / redirects there. Otherwise they are below
-    `admin_path` and require an operator's log-in, and the public paths answer 404.
+    With `public`, they are at /api/docs/ and /api/schema/. Otherwise they are below `admin_path` and require an
+    operator's log-in, and the public paths answer 404.
     """
     below, view = ("", _unchanged) if public else (admin_path, admin.site.admin_view)
-    documents = [
+    return [
         path(f"{below}api/docs/", view(page), name="docs"),
         path(f"{below}api/docs/<slug:module>/", view(page), name="module-docs"),
         path(f"{below}api/schema/", view(schema.schema), name="schema"),
         path(f"{below}api/schema/<slug:module>/", view(schema.schema), name="module-schema"),
     ]
-    return [path("", RedirectView.as_view(pattern_name="docs")), *documents] if public else documents
 
 
 def _unchanged(view: View) -> View:

@@ -4,8 +4,8 @@
      "detail": "Only 3 of ABC-1 are left.", "instance": "/api/v1/orders",
      "code": "out_of_stock", "correlation_id": "0199…", "sku": "ABC-1", "available": 3}
 
-Clients branch on `code`. `type` is the code as a URI, for tools that expect one. It is only an identifier: no page is
-served there. `correlation_id` finds the request in the logs. Each detail of a domain error is a member of its own.
+Clients branch on `code`. `type` is the code as a URI, where a page explains it (`pangaea.pages.problems`).
+`correlation_id` finds the request in the logs. Each detail of a domain error is a member of its own.
 
 The document of a request that fails validation has `errors`, one entry per mistake: `pointer` into the body (RFC 6901,
 as a URI fragment: `#/lines/0/quantity`), or `parameter` if the mistake is in the query; `code`; and `detail`. At most

@@ -20,7 +20,11 @@ PROBLEM: Mapping[str, Any] = {
     "description": "RFC 9457. Members beside these depend on the `code`.",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
-        "type": {"type": "string", "format": "uri-reference", "description": "The code as an identifier."},
+        "type": {
+            "type": "string",
+            "format": "uri-reference",
+            "description": "The code as an address: a page that explains it.",
+        },
         "title": {"type": "string", "description": "The code in words."},
         "status": {"type": "integer", "description": "The HTTP status."},
         "detail": {"type": "string", "description": "What happened, for people."},

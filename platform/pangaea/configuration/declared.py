@@ -102,7 +102,7 @@ class Declared:
     )
     api_documents_public: bool = setting(
         default=False,
-        why="Publish the API documents: /api/docs/, /api/schema/, and / which redirects there. Otherwise these answer "
+        why="Publish the API documents: /api/docs/ and /api/schema/. Otherwise these answer "
         "404, and operators find the documents below the admin. Render the gateway's configuration with the same "
         "value. The local profile turns it on.",
     )

@@ -1,14 +1,11 @@
 """The text that is printed once everything is ready: addresses, and a walk-through to copy and paste."""
 
-from pangaea import modules
-
-OPERATOR = "operator"
-PASSWORD = "pangaea-local"  # noqa: S105 - only where the profile is local, on loopback
+from pangaea.pages import start
 
 
 def walk(url: str) -> list[str]:
     """Shell commands that try the installed modules at this address."""
-    return [f"URL={url}", *(line for module in modules.upstream_first() for line in module.walk)]
+    return [f"URL={url}", *start.walk()]
 
 
 def welcome(addresses: list[tuple[str, str]], url: str) -> str:
@@ -29,8 +26,9 @@ def welcome(addresses: list[tuple[str, str]], url: str) -> str:
 def welcome_to_local(url: str) -> str:
     """The text for the local profile, whose credentials are public."""
     addresses = [
+        ("Start page", f"{url}/"),
         ("API docs", f"{url}/api/docs/"),
-        ("Admin", f"{url}/admin/   ({OPERATOR} / {PASSWORD})"),
+        ("Admin", f"{url}/admin/   ({start.OPERATOR} / {start.PASSWORD})"),
         ("Health", f"{url}/readyz"),
     ]
     return welcome(addresses, url)

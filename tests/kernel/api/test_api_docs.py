@@ -147,7 +147,3 @@ class TestThePages:
         answer = Client().get(address, HTTP_HOST="testserver:9999")
 
         assert "testserver" not in f"{answer.headers} {answer.content.decode()}"
-
-    def test_start_at_the_root(self) -> None:
-        response = Client().get("/")
-        assert (response.status_code, response.headers["Location"]) == (302, "/api/docs/")

@@ -18,7 +18,7 @@ urlpatterns = [*documents.patterns(public=False, admin_path="admin/"), path("adm
 handler404 = "pangaea.api.fallback.not_found"
 
 LABEL = modules.labels()[0]
-PUBLIC = ("/", "/api/docs/", f"/api/docs/{LABEL}/", "/api/schema/", f"/api/schema/{LABEL}/")
+PUBLIC = ("/api/docs/", f"/api/docs/{LABEL}/", "/api/schema/", f"/api/schema/{LABEL}/")
 DEPLOYED = {
     "PANGAEA_MODULES": LABEL,
     "SECRET_KEY": "0123456789abcdefghijklmnopqrstuvwxyz0123456789abcdefghijklmnopqrstuvwxyz",
@@ -44,7 +44,7 @@ class TestDocumentsOfOperators:
             answer = client.get(address)
             assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    @pytest.mark.parametrize("address", PUBLIC[1:])
+    @pytest.mark.parametrize("address", PUBLIC)
     def test_ask_for_a_log_in(self, client: Client, address: str) -> None:
         answer = client.get(f"/admin{address}")
         assert (answer.status_code, answer.headers["Location"]) == (302, f"/admin/login/?next=/admin{address}")

@@ -34,7 +34,6 @@ class TestThePolicy:
         ("address", "status"),
         [
             ("/livez", 200),
-            ("/", 302),
             ("/api/docs/", 200),
             ("/api/schema/", 200),
             ("/nowhere", 404),

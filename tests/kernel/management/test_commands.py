@@ -19,8 +19,8 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.databases import aliases
-from pangaea.management.welcome import OPERATOR
 from pangaea.outbox.models import Stream
+from pangaea.pages.start import OPERATOR
 from pangaea.testing.databases import scratch_database
 from tests.processes import workspace
 

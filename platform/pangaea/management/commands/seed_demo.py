@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand
 from django.utils.module_loading import import_string
 
 from pangaea import modules
-from pangaea.management.welcome import OPERATOR, PASSWORD
+from pangaea.pages.start import OPERATOR, PASSWORD
 
 
 class Command(BaseCommand):

@@ -1,0 +1,173 @@
+"""Every code that a problem document can have, explained: the kernel's here, a module's in ModuleConfig.problems.
+
+`tests/architecture/test_problem_types.py` finds each code where it is raised, the gateway's in its template, and fails
+where a code is not explained.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from pangaea import modules
+from pangaea.modules import ProblemType
+
+_TOKEN = "Log in again, or use the refresh token, and repeat the request with the new access token."  # noqa: S105 - prose
+_TWICE = "Before you repeat a request that changes something, read whether it did."
+
+KERNEL: tuple[ProblemType, ...] = (
+    ProblemType("bad_request", 400, "The request cannot be read. Correct it; it fails again unchanged."),
+    ProblemType("body_unreadable", 400, "The connection ended before the whole body had arrived. Send it again."),
+    ProblemType("malformed_json", 400, "The body is not JSON (RFC 8259), in UTF-8. `detail` has the place."),
+    ProblemType("malformed_request", 400, "What arrived is no HTTP/1.1 request (RFC 9112). Correct the client."),
+    ProblemType("malformed_url", 400, "The address has a character that no address can have. Correct it."),
+    ProblemType("parse_error", 400, "The body is not what its Content-Type announces. Correct one of them."),
+    ProblemType("too_many_parameters", 400, "The query has more parameters than are read. Send fewer."),
+    ProblemType("unknown_host", 400, "The request names a host for which this server does not answer (ALLOWED_HOSTS)."),
+    ProblemType(
+        "validation_failed",
+        400,
+        "The body or the query breaks rules of this operation. `errors` lists each mistake: its place (`pointer` or "
+        "`parameter`), its code and a sentence. Correct all of them and send the request again.",
+    ),
+    ProblemType("authentication_failed", 401, f"The credentials of the request are not valid. {_TOKEN}"),
+    ProblemType("token_expired", 401, f"The access token was valid and no longer is. {_TOKEN}"),
+    ProblemType(
+        "token_invalid",
+        401,
+        "The access token is malformed, or was not signed by this system, or not for this service. Send it unchanged, "
+        f"as `Authorization: Bearer <token>`. {_TOKEN}",
+    ),
+    ProblemType(
+        "token_missing",
+        401,
+        "This address needs an access token, and the request has none. Log in, then send it with each request, as "
+        "`Authorization: Bearer <token>`.",
+    ),
+    ProblemType(
+        "caller_not_accepted",
+        403,
+        "Only named services may call this address directly, and the caller's certificate names none of them. Call it "
+        "through the gateway; an operator can add a service to ACCEPTED_CALLERS.",
+    ),
+    ProblemType(
+        "insufficient_scope",
+        403,
+        "The access token lacks a scope that this operation needs: `required_scope` names it. Get a token that has it; "
+        "if the account's role has no such scope, the operation is not for this account.",
+    ),
+    ProblemType("permission_denied", 403, "The caller is known, and this is not allowed to them."),
+    ProblemType(
+        "not_found",
+        404,
+        "There is nothing at this address. The documents of the API list all addresses.",
+    ),
+    ProblemType(
+        "unknown_subscription",
+        404,
+        "No module of this process declares a subscription of that name. `detail` lists them.",
+    ),
+    ProblemType("method_not_allowed", 405, "The address exists, for other methods: the header `Allow` lists them."),
+    ProblemType(
+        "not_acceptable", 406, "The header `Accept` excludes every form of the answer. Accept application/json."
+    ),
+    ProblemType("request_timeout", 408, "The request did not arrive within the time for it. Send it again, faster."),
+    ProblemType("length_required", 411, "The body came in chunks. Send it with a Content-Length."),
+    ProblemType("body_too_large", 413, "The body is larger than this server accepts. Send less at once."),
+    ProblemType(
+        "url_too_long", 414, "The address with its query is longer than this server accepts. Shorten the query."
+    ),
+    ProblemType(
+        "unsupported_media_type", 415, "The body is in a format that is not read here. `Accept` names one that is."
+    ),
+    ProblemType("unknown_expectation", 417, "The only value that the header `Expect` may have is 100-continue."),
+    ProblemType("reason_missing", 422, "This action is recorded with its reason, and none was given."),
+    ProblemType("http_version_too_old", 426, "The request is of an HTTP version before 1.1. Use HTTP/1.1 or HTTP/2."),
+    ProblemType(
+        "throttled",
+        429,
+        "There were too many requests, or too many failed log-ins. Wait as many seconds as the header `Retry-After` "
+        "states, then go on more slowly.",
+    ),
+    ProblemType("header_too_large", 431, "The header fields are longer or more than this server accepts. Send fewer."),
+    ProblemType("error", 500, "The request failed for a reason that has no code of its own. `detail` has it."),
+    ProblemType(
+        "internal_error",
+        500,
+        "This is a mistake of ours. The traceback is in the log: send us the `correlation_id`, and we find it. "
+        f"{_TWICE}",
+    ),
+    ProblemType("unknown_transfer_coding", 501, "The body has a transfer coding that is not read here. Send none."),
+    ProblemType(
+        "interrupted",
+        502,
+        f"The service ended the connection after it had got the request, so the work may be done. {_TWICE}",
+    ),
+    ProblemType(
+        "refused_by_gateway",
+        502,
+        "The gateway could not pass the request on, or refused it for a reason that has no code of its own: an escaped "
+        "slash in the path, for example. The status narrows it down; the access log of the gateway has it as `why`.",
+    ),
+    ProblemType(
+        "not_ready",
+        503,
+        "This process cannot serve requests at present. `checks` names what it lacks. It is tried again automatically.",
+    ),
+    ProblemType(
+        "unavailable",
+        503,
+        "Something that this needs is busy or does not answer, and the request had no effect. Repeat it after as many "
+        "seconds as the header `Retry-After` states.",
+    ),
+    ProblemType("timeout", 504, f"The service did not answer in time. It may have done the work. {_TWICE}"),
+)
+"""The problems of the kernel and of the gateway."""
+
+_STATUSES = tuple(
+    ProblemType(status.name.lower(), status, f"{status.description or status.phrase}.")
+    for status in HTTPStatus
+    if status >= HTTPStatus.BAD_REQUEST
+)
+"""An error of Django or DRF that has no code of its own gets the name of its status."""
+
+SHARED: Mapping[str, ProblemType] = {each.code: each for each in (*_STATUSES, *KERNEL)}
+"""What every process can answer, by code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A problem type, and the label of the module that declares it; None for the kernel's."""
+
+    type: ProblemType
+    module: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of its page."""
+        code, status = self.type.code, HTTPStatus(self.type.status)
+        return {
+            "type": f"/problems/{code}",
+            "title": code.replace("_", " ").capitalize(),
+            "status": status.value,
+            "phrase": status.phrase,
+            "code": code,
+            "module": self.module,
+            "explanation": self.type.explanation,
+        }
+
+
+def explain(code: str) -> Explained | None:
+    """The explanation of a code; None for one that this process does not know.
+
+    The kernel's codes mean the same everywhere. A code of two modules is explained by the first, by label.
+    """
+    if code in SHARED:
+        return Explained(SHARED[code], None)
+    return next(
+        (Explained(each, label) for label, found in of_modules().items() for each in found if each.code == code), None
+    )
+
+
+def of_modules() -> dict[str, tuple[ProblemType, ...]]:
+    """The problem types that the installed modules declare, by label."""
+    return {module.label: module.problems for module in modules.installed()}

@@ -1,0 +1,22 @@
+"""The page at a problem's `type`: `/problems/<code>`."""
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, path
+from django.views.decorators.http import require_safe
+
+from pangaea.pages import layout, problem_types
+
+PREFIX = "/problems/"
+
+
+@require_safe
+def page(request: HttpRequest, code: str) -> HttpResponse:
+    """What the code means, and what a client does about it. 404 for a code that no answer of this process has."""
+    explained = problem_types.explain(code)
+    if explained is None:
+        raise Http404
+    document = explained.as_dict()
+    return layout.answer(request, "problem", {"problem": document}, document)
+
+
+patterns: list[URLPattern] = [path(f"{PREFIX.removeprefix('/')}<slug:code>", page, name="problem")]

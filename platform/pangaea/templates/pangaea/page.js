@@ -1,0 +1,2 @@
+const place = document.getElementById("origin");
+if (place) place.textContent = location.origin;
