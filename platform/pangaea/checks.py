@@ -13,7 +13,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import Error, register
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
@@ -25,6 +25,8 @@ from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import ALL, Command, Event, Message, check_wire_name, module_of
 from pangaea.modules import ModuleConfig, Role, Scope
 
+DATABASES = "pangaea_databases"
+"""The tag of the checks of databases, which Django runs for the aliases that the caller names."""
 Language = dict[str, type[Message]]
 """Message classes by wire name."""
 RESERVED = {DEFAULT_DB_ALIAS: "the database of the operators", ALL: "the audience of events"}
@@ -73,6 +75,21 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Err
         if not unusable:
             errors += _check_command_handlers(published[module.label], subscriptions)
         errors += _check_sent(module, published)
+    return errors
+
+
+@register(DATABASES)
+def check_databases(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **_: Any
+) -> list[Error]:
+    """Check the databases that the caller names: `manage.py check --database orders`. They must be as settings ask."""
+    del app_configs
+    errors = []
+    for alias in databases or ():
+        try:
+            connections[alias].ensure_connection()
+        except DatabaseError as error:
+            errors.append(Error(f"The database refuses to serve: {error}".strip(), obj=alias, id="pangaea.E022"))
     return errors
 
 

@@ -30,10 +30,8 @@ ignore_startup_parameters = options,extra_float_digits
 server_reset_query = SELECT pg_advisory_unlock_all(); UNLISTEN *
 """
 """The default of `server_reset_query`, DISCARD ALL, would discard the search path as well."""
-DATABASE = (
-    "{schema} = host={host} port={port} dbname={dbname} user={user} password={password} "
-    "connect_query='SET search_path={schema}'"
-)
+DATABASE = "{schema} = host={host} port={port} dbname={dbname} user={user} password={password}"
+SEARCH_PATH = " connect_query='SET search_path={schema}'"
 
 
 def program() -> str:
@@ -45,11 +43,16 @@ def program() -> str:
 
 
 @contextmanager
-def before(database_url: str, schemas: Sequence[str], *, folder: Path, mode: str) -> Iterator[dict[str, str]]:
-    """Hold a pooler of that mode. Yields a URL through it for each schema, with that schema as the search path."""
+def before(
+    database_url: str, schemas: Sequence[str], *, folder: Path, mode: str, query: str = SEARCH_PATH
+) -> Iterator[dict[str, str]]:
+    """Hold a pooler of that mode. Yields a URL through it for each schema, with that schema as the search path.
+
+    It drops the options with which a connection starts. With an empty `query` the search path is the server's default.
+    """
     executable, port = program(), free_port()
     address = {"port": "5432", **conninfo_to_dict(database_url)}
-    databases = "\n".join(DATABASE.format(schema=schema, **address) for schema in schemas)
+    databases = "\n".join((DATABASE + query).format(schema=schema, **address) for schema in schemas)
     path = folder / "pgbouncer.ini"
     path.write_text(CONFIGURATION.format(databases=databases, port=port, mode=mode))
     user = None

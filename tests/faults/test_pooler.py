@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pangaea.testing import wait_until
@@ -68,3 +69,33 @@ class TestBehindAPoolerOfSessions:
             land.wait_state("relay-pooled", "source", "leading")
             land.publish(10, seed=1)
             wait_until(lambda: land.number(SENT) == 10, what="the relay to send", seconds=HEALING_SECONDS)
+
+
+class TestBehindAPoolerThatDropsOptions:
+    """It would put the tables of all modules into one schema."""
+
+    def test_nothing_is_migrated_and_no_process_is_ready(
+        self, postgres_url: str, amqp_url: str, tmp_path: Path
+    ) -> None:
+        with (
+            scratch_database(postgres_url, prefix="pangaea_pooler") as database_url,
+            pgbouncer.before(database_url, SCHEMAS, folder=tmp_path, mode="session", query="") as urls,
+        ):
+            dropped = {f"{schema.upper()}_DATABASE_URL": urls[schema] for schema in SCHEMAS}
+            with (
+                pytest.raises(AssertionError, match=r"search_path is .* instead of 'ledger'.*connect_query"),
+                landscape_in(database_url, folder=tmp_path, broker_url=amqp_url, **dropped),
+            ):
+                pytest.fail("It was migrated.")
+            with psycopg.connect(database_url) as owner:
+                assert owner.execute("SELECT FROM pg_class WHERE relowner = current_user::regrole").fetchall() == []
+                assert owner.execute("SELECT FROM pg_namespace WHERE nspname = 'ledger'").fetchall() == []
+            with landscape_in(database_url, folder=tmp_path, broker_url=amqp_url) as land:
+                relay, worker = land.relay(**dropped), land.worker("ledger", **dropped)
+                land.wait_state("relay", "source", "interrupted")
+                assert "search_path is" in land.components("relay")["source"]["reason"]
+                assert land.is_ready("relay") is False
+                wait_until(lambda: land.is_ready("worker-ledger") is False, what="the worker to answer")
+                worker.wait_logged("search_path is")
+                for process in (relay, worker):
+                    process.stop()

@@ -44,7 +44,7 @@ def postgresql_only(request: pytest.FixtureRequest) -> None:
 
 
 @contextmanager
-def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") -> Iterator[str]:
+def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test", encoding: str = "UTF8") -> Iterator[str]:
     """Hold an empty PostgreSQL database; gives the URL of its owner, who may create roles and is no superuser.
 
     Its name is unique. The database, its owner and every role named after it are dropped at the end.
@@ -56,7 +56,11 @@ def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test") ->
         administrator.execute(
             sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(sql.Identifier(name), sql.Literal(password))
         )
-        administrator.execute(sql.SQL("CREATE DATABASE {0} OWNER {0} TEMPLATE template0").format(sql.Identifier(name)))
+        administrator.execute(
+            sql.SQL("CREATE DATABASE {0} OWNER {0} TEMPLATE template0 ENCODING {1} LOCALE 'C'").format(
+                sql.Identifier(name), sql.Literal(encoding)
+            )
+        )
     try:
         location = address.netloc.rpartition("@")[2]
         yield urlunsplit((address.scheme, f"{name}:{password}@{location}", f"/{name}", address.query, ""))

@@ -4,14 +4,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from copy import deepcopy
 
 import psycopg
 import pytest
 from django.apps.registry import Apps
 from django.db import DatabaseError, ProgrammingError, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import load_backend
 
 from pangaea.databases import aliases
 from pangaea.databases.engines.postgresql import direct
@@ -123,14 +121,14 @@ class TestASession:
         with direct.connect("orders", as_role=False) as connection:
             assert connection.execute("SHOW transaction_isolation").fetchone() == ("serializable",)
 
-    @pytest.mark.usefixtures("default_isolation")
-    def test_is_read_committed_behind_a_pooler_that_drops_start_options(self) -> None:
-        settings = deepcopy(connections["orders"].settings_dict)
-        settings["OPTIONS"].pop("options")
-        pooled = load_backend(settings["ENGINE"]).DatabaseWrapper(settings, "orders")
-        with closing(pooled), transaction_on(pooled), pooled.cursor() as cursor:
-            cursor.execute("SHOW transaction_isolation")
-            assert cursor.fetchone() == ("read committed",)
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_is_read_committed_where_a_pooler_lends_a_session_with_another_default(self) -> None:
+        pooled = connections["orders"].copy()
+        with closing(pooled), pooled.cursor() as cursor:
+            cursor.execute("SET default_transaction_isolation = 'serializable'")
+            with transaction_on(pooled):
+                cursor.execute("SHOW transaction_isolation")
+                assert cursor.fetchone() == ("read committed",)
 
     def test_ends_long_statements_only_in_web_relay_and_worker(self) -> None:
         program = (

@@ -27,6 +27,8 @@ HEADER = """\
 
 NEVER = sql.SQL("SELECT false").format()
 """The `done` query of a statement that is executed every time."""
+UTF_8 = sql.SQL("ENCODING 'UTF8' TEMPLATE template0")
+"""The encoding of a created database, whatever the server's default is. Only template0 can be copied with another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +132,11 @@ class Database:
         if len(self.logins) == 1:
             (login,) = self.logins
             owner = sql.Identifier(login.role or login.name)
-            create = sql.SQL("CREATE DATABASE {} OWNER {}").format(name, owner)
+            create = sql.SQL("CREATE DATABASE {} OWNER {} {}").format(name, owner, UTF_8)
             yield Right(create, exists, repeatable=False)
             return
         # No module's role owns it: an owner could create schemas, admit logins, or drop the database with all modules.
-        yield Right(sql.SQL("CREATE DATABASE {}").format(name), exists, repeatable=False)
+        yield Right(sql.SQL("CREATE DATABASE {} {}").format(name, UTF_8), exists, repeatable=False)
         roles = {role for login in self.logins for role in (login.name, *login.owners.values())}
         is_foreign = sql.SQL(
             "SELECT pg_get_userbyid(datdba) NOT IN ({}) OR pg_get_userbyid(datdba) = current_user"

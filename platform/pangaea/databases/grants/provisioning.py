@@ -1,6 +1,8 @@
 """Create the roles and schemas that the aliases lack."""
 
 from collections.abc import Iterable
+from contextlib import closing
+from copy import deepcopy
 from typing import Any
 
 import psycopg
@@ -12,6 +14,23 @@ from pangaea.databases import aliases
 from pangaea.databases.engines.postgresql import direct
 from pangaea.databases.entries import POSTGRESQL
 from pangaea.databases.grants.rights import rights_of
+
+
+def verify(wanted: Iterable[str]) -> None:
+    """Raise Django's OperationalError if a connection of one of these aliases is not as its settings ask.
+
+    The alias's role and schemas may still be missing. Changes nothing.
+    """
+    for alias in wanted:
+        connection = connections[alias]
+        if connection.settings_dict["ENGINE"] != POSTGRESQL:
+            continue
+        entry = deepcopy(connection.settings_dict)
+        role, entry["PANGAEA"]["role"] = entry["PANGAEA"]["role"], ""
+        # A connection that asks for a missing role fails.
+        entry["OPTIONS"]["options"] = entry["OPTIONS"]["options"].replace(f" -c role={role}", "")
+        with closing(type(connection)(entry, alias)) as trial:
+            trial.ensure_connection()
 
 
 def provision(wanted: Iterable[str] | None = None) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from django.core.checks.registry import registry
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.migrations.loader import MigrationLoader
 
 from pangaea.change_capture import triggers
+from pangaea.checks import DATABASES
 from pangaea.databases import aliases
 from pangaea.databases.grants import provisioning
 
@@ -23,11 +24,11 @@ class Command(migrate.Command):
         parser.set_defaults(database=None)
 
     def get_check_kwargs(self, options: dict[str, Any]) -> Any:
-        """Check the chosen database, or all, but not the triggers, which this command creates."""
+        """Check the chosen database, or all, but not what this command verifies or creates itself."""
         chosen = options["database"]
         return super().get_check_kwargs(options) | {
             "databases": [chosen] if chosen else aliases.installed(),
-            "tags": sorted(registry.tags_available() - {triggers.TAG}),
+            "tags": sorted(registry.tags_available() - {triggers.TAG, DATABASES}),
         }
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -39,6 +40,10 @@ class Command(migrate.Command):
         ]
         if not wanted:
             raise CommandError(_nowhere(app, chosen))
+        try:
+            provisioning.verify(wanted)
+        except OperationalError as error:
+            raise CommandError(str(error).strip()) from error
         if options["check_unapplied"] or options["plan"]:
             self._report_unprovisioned(wanted, fail=options["check_unapplied"])
         else:

@@ -5,6 +5,7 @@ ENGINE in Django's DATABASES names this package.
     base               Django's backend of that name, extended
     engine             the engine
     entry              a module's entry in Django's DATABASES
+    isolation          what a connection asked for when it started, compared with what it got
     direct             psycopg connections that Django does not manage
     sessions           connections that hold a lock or listen until they end
     relay_session      which relay leads (an advisory lock), and its wake-up (LISTEN)

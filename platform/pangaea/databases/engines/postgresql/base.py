@@ -3,14 +3,28 @@
 import psycopg
 from django.db.backends.postgresql import base
 
+from pangaea.databases.engines.postgresql import isolation
 from pangaea.databases.engines.postgresql.engine import PostgreSQL
 from pangaea.databases.errors import MarksErrors
 
 
 class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
-    """Treats a connection that was opened while the database was read-only as unusable, so that it is replaced."""
+    """Refuses a connection that is not as the settings ask (see `isolation`).
+
+    Treats a connection that was opened while the database was read-only as unusable, so that it is replaced.
+    """
 
     engine = PostgreSQL()
+
+    def init_connection_state(self) -> None:
+        """Set the session's state as Django does, and verify what the session asked for when it started."""
+        super().init_connection_state()
+        try:
+            isolation.verify(self.connection, self.alias, self.settings_dict["PANGAEA"])
+        except psycopg.Error:
+            # Without a connection the error counts as a database that is unavailable.
+            self.close()
+            raise
 
     def is_usable(self) -> bool:
         """Whether the server answers on this connection and lets it write."""

@@ -6,6 +6,8 @@ from typing import Any
 import psycopg
 from django.db import connections
 
+from pangaea.databases.engines.postgresql import isolation
+
 DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
 """The parameters that a direct URL replaces: libpq's names, each with Django's."""
 
@@ -21,8 +23,9 @@ def connect(
 ) -> "psycopg.Connection[Any]":
     """Open a connection to an alias's database, which the caller closes.
 
-    It bypasses a pooler if a direct URL is set. Without `as_role` it does not take the module's role. `parameters` are
-    libpq's; they are added to those of the alias.
+    It bypasses a pooler if a direct URL is set. `parameters` are libpq's; they are added to those of the alias. Without
+    `as_role` it has neither the module's role nor its schema. Otherwise, raises OperationalError if the connection is
+    not as the settings ask (see `isolation`).
     """
     params: dict[str, Any] = connections[alias].get_connection_params()
     if direct := connections[alias].settings_dict["PANGAEA"]["direct"]:
@@ -35,4 +38,12 @@ def connect(
         params.pop(django_only, None)
     params.pop("assume_role", None)
     params.update(parameters or {})
-    return psycopg.connect(**params, autocommit=autocommit)
+    connection = psycopg.connect(**params, autocommit=True)
+    try:
+        if as_role:
+            isolation.verify(connection, alias, connections[alias].settings_dict["PANGAEA"])
+        connection.autocommit = autocommit
+    except BaseException:
+        connection.close()
+        raise
+    return connection

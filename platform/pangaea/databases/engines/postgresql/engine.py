@@ -143,7 +143,7 @@ class PostgreSQL(Engine):
 
     def shadow_settings(self, connection: BaseDatabaseWrapper, token: str) -> dict[str, Any]:
         settings = deepcopy(connection.settings_dict)
-        schema = shadow_schema_of(connection.alias)
+        schema = settings["PANGAEA"]["schema"] = shadow_schema_of(connection.alias)
         settings["OPTIONS"]["options"] = startup_options(settings["PANGAEA"], schema)
         return settings
 

@@ -38,7 +38,7 @@ def entry(
             **answer_limits(answer_timeout),
             **parsed.get("OPTIONS", {}),
             "options": startup_options(own, schema),
-            # Sent with each BEGIN too: a pooler may drop the options above.
+            # Sent with each BEGIN too: a pooler may lend a session whose default another client has changed.
             "isolation_level": psycopg.IsolationLevel.READ_COMMITTED,
         },
         "CONN_MAX_AGE": connection_age.total_seconds(),
@@ -72,7 +72,12 @@ def startup_options(own: Mapping[str, Any], schema: str) -> str:
     whatever the server's default is: after waiting for a lock, the next statement has to see what the other transaction
     committed.
     """
-    options = {"search_path": schema, "default_transaction_isolation": "read\\ committed", **own["session"]}
+    options = {
+        "search_path": schema,
+        "default_transaction_isolation": "read\\ committed",
+        "standard_conforming_strings": "on",
+        **own["session"],
+    }
     if own["role"]:
         options["role"] = own["role"]
     return " ".join(f"-c {name}={value}" for name, value in options.items())
