@@ -17,7 +17,7 @@ from modules.orders.messages import ProductChanged
 from modules.orders.rules import lifecycle, pricing
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
-from pangaea import errors
+from pangaea import errors, text
 from pangaea.change_capture import Capture, money
 from pangaea.ids import uuid7
 from pangaea.messages import Money
@@ -36,8 +36,8 @@ class Product(models.Model):
         validators=[RegexValidator(r"\A[A-Z0-9]+(-[A-Z0-9]+)*\Z", "Use capital letters and digits, joined by -.")],
         help_text="The product's identity: it cannot be changed later.",
     )
-    name = models.CharField(max_length=200)
-    description = models.TextField(blank=True, default="", validators=[MaxLengthValidator(2_000)])
+    name = models.CharField(max_length=200, validators=[text.validate_name])
+    description = models.TextField(blank=True, default="", validators=[MaxLengthValidator(2_000), text.validate_prose])
     price_amount = models.BigIntegerField(
         "price",
         validators=[MinValueValidator(0), MaxValueValidator(pricing.MAX_PRICE)],
@@ -86,9 +86,11 @@ class Product(models.Model):
         self.save(update_fields=["name", "description", "price_amount", "price_currency", "active", "changed_at"])
 
     def _describe(self, *, name: str, description: str, price: Money, active: bool, now: datetime) -> None:
-        self.name, self.description, self.active, self.changed_at = name, description, active, now
+        self.name, self.description = text.composed(name), text.composed(description)
         self.price_amount, self.price_currency = price.amount, price.currency
+        self.active, self.changed_at = active, now
         self.clean_fields()
+        self.name, self.description = text.name(self.name), text.prose(self.description)
 
     @classmethod
     def adjust_stock(cls, sku: str, *, by: int) -> bool:

@@ -12,7 +12,7 @@ from django.db.models.functions import Least, Lower
 
 from modules.users.rules import emails
 from modules.users.rules.refresh_tokens import RefreshToken
-from pangaea import errors
+from pangaea import errors, text
 from pangaea.ids import uuid7
 
 FULL_NAME_LENGTH = 150
@@ -57,12 +57,16 @@ class Account(models.Model):
 
     @classmethod
     def register(cls, *, email: str, password_hash: str, full_name: str, at: datetime) -> Self:
-        """Store a new active account. Raises IntegrityError if the address is taken: the caller needs a savepoint."""
+        """Store a new active account.
+
+        Raises ValidationError for an address or a name that is none, and IntegrityError if the address is taken: the
+        caller needs a savepoint.
+        """
         return cls.objects.create(
             email=emails.normalised(email),
             password_hash=password_hash,
             password_set_at=at,
-            full_name=full_name,
+            full_name=text.name(full_name),
             registered_at=at,
             changed_at=at,
         )
@@ -70,10 +74,10 @@ class Account(models.Model):
     # Mutators. Those that read before they write expect the row to be locked.
 
     def change_profile(self, *, email: str | None, full_name: str | None, at: datetime) -> bool:
-        """Set the fields that are given; False where none differs. Raises IntegrityError where the address is taken."""
+        """Set the fields that are given; False where none differs. Raises as `register` does."""
         before = (self.email, self.full_name)
         self.email = self.email if email is None else emails.normalised(email)
-        self.full_name = self.full_name if full_name is None else full_name
+        self.full_name = self.full_name if full_name is None else text.name(full_name)
         if (self.email, self.full_name) == before:
             return False
         self.changed_at = at

@@ -11,7 +11,7 @@ and `escaped` where a terminal or a log shows it:
     folded      text that is compared whatever its letter case
     escaped     text for a terminal or a log
 
-Those that refuse raise Django's ValidationError, so each is also a validator of a field.
+Those that refuse raise Django's ValidationError; `validate_name` and `validate_prose` are validators of model fields.
 
 Unicode: UAX 15 (normalisation), UAX 9 (direction), DerivedCoreProperties (Default_Ignorable_Code_Point); RFC 9839.
 """
@@ -55,6 +55,16 @@ def prose(raw: str) -> str:
     return _with_an_image(text) if text else text
 
 
+def validate_name(raw: str) -> None:
+    """Raise ValidationError for text that `name` refuses."""
+    name(raw)
+
+
+def validate_prose(raw: str) -> None:
+    """Raise ValidationError for text that `prose` refuses."""
+    prose(raw)
+
+
 def composed(raw: str) -> str:
     """The text in the spelling in which letters and accents are one character each where there is one (NFC)."""
     return unicodedata.normalize("NFC", raw)
@@ -64,7 +74,7 @@ def visible(raw: str) -> str:
     """The text, unchanged. Raises ValidationError if a character is hidden, a control, or turns the direction."""
     if found := _REFUSED.search(raw):
         message = f"Remove {_named(found[0])}: it cannot be seen, and this text may be read as another."
-        raise ValidationError(message, code="invalid")
+        raise ValidationError(message, code="null_characters_not_allowed" if found[0] == "\0" else "invalid")
     return raw
 
 

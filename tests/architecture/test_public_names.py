@@ -15,7 +15,7 @@ from tests.architecture.sources import ROOT, Source, sources
 
 PUBLIC = {
     "pangaea.api.bodies": {"StrictCharField", "StrictIntegerField", "StrictSerializer", "refuse_repeated"},
-    "pangaea.api.fields": {"MoneySerializer"},
+    "pangaea.api.fields": {"MoneySerializer", "NameField"},
     "pangaea.api.pagination": {"CursorPage"},
     "pangaea.change_capture": {"Capture", "enum", "money"},
     "pangaea.errors": {
@@ -41,7 +41,7 @@ PUBLIC = {
     "pangaea.ops.admin": {"ModuleAdmin", "ReadOnlyAdmin", "ReadOnlyInline"},
     "pangaea.outbox": {"publish"},
     "pangaea.testing": {"Published", "access_token", "client_for", "deliver", "free_port", "published", "wait_until"},
-    "pangaea.text": {"composed", "escaped", "name", "opaque", "prose", "visible"},
+    "pangaea.text": {"composed", "escaped", "name", "opaque", "prose", "validate_name", "validate_prose", "visible"},
 }
 """{module of the kernel: what a module may use of it}, in its migrations and tests too."""
 

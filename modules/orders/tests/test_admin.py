@@ -53,6 +53,12 @@ class TestProducts:
         assert published("orders.product_changed")[-1].payload["after"]["price"] == {"amount": 5_900, "currency": "EUR"}
         assert Product.objects.count() == 1
 
+    def test_have_one_spelling_of_their_texts(self, operator: Client) -> None:
+        texts = {"name": " Cafe\u0301 ", "description": "Round.\r\nBlue.\r\n"}
+        operator.post(reverse("admin:orders_product_add"), {"sku": "ABC-1", "stock": "7", **ENTRY, **texts})
+        after = published("orders.product_changed")[-1].payload["after"]
+        assert (after["name"], after["description"]) == ("Café", "Round.\nBlue.")
+
     def test_are_made_inactive_and_never_deleted(self, operator: Client) -> None:
         stocked("ABC-1")
         assert operator.post(reverse("admin:orders_product_delete", args=["ABC-1"]), {"post": "yes"}).status_code == 403
@@ -70,7 +76,19 @@ class TestProducts:
 
     @pytest.mark.parametrize(
         "invalid",
-        [{"sku": "abc"}, {"price_amount": "-1"}, {"price_currency": "eur"}, {"stock": "-1"}, {"sku": "ABC-1"}],
+        [
+            {"sku": "abc"},
+            {"price_amount": "-1"},
+            {"price_currency": "eur"},
+            {"stock": "-1"},
+            {"sku": "ABC-1"},
+            {"name": "\u200b"},
+            {"name": "Globe\u202e"},
+            {"name": "Globe\x1b[2J"},
+            {"name": "\u2800"},
+            {"description": "Round\u2066"},
+            {"description": "Round\x9b"},
+        ],
     )
     def test_are_not_added_with_bad_fields(self, operator: Client, invalid: dict[str, str]) -> None:
         stocked("ABC-1")

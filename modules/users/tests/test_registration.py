@@ -60,6 +60,23 @@ class TestRegister:
         assert post(anybody, email="ada@bücher.example").json()["email"] == "ada@xn--bcher-kva.example"
         assert post(anybody, email="ada@XN--bcher-kva.example").status_code == 409
 
+    def test_knows_two_domains_that_only_look_related(self, anybody: APIClient) -> None:
+        """IDNA 2003 had one spelling for both; today they may have different owners (UTS 46, section 7)."""
+        assert post(anybody, email="info@straße.example").json()["email"] == "info@xn--strae-oqa.example"
+        assert post(anybody, email="info@strasse.example").json()["email"] == "info@strasse.example"
+
+    @pytest.mark.parametrize(
+        ("sent", "stored"),
+        [("Zoe\u0308 Müller", "Zoë Müller"), ("می\u200cشود", "می\u200cشود"), ("👩\u200d🚀", "👩\u200d🚀")],
+    )
+    def test_stores_a_name_in_one_spelling(self, anybody: APIClient, sent: str, stored: str) -> None:
+        assert post(anybody, full_name=sent).json()["full_name"] == stored
+        (event,) = testing.published("users")
+        assert event.payload["full_name"] == stored
+
+    def test_counts_the_characters_of_that_spelling(self, anybody: APIClient) -> None:
+        assert post(anybody, full_name="e\u0301" * 150).json()["full_name"] == "é" * 150
+
     def test_keeps_the_address_of_a_deactivated_account(self, ada: Customer, anybody: APIClient) -> None:
         ada.client.post("/api/v1/accounts/me/deactivate", {"current_password": PASSWORD}, format="json")
         assert post(anybody).json()["code"] == "email_taken"
@@ -73,6 +90,17 @@ class TestRegister:
             ({"email": "a" * 250 + "@example.com"}, "#/email", "invalid"),
             ({"email": ["ada@example.com"]}, "#/email", "invalid"),
             ({"email": None}, "#/email", "null"),
+            ({"email": "x@y.example\u200b"}, "#/email", "invalid"),
+            ({"email": "x@exa\u00admple.net"}, "#/email", "invalid"),
+            ({"email": "x" * 65 + "@e.example"}, "#/email", "invalid"),
+            ({"email": '""@e.example'}, "#/email", "invalid"),
+            ({"email": "x@xn--zzzzzz.example"}, "#/email", "invalid"),
+            ({"full_name": "\u200b\u200b"}, "#/full_name", "invalid"),
+            ({"full_name": "\u2800\u3000"}, "#/full_name", "blank"),
+            ({"full_name": "Ada \u202eecalevoL"}, "#/full_name", "invalid"),
+            ({"full_name": "Ada\u2066Lovelace"}, "#/full_name", "invalid"),
+            ({"full_name": "Ada\x1b[2J"}, "#/full_name", "invalid"),
+            ({"full_name": "\uffa0"}, "#/full_name", "invalid"),
             ({"full_name": ""}, "#/full_name", "blank"),
             ({"full_name": "  "}, "#/full_name", "blank"),
             ({"full_name": "a" * 151}, "#/full_name", "max_length"),

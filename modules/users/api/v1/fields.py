@@ -1,6 +1,5 @@
 """Fields of this version that several routes share. EmailField normalises the address."""
 
-import unicodedata
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,6 +11,7 @@ from modules.users.models import FULL_NAME_LENGTH
 from modules.users.rules import emails
 from modules.users.rules.passwords import MAX_BYTES
 from pangaea.api.bodies import StrictCharField
+from pangaea.api.fields import NameField
 
 
 class EmailField(StrictCharField, serializers.EmailField):
@@ -19,22 +19,12 @@ class EmailField(StrictCharField, serializers.EmailField):
         super().__init__(max_length=emails.MAX_LENGTH, **kwargs)
 
     def to_internal_value(self, data: Any) -> str:
-        try:
-            return emails.normalised(super().to_internal_value(data))
-        except ValueError as error:
-            raise serializers.ValidationError(str(error), code="invalid") from error
+        return emails.normalised(super().to_internal_value(data))
 
 
-class FullNameField(StrictCharField):
+class FullNameField(NameField):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=FULL_NAME_LENGTH, **kwargs)
-
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        name = super().run_validation(data)
-        # A line break in a name forges a line wherever the name is printed: in a mail's header, in a log.
-        if isinstance(name, str) and any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
-            raise serializers.ValidationError("Control characters and line breaks are not allowed.", code="invalid")
-        return name
 
 
 class PasswordField(StrictCharField):
