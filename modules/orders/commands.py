@@ -89,6 +89,9 @@ def add_product(
     except ValidationError as error:
         raise _invalid(error) from error
     except IntegrityError as error:
+        # The insert writes into the outbox too, whose constraints are not about the sku.
+        if not Product.objects.filter(sku=sku).exists():
+            raise
         raise errors.Conflict("sku_taken", f"There is a product {sku} already.", sku=sku) from error
     log.info("product added", sku=sku, active=active)
     return product

@@ -6,17 +6,19 @@ from django.db.models.signals import post_migrate, pre_migrate
 
 
 class KernelConfig(AppConfig):
-    """Registers the system checks, and keeps the triggers of change capture as declared."""
+    """Registers the system checks, and keeps triggers as declared and sequences after the ids in use."""
 
     name = "pangaea"
     verbose_name = "Streams"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, and the handlers that create and remove triggers around `migrate`."""
+        """Register the checks, and the handlers around `migrate`."""
         from pangaea import checks  # noqa: F401 - the app registry must be ready first
         from pangaea.change_capture import triggers
+        from pangaea.databases import sequences
 
         register(triggers.check, triggers.TAG)
         pre_migrate.connect(triggers.before_migrate, sender=self)
         post_migrate.connect(triggers.after_migrate, sender=self)
+        post_migrate.connect(sequences.after_migrate, sender=self)

@@ -19,6 +19,7 @@ from django.utils.module_loading import import_string
 
 from pangaea import modules
 from pangaea.change_capture import Capture
+from pangaea.databases import sequences
 from pangaea.identity.permissions import ScopePermission
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
@@ -88,8 +89,11 @@ def check_databases(
     for alias in databases or ():
         try:
             connections[alias].ensure_connection()
+            late = sequences.late(alias)
         except DatabaseError as error:
-            errors.append(Error(f"The database refuses to serve: {error}".strip(), obj=alias, id="pangaea.E022"))
+            errors.append(Error(f"The database does not serve: {error}".strip(), obj=alias, id="pangaea.E022"))
+            continue
+        errors += [Error(each, hint=sequences.REMEDY, obj=alias, id="pangaea.E023") for each in late]
     return errors
 
 

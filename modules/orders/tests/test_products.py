@@ -1,5 +1,5 @@
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, connections, transaction
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
@@ -94,6 +94,13 @@ class TestAddProduct:
             with pytest.raises(Conflict, match="sku_taken"):
                 commands.add_product(sku="ABC-1", name="Second", price=Money(1, "EUR"))
             assert everything() == before
+
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_does_not_mistake_another_constraint_for_the_skus(self) -> None:
+        with connections["orders"].cursor() as cursor:
+            cursor.execute("ALTER TABLE orders_product ADD CONSTRAINT in_stock CHECK (stock > 0)")
+        with pytest.raises(IntegrityError, match="in_stock"), transaction.atomic(using="orders"):
+            stocked("ABC-1", stock=0)
 
     @pytest.mark.parametrize(
         ("field", "entry"),

@@ -144,6 +144,13 @@ class TestRegister:
         log_in["password"] = "  tectonic  plates  "
         assert anybody.post("/api/v1/tokens", log_in, format="json").status_code == 200
 
+    @pytest.mark.usefixtures("postgresql_only")
+    def test_does_not_mistake_another_constraint_for_the_addresses(self, anybody: APIClient) -> None:
+        with connections["users"].cursor() as cursor:
+            cursor.execute("ALTER TABLE users_account ADD CONSTRAINT is_short CHECK (length(full_name) < 5)")
+        with pytest.raises(IntegrityError, match="is_short"):
+            post(anybody)
+
 
 class TestTheDatabase:
     """The database refuses rows that no code path may write."""

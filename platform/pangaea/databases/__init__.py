@@ -10,5 +10,6 @@ The kernel's tables exist at each alias, so every query of these tables names an
     errors            the meaning of a database's errors: one table of classes, for messages and for HTTP
     rows              model instances from hand-written SQL
     migration_state   whether a database has the migrations that this code was written for
+    sequences         sequences behind their tables: named, and advanced by `migrate`
     transactions      the transactions that have been open for long
 """

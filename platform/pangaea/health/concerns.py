@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from pangaea.databases import sequences
 from pangaea.databases.engines.base import OldTransaction
 from pangaea.health.stream_status import CursorStatus, ModuleStatus, SubscriptionStatus
 from pangaea.inbox.models import Cursor
@@ -26,6 +27,7 @@ def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age:
         concerns |= dict.fromkeys(_of_sending(status, limit_of_age))
         for subscription in status.subscriptions:
             concerns |= dict.fromkeys(_of_subscription(status, subscription, limit_of_lag))
+        concerns |= dict.fromkeys(f"{each} {sequences.REMEDY}" for each in status.late_sequences)
         concerns |= dict.fromkeys(_of_queues(status))
         if status.sessions_failure:
             concerns[f"Whether transactions are open for long is not known: {status.sessions_failure}"] = None

@@ -1,4 +1,4 @@
-"""The state of a module's streams, its subscriptions and its subscribers, read with six queries.
+"""The state of a module's streams, its subscriptions and its subscribers, read with eight queries.
 
 The queries do not share a database snapshot, since relay and workers run meanwhile. Each row is consistent in itself.
 """
@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from pangaea.broker import celery_app, queue_status
 from pangaea.broker.queue_status import QueueStatus
-from pangaea.databases import transactions
+from pangaea.databases import sequences, transactions
 from pangaea.databases.engines.base import OldTransaction
 from pangaea.inbox import resuming
 from pangaea.inbox.models import Cursor, DeadLetter, Resumption
@@ -157,6 +157,8 @@ class ModuleStatus:
     """The error of the broker, if the queues could not be read."""
     sessions_failure: str = ""
     """The error of the database server, if other sessions' transactions could not be read."""
+    late_sequences: list[str] = field(default_factory=list)
+    """Sequences that are behind their tables, each as a sentence."""
     old_transactions: list[OldTransaction] = field(default_factory=list)
     """Transactions older than CHECK_TRANSACTION_AT_MOST in its database; of a shared one, in its first module only."""
 
@@ -286,6 +288,7 @@ def read(module: ModuleConfig) -> ModuleStatus:
             oldest_unsequenced=min((oldest for _, _, oldest in waiting), default=None),
             subscriptions=_subscriptions(module),
             subscribers=_subscribers(module.label, streams),
+            late_sequences=sequences.late(module.label),
             resumptions=list(Resumption.objects.using(module.label).order_by("-id")[:RESUMPTIONS]),
         )
     except DatabaseError as error:

@@ -5,9 +5,10 @@ outstanding. The request has a number, which its answers carry: only these answe
 """
 
 import secrets
+from collections.abc import Iterable
 from datetime import timedelta
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 import structlog
@@ -131,7 +132,15 @@ class Cursor(StreamKey):
         cursor = Cursor(**dict(zip(FIELDS, delivery.stream, strict=True)))
         if delivery.subscription.begins == "now":
             cursor.position, cursor.message_id = delivery.batch.first - 1, delivery.batch.before
-        Cursor.objects.using(delivery.module).bulk_create([cursor], ignore_conflicts=True)
+        cls.provide(delivery.module, [cursor])
+
+    @classmethod
+    def provide(cls, module: str, cursors: Iterable[Self]) -> None:
+        """Create the missing ones of these cursors; existing ones stay unchanged."""
+        # DO NOTHING would also ignore an id that is in use, and leave the cursor missing.
+        cls.objects.using(module).bulk_create(
+            cursors, update_conflicts=True, unique_fields=FIELDS, update_fields=["subscription"]
+        )
 
     @classmethod
     def _find(cls, delivery: "Delivery", select: str) -> "Cursor | None":

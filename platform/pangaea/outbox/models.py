@@ -91,7 +91,10 @@ class Stream(models.Model):
                     for audience in sorted(missing)
                     for partition in range(PARTITIONS)
                 ],
-                ignore_conflicts=True,
+                # DO NOTHING would also ignore an id that is in use, and leave the stream missing.
+                update_conflicts=True,
+                unique_fields=["audience", "partition"],
+                update_fields=["audience"],
             )
 
     @staticmethod

@@ -52,6 +52,15 @@ class OldTransaction:
     behind: int | None = None
 
 
+class LateSequence(NamedTuple):
+    """A sequence that would next give an id that is not above the highest in its table."""
+
+    sequence: str
+    table: str
+    next_id: int
+    highest: int
+
+
 class LeaderElection(ABC):
     """Decides which of a module's relays leads. The others stand by."""
 
@@ -182,6 +191,14 @@ class Engine(ShadowStore):
         """Record the positions that the broker has accepted, where they are higher than the recorded ones."""
 
     # Operating
+
+    @abstractmethod
+    def late_sequences(self, connection: BaseDatabaseWrapper) -> list[LateSequence]:
+        """The sequences of the alias that are behind their tables. An insert fails if it draws an id in use."""
+
+    @abstractmethod
+    def advance_sequences(self, connection: BaseDatabaseWrapper) -> None:
+        """Let each late sequence continue after its table's highest id."""
 
     @abstractmethod
     def alone(self, alias: str, work: str) -> AbstractContextManager[bool]:

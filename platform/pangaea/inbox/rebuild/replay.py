@@ -196,9 +196,7 @@ class Replay:
     def _live(self) -> dict[Stream, Cursor]:
         """The live cursors, locked. Missing ones are created first: otherwise a worker could create and move them."""
         missing = set(cut_over.streams_of(self._projection)) - self._cursors(self._projection).keys()
-        Cursor.objects.using(self._projection.module).bulk_create(
-            cut_over.cursors_at_0(self._projection, sorted(missing)), ignore_conflicts=True
-        )
+        Cursor.provide(self._projection.module, cut_over.cursors_at_0(self._projection, sorted(missing)))
         return self._cursors(self._projection, lock=True)
 
     def _stands_still(self, stream: Stream, position: int) -> bool:

@@ -10,5 +10,6 @@ ENGINE in Django's DATABASES names this package.
     sessions           connections that hold a lock or listen until they end
     relay_session      which relay leads (an advisory lock), and its wake-up (LISTEN)
     notifier           wakes relays after a commit (NOTIFY)
+    sequences          sequences behind their tables
     old_transactions   transactions that have been open for long
 """

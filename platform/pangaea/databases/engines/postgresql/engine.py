@@ -17,8 +17,16 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
 
 from pangaea.databases.aliases import schema_of, shadow_schema_of
-from pangaea.databases.engines.base import Engine, NewMessage, OldTransaction, RelaySession, Sent, Unsequenced
-from pangaea.databases.engines.postgresql import direct, notifier, old_transactions, sessions
+from pangaea.databases.engines.base import (
+    Engine,
+    LateSequence,
+    NewMessage,
+    OldTransaction,
+    RelaySession,
+    Sent,
+    Unsequenced,
+)
+from pangaea.databases.engines.postgresql import direct, notifier, old_transactions, sequences, sessions
 from pangaea.databases.engines.postgresql.entry import startup_options
 from pangaea.databases.engines.postgresql.relay_session import open_relay_session
 from pangaea.errors import Misconfigured
@@ -113,6 +121,12 @@ class PostgreSQL(Engine):
         )
 
     # Operating
+
+    def late_sequences(self, connection: BaseDatabaseWrapper) -> list[LateSequence]:
+        return sequences.late(connection)
+
+    def advance_sequences(self, connection: BaseDatabaseWrapper) -> None:
+        sequences.advance(connection)
 
     @contextmanager
     def alone(self, alias: str, work: str) -> Iterator[bool]:

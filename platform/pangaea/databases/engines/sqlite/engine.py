@@ -14,7 +14,15 @@ from uuid import uuid4
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from pangaea.databases.engines.base import Engine, NewMessage, OldTransaction, RelaySession, Sent, Unsequenced
+from pangaea.databases.engines.base import (
+    Engine,
+    LateSequence,
+    NewMessage,
+    OldTransaction,
+    RelaySession,
+    Sent,
+    Unsequenced,
+)
 from pangaea.databases.engines.sqlite import relay_session
 
 SHADOW = ".shadow-"
@@ -98,6 +106,13 @@ class SQLite(Engine):
             )
 
     # Operating
+
+    def late_sequences(self, connection: BaseDatabaseWrapper) -> list[LateSequence]:
+        """Return none: SQLite continues after a table's highest id."""
+        return []
+
+    def advance_sequences(self, connection: BaseDatabaseWrapper) -> None:
+        """Do nothing, as above."""
 
     @contextmanager
     def alone(self, alias: str, work: str) -> Iterator[bool]:
