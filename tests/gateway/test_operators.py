@@ -35,7 +35,6 @@ class TestTheListenerForClients:
     @pytest.mark.parametrize(
         "path",
         [
-            "/admin/",
             "/admin/shop",
             "/admin/shop/",
             "/admin/shop/login/",

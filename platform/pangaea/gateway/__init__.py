@@ -3,6 +3,7 @@
     addresses    HOST:PORT
     topologies   the addresses of the gateway and the modules, and the optional parts of a deployment's edge
     routes       the module of each public path
+    pages        the page that leads to every module, and the pages of problems
     rendering    template + topology + modules -> the files that Envoy reads
     endpoints    the files with the addresses of a module's instances, which Envoy reloads
     validation   Envoy's own judgement on the committed renderings

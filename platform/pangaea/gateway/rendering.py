@@ -11,15 +11,18 @@ import yaml
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
+from pangaea.gateway import pages
 from pangaea.gateway.addresses import Address
 from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
 from pangaea.modules import ModuleConfig, RateLimit
+from pangaea.pages import layout
 
 TEMPLATE = "envoy.template.yaml"
 SECRETS = ("edge", "gateway", "authority")
 PARTS = frozenset(
     {"bootstrap", "listener", "listener_tls", "cluster", "cluster_static", "cluster_discovered", "cluster_tls"}
+    | {"cluster_any", "accepts_html", "page", "page_is_read", "problem_page"}
     | {"route", "idempotent", "nowhere", "limit", "by_address", "by_token", "tokens", "open", "cors"}
     | {*SECRETS}
 )
@@ -82,7 +85,7 @@ def render(
             f"{', '.join(labels) or 'no modules'}. Correct the name, or render with every module installed."
         )
     public = routes(modules, documents=installation.api_documents_public)
-    edge = _Edge(topology, template, public, installation, secrets)
+    edge = _Edge(topology, template, modules, public, installation, secrets)
     return Rendering(
         configuration=_text(edge.configuration(addresses), what="The edge", topology=topology),
         secrets={
@@ -120,6 +123,7 @@ class _Edge:
 
     topology: Topology
     template: Template
+    modules: list[ModuleConfig]
     routes: list[EdgeRoute]
     installation: Declared
     secrets: str
@@ -134,7 +138,10 @@ class _Edge:
             admin_host=self.topology.admin.host,
             admin_port=self.topology.admin.port,
             listeners=self.listeners(),
-            clusters=[self.cluster(label, address) for label, address in addresses.items()],
+            clusters=[
+                *(self.cluster(label, address) for label, address in addresses.items()),
+                self.part("cluster_any", name=pages.ANY, modules=list(addresses)),
+            ],
         )
 
     def listeners(self) -> list[Any]:
@@ -158,7 +165,11 @@ class _Edge:
                 listen_host=place.host,
                 listen_port=place.port,
                 tls=tls,
-                routes=[*(each for route in routes for each in self.routes_of(route)), self.nowhere()],
+                routes=[
+                    *self.pages(operators=name == "operators"),
+                    *(each for route in routes for each in self.routes_of(route)),
+                    self.nowhere(),
+                ],
                 **shared,
             )
             for name, (place, tls, routes) in places.items()
@@ -193,6 +204,38 @@ class _Edge:
             self.part("route", name=f"{name}, idempotent", **self.part("idempotent"), **shared),
             self.part("route", name=name, methods=None, retries=None, **shared),
         ]
+
+    def pages(self, *, operators: bool) -> list[Any]:
+        """The start page, as HTML and as JSON, and the services that explain problems."""
+        openly = self.part("open") if self.issuer else None
+        page = pages.start_page(
+            self.topology, self.modules, documents=self.installation.api_documents_public, operators=operators
+        )
+        forms = (
+            ("HTML", self.part("accepts_html"), layout.HTML, page.html()),
+            ("JSON", None, layout.JSON, layout.text(page.as_dict())),
+        )
+        found = [
+            self.part(
+                "page",
+                name=f"start page, {form}",
+                paths=pages.PATHS,
+                accept=accept,
+                type=kind,
+                policy=layout.POLICY,
+                body=body,
+                open=openly,
+            )
+            for form, accept, kind, body in forms
+        ]
+        found.append(self.part("page_is_read", paths=pages.PATHS, open=openly))
+        limit = self.part("limit", **self.part("by_address"), **_bucket(RateLimit(), self.topology.limits))
+        retries = self.part("idempotent")["retries"]
+        for cluster, paths in pages.problem_pages(self.modules):
+            found.append(
+                self.part("problem_page", module=cluster, paths=paths, limit=limit, open=openly, retries=retries)
+            )
+        return found
 
     def nowhere(self) -> Any:
         return self.part("nowhere", open=self.part("open") if self.issuer else None)
@@ -230,9 +273,16 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_text(self, data: str) -> yaml.ScalarNode:
+        """A text of several lines is written on as many lines, so that a change of a page can be reviewed."""
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
+
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: FBT001, FBT002
         """Indent the items of a list below its key."""
         return super().increase_indent(flow, indentless=False)
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 
 def _text(content: Any, *, what: str, topology: Topology) -> str:

