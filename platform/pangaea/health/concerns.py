@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from pangaea.databases import sequences
 from pangaea.databases.engines.base import OldTransaction
+from pangaea.health.states import is_older, is_stalled
 from pangaea.health.stream_status import CursorStatus, ModuleStatus, SubscriptionStatus
 from pangaea.inbox.models import Cursor
 
@@ -36,7 +37,7 @@ def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age:
 
 
 def _of_sending(status: ModuleStatus, limit: timedelta) -> Iterator[str]:
-    if _older(status.oldest_unsent, limit):
+    if is_older(status.oldest_unsent, limit):
         yield (
             f"{status.label} has not sent what it published {_age(status.oldest_unsent)} ago ({status.backlog} "
             f"messages wait): is a relay of {status.label} running, and does it reach the broker?"
@@ -60,19 +61,19 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
             f"{name} has {_counted(subscription.dead, 'dead letter')}, and what waits behind it: redrive or discard, "
             f"`manage.py deadletters list --subscription={name}`."
         )
-    if _older(subscription.oldest_retried, settings.PANGAEA.check_retried_at_most):
+    if is_older(subscription.oldest_retried, settings.PANGAEA.check_retried_at_most):
         yield (
             f"{name} has retried a parked message for {_age(subscription.oldest_retried)}: see its error, "
             f"`manage.py deadletters list --subscription={name} --state=retrying`."
         )
     if subscription.lag > max_lag:
-        yield f"{name} is {subscription.lag} messages behind: its worker does not keep up; see QUEUES_PER_MODULE."
+        yield f"{name} lags by {subscription.lag} messages: its worker does not keep up; see QUEUES_PER_MODULE."
     yield from _of_stalled_cursors(status, subscription)
 
 
 def _of_stalled_cursors(status: ModuleStatus, subscription: SubscriptionStatus) -> Iterator[str]:
     name = subscription.name
-    stalled = [each for each in (*subscription.cursors, *subscription.not_begun) if each.lag and _is_stalled(each)]
+    stalled = [each for each in (*subscription.cursors, *subscription.not_begun) if each.lag and is_stalled(each)]
     if stalled:
         worst = min(stalled, key=lambda each: each.waiting_since or timezone.now())
         streams = ", ".join(map(_stream, stalled))
@@ -80,7 +81,7 @@ def _of_stalled_cursors(status: ModuleStatus, subscription: SubscriptionStatus) 
             f"{name} has taken nothing from {streams} for {_age(worst.waiting_since)}, and messages wait there: is a "
             f"worker of {status.label} running, or does a handler hang, and is a relay of {worst.source} running?"
         )
-    for source in sorted({each.source for each in subscription.cursors if each.awaits_snapshot and _is_stalled(each)}):
+    for source in sorted({each.source for each in subscription.cursors if each.awaits_snapshot and is_stalled(each)}):
         yield (
             f"{name} still waits for a snapshot of what {source} has deleted: is a relay of {source} running, and what "
             "does its log show of the snapshot?"
@@ -89,11 +90,6 @@ def _of_stalled_cursors(status: ModuleStatus, subscription: SubscriptionStatus) 
 
 def _stream(cursor: CursorStatus) -> str:
     return f"{cursor.source}.{cursor.audience}.{cursor.partition}"
-
-
-def _is_stalled(cursor: CursorStatus) -> bool:
-    is_active = cursor.state == Cursor.State.ACTIVE
-    return is_active and _older(cursor.waiting_since, settings.PANGAEA.check_still_at_most)
 
 
 def _of_queues(status: ModuleStatus) -> Iterator[str]:
@@ -119,10 +115,6 @@ def _of_transaction(old: OldTransaction) -> str:
         f"A transaction is open for {old.age.total_seconds():.0f} s in {old.holder}, and slows every pass: let it end, "
         "or end it with pg_terminate_backend."
     )
-
-
-def _older(moment: datetime | None, limit: timedelta) -> bool:
-    return moment is not None and timezone.now() - moment > limit
 
 
 def _age(moment: datetime | None) -> str:

@@ -71,8 +71,8 @@ class Cursor(StreamKey):
 
     class State(models.TextChoices):
         ACTIVE = "active", "active"
-        DIVERGED = "diverged", "diverged: the producer's history is another"
-        BELOW_FLOOR = "below_floor", "below the floor: the producer has deleted what comes next"
+        DIVERGED = "diverged", "diverged"
+        BELOW_FLOOR = "below_floor", "below the floor"
 
     id = models.BigAutoField(primary_key=True)
     position = models.BigIntegerField(default=0)

@@ -23,9 +23,9 @@ class DeadLetter(StreamKey):
     """
 
     class State(models.TextChoices):
-        BEHIND = "behind", "behind another of its key"
-        RETRYING = "retrying", "retried automatically"
-        DEAD = "dead", "no longer retried: redrive or discard it"
+        BEHIND = "behind", "behind"
+        RETRYING = "retrying", "retrying"
+        DEAD = "dead", "dead"
 
     id = models.BigAutoField(primary_key=True)
     position = models.BigIntegerField()

@@ -1,5 +1,6 @@
 """The kernel's commands, and the parts that several of them share.
 
+    colours     the colours of states in a terminal
     progress    a progress display for long commands
     replaying   `rebuild` and `reconcile`: filling a projection's shadow
     resuming    `streams resume` and `streams forget`

@@ -10,7 +10,7 @@ The files:
     navigation    the sidebar and the first page, derived from the installed modules
     permissions   what operators may do with the models of every module
     stream_pages  the page of streams, and the page on which an operator resumes a stopped subscription
-    tables        the state of streams and cursors, as tables of the page of streams
+    tables        tables of states, in the form that the pages show
 
 Its tables live in the database alias `default`, which reaches no module's schema.
 """

@@ -17,16 +17,18 @@ from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 from unfold.views import ChangeList
 
-from pangaea import modules
-from pangaea.health import missing_processes
-from pangaea.inbox.dead_letters import discarding, redrive
+from pangaea import modules, text
+from pangaea.health import missing_processes, states
+from pangaea.inbox.dead_letters import discarding, display, redrive
 from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
+from pangaea.ops import tables
 from pangaea.ops.admin import ReadOnlyAdmin
 
-State = DeadLetter.State
 NAME = "pangaea_deadletter"
 
 
@@ -40,7 +42,16 @@ class LetterList(ChangeList):  # type: ignore[misc] # unfold has no types
 class ModuleLetters(ReadOnlyAdmin):
     """The parked messages of one module."""
 
-    list_display = ("name", "key", "subscription", "position", "state", "attempts", "next_attempt_at", "what_failed")
+    list_display = (
+        "name",
+        "key",
+        "subscription",
+        "position",
+        "shown_state",
+        "attempts",
+        "next_attempt_at",
+        "what_failed",
+    )
     list_filter = ("state", "subscription", "name")
     search_fields = ("key", "error", "name")
     actions = ("redrive", "discard")
@@ -67,8 +78,13 @@ class ModuleLetters(ReadOnlyAdmin):
 
     @admin.display(description="error")
     def what_failed(self, letter: DeadLetter) -> str:
-        """The first line of the letter's error. A letter without one is parked behind another of its key."""
-        return letter.error.partition("\n")[0][:120] or "behind another of its key"
+        """The first line of the letter's error. A letter that is behind another has none."""
+        return text.escaped(letter.error.partition("\n")[0][:120]) or "-"
+
+    @admin.display(description="state", ordering="state")
+    def shown_state(self, letter: DeadLetter) -> SafeString:
+        """The state in its colour."""
+        return tables.label(states.of_letter(letter.state, letter.parked_at))
 
     @admin.action(description="Redrive: try again, in the order of the keys", permissions=["redrive"])
     def redrive(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
@@ -107,18 +123,37 @@ class ModuleLetters(ReadOnlyAdmin):
             "title": f"{letter.name} at {letter.position}",
             "opts": self.opts,
             "letter": letter,
+            "state": tables.label(shown := states.of_letter(letter.state, letter.parked_at)),
+            "meaning": shown.state.meaning,
+            "facts": _facts(letter),
+            "error": text.escaped(letter.error, lines=True),
+            "traceback": text.escaped(letter.traceback, lines=True),
+            "message": display.body_of(letter, at_most=display.PAGE_LENGTH),
+            "links": self._links(letter),
             "list_url": reverse(f"admin:{NAME}_module", args=[self.module]),
             "may_redrive": self.has_redrive_permission(request),
             "may_discard": self.has_discard_permission(request),
         }
         return TemplateResponse(request, "ops/dead_letter.html", context)
 
+    def _links(self, letter: DeadLetter) -> list[tuple[str, str]]:
+        letters, streams = (
+            reverse(f"admin:{NAME}_module", args=[self.module]),
+            reverse("admin:pangaea_stream_changelist"),
+        )
+        return [
+            ("All of its key", f"{letters}?{urlencode({'q': letter.key})}"),
+            ("All of its subscription", f"{letters}?{urlencode({'subscription__exact': letter.subscription})}"),
+            ("All of its type", f"{letters}?{urlencode({'name__exact': letter.name})}"),
+            (f"Streams of {self.module}", f"{streams}#{self.module}"),
+        ]
+
     def _report(self, request: HttpRequest, done: str, nothing: str) -> None:
         if done:
             self.message_user(request, done, messages.SUCCESS)
         else:
-            text = f"{nothing}: what you selected has been applied or discarded meanwhile."
-            self.message_user(request, text, messages.WARNING)
+            reason = "what you selected has been applied or discarded meanwhile"
+            self.message_user(request, f"{nothing}: {reason}.", messages.WARNING)
 
     def _selected(self, letters: "QuerySet[DeadLetter]") -> Selection:
         return Selection(module=self.module, ids=tuple(letters.values_list("pk", flat=True)) or (0,))
@@ -196,13 +231,29 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             raise PermissionDenied
 
 
+def _facts(letter: DeadLetter) -> list[tuple[str, object]]:
+    facts = [
+        ("type", text.escaped(letter.name)),
+        ("key", text.escaped(letter.key)),
+        ("subscription", letter.subscription),
+        ("stream", letter.stream_name),
+        ("position", letter.position),
+        ("correlation id", display.correlation_id_of(letter)),
+        ("parked", letter.parked_at),
+        ("attempts", letter.attempts),
+        ("next attempt", letter.next_attempt_at),
+    ]
+    return [(name, value) for name, value in facts if value not in {None, ""}]
+
+
 def _overview(label: str, title: str) -> dict[str, Any]:
     overview: dict[str, Any] = {"title": title, "url": reverse(f"admin:{NAME}_module", args=[label])}
     try:
         counts = dict(DeadLetter.objects.using(label).values_list("state").annotate(Count("id")).order_by("state"))
     except DatabaseError as error:
         return overview | {"unreadable": str(error).strip()}
-    return overview | {"counts": [(counts.get(state.value, 0), state.label) for state in State], "any": bool(counts)}
+    found = states.of_letters(counts)
+    return overview | {"counts": [(counts[each.value], tables.label(each), each.meaning) for each in found]}
 
 
 def _counted(number: int, what: str) -> str:

@@ -11,8 +11,9 @@ from django.urls import URLPattern, path, reverse
 
 from pangaea import modules
 from pangaea.errors import NotFound
-from pangaea.health import concerns, stream_status
+from pangaea.health import concerns, states, stream_status
 from pangaea.health.stream_status import ModuleStatus
+from pangaea.health.tables import of_queues, of_streams, of_subscribers, of_subscriptions
 from pangaea.inbox import resuming
 from pangaea.inbox.subscriptions import Subscription
 from pangaea.ops import tables
@@ -20,6 +21,17 @@ from pangaea.ops.admin import ReadOnlyAdmin
 from pangaea.outbox.models import Stream
 
 LIST, RESUME = "pangaea_stream_changelist", "pangaea_stream_resume"
+TABLES = (
+    ("Publishes", of_streams),
+    ("Subscribes to", of_subscriptions),
+    ("Subscribers", of_subscribers),
+    ("Queues", of_queues),
+)
+LEGENDS = (
+    ("Streams", states.STREAMS),
+    ("Subscriptions", states.SUBSCRIPTIONS),
+    ("Queues", states.QUEUES),
+)
 HOWS: tuple[resuming.How, ...] = ("head", "start")
 
 
@@ -49,14 +61,12 @@ class StreamAdmin(ReadOnlyAdmin):
             "modules": [
                 {
                     "status": status,
-                    "streams": tables.of_streams(status),
-                    "subscriptions": tables.of_subscriptions(status),
-                    "subscribers": tables.of_subscribers(status),
-                    "queues": tables.of_queues(status),
+                    "tables": [(title, tables.of(table(status))) for title, table in TABLES],
                     "resumptions": tables.of_resumptions(status),
                 }
                 for status in statuses
             ],
+            "legends": [(title, tables.legend(found)) for title, found in LEGENDS],
         }
         return TemplateResponse(request, "ops/streams.html", context)
 

@@ -1,69 +1,40 @@
-"""Statuses as tables for unfold: a row of totals, which opens to one row per partition."""
+"""Tables of states for unfold: a row of totals, which opens to one row per partition."""
 
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
-from django.utils.timesince import timesince
 
-from pangaea.health.stream_status import CursorStatus, ModuleStatus, StreamStatus, SubscriptionStatus
-from pangaea.inbox.models import Cursor
-from pangaea.messages import ALL
+from pangaea.health.states import Colour, Shown, State
+from pangaea.health.stream_status import ModuleStatus
+from pangaea.health.tables import Cell, Table
 
-Table = dict[str, Any]
-
-
-def of_streams(status: ModuleStatus) -> Table:
-    """One row per audience, which opens to its partitions."""
-    audiences = sorted({stream.audience for stream in status.streams} | status.unsequenced.keys())
-    return {
-        "headers": ["Audience", "Messages", "Retained", "Sent", "Backlog", "Unsequenced", "State"],
-        "collapsible": True,
-        "rows": [
-            _audience(
-                audience,
-                [stream for stream in status.streams if stream.audience == audience],
-                unsequenced=status.unsequenced.get(audience, 0),
-            )
-            for audience in audiences
-        ],
-    }
+VARIANTS = {Colour.RED: "danger", Colour.YELLOW: "warning", Colour.GREEN: "success", Colour.GREY: "default"}
+"""The names of the colours in unfold."""
 
 
-def of_subscriptions(status: ModuleStatus) -> Table:
-    """One row per subscription, which opens to its cursors."""
-    return {
-        "headers": ["Subscription", "Taken", "Lag", "Parked", "Dead", "State"],
-        "collapsible": True,
-        "rows": [_subscription(subscription) for subscription in status.subscriptions],
-    }
+def of(table: Table) -> dict[str, Any]:
+    """A table in unfold's format."""
+    rows: list[Any] = [[_cell(each) for each in row] for row in table.rows]
+    if table.parts:
+        rows = [{"cols": row, "table": of(part)} for row, part in zip(rows, table.parts, strict=True)]
+    return {"headers": [each.capitalize() for each in table.headers], "collapsible": True, "rows": rows}
 
 
-def of_subscribers(status: ModuleStatus) -> Table:
-    """One row per subscription that reports to the module."""
-    return {
-        "headers": ["Subscription", "Lag", "Last report"],
-        "rows": [[each.name, each.lag, _since(each.reported_at)] for each in status.subscribers],
-    }
+def label(shown: Shown | State) -> SafeString:
+    """A state's word in its colour, with its meaning as a tooltip."""
+    now = Shown(shown) if isinstance(shown, State) else shown
+    context = {"text": now.state.word, "variant": VARIANTS[now.colour], "label_title": now.state.meaning}
+    return render_to_string("unfold/helpers/label.html", context)
 
 
-def of_queues(status: ModuleStatus) -> Table:
-    """One row per queue of the module."""
-    return {
-        "headers": ["Queue", "Batches", "Consumers"],
-        "rows": [
-            [
-                queue.name,
-                queue.batches if queue.exists else "missing",
-                "not known" if queue.consumers is None else queue.consumers,
-            ]
-            for queue in status.queues
-        ],
-    }
+def legend(states: Iterable[State]) -> list[tuple[SafeString, str]]:
+    """Each state with its meaning."""
+    return [(label(each), each.meaning) for each in states]
 
 
-def of_resumptions(status: ModuleStatus) -> Table:
+def of_resumptions(status: ModuleStatus) -> dict[str, Any]:
     """One row per decision of an operator about a stream on which a subscription had stopped."""
     return {
         "headers": [
@@ -98,89 +69,5 @@ def of_resumptions(status: ModuleStatus) -> Table:
     }
 
 
-def _since(moment: datetime | None) -> str:
-    return f"{timesince(moment)} ago" if moment else ""
-
-
-def _audience(audience: str, streams: list[StreamStatus], *, unsequenced: int) -> Table:
-    backlog = sum(stream.backlog for stream in streams)
-    waiting = backlog + unsequenced
-    return {
-        "cols": [
-            "all" if audience == ALL else audience,
-            sum(stream.head for stream in streams) + unsequenced,
-            sum(stream.retained for stream in streams) + unsequenced,
-            sum(stream.sent for stream in streams),
-            backlog,
-            unsequenced,
-            _label(f"{waiting} waiting", "warning") if waiting else _label("all sent", "success"),
-        ],
-        "table": {
-            "headers": ["Partition", "Head", "Sent", "Backlog", "Floor", "Oldest unsent"],
-            "collapsible": True,
-            "rows": [
-                [stream.partition, stream.head, stream.sent, stream.backlog, stream.floor, _since(stream.oldest_unsent)]
-                for stream in streams
-            ],
-        },
-    }
-
-
-def _subscription(subscription: SubscriptionStatus) -> Table:
-    return {
-        "cols": [
-            subscription.name,
-            sum(cursor.position for cursor in subscription.cursors),
-            subscription.lag,
-            subscription.parked,
-            subscription.dead,
-            _states(subscription),
-        ],
-        "table": {
-            "headers": ["Source", "Audience", "Partition", "Position", "Known head", "Lag", "Parked", "Dead", "State"],
-            "collapsible": True,
-            "rows": [
-                [
-                    cursor.source,
-                    "all" if cursor.audience == ALL else cursor.audience,
-                    cursor.partition,
-                    cursor.position,
-                    cursor.head,
-                    cursor.lag,
-                    cursor.parked,
-                    cursor.dead,
-                    _cursor_state(cursor),
-                ]
-                for cursor in subscription.cursors
-            ],
-        },
-    }
-
-
-def _states(subscription: SubscriptionStatus) -> SafeString:
-    if not subscription.cursors:
-        return _label("nothing received yet", "")
-    state = subscription.states[0]
-    if state == Cursor.State.ACTIVE and subscription.parked:
-        return _label(f"{subscription.parked} parked", "danger")
-    if state == Cursor.State.ACTIVE and any(cursor.awaits_snapshot for cursor in subscription.cursors):
-        return _label("awaits a snapshot", "info")
-    if state == Cursor.State.ACTIVE and subscription.lag:
-        return _label(f"{subscription.lag} behind", "warning")
-    return _state(state)
-
-
-def _cursor_state(cursor: CursorStatus) -> SafeString:
-    if cursor.awaits_snapshot and cursor.state == Cursor.State.ACTIVE:
-        return _label("awaits a snapshot", "info")
-    if cursor.asked and cursor.state == Cursor.State.ACTIVE:
-        return _label("catch-up requested", "info")
-    return _state(cursor.state)
-
-
-def _state(state: Cursor.State) -> SafeString:
-    return _label(state.label, "success" if state == Cursor.State.ACTIVE else "danger")
-
-
-def _label(text: str, variant: str) -> SafeString:
-    return render_to_string("unfold/helpers/label.html", {"text": text, "variant": variant})
+def _cell(value: Cell) -> str | int | SafeString:
+    return label(value) if isinstance(value, Shown) else value

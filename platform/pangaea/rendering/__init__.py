@@ -2,6 +2,7 @@
 
     registry   the list of renderers; comparing and writing their files
     settings   docs/settings.md and .env.example, from the declared settings
+    states     docs/states.md, from the words for states
     openapi    docs/openapi.yaml, from the modules' APIs
     gateway    gateway_conf/envoy.*, from the modules' routes, the template and the topologies
 

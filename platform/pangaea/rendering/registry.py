@@ -8,7 +8,7 @@ from django.conf import settings as django_settings
 
 from pangaea import modules
 from pangaea.errors import Misconfigured
-from pangaea.rendering import gateway, openapi, settings
+from pangaea.rendering import gateway, openapi, settings, states
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Renderer:
 
 RENDERERS = (
     Renderer("settings", "docs/settings.md, .env.example", settings.files, of_modules=False),
+    Renderer("states", "docs/states.md", states.files, of_modules=False),
     Renderer("openapi", "docs/openapi.yaml", openapi.files),
     Renderer("gateway", "gateway_conf/envoy.*", gateway.files),
 )

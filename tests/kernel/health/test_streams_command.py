@@ -42,7 +42,7 @@ def streams() -> None:
 class TestStreams:
     def test_prints_streams_subscriptions_and_subscribers(self) -> None:
         lines = [" ".join(line.split()) for line in run().splitlines()]
-        assert "orders.customers 10 5 2 1 active" in lines
+        assert "orders.customers 10 5 2 1 dead" in lines
         assert any(line.startswith("all 7 4 2 5 3 3") for line in lines)
         assert any(line.startswith("web_bff.orders 4 ") for line in lines)
 
@@ -62,7 +62,7 @@ class TestStreams:
             run("--check", "--max-age=10")
 
     def test_fails_on_a_subscription_that_is_too_far_behind(self) -> None:
-        with pytest.raises(CommandError, match=r"orders\.customers is 5 messages behind"):
+        with pytest.raises(CommandError, match=r"orders\.customers lags by 5 messages"):
             run("--check", "--max-lag=4")
 
     def test_fails_on_a_subscription_that_has_stopped(self) -> None:

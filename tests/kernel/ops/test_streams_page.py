@@ -11,6 +11,7 @@ from pangaea.health import stream_status
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.ops.models import Operator
 from pangaea.outbox.models import OutboxMessage, Stream
+from tests.kernel.labels import labels
 
 ALIAS = "orders"
 PAGE = "/admin/pangaea/stream/"
@@ -57,8 +58,8 @@ class TestStreamsPage:
     def test_shows_streams_and_subscriptions(self, browser: Client) -> None:
         page = browser.get(PAGE).content.decode()
 
-        for text in ("7 waiting", "orders.customers", "2 parked"):
-            assert text in page
+        assert "orders.customers" in page
+        assert {"waiting", "lagging"} <= {word for word, _ in labels(page)}
         assert len(re.findall(r">\s*all\s*<", page)) > 1
         assert all(f'id="{label}"' in page for label in modules.labels())
 
@@ -73,7 +74,7 @@ class TestStreamsPage:
         page = browser.get(PAGE).content.decode()
 
         assert "orders.customers" in page
-        assert "nothing received yet" in page
+        assert "not begun" in page
 
     def test_shows_a_diverged_subscription_before_anything_else_about_it(self, browser: Client) -> None:
         for partition, state in enumerate(Cursor.State):

@@ -65,7 +65,7 @@ class TestRender:
         assert not (project / "docs" / "openapi.yaml").exists()
 
     def test_refuses_an_unknown_name_and_gives_those_there_are(self) -> None:
-        with pytest.raises(CommandError, match=r"rendered as schemas\. There are: settings, openapi, gateway"):
+        with pytest.raises(CommandError, match=r"rendered as schemas\. There are: settings, states, openapi, gateway"):
             render("schemas")
 
     def test_names_the_folder_without_the_gateways_sources(self, tmp_path: Path) -> None:

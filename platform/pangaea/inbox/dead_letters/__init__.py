@@ -7,5 +7,6 @@ An operator selects letters and redrives or discards them; the worker's timer re
     selection   which parked messages an operator means
     redrive     parked messages are attempted again: the loop that operators, retries and tests share
     discarding  parked messages that will never be applied: recorded with the reason; old records are deleted
+    display     a parked message as a person reads it
     timer       a worker's round: retries that are due, and deletion of old records
 """

@@ -178,7 +178,7 @@ def give_up(letter: DeadLetter, failure: Exception) -> bool:
     error = describe(failure)
     given_up = letter.give_up(error=error, traceback=trace(failure))
     if given_up:
-        log.warning("dead letter given up", **letter.facts, error=error)
+        log.warning("dead letter given up", **letter.facts, state=State.DEAD.value, error=error)
     return given_up
 
 

@@ -9,9 +9,12 @@ from django.utils import timezone
 
 from pangaea import modules, text
 from pangaea.errors import Invalid
-from pangaea.inbox.dead_letters import discarding, redrive
+from pangaea.health import states
+from pangaea.health.states import Shown
+from pangaea.inbox.dead_letters import discarding, display, redrive
 from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
+from pangaea.management import colours
 
 LIMIT = 50
 
@@ -65,7 +68,8 @@ class Command(BaseCommand):
             total += letters.count()
             rows += [_row(each.module, letter) for letter in letters[: options["limit"]]]
         if rows:
-            self._print_table(("letter", "subscription", "key", "type", "position", "state", "attempts", "error"), rows)
+            headers = ("letter", "subscription", "key", "type", "position", "state", "attempts", "error")
+            self._print_table([headers, *rows])
         hidden = f", {len(rows)} shown; see --limit" if total > len(rows) else ""
         self.stdout.write(f"{_counted(total, 'parked message')}{hidden}.")
 
@@ -76,9 +80,10 @@ class Command(BaseCommand):
             raise CommandError(message)
         ((module, letter),) = found
         for name, value in _facts(module, letter):
-            self.stdout.write(text.escaped(f"{name:<14}{value}", lines=True))
-        for title, content in (("traceback", letter.traceback), ("body", letter.body)):
-            self.stdout.write(f"\n{title}\n{text.escaped(content.rstrip(), lines=True) or '-'}")
+            self.stdout.write(text.escaped(f"{name:<16}{value}", lines=True))
+        traceback, message = text.escaped(letter.traceback, lines=True), display.body_of(letter)
+        for title, content in (("traceback", traceback), ("message", message)):
+            self.stdout.write(f"\n{title}\n{content.rstrip() or '-'}")
 
     def _redrive(self, selections: Sequence[Selection], options: dict[str, Any]) -> None:
         applied, failed = 0, 0
@@ -121,10 +126,16 @@ class Command(BaseCommand):
             raise CommandError(message)
         return [Selection(module=label, ids=tuple(ids.get(label, ())), **conditions) for label in labels]
 
-    def _print_table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        for row in (header, *rows):
-            self.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    def _print_table(self, rows: Sequence[Sequence[str | Shown]]) -> None:
+        widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (
+                self._painted(cell) + " " * (width - len(str(cell))) for cell, width in zip(row, widths, strict=True)
+            )
+            self.stdout.write("  ".join(cells).rstrip())
+
+    def _painted(self, cell: str | Shown) -> str:
+        return colours.paint(self.style, cell) if isinstance(cell, Shown) else cell
 
 
 def _conditions(options: dict[str, Any]) -> bool:
@@ -135,33 +146,34 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _row(module: str, letter: DeadLetter) -> tuple[str, ...]:
-    error = letter.error.splitlines()[0] if letter.error else "behind another of its key"
-    cells = (
+def _row(module: str, letter: DeadLetter) -> tuple[str | Shown, ...]:
+    error = text.escaped(letter.error.splitlines()[0]) if letter.error else "-"
+    return (
         f"{module}/{letter.pk}",
         letter.subscription,
-        letter.key,
-        letter.name,
+        text.escaped(letter.key),
+        text.escaped(letter.name),
         f"{letter.source}.{letter.audience}.{letter.partition}:{letter.position}",
-        letter.state,
+        states.of_letter(letter.state, letter.parked_at),
         str(letter.attempts),
         error if len(error) <= 80 else f"{error[:79]}…",  # noqa: PLR2004 - a terminal's line
     )
-    return tuple(map(text.escaped, cells))
 
 
 def _facts(module: str, letter: DeadLetter) -> list[tuple[str, object]]:
     seconds = (letter.next_attempt_at - timezone.now()).total_seconds() if letter.next_attempt_at else 0
+    shown = states.of_letter(letter.state, letter.parked_at)
     due = f"{letter.next_attempt_at} (in {max(seconds, 0):.0f} s)" if letter.next_attempt_at else "-"
     return [
         ("letter", f"{module}/{letter.pk}"),
         ("type", letter.name),
         ("key", letter.key),
+        ("correlation id", display.correlation_id_of(letter) or "-"),
         ("subscription", letter.subscription),
         ("stream", f"{letter.source}.{letter.audience}.{letter.partition}"),
         ("position", letter.position),
         ("parked", letter.parked_at),
-        ("state", f"{letter.state}: {letter.get_state_display()}"),
+        ("state", f"{shown}: {shown.state.meaning}"),
         ("attempts", letter.attempts),
         ("next attempt", due),
         ("error", letter.error or "-"),

@@ -1,23 +1,17 @@
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 
 from pangaea import modules
-from pangaea.broker.queue_status import QueueStatus
-from pangaea.health import concerns, stream_status
-from pangaea.health.stream_status import ModuleStatus, SubscriptionStatus
-from pangaea.management import resuming
+from pangaea.health import concerns, states, stream_status, tables
+from pangaea.health.states import Shown
+from pangaea.health.stream_status import ModuleStatus
+from pangaea.health.tables import Table
+from pangaea.management import colours, resuming
 from pangaea.management.replaying import ask_producers
-
-STREAMS = ("publishes to", "head", "sent", "floor", "retained", "waiting", "oldest unsent")
-SUBSCRIPTIONS = ("subscription", "cursor", "lag", "parked", "dead", "state")
-SUBSCRIBERS = ("subscriber", "lag", "last report")
-QUEUES = ("queue", "batches", "consumers")
 
 
 class Command(BaseCommand):
@@ -87,21 +81,24 @@ class Command(BaseCommand):
     def _print(self, status: ModuleStatus) -> None:
         self.stdout.write(self.style.MIGRATE_HEADING(status.label))
         if status.unreadable:
-            self.stdout.write(self.style.ERROR(f"  cannot be read: {status.unreadable}"))
+            unreadable = colours.paint(self.style, Shown(states.UNREADABLE))
+            self.stdout.write(f"  {unreadable}: {status.unreadable}")
             return
-        self._table(STREAMS, _stream_rows(status))
-        self._table(SUBSCRIPTIONS, _subscription_rows(status))
-        self._table(SUBSCRIBERS, [[each.name, each.lag, _age(each.reported_at)] for each in status.subscribers])
-        self._table(QUEUES, [_queue(each) for each in status.queues])
+        for table in (tables.of_streams, tables.of_subscriptions, tables.of_subscribers, tables.of_queues):
+            self._table(table(status))
 
-    def _table(self, headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        if not rows:
+    def _table(self, table: Table) -> None:
+        if not table.rows:
             return
-        cells = [list(headers), *([str(cell) for cell in row] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for first, *rest in cells:
-            numbers = "  ".join(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))
-            self.stdout.write(f"  {first.ljust(widths[0])}  {numbers}")
+        rows = [table.headers, *table.rows]
+        widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+        for first, *rest in rows:
+            cells = "  ".join(self._cell(cell, width) for cell, width in zip(rest, widths[1:], strict=True))
+            self.stdout.write(f"  {str(first).ljust(widths[0])}  {cells}")
+
+    def _cell(self, cell: object, width: int) -> str:
+        padding = " " * (width - len(str(cell)))
+        return padding + (colours.paint(self.style, cell) if isinstance(cell, Shown) else str(cell))
 
 
 def _as_dict(status: ModuleStatus) -> dict[str, Any]:
@@ -109,59 +106,10 @@ def _as_dict(status: ModuleStatus) -> dict[str, Any]:
     subscriptions = [
         {
             "name": each.name,
+            "state": states.of_subscription(each).state.value,
             "cursors": [{**asdict(cursor), "state": cursor.state.value, "lag": cursor.lag} for cursor in each.cursors],
         }
         for each in status.subscriptions
     ]
     streams = [{**asdict(stream), "retained": stream.retained, "backlog": stream.backlog} for stream in status.streams]
     return {**asdict(status), "backlog": status.backlog, "streams": streams, "subscriptions": subscriptions}
-
-
-def _stream_rows(status: ModuleStatus) -> list[list[object]]:
-    rows: list[list[object]] = []
-    for audience in sorted({stream.audience for stream in status.streams} | status.unsequenced.keys()):
-        own = [stream for stream in status.streams if stream.audience == audience]
-        unsequenced = status.unsequenced.get(audience, 0)
-        unsent = [stream.oldest_unsent for stream in own if stream.oldest_unsent]
-        if unsequenced and status.oldest_unsequenced:
-            unsent.append(status.oldest_unsequenced)
-        rows.append(
-            [
-                audience,
-                sum(stream.head for stream in own),
-                sum(stream.sent for stream in own),
-                sum(stream.floor for stream in own),
-                sum(stream.retained for stream in own) + unsequenced,
-                sum(stream.backlog for stream in own) + unsequenced,
-                _age(min(unsent, default=None)),
-            ]
-        )
-    return rows
-
-
-def _subscription_rows(status: ModuleStatus) -> list[list[object]]:
-    return [
-        [
-            each.name,
-            sum(cursor.position for cursor in each.cursors),
-            each.lag,
-            each.parked,
-            each.dead,
-            _state(each),
-        ]
-        for each in status.subscriptions
-    ]
-
-
-def _state(subscription: SubscriptionStatus) -> str:
-    awaits = ["awaits a snapshot"] if any(each.awaits_snapshot for each in subscription.cursors) else []
-    return ", ".join([*(state.value for state in subscription.states), *awaits]) or "no cursor"
-
-
-def _queue(queue: QueueStatus) -> list[object]:
-    consumers = "unknown" if queue.consumers is None else queue.consumers
-    return [queue.name, queue.batches if queue.exists else "missing", consumers]
-
-
-def _age(moment: datetime | None) -> str:
-    return f"{(timezone.now() - moment).total_seconds():.0f} s ago" if moment else "-"
