@@ -19,6 +19,7 @@ Public, for modules:
     identity.token_keys          the keys that sign and verify access tokens
     identity.password_attempts   failed attempts, counted and slowed down
     identity.password_hashing    at most N hashes at once
+    identity.password_spelling   one spelling per password
     ops.admin                    admin classes that work across databases
     testing                      fakes, fixtures and servers for module authors
 

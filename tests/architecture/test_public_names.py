@@ -30,6 +30,7 @@ PUBLIC = {
     },
     "pangaea.identity.password_attempts": {"counted"},
     "pangaea.identity.password_hashing": {"Bounded"},
+    "pangaea.identity.password_spelling": {"Opaque"},
     "pangaea.identity.permissions": {"HasScope"},
     "pangaea.identity.principal": {"Principal"},
     "pangaea.identity.token_keys": {"public_jwks"},

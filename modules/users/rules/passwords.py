@@ -10,6 +10,8 @@ from typing import Any, NewType
 from django.contrib.auth import hashers
 from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
 
+from pangaea import text
+
 PasswordHash = NewType("PasswordHash", str)
 
 MAX_BYTES = 4096
@@ -29,18 +31,28 @@ class Verdict:
 def check(password: str, *, owner: Any) -> None:
     """Raise Django's ValidationError, one code per reason, unless `AUTH_PASSWORD_VALIDATORS` accept the password.
 
-    `owner` has the fields `email` and `full_name`, which the password must not resemble.
+    The password is judged in the spelling that is hashed (`text.opaque`). `owner` has the fields `email` and
+    `full_name`, which it must not resemble.
     """
-    validate_password(password, owner)
-    _similarity.validate(password, owner)
+    spelling = text.opaque(password)
+    validate_password(spelling, owner)
+    _similarity.validate(spelling, owner)
 
 
 def hashed(password: str) -> PasswordHash:
     """The salted hash, by the first of `PASSWORD_HASHERS`."""
-    return PasswordHash(hashers.make_password(password))
+    return PasswordHash(hashers.make_password(text.opaque(password)))
 
 
 def verify(password: str, password_hash: str | None) -> Verdict:
-    """Compare a password with its hash. Takes as long if there is no hash, so that the delay reveals no account."""
-    right, outdated = hashers.verify_password(password, password_hash or hashers.make_password(None))
+    """Compare a password with its hash. Takes as long if there is no hash, so that the delay reveals no account.
+
+    A hash may be of another spelling than `text.opaque`, from an earlier version: it is renewed with the password that
+    proves to have one.
+    """
+    if password_hash is None:
+        hashers.make_password(password)
+        return Verdict(right=False)
+    right, outdated = hashers.verify_password(password, password_hash)
+    outdated = outdated or text.opaque(password) != password
     return Verdict(right=right, renewed=hashed(password) if right and outdated else None)

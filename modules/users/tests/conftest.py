@@ -28,8 +28,10 @@ def anybody() -> APIClient:
 
 @pytest.fixture
 def register(anybody: APIClient) -> Callable[..., Customer]:
-    def registered(*, email: str = "ada@example.com", full_name: str = "Ada Lovelace") -> Customer:
-        body = {"email": email, "password": PASSWORD, "full_name": full_name}
+    def registered(
+        *, email: str = "ada@example.com", full_name: str = "Ada Lovelace", password: str = PASSWORD
+    ) -> Customer:
+        body = {"email": email, "password": password, "full_name": full_name}
         response = anybody.post("/api/v1/accounts", body, format="json")
         assert response.status_code == 201, response.content
         account_id = UUID(response.json()["id"])

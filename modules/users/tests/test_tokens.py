@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.db import connections, transaction
 from django.db.models import F
 from pytest_django import Settings
@@ -20,6 +21,9 @@ from pangaea.identity import tokens
 from pangaea.identity.principal import Principal
 
 pytestmark = pytest.mark.django_db(databases="__all__")
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9 tectonic", "cafe\u0301 tectonic"
 
 
 def log_in(client: APIClient, *, email: str = "ada@example.com", password: str = PASSWORD) -> Any:
@@ -70,11 +74,48 @@ class TestLogIn:
         assert problems == problems[:1] * 3
         assert not RefreshGrant.objects.exists()
 
-    def test_hashes_for_an_unknown_address_too(self, anybody: APIClient, settings: Settings) -> None:
+    @pytest.mark.parametrize(
+        ("registered", "sent"),
+        [
+            (COMPOSED, DECOMPOSED),
+            (DECOMPOSED, COMPOSED),
+            (DECOMPOSED, DECOMPOSED),
+            ("two words\u00a0meet", "two words meet"),
+            (COMPOSED.upper(), DECOMPOSED.upper()),
+        ],
+    )
+    def test_takes_a_password_in_any_spelling(self, anybody: APIClient, registered: str, sent: str) -> None:
+        account = {"email": "ada@example.com", "password": registered, "full_name": "Ada"}
+        assert anybody.post("/api/v1/accounts", account, format="json").status_code == 201
+        assert log_in(anybody, password=sent).status_code == 200
+        assert log_in(anybody, password=sent.swapcase()).status_code == 401
+
+    def test_takes_a_new_password_in_any_spelling(self, ada: Customer, anybody: APIClient) -> None:
+        body = {"current_password": PASSWORD, "new_password": DECOMPOSED}
+        assert ada.client.post("/api/v1/accounts/me/password", body, format="json").status_code == 204
+        assert log_in(anybody, password=COMPOSED).status_code == 200
+        body = {"current_password": DECOMPOSED}
+        assert ada.client.post("/api/v1/accounts/me/deactivate", body, format="json").status_code == 204
+
+    def test_renews_a_hash_of_another_spelling(self, ada: Customer, anybody: APIClient) -> None:
+        """Earlier versions hashed a password as it was sent."""
+        former = MD5PasswordHasher().encode(DECOMPOSED, "salt")
+        Account.objects.filter(id=ada.id).update(password_hash=former)
+
+        assert log_in(anybody, password=COMPOSED).status_code == 401
+        assert log_in(anybody, password=DECOMPOSED).status_code == 200
+        assert log_in(anybody, password=COMPOSED).status_code == 200
+
+    @pytest.mark.parametrize(("password", "hashes"), [(PASSWORD, 1), (DECOMPOSED, 2)])
+    def test_hashes_as_often_for_an_unknown_address(
+        self, register: Callable[..., Customer], anybody: APIClient, settings: Settings, password: str, hashes: int
+    ) -> None:
         settings.PASSWORD_HASHERS = ["modules.users.tests.counting_hasher.CountingHasher"]
-        CountingHasher.calls.clear()
-        log_in(anybody, email="unknown@example.com")
-        assert len(CountingHasher.calls) == 1
+        register(password="another password")
+        for email in ("ada@example.com", "unknown@example.com"):
+            CountingHasher.calls.clear()
+            assert log_in(anybody, email=email, password=password).status_code == 401
+            assert len(CountingHasher.calls) == hashes
 
     def test_renews_a_hash_of_a_former_hasher(self, ada: Customer, anybody: APIClient, settings: Settings) -> None:
         settings.PASSWORD_HASHERS = [

@@ -1,6 +1,6 @@
 """Callers, identified by access tokens with roles; the keys of these tokens; attempts at passwords.
 
-Public for modules: password_attempts, password_hashing, permissions, principal, token_keys, tokens.
+Public for modules: password_attempts, password_hashing, password_spelling, permissions, principal, token_keys, tokens.
 
 The files:
 
@@ -11,6 +11,7 @@ The files:
     models             the count of failed password attempts
     password_attempts  attempts counted before they are tried, and slowed down where they fail
     password_hashing   a bound on the hashes that a process computes at once
+    password_spelling  one spelling per password (RFC 8265)
     permissions        HasScope: the scopes that a view requires
     principal          the caller, as a view sees it
     remote_keys        the keys of another process, read by JWKS

@@ -10,7 +10,6 @@ NIST SP 800-63B-4, 3.2.2; ADR 0025.
 
 import math
 import threading
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from rest_framework.request import Request
 
-from pangaea import errors
+from pangaea import errors, text
 from pangaea.databases.errors import is_transient
 from pangaea.identity.client_address import client_network
 from pangaea.identity.models import FailureCount, Limit, Pause
@@ -95,7 +94,7 @@ class _Keys:
 
     @classmethod
     def of(cls, purpose: str, account: str, network: str | None) -> "_Keys":
-        name = unicodedata.normalize("NFKC", account).strip().casefold()
+        name = text.folded(account)
         return cls(
             purpose=purpose,
             network=network,

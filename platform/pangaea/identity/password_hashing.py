@@ -12,6 +12,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import BasePasswordHasher, PBKDF2PasswordHasher
 
 from pangaea.errors import Unavailable
+from pangaea.identity.password_spelling import Opaque
 
 LONGEST_WAIT = 2.0
 """Seconds to wait for a turn: the time of several hashes, and less than a client waits for an answer."""
@@ -71,5 +72,5 @@ class Bounded(_Hasher):
             return super().encode(*args, **kwargs)
 
 
-class BoundedPBKDF2(Bounded, PBKDF2PasswordHasher):
-    """Django's default hasher; the hashes are the same."""
+class BoundedPBKDF2(Opaque, Bounded, PBKDF2PasswordHasher):
+    """Django's default hasher, which hashes a password in its one spelling; the hashes have the same format."""

@@ -88,6 +88,7 @@ def compose(name: str) -> dict[str, Any]:
         "LOGIN_REDIRECT_URL": "admin:index",
         "PASSWORD_HASHERS": ["pangaea.identity.password_hashing.BoundedPBKDF2"],
         "AUTH_PASSWORD_VALIDATORS": [
+            {"NAME": "pangaea.identity.password_spelling.VisibleCharacters"},
             {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
             {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
             {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},

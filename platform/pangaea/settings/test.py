@@ -8,4 +8,4 @@ PANGAEA: Declared
 PANGAEA_IN_PROCESS: bool
 PANGAEA_ADMIN: str
 globals().update(compose("test"))
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+PASSWORD_HASHERS = ["pangaea.testing.hashing.FastHasher"]

@@ -16,6 +16,7 @@ The files:
     identity      access_token, client_for
     servers       the fixtures of the servers, which `pangaea.servers` starts
     databases     the fixtures of the databases
+    hashing       the password hasher of the profile `test`
     availability  skipping, or in CI failing, the tests of a missing server
     plugin        pytest's hooks
 

@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
@@ -271,6 +272,29 @@ class TestOperators:
 
         assert "_auth_user_id" not in client.session
         assert answer.status_code == 200
+
+    @pytest.mark.parametrize("sent", ["caf\u00e9 tectonic", "cafe\u0301\u00a0tectonic"])
+    @pytest.mark.parametrize("chosen", ["caf\u00e9 tectonic", "cafe\u0301\u00a0tectonic"])
+    def test_sign_in_with_their_password_in_any_spelling(self, client: Client, chosen: str, sent: str) -> None:
+        Operator.objects.create_user("clerk", password=chosen, is_staff=True)
+        client.post(reverse("admin:login"), {"username": "clerk", "password": sent})
+
+        assert "_auth_user_id" in client.session
+
+    def test_sign_in_with_a_password_that_an_earlier_version_hashed(self, client: Client) -> None:
+        former = MD5PasswordHasher().encode("cafe\u0301\u200b", "salt")
+        Operator.objects.create(username="clerk", password=former, is_staff=True)
+        client.post(reverse("admin:login"), {"username": "clerk", "password": "cafe\u0301\u200b"})
+
+        assert "_auth_user_id" in client.session
+
+    def test_get_no_password_with_a_character_that_cannot_be_seen(self, browser: Client) -> None:
+        hidden = f"{PASSWORD}\u200b"
+        form = {"username": "second", "password1": hidden, "password2": hidden, "usable_password": "true"}
+        answer = browser.post(url("add", model=Operator, namespace="admin"), form)
+
+        assert "U+200B" in answer.content.decode()
+        assert not Operator.objects.filter(username="second").exists()
 
     def test_see_in_the_sidebar_what_their_group_may_see(self, client: Client) -> None:
         group = Group.objects.create(name="Stock keepers")
