@@ -2,6 +2,7 @@
 
     declared     the list: every setting with its type, default, validator and why
     validators   the rules for the text of a setting
+    characters   what the text of no setting has: quotation marks around it, invisible characters
     values       text -> value and back, by type; durations with units; redaction
     environment  the sources of a setting's text: the module's variable, the shared one, a file, the profile
     safety       contradictions between settings, and combinations that are unsafe in a deployment

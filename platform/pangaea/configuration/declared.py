@@ -28,16 +28,17 @@ def setting(
     per_module: bool = True,
     owned: bool = False,
     within: str = "",
+    lines: bool = False,
 ) -> Any:
     """A field of Declared: read from `env` (the field's name in capitals by default), else `default`.
 
     The `validator` checks the text, of a list each item; an empty text only if the default is not empty. In a deployed
     profile `deployed` checks it as well. With `per_module`, `<MODULE>_…` overrides the variable in a process that runs
     only that module. With `owned`, `<MODULE>_…` is instead a separate setting of the same type, which only a deployed
-    profile reads. `within` names the setting that this one may not exceed.
+    profile reads. `within` names the setting that this one may not exceed. `lines`: the text may have several lines.
     """
     metadata = {"why": why, "env": env, "secret": secret, "validator": validator, "deployed": deployed}
-    metadata |= {"per_module": per_module and not owned, "owned": owned, "within": within}
+    metadata |= {"per_module": per_module and not owned, "owned": owned, "within": within, "lines": lines}
     return field(default=default, metadata=metadata)
 
 
@@ -239,6 +240,7 @@ class Declared:
         "Needed where the users module runs; elsewhere set JWKS_URL.",
         secret=True,
         validator=validators.signing_key,
+        lines=True,
     )
     signing_key_file: str = setting(
         "",

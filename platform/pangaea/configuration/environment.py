@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from environ import FileAwareMapping
 
+from pangaea.configuration import characters
+
 DEFAULT, PROFILE = "default", "profile"
 """The sources besides variables: the declaration and the profile."""
 
@@ -39,9 +41,13 @@ class Environment:
         self._profile = profile or {}
         self._files = FileAwareMapping(env=dict(environ))
 
-    def find(self, name: str, *, module: str = "") -> Found | None:
-        """The text and source of `name`: the module's own variable comes first. None if unset. Raises Unreadable."""
-        found = (self._read(variable_of(module, name)) if module else None) or self._read(name)
+    def find(self, name: str, *, module: str = "", lines: bool = False) -> Found | None:
+        """The text and source of `name`: the module's own variable comes first. None if unset. Raises Unreadable.
+
+        `lines`: the text may have several lines.
+        """
+        variables = [variable_of(module, name), name] if module else [name]
+        found = next(filter(None, (self._read(each, lines=lines) for each in variables)), None)
         return Found(self._profile[name], PROFILE) if not found and name in self._profile else found
 
     def text(self, name: str) -> str:
@@ -49,7 +55,7 @@ class Environment:
         found = self.find(name)
         return found.text if found else ""
 
-    def _read(self, name: str) -> Found | None:
+    def _read(self, name: str, *, lines: bool) -> Found | None:
         variable, path = f"{name}_FILE", self._environ.get(f"{name}_FILE")
         if path and name in self._environ:
             raise Unreadable(f"{name} and {variable} are both set: keep one of them.")
@@ -62,6 +68,8 @@ class Environment:
             raise Unreadable(
                 f"{variable} names {path}, which cannot be read ({reason}): mount the file there."
             ) from error
+        if problem := characters.problem(text, lines=lines):
+            raise Unreadable(f"{variable if path else name} {problem}")
         return Found(text, f"{variable}={path}" if path else name)
 
 

@@ -125,7 +125,7 @@ class Configuration:
         """Read the setting that the field declares from the variable `name`, and store its value under `key`."""
         value, shown, source = each.default, "(malformed)", DEFAULT
         try:
-            if found := self._environment.find(name, module=module):
+            if found := self._environment.find(name, module=module, lines=each.metadata["lines"]):
                 source = found.source
                 value = parse(found.text, each.default)
                 _judge(each, "validator", value)

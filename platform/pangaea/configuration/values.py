@@ -10,6 +10,8 @@ from typing import Any
 
 from environ import Env
 
+from pangaea.configuration import characters
+
 UNITS = {
     unit: timedelta(milliseconds=length)
     for unit, length in {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}.items()
@@ -47,10 +49,19 @@ def parse(text: str, default: Any) -> Any:
                 )
             return length
         case tuple():
-            return tuple(filter(None, Env.parse_value(text, [str.strip])))
+            return _items(text)
         case str():
+            if word and text.strip(" ") != text:
+                raise ValueError("begins or ends with a space: remove it.")
             return text if word else ""
     raise TypeError(f"A default of the type {type(default).__name__} cannot be read from the environment.")
+
+
+def _items(text: str) -> tuple[str, ...]:
+    items = tuple(filter(None, Env.parse_value(text, [str.strip])))
+    if any(map(characters.is_quoted, items)):
+        raise ValueError("has an item in quotation marks, which would be a part of it: set it without them.")
+    return items
 
 
 def text_of(value: Any) -> str:
