@@ -49,6 +49,7 @@ Internal. Each package imports only packages below it in this list (`importlinte
     messages         the base classes of messages
     modules          which modules are installed
     reloading        files that are read again when they are replaced
+    addresses        URLs of servers as typed values, understood or refused by name
     backoff          the pause before the next attempt
     errors, ids      the error tree, and time-ordered identifiers
     text             text from strangers, where it enters and where it is shown

@@ -19,9 +19,11 @@ from celery.signals import setup_logging, worker_process_init
 from django.conf import settings
 from django.db import connections
 from kombu.serialization import register
+from kombu.transport import TRANSPORT_ALIASES
 
 from pangaea import modules
-from pangaea.broker import admission, tls, topology
+from pangaea.addresses import broker
+from pangaea.broker import admission, redis_transport, tls, topology
 from pangaea.broker.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
 from pangaea.broker.sending import BROKER_TIMEOUT, send_requests
 from pangaea.configuration.declared import Declared
@@ -48,20 +50,25 @@ register(
 )
 
 
+# By scheme: for the next host of a cluster, kombu chooses the transport only by the scheme of the URL.
+TRANSPORT_ALIASES.update(tls.TRANSPORTS | redis_transport.TRANSPORTS)
+
+
 def make_app(declared: Declared) -> Celery:
-    """A Celery app on `declared.broker_url`, with the queues of the installed modules."""
+    """A Celery app on `declared.broker_url`, with the queues of the installed modules. Raises Misconfigured."""
+    address = broker.parse(declared.broker_url)
     app = Celery("pangaea", amqp="pangaea.broker.consumer:BusAMQP", fixups=[], set_as_current=False)
     app.component = Component("queues")
     app.stopping = threading.Event()
     app.queue_differences = topology.QueueDifferences()
     app.refused_messages = admission.RefusedMessages()
     app.requests_paused_until = 0.0
-    virtual = not declared.broker_url.startswith("amqp")
+    virtual = not address.is_rabbitmq
     # A single attempt: each sender has its own backoff, and checks between two attempts whether it has to stop.
     options: dict[str, Any] = {"max_retries": 0}
     if not virtual:
         options |= {"read_timeout": BROKER_TIMEOUT, "write_timeout": BROKER_TIMEOUT}
-    if declared.broker_url.startswith("redis"):
+    if address.is_redis:
         options |= {
             "socket_timeout": BROKER_TIMEOUT,
             "socket_keepalive": True,
@@ -69,14 +76,11 @@ def make_app(declared: Declared) -> Celery:
             "refused_messages": app.refused_messages,
             "exchange": topology.exchange(declared).name,
         }
-    if declared.broker_url.startswith("memory"):
+    if address.is_in_process:
         options["polling_interval"] = 0.01
     app.conf.update(
-        broker_url=declared.broker_url,
-        broker_transport="pangaea.broker.redis_transport:Transport"
-        if declared.broker_url.startswith("redis")
-        else None,
-        broker_use_ssl=tls.options(declared),
+        broker_url=address.for_kombu(),
+        broker_use_ssl=tls.options(address, declared.broker_ca),
         broker_transport_options=options,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -9,8 +9,9 @@ import ssl
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
+from pangaea.addresses import http
 from pangaea.errors import Misconfigured
 
 FORM = "http(s)://USER:PASSWORD@HOST:15672"
@@ -33,22 +34,16 @@ class Management:
         Raises Misconfigured if `url` does not have the form http(s)://USER:PASSWORD@HOST:PORT.
         """
         try:
-            address = urlsplit(url)
-            port = address.port
-        except ValueError:
-            # Its text may quote a part of the password.
-            raise Misconfigured(f"The administrator's URL cannot be read: {_EXPECTED}") from None
-        if address.scheme not in {"http", "https"} or not address.hostname or address.query or address.fragment:
-            raise Misconfigured(f"The administrator's URL is not one of RabbitMQ's management API: {_EXPECTED}")
-        if not address.username or address.password is None:
-            raise Misconfigured(f"The administrator's URL names no user and password: {_EXPECTED}")
-        self.user = unquote(address.username)
-        self._address = address.netloc.rpartition("@")[2]
+            address = http.parse(url, example=FORM, login=True)
+        except Misconfigured as error:
+            raise Misconfigured(f"The URL of RabbitMQ's management API {error}") from None
+        self.user = address.user
+        self._address = address.location
         self._prefix = f"{address.path.rstrip('/')}/api"
         self._authorities = authorities or None
-        self._is_secured = address.scheme == "https"
-        self._host, self._port = address.hostname, port
-        secret = base64.b64encode(f"{self.user}:{unquote(address.password)}".encode()).decode()
+        self._is_secured = address.is_secured
+        self._host, self._port = address.host, address.port
+        secret = base64.b64encode(f"{self.user}:{address.password}".encode()).decode()
         self._headers = {"Authorization": f"Basic {secret}", "Accept": "application/json"}
 
     def call(self, method: str, *path: str, document: str | None = None, seconds: float = ANSWER_TIMEOUT) -> Any:

@@ -16,9 +16,9 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from pangaea import modules
+from pangaea.addresses import broker
 from pangaea.broker import management_api, topology
 from pangaea.broker.admission import SECOND_LOGIN_SUFFIX
 from pangaea.broker.management_api import Management
@@ -59,10 +59,10 @@ def passwords_in(environ: Mapping[str, str], labels: Iterable[str], *, suffix: s
 
 def virtual_host_of(declared: Declared) -> str:
     """The virtual host that BROKER_URL names. Raises Misconfigured if the broker is not RabbitMQ."""
-    url = urlsplit(declared.broker_url.partition(";")[0])
-    if url.scheme not in {"amqp", "amqps"}:
+    address = broker.parse(declared.broker_url) if declared.broker_url else None
+    if address is None or not address.is_rabbitmq:
         raise Misconfigured("Users and permissions are RabbitMQ's: set BROKER_URL to amqp://…, or name --vhost.")
-    return unquote(url.path.removeprefix("/")) or "/"
+    return address.space
 
 
 def definitions(

@@ -182,6 +182,10 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """The transport that Celery's setting `broker_transport` names."""
+    """Redis, with or without TLS."""
 
     Channel = Channel
+
+
+TRANSPORTS = dict.fromkeys(("redis", "rediss"), f"{__name__}:Transport")
+"""The transports for kombu, by scheme."""

@@ -6,10 +6,9 @@ By default kombu does not verify the host name over `amqps`, and verifies nothin
 import ssl
 from typing import Any
 
-import kombu.transport
 from kombu.transport import pyamqp
 
-from pangaea.configuration.declared import Declared
+from pangaea.addresses.broker import Broker
 
 
 class Transport(pyamqp.SSLTransport):
@@ -30,15 +29,14 @@ class Transport(pyamqp.SSLTransport):
             client.hostname = hostname
 
 
-# Registered by scheme: for a cluster's next host, kombu chooses the transport only by the scheme of the URL.
-kombu.transport.TRANSPORT_ALIASES["amqps"] = f"{__name__}:Transport"
+TRANSPORTS = {"amqps": f"{__name__}:Transport"}
+"""The transports for kombu, by scheme."""
 
 
-def options(declared: Declared) -> dict[str, Any] | None:
-    """Celery's `broker_use_ssl` for BROKER_URL; None for a URL without TLS."""
-    authorities = declared.broker_ca or None
-    if declared.broker_url.startswith("amqps://"):
-        return {"context": {"cafile": authorities}}
-    if declared.broker_url.startswith("rediss://"):
-        return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, "ssl_ca_certs": authorities}
-    return None
+def options(address: Broker, authorities: str) -> dict[str, Any] | None:
+    """Celery's `broker_use_ssl` for this broker; None without TLS. `authorities` is a file; empty: the system's."""
+    if not address.has_tls:
+        return None
+    if address.is_rabbitmq:
+        return {"context": {"cafile": authorities or None}}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True, "ssl_ca_certs": authorities or None}

@@ -7,6 +7,7 @@ from pathlib import Path
 from joserfc.jwk import ECKey
 
 from pangaea import modules
+from pangaea.addresses import sqlite
 from pangaea.configuration.environment import Environment
 from pangaea.configuration.generated import generated_secrets
 
@@ -31,7 +32,7 @@ class Profile:
     """
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Variables whose values in the environment are ignored."""
-    database: Callable[[Mapping[str, str], str], str] = lambda *_: "sqlite://:memory:"
+    database: Callable[[Mapping[str, str], str], str] = lambda *_: sqlite.IN_MEMORY
     """Takes the environment and an alias; returns the URL of the alias's database. Unused if `deployed`."""
 
 
@@ -68,7 +69,7 @@ PROFILES = {
     "local": Profile(
         in_process=True,
         defaults=_local,
-        database=lambda environ, alias: f"sqlite:///{state_folder(environ) / alias}.sqlite3",
+        database=lambda environ, alias: sqlite.url_of(state_folder(environ) / f"{alias}.sqlite3"),
     ),
     "monolith": Profile(required=_DEPLOYED, deployed=True),
     "service": Profile(required=("modules", *_DEPLOYED), deployed=True, shares_host=True),

@@ -8,9 +8,15 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pangaea.addresses import broker, http, postgresql
+from pangaea.addresses.broker import Broker
+from pangaea.addresses.http import Http
+from pangaea.addresses.postgresql import PostgreSQL, role_of
 from pangaea.configuration import transport
 from pangaea.configuration.declared import Declared, variable
 from pangaea.configuration.environment import variable_of
+from pangaea.databases.aliases import schema_of
+from pangaea.errors import Misconfigured
 
 
 def contradictions(values: Mapping[str, Any]) -> list[str]:
@@ -40,7 +46,7 @@ def _weak_identity(values: Mapping[str, Any]) -> list[str]:
         together = f"{' and '.join(missing)} must be set too: TLS_CERTIFICATE, TLS_KEY and TLS_CA go together."
         return [together] if len(missing) < len(files) else []
     problems = []
-    if values.get("jwks_url", "").startswith("http://"):
+    if values.get("jwks_url", "").startswith("http:"):
         problems.append("JWKS_URL must be https:// where TLS_CERTIFICATE is set: keys read in clear can be exchanged.")
     if values.get("broker_url", "").startswith("redis") and not values.get("broker_without_logins"):
         problems.append(
@@ -52,7 +58,7 @@ def _weak_identity(values: Mapping[str, Any]) -> list[str]:
 
 def unsafe(labels: Sequence[str], values: Mapping[str, Any], environ: Mapping[str, str]) -> list[str]:
     """Problems that prevent the start of a deployment with these modules. `environ` has libpq's own variables, too."""
-    return _missing(labels, values) + _unverified(labels, values, environ)
+    return _missing(labels, values) + _cut(labels, values) + _unverified(labels, values, environ)
 
 
 def _missing(labels: Sequence[str], values: Mapping[str, Any]) -> list[str]:
@@ -84,7 +90,29 @@ def _unverified(labels: Sequence[str], values: Mapping[str, Any], environ: Mappi
     accepted = values.get("unverified_hosts", ())
     return [
         problem
-        for name, url in values.items()
-        if name.endswith("_url") and name not in unused
-        for problem in transport.problems(name.upper(), url, accepted=accepted, environ=environ)
+        for name, text in values.items()
+        if text and name not in unused and (address := _address(name, text))
+        for problem in transport.problems(name.upper(), address, accepted=accepted, environ=environ)
     ]
+
+
+def _cut(labels: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """The problems of database names that are too long for a role per module."""
+    sharing = [label for label in labels if not values.get(f"{label}_database_url")]
+    url = "direct_database_url" if values.get("direct_database_url") else "database_url"
+    if not sharing or not values.get(url):
+        return []
+    try:
+        role_of(postgresql.parse(values[url]).database, max(map(schema_of, sharing), key=len))
+    except Misconfigured as error:
+        return [f"{url.upper()} {error}"]
+    return []
+
+
+def _address(name: str, text: str) -> PostgreSQL | Broker | Http | None:
+    """The server that a setting's URL names; None for the other settings."""
+    if name.endswith("database_url"):
+        return postgresql.parse(text)
+    if name == "broker_url":
+        return broker.parse(text)
+    return http.parse(text, example="") if name == "jwks_url" else None

@@ -1,4 +1,4 @@
-"""URLs that reach servers on other hosts without verified TLS.
+"""Addresses of servers on other hosts that are reached without verified TLS.
 
 Verified means that the server's certificate comes from a known authority and has the host's name (RFC 9525). Hosts of
 this machine (the loopback, a Unix socket) and those in UNVERIFIED_HOSTS need no TLS.
@@ -8,31 +8,33 @@ import os
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
-from environ import Env
+from pangaea.addresses.broker import Broker
+from pangaea.addresses.http import Http
+from pangaea.addresses.postgresql import PostgreSQL
 
-SCHEMES = {"amqp": "amqps", "redis": "rediss", "http": "https"}
+SECURED = {"amqp": "amqps", "redis": "rediss", "http": "https"}
 """Schemes without TLS, and their replacements."""
-POSTGRESQL = ("postgres", "postgresql", "pgsql", "psql")
 VERIFIED = "verify-full"
 SYSTEM = "system"
 """libpq's `sslrootcert` for the authorities that the system trusts."""
 
 
-def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mapping[str, str]) -> list[str]:
-    """One sentence per server that the URL reaches without verified TLS.
+def problems(
+    variable: str, address: PostgreSQL | Broker | Http, *, accepted: Iterable[str], environ: Mapping[str, str]
+) -> list[str]:
+    """One sentence per server that is reached without verified TLS.
 
-    `url` is well-formed; for a broker's cluster it consists of several URLs. `environ` has libpq's own variables
-    (PGSSLMODE …), which apply where the URL lacks the parameter. Of the URL the sentences quote only the hosts,
-    `sslmode` and `sslrootcert`.
+    `environ` has libpq's own variables (PGSSLMODE …), which apply where the URL lacks the parameter. Of the URL the
+    sentences quote only the hosts, `sslmode` and `sslrootcert`.
     """
     names = {_normalised(each) for each in accepted}
-    if urlsplit(url).scheme in POSTGRESQL:
-        unverified = _postgresql(url, environ)
+    if isinstance(address, PostgreSQL):
+        unverified = _postgresql(address, environ)
     else:
-        clear = [address for address in map(urlsplit, url.split(";")) if address.scheme in SCHEMES]
-        unverified = {address.hostname or "": f"use {SCHEMES[address.scheme]}://" for address in clear}
+        hosts = [each.host for each in address.servers] if isinstance(address, Broker) else [address.host]
+        secured = SECURED.get(address.scheme)
+        unverified = dict.fromkeys(hosts, f"use {secured}://") if secured else {}
     return [
         f"{variable} reaches {host} without verified TLS: {remedy}, or accept the host by name, where something else "
         f"protects the network between: UNVERIFIED_HOSTS={host}."
@@ -41,13 +43,11 @@ def problems(variable: str, url: str, *, accepted: Iterable[str], environ: Mappi
     ]
 
 
-def _postgresql(url: str, environ: Mapping[str, str]) -> dict[str, str]:
+def _postgresql(address: PostgreSQL, environ: Mapping[str, str]) -> dict[str, str]:
     """The hosts that libpq would connect to without verifying them, each with the remedy."""
-    entry = Env.db_url_config(url)
-    options = entry.get("OPTIONS", {})
 
     def parameter(name: str) -> str:
-        return str(options.get(name) or environ.get(f"PG{name.upper()}") or "")
+        return address.parameters.get(name) or environ.get(f"PG{name.upper()}") or ""
 
     mode, authorities = parameter("sslmode"), parameter("sslrootcert")
     if mode != VERIFIED:
@@ -59,9 +59,9 @@ def _postgresql(url: str, environ: Mapping[str, str]) -> dict[str, str]:
     else:
         return {}
     # libpq prefers `hostaddr` to `host`, and a service of its service file may name another host.
-    hosts = f"{entry['HOST'] or parameter('host')},{parameter('hostaddr')},{parameter('service')}".split(",")
+    hosts = f"{address.host or parameter('host')},{parameter('hostaddr')},{parameter('service')}".split(",")
     remedy = f"{problem}, give the URL ?sslmode={VERIFIED}&sslrootcert=FILE (or {SYSTEM})"
-    return {unquote(each): remedy for each in hosts if each}
+    return {each: remedy for each in hosts if each}
 
 
 def _normalised(host: str) -> str:

@@ -12,11 +12,13 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
-from environ import Env
 
+from pangaea.addresses import postgresql as postgresql_address
+from pangaea.addresses import sqlite as sqlite_address
 from pangaea.databases.aliases import installed, schema_of
 from pangaea.databases.engines.postgresql import entry as postgresql
 from pangaea.databases.engines.sqlite import entry as sqlite
+from pangaea.errors import Misconfigured
 
 POSTGRESQL, SQLITE = postgresql.ENGINE, sqlite.ENGINE
 ANSWER_TIMEOUT = timedelta(seconds=20)
@@ -34,36 +36,27 @@ def configure(
     """Django's DATABASES for these aliases. An alias on `shared_url` takes a role of its own.
 
     The URL of an alias in `direct_urls` leads to a transaction pooler; its direct URL leads to the database itself.
+    Raises ImproperlyConfigured, with the alias and the remedy, for a URL that cannot work.
     """
     entries = {}
     for alias, url in urls.items():
-        parsed, direct = _parsed(alias, url), (direct_urls or {}).get(alias, "")
-        parsed["TEST"] = {"DEPENDENCIES": []}
-        if "sqlite" in str(parsed["ENGINE"]):
-            entries[alias] = sqlite.entry(parsed)
-            continue
-        if parsed["ENGINE"] != "django.db.backends.postgresql":
-            message = f"The database URL of {alias!r} must be postgres:// (or sqlite:///); it gives {parsed['ENGINE']}."
-            raise ImproperlyConfigured(message)
-        entries[alias] = postgresql.entry(
-            parsed,
-            schema=schema_of(alias),
-            is_shared=url == shared_url,
-            direct=_parsed(alias, direct) if direct else {},
-            connection_age=connection_age,
-            answer_timeout=answer_timeout,
-        )
+        direct = (direct_urls or {}).get(alias, "")
+        try:
+            if url.startswith(sqlite_address.PREFIX):
+                entry = sqlite.entry(sqlite_address.parse(url))
+            else:
+                entry = postgresql.entry(
+                    postgresql_address.parse(url),
+                    schema=schema_of(alias),
+                    is_shared=url == shared_url,
+                    direct=postgresql_address.parse(direct) if direct else None,
+                    connection_age=connection_age,
+                    answer_timeout=answer_timeout,
+                )
+        except Misconfigured as error:
+            raise ImproperlyConfigured(f"The database URL of {alias!r} {error}") from error
+        entries[alias] = entry | {"TEST": {"DEPENDENCIES": []}}
     return entries
-
-
-def _parsed(alias: str, url: str) -> dict[str, Any]:
-    try:
-        return dict(Env.db_url_config(url))
-    except ValueError as error:
-        message = (
-            f"The database URL of {alias!r} is malformed ({error}). Expected postgres://user:password@host:5432/name."
-        )
-        raise ImproperlyConfigured(message) from error
 
 
 def limit_waits() -> None:

@@ -11,12 +11,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from pangaea.addresses import http
 from pangaea.errors import Misconfigured, Unavailable
 
 log = structlog.get_logger()
@@ -84,9 +84,10 @@ class RemoteKeys:
         clock: Callable[[], float] = time.monotonic,
         fetch: Callable[[str], bytes] = fetch,
     ) -> None:
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise Misconfigured(f"JWKS_URL must be an http or https URL, not {url!r}.")
-        self.url = url
+        try:
+            self.url = http.parse(url, example="https://users.example/.well-known/jwks.json").text
+        except Misconfigured as error:
+            raise Misconfigured(f"JWKS_URL {error}") from error
         self._clock = clock
         self._fetch = fetch
         self._keys: Mapping[str, ECKey] = {}

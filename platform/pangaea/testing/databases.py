@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -14,6 +14,7 @@ from django.db import connections
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
+from pangaea.addresses import sqlite
 from pangaea.databases import aliases, entries
 from pangaea.databases.grants import provisioning
 
@@ -26,7 +27,7 @@ def django_db_setup(
     with django_db_blocker.unblock():
         if request.config.getoption("--engine") == "sqlite":
             folder = tmp_path_factory.mktemp("databases")
-            _build({alias: f"sqlite:///{folder / alias}.sqlite3" for alias in aliases.installed()})
+            _build({alias: sqlite.url_of(folder / f"{alias}.sqlite3") for alias in aliases.installed()})
             yield
             _close()
             return
@@ -63,7 +64,8 @@ def scratch_database(administrator_url: str, *, prefix: str = "pangaea_test", en
         )
     try:
         location = address.netloc.rpartition("@")[2]
-        yield urlunsplit((address.scheme, f"{name}:{password}@{location}", f"/{name}", address.query, ""))
+        quoted = quote(name, safe="")
+        yield urlunsplit((address.scheme, f"{quoted}:{password}@{location}", f"/{quoted}", address.query, ""))
     finally:
         # A second connection: a test may have restarted the server.
         with psycopg.connect(administrator_url, autocommit=True) as administrator:

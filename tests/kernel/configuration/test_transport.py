@@ -87,7 +87,8 @@ class TestSeveralHosts:
             {"DATABASE_URL": "postgres://u:p@127.0.0.1/d?hostaddr=192.0.2.1", "UNVERIFIED_HOSTS": "192.0.2.2"},
             {"DATABASE_URL": "postgres:///d?host=away.internal"},
             {"DATABASE_URL": "postgres:///d", "PGHOST": "away.internal"},
-            {"DATABASE_URL": "postgres://u:p@127.0.0.1/d?service=away"},
+            {"DATABASE_URL": "postgres://u:p@127.0.0.1/d", "PGSERVICE": "away"},
+            {"DATABASE_URL": "postgres://u:p@127.0.0.1:5432,away.internal:5433/d"},
         ],
     )
     def test_of_one_database_are_each_checked(self, environ: dict[str, str]) -> None:
@@ -104,7 +105,6 @@ class TestThisMachine:
             {"DATABASE_URL": "postgres://u:p@[::1]/d"},
             {"DATABASE_URL": "postgres://u:p@%2Fvar%2Frun%2Fpostgresql/d"},
             {"DATABASE_URL": "postgres:///d?host=/var/run/postgresql"},
-            {"BROKER_URL": "unix:///run/redis.sock"},
             {"BROKER_URL": "redis://localhost/0"},
             {"JWKS_URL": "http://[::1]:8000/jwks.json"},
         ],

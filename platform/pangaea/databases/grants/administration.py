@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import psycopg
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
-from psycopg import conninfo, sql
+from psycopg import sql
 
+from pangaea.addresses import postgresql
 from pangaea.databases import aliases, entries
 from pangaea.databases.grants import rights
 from pangaea.databases.grants.rights import Right
@@ -169,12 +170,16 @@ def wanted() -> list[Database]:
         entry = connections[alias].settings_dict
         if entry["ENGINE"] != entries.POSTGRESQL:
             raise Misconfigured(f"The database of {alias!r} is not PostgreSQL: set DATABASE_URL to postgres://…")
-        address = entry["PANGAEA"]["direct"] or entry
-        name, login = str(address["NAME"]), str(address["USER"])
+        direct = entry["PANGAEA"]["direct"]
+        name, login, password = (
+            (direct.database, direct.user, direct.password)
+            if direct
+            else (entry["NAME"], entry["USER"], entry["PASSWORD"])
+        )
         if not login:
             raise Misconfigured(f"The database URL of {alias!r} names no login: postgres://USER:…")
         logins = found.setdefault(name, {})
-        logins.setdefault(login, Login(login, str(address["PASSWORD"]))).aliases.append(alias)
+        logins.setdefault(login, Login(login, password)).aliases.append(alias)
     return [Database(name, [_with_role(name, login) for login in logins.values()]) for name, logins in found.items()]
 
 
@@ -199,15 +204,14 @@ def apply(administrator_url: str, *, withdraw: bool = False) -> None:
     all other logins, and fails while one of them is connected.
     """
     try:
-        conninfo.conninfo_to_dict(administrator_url)
-    except psycopg.ProgrammingError:
-        # libpq's error quotes the malformed URL, password included.
+        server = postgresql.parse(administrator_url).libpq()
+    except Misconfigured as error:
         raise Misconfigured(
-            "The administrator's URL is not PostgreSQL's: postgresql://USER:PASSWORD@HOST/postgres"
+            f"The administrator's URL {error} It is like postgresql://USER:PASSWORD@HOST/postgres."
         ) from None
     try:
         for database in wanted():
-            with psycopg.connect(administrator_url, autocommit=True) as connection:
+            with psycopg.connect(**server, autocommit=True) as connection:
                 secrets = {
                     login.name: connection.pgconn.encrypt_password(
                         login.password.encode(), login.name.encode(), b"scram-sha-256"
@@ -216,8 +220,7 @@ def apply(administrator_url: str, *, withdraw: bool = False) -> None:
                     if login.password
                 }
                 _execute(connection, database.foundation(secrets))
-            inside = conninfo.make_conninfo(administrator_url, dbname=database.name)
-            with psycopg.connect(inside, autocommit=True) as connection:
+            with psycopg.connect(**{**server, "dbname": database.name}, autocommit=True) as connection:
                 _execute(connection, database.inside())
                 if withdraw:
                     _execute(connection, database.withdrawals())
@@ -232,7 +235,7 @@ def _shared_role(alias: str) -> str:
 def _with_role(database: str, login: Login) -> Login:
     """The login with a role named after its first module, if one of its aliases has a URL of its own."""
     own = sorted((alias for alias in login.aliases if not _shared_role(alias)), key=_order)
-    role = f"{database}_{aliases.schema_of(own[0])}" if own else ""
+    role = postgresql.role_of(database, aliases.schema_of(own[0])) if own else ""
     return Login(login.name, login.password, login.aliases, role)
 
 

@@ -3,21 +3,25 @@
 import json
 import os
 from argparse import ArgumentParser
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from pangaea import errors, modules
+from pangaea.addresses import http, postgresql
+from pangaea.addresses.http import Http
+from pangaea.addresses.postgresql import PostgreSQL
 from pangaea.broker import management_api, permissions
 from pangaea.configuration import transport
 from pangaea.configuration.environment import Environment, Unreadable
 from pangaea.databases import aliases
 from pangaea.databases.grants import administration
 
+_management = partial(http.parse, example=f"{management_api.FORM}, RabbitMQ's management API", login=True)
 ADMINISTRATOR = "ADMINISTRATOR_URL"
 """The variable with an administrator's URL. Not an option: every account of a machine can read the arguments."""
 
@@ -79,13 +83,13 @@ class Command(BaseCommand):
         if options["action"] == "render":
             self._write(text, options["output"])
         else:
-            permissions.apply(text, administrator=_administrator(), authorities=declared.broker_ca)
+            permissions.apply(text, administrator=_administrator(_management), authorities=declared.broker_ca)
             self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
 
     def _postgres(self, options: dict[str, Any]) -> None:
         if options["action"] == "render":
             self._write(administration.render(withdraw=options["withdraw_other_logins"]), options["output"])
-        elif (administrator := _administrator()) is None:
+        elif (administrator := _administrator(postgresql.parse)) is None:
             raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
             administration.apply(administrator, withdraw=options["withdraw_other_logins"])
@@ -100,15 +104,16 @@ class Command(BaseCommand):
             file.write(text)
 
 
-def _administrator() -> str | None:
+def _administrator(parse: Callable[[str], Http | PostgreSQL]) -> str | None:
     """The URL, or None if it is not set. Raises CommandError if it reaches another host without verified TLS."""
     try:
-        url = Environment(os.environ).text(ADMINISTRATOR)
+        text = Environment(os.environ).text(ADMINISTRATOR)
+        address = parse(text) if text else None
     except Unreadable as error:
         raise CommandError(str(error)) from error
+    except errors.Misconfigured as error:
+        raise CommandError(f"{ADMINISTRATOR} {error}") from None
     accepted = settings.PANGAEA.unverified_hosts
-    with suppress(ValueError):  # malformed: an error of the client that uses it
-        _ = urlsplit(url).port
-        if problems := transport.problems(ADMINISTRATOR, url, accepted=accepted, environ=os.environ):
-            raise CommandError(" ".join(problems))
-    return url or None
+    if address and (problems := transport.problems(ADMINISTRATOR, address, accepted=accepted, environ=os.environ)):
+        raise CommandError(" ".join(problems))
+    return text or None

@@ -6,16 +6,19 @@ from typing import Any
 import psycopg
 from django.db import connections
 
+from pangaea.addresses import options
+from pangaea.addresses.postgresql import PostgreSQL
 from pangaea.databases.engines.postgresql import isolation
-
-DIRECT_PARAMETERS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
-"""The parameters that a direct URL replaces: libpq's names, each with Django's."""
+from pangaea.databases.engines.postgresql.entry import startup_options
 
 
 def address(alias: str) -> tuple[str, ...]:
     """The database that `connect` reaches, and its login: host, port, name and user."""
     entry = connections[alias].settings_dict
-    return tuple(str((entry["PANGAEA"]["direct"] or entry)[name]) for name in ("HOST", "PORT", "NAME", "USER"))
+    direct: PostgreSQL | None = entry["PANGAEA"]["direct"]
+    if direct:
+        return direct.host, direct.port, direct.database, direct.user
+    return tuple(str(entry[name]) for name in ("HOST", "PORT", "NAME", "USER"))
 
 
 def connect(
@@ -28,12 +31,13 @@ def connect(
     not as the settings ask (see `isolation`).
     """
     params: dict[str, Any] = connections[alias].get_connection_params()
-    if direct := connections[alias].settings_dict["PANGAEA"]["direct"]:
-        own = {name: direct[key] for name, key in DIRECT_PARAMETERS.items() if direct[key]}
-        params = {name: params[name] for name in params if name not in DIRECT_PARAMETERS} | own
-        params.update(direct.get("OPTIONS", {}))
+    own = connections[alias].settings_dict["PANGAEA"]
+    if own["direct"]:
+        own = {**own, "options": own["direct"].options}
+        params = {**own["limits"], "client_encoding": "UTF8", **own["direct"].libpq()}
+        params["options"] = startup_options(own, own["schema"])
     if not as_role:
-        params.pop("options", None)
+        params["options"] = options.text_of(own["options"])
     for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "isolation_level"):
         params.pop(django_only, None)
     params.pop("assume_role", None)

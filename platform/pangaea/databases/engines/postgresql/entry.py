@@ -1,42 +1,52 @@
 """A module's entry in Django's DATABASES: a schema and a role in a database."""
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 
+from pangaea.addresses import options
+from pangaea.addresses.postgresql import PostgreSQL, role_of
+
 ENGINE = "pangaea.databases.engines.postgresql"
 
 
 def entry(
-    parsed: dict[str, Any],
+    address: PostgreSQL,
     *,
     schema: str,
     is_shared: bool,
-    direct: dict[str, Any],
+    direct: PostgreSQL | None,
     connection_age: timedelta,
     answer_timeout: timedelta,
 ) -> dict[str, Any]:
-    """The entry for a URL, given as Django has parsed it. On a shared URL the module takes a role of its own.
+    """The entry for an address. If that is shared, the module takes a role of its own.
 
-    `direct` is the parsed URL that bypasses a transaction pooler; empty if there is none.
+    `direct` is the address that bypasses a transaction pooler. Raises Misconfigured if the role's name would be cut.
     """
     # A pooler may call the database by another name.
-    name = (direct or parsed)["NAME"]
+    role = role_of((direct or address).database, schema) if is_shared else ""
     own: dict[str, Any] = {
         "schema": schema,
-        "role": f"{name}_{schema}" if is_shared else "",
+        "role": role,
         "session": answer_limits(answer_timeout, prefix="tcp_"),
+        # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
+        "limits": {"connect_timeout": 3, **answer_limits(answer_timeout)},
+        "options": address.options,
         "direct": direct,
     }
-    return parsed | {
+    return {
         "ENGINE": ENGINE,
+        "HOST": address.host,
+        "PORT": address.port,
+        "NAME": address.database,
+        "USER": address.user,
+        "PASSWORD": address.password,
         "OPTIONS": {
-            # A host that drops packets would otherwise hold a request, and /readyz, for minutes.
-            "connect_timeout": 3,
-            **answer_limits(answer_timeout),
-            **parsed.get("OPTIONS", {}),
+            **own["limits"],
+            **address.parameters,
             "options": startup_options(own, schema),
             # Sent with each BEGIN too: a pooler may lend a session whose default another client has changed.
             "isolation_level": psycopg.IsolationLevel.READ_COMMITTED,
@@ -44,7 +54,7 @@ def entry(
         "CONN_MAX_AGE": connection_age.total_seconds(),
         "CONN_HEALTH_CHECKS": True,
         # Behind a pooler the next transaction may run in another session, without this one's cursors and statements.
-        "DISABLE_SERVER_SIDE_CURSORS": bool(direct) or parsed.get("DISABLE_SERVER_SIDE_CURSORS", False),
+        "DISABLE_SERVER_SIDE_CURSORS": direct is not None,
         "PANGAEA": own,
     }
 
@@ -72,15 +82,17 @@ def startup_options(own: Mapping[str, Any], schema: str) -> str:
     whatever the server's default is: after waiting for a lock, the next statement has to see what the other transaction
     committed.
     """
-    options = {
-        "search_path": schema,
-        "default_transaction_isolation": "read\\ committed",
+    settings = {
+        "search_path": schema if re.fullmatch(r"[a-z_][a-z0-9_]*", schema) else f'"{schema}"',
+        "default_transaction_isolation": "read committed",
         "standard_conforming_strings": "on",
         **own["session"],
+        # After the kernel's limits, so that those of the URL are in force.
+        **own["options"],
     }
     if own["role"]:
-        options["role"] = own["role"]
-    return " ".join(f"-c {name}={value}" for name, value in options.items())
+        settings["role"] = own["role"]
+    return options.text_of(settings)
 
 
 def limit_waits(existing: dict[str, Any], *, statement: timedelta, lock: timedelta) -> None:

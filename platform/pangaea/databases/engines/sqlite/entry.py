@@ -5,10 +5,11 @@ from typing import Any
 ENGINE = "pangaea.databases.engines.sqlite"
 
 
-def entry(parsed: dict[str, Any]) -> dict[str, Any]:
-    """The entry for a URL, given as Django has parsed it."""
-    return parsed | {
+def entry(path: str) -> dict[str, Any]:
+    """The entry for a file."""
+    return {
         "ENGINE": ENGINE,
+        "NAME": path,
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
