@@ -64,8 +64,8 @@ def make_app(declared: Declared) -> Celery:
     app.refused_messages = admission.RefusedMessages()
     app.requests_paused_until = 0.0
     virtual = not address.is_rabbitmq
-    # A single attempt: each sender has its own backoff, and checks between two attempts whether it has to stop.
-    options: dict[str, Any] = {"max_retries": 0}
+    # A single attempt at each server: a sender has its own backoff, and checks between two attempts whether to stop.
+    options: dict[str, Any] = {"max_retries": max(0, len(address.servers) - 1), "interval_start": 0, "interval_step": 0}
     if not virtual:
         options |= {"read_timeout": BROKER_TIMEOUT, "write_timeout": BROKER_TIMEOUT}
     if address.is_redis:
