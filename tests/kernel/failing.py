@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from django.db import connections
 
 from pangaea.databases.engines.postgresql import direct
+from pangaea.databases.engines.sqlite.fair_lock import lock_of
+from pangaea.testing import free_port
 from tests.kernel.pipeline import LISTENER
 
 DEADLOCK, READ_ONLY, FULL, TIME_OUT, NO_COLUMN = "40P01", "25006", "53100", "57014", "42703"
@@ -30,6 +32,19 @@ def fail_by(sqlstate: str, alias: str = LISTENER) -> None:
     error.sqlite_errorcode = code
     with connections[alias].wrap_database_errors:
         raise error
+
+
+def fail_at_commit_by(sqlstate: str, alias: str = LISTENER) -> None:
+    """Let the alias's transaction end with that SQLSTATE at its COMMIT (PostgreSQL)."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE doomed (number integer) ON COMMIT DROP; "
+            "CREATE FUNCTION pg_temp.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION USING ERRCODE = TG_ARGV[0], MESSAGE = 'by a test'; END $$; "
+            "CREATE CONSTRAINT TRIGGER fails AFTER INSERT ON doomed DEFERRABLE INITIALLY DEFERRED "
+            f"FOR EACH ROW EXECUTE FUNCTION pg_temp.fail('{sqlstate}')"
+        )
+        cursor.execute("INSERT INTO doomed VALUES (1)")
 
 
 def break_connection(alias: str = LISTENER) -> None:
@@ -54,3 +69,36 @@ def read_only(alias: str) -> Iterator[None]:
         yield
     finally:
         change("ALTER DATABASE {} RESET default_transaction_read_only")
+
+
+@contextmanager
+def not_now(alias: str) -> Iterator[None]:
+    """Let writes of the alias's database fail while the context lasts: it is read-only, or on SQLite busy."""
+    connection = connections[alias]
+    if connection.vendor == "postgresql":
+        with read_only(alias):
+            yield
+        return
+    lock = lock_of(str(connection.settings_dict["NAME"]))
+    before = connection.settings_dict["OPTIONS"]["timeout"]
+    connection.settings_dict["OPTIONS"]["timeout"] = 0.01
+    assert lock.acquire(1)
+    try:
+        yield
+    finally:
+        lock.release()
+        connection.settings_dict["OPTIONS"]["timeout"] = before
+
+
+@contextmanager
+def unreachable(alias: str) -> Iterator[None]:
+    """Let the alias's connections be ended, and refuse new ones, while the context lasts (PostgreSQL)."""
+    entry = connections[alias].settings_dict
+    before = entry["PORT"]
+    entry["PORT"] = free_port()
+    connections[alias].close()
+    try:
+        yield
+    finally:
+        entry["PORT"] = before
+        connections[alias].close()

@@ -8,11 +8,12 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost, TooManyFieldsSent
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.html import format_html
 from django.views import defaults
 
 from pangaea.api import problems
 from pangaea.api.problems import Problem, ProblemResponse
-from pangaea.errors import Unavailable
+from pangaea.databases.errors import is_transient
 
 _HTML = ("text/html", "text/plain")
 
@@ -43,12 +44,37 @@ class ProblemMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """The answer to an exception from a view outside DRF. None for an unforeseen exception, which Django logs."""
-        if not serves_html(request):
-            return problems.respond(exception, request)
-        problem = problems.problem_of(exception, request) if isinstance(exception, Unavailable) else None
-        if problem is None:
-            return None
-        return HttpResponse(problem.detail, content_type="text/plain", status=problem.status, headers=problem.headers)
+        return answer(exception, request)
+
+
+def answer(exception: Exception, request: HttpRequest) -> HttpResponse | None:
+    """The answer to an exception, as a page on paths for browsers. None for an unforeseen exception.
+
+    Of a page's exceptions only transient ones are answered here; Django has pages for the others that it knows.
+    """
+    if not serves_html(request):
+        return problems.respond(exception, request)
+    problem = problems.respond(exception, request) if is_transient(exception) else None
+    return problem and _page(problem)
+
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title}</title></head>
+<body><h1>{title}</h1><p>{detail}</p><p>Correlation id: {correlation_id}</p></body>
+</html>
+"""
+"""It uses no template: those of the admin read the operator's session from the database."""
+
+
+def _page(problem: ProblemResponse) -> HttpResponse:
+    """The problem for a browser, with the same status and headers."""
+    page = HttpResponse(format_html(PAGE, **problem.data), status=problem.status_code)
+    for name, value in problem.headers.items():
+        if name not in {"Content-Type", "Content-Length"}:
+            page.headers[name] = value
+    return page
 
 
 def refuse(request: HttpRequest) -> Problem | None:
@@ -91,10 +117,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500. The traceback is in the log, with the correlation id that the document names."""
     exception = sys.exc_info()[1]
+    if known := answer(exception, request) if isinstance(exception, Exception) else None:
+        # `respond` has logged it. With this mark of its own, Django logs no traceback.
+        known._has_been_logged = True  # type: ignore[attr-defined] # noqa: SLF001 - as above
+        return known
     if serves_html(request):
         return defaults.server_error(request)
-    known = problems.respond(exception, request) if isinstance(exception, Exception) else None
-    return known or _generic(HTTPStatus.INTERNAL_SERVER_ERROR, request)
+    return _generic(HTTPStatus.INTERNAL_SERVER_ERROR, request)
 
 
 def _replaced(response: HttpResponseBase, request: HttpRequest) -> HttpResponse:

@@ -94,11 +94,14 @@ _FIXED: tuple[tuple[_ErrorTypes, Problem], ...] = (
 )
 """Errors that are always answered with the same document. The first entry that matches is used."""
 
+RETRY_SOON = {"Retry-After": "2"}
+"""The headers of 503."""
+
 _UNAVAILABLE = Problem(
     status=503,
     code="unavailable",
     detail="Something that this needs is busy or does not answer. Try again in a moment.",
-    headers={"Retry-After": "2"},
+    headers=RETRY_SOON,
 )
 
 

@@ -27,7 +27,7 @@ class Kind(Enum):
     UNAVAILABLE = "the database is unreachable, shutting down, read-only or full"
     BROKEN = "the connection broke in use, and the server gave no reason"
     CONFLICT = "another transaction was in the way"
-    TIMED_OUT = "a statement took longer than it may"
+    TIMED_OUT = "a statement or a transaction took longer than it may"
     OUTDATED = "a table, a column or a function is missing: other migrations than this code's, or a mistake"
 
 
@@ -43,6 +43,8 @@ POSTGRESQL = {
     "40P01": Kind.CONFLICT,  # deadlock_detected
     "55P03": Kind.CONFLICT,  # lock_not_available
     "57014": Kind.TIMED_OUT,  # query_canceled
+    "25P03": Kind.TIMED_OUT,  # idle_in_transaction_session_timeout
+    "25P04": Kind.TIMED_OUT,  # transaction_timeout
     "42703": Kind.OUTDATED,  # undefined_column
     "42P01": Kind.OUTDATED,  # undefined_table
     "42883": Kind.OUTDATED,  # undefined_function: migrations create the kernel's too

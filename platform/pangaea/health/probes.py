@@ -17,6 +17,7 @@ from django.db import connections
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 
+from pangaea.api import problems
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.health import readiness
 from pangaea.telemetry.components import Component
@@ -35,6 +36,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
         code="not_ready",
         detail="This process cannot serve requests; see `checks`.",
         members={"checks": checks},
+        headers=problems.RETRY_SOON,
     )
     return ProblemResponse(problem, path=request.path)
 

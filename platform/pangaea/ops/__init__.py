@@ -9,6 +9,7 @@ The files:
     models        Operator, who may log in to the admin. Customers are the users module's own accounts
     navigation    the sidebar and the first page, derived from the installed modules
     permissions   what operators may do with the models of every module
+    sessions      the operators' sessions while the database cannot save them
     stream_pages  the page of streams, and the page on which an operator resumes a stopped subscription
     tables        tables of states, in the form that the pages show
 

@@ -52,7 +52,7 @@ def compose(name: str) -> dict[str, Any]:
             *http.MIDDLEWARE_HEAD,
             "django.middleware.security.SecurityMiddleware",
             "whitenoise.middleware.WhiteNoiseMiddleware",
-            "django.contrib.sessions.middleware.SessionMiddleware",
+            "pangaea.ops.sessions.SessionMiddleware",
             "django.middleware.common.CommonMiddleware",
             "django.middleware.csrf.CsrfViewMiddleware",
             "django.contrib.auth.middleware.AuthenticationMiddleware",

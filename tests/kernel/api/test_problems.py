@@ -218,7 +218,7 @@ class TestAnUnforeseenError:
     def test_of_something_busy_is_said_in_the_admin_too(self, client: Client) -> None:
         response = client.get("/admin/raises/unavailable")
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
-        assert response.headers["Content-Type"] == "text/plain"
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
         assert b"10.0.0.7" not in response.content
 
     def test_keeps_html_for_people_in_the_admin(self, settings: Settings) -> None:

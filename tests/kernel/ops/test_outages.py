@@ -1,0 +1,83 @@
+"""The admin while its database cannot be written or reached: 503 with `Retry-After`, as a page, in one log line."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+from django.db import DEFAULT_DB_ALIAS
+from django.http import HttpResponse
+from django.test import Client
+from structlog.testing import capture_logs
+
+from pangaea.ops.models import Operator
+from pangaea.telemetry import correlation
+from tests.kernel.failing import not_now, unreachable
+
+pytestmark = pytest.mark.django_db(databases="__all__", transaction=True)
+
+GROUP = {"name": "stewards"}
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(Operator.objects.create_superuser("chief", "chief@example.com", "correct-horse-battery"))
+    return client
+
+
+WAYS: dict[str, Callable[[Client], Any]] = {
+    "a page": lambda client: client.get("/admin/"),
+    "a list": lambda client: client.get("/admin/auth/group/"),
+    "a form": lambda client: client.post("/admin/auth/group/add/", GROUP),
+    "an unknown address": lambda client: client.get("/admin/nothing/"),
+    "a document": lambda client: client.get("/api/docs/"),
+}
+
+
+@pytest.fixture(params=list(WAYS.values()), ids=list(WAYS))
+def way(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+class TestAnOutage:
+    @pytest.fixture(params=[not_now, unreachable])
+    def outage(self, request: pytest.FixtureRequest, browser: Client) -> Any:
+        if request.param is unreachable:
+            request.getfixturevalue("postgresql_only")
+        return request.param
+
+    def test_is_503_with_retry_after_and_one_line(
+        self,
+        browser: Client,
+        way: Callable[[Client], HttpResponse],
+        outage: Callable[[str], AbstractContextManager[None]],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        browser.raise_request_exception = False
+        with outage(DEFAULT_DB_ALIAS), capture_logs() as logs:
+            answer = way(browser)
+        assert answer.status_code == 503
+        assert int(answer.headers["Retry-After"]) > 0
+        assert [each["event"] for each in logs if each["log_level"] == "warning"] == ["request refused"]
+        assert not [record for record in caplog.records if record.exc_info]
+
+    def test_is_over_at_once(self, browser: Client, outage: Callable[[str], AbstractContextManager[None]]) -> None:
+        browser.raise_request_exception = False
+        with outage(DEFAULT_DB_ALIAS):
+            browser.get("/admin/")
+        assert browser.get("/admin/").status_code == 200
+        assert browser.post("/admin/auth/group/add/", GROUP).status_code == 302
+
+
+class TestThePage:
+    def test_is_for_browsers_and_says_so(self, browser: Client) -> None:
+        browser.raise_request_exception = False
+        with not_now(DEFAULT_DB_ALIAS):
+            answer = browser.get("/admin/")
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "Try again" in answer.text
+        assert answer.headers[correlation.HEADER] in answer.text
+
+    def test_is_not_shown_for_a_session_that_was_deleted(self, browser: Client) -> None:
+        browser.session.flush()
+        assert browser.get("/admin/").status_code == 302
