@@ -10,6 +10,8 @@ machinery. ADR 0034 lists everything of Celery that is switched off, with the re
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -17,7 +19,7 @@ import structlog
 from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 from django.conf import settings
-from django.db import connections
+from django.db import Error, connections
 from kombu.serialization import register
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -27,7 +29,8 @@ from pangaea.broker import admission, redis_transport, tls, topology
 from pangaea.broker.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
 from pangaea.broker.sending import BROKER_TIMEOUT, send_requests
 from pangaea.configuration.declared import Declared
-from pangaea.inbox import consume
+from pangaea.databases import errors, idle
+from pangaea.inbox import consume, outages
 from pangaea.outbox import replay, subscribers
 from pangaea.telemetry.components import Component
 
@@ -117,14 +120,15 @@ def make_app(declared: Declared) -> Celery:
     @app.task(name=CATCH_UP, bind=True, shared=False)
     def catch_up(task: Any, body: bytes) -> None:
         module = topology.module_of_queue(task.request.x_queue)
-        connections[module].close_if_unusable_or_obsolete()
-        replay.receive(module, body, sender=_sender_of(task))
+        with _dropped_in_outages(module, "catch-up request dropped"):
+            replay.receive(module, body, sender=_sender_of(task))
 
     @app.task(name=REPORT, bind=True, shared=False)
     def report(task: Any, body: bytes) -> None:
         module = topology.module_of_queue(task.request.x_queue)
-        connections[module].close_if_unusable_or_obsolete()
-        subscribers.receive(module, body, sender=_sender_of(task))
+        with _dropped_in_outages(module, "report dropped"):
+            idle.renew(module)
+            subscribers.receive(module, body, sender=_sender_of(task))
 
     return app
 
@@ -133,6 +137,20 @@ def make_app(declared: Declared) -> Celery:
 def app() -> Celery:
     """This process's Celery app."""
     return make_app(settings.PANGAEA)
+
+
+@contextmanager
+def _dropped_in_outages(module: str, event: str) -> Iterator[None]:
+    """Drop a message that its sender repeats anyway, if the module's database does not take it at the moment."""
+    try:
+        yield
+    except Error as error:
+        if errors.kind_of(error, module) not in errors.PASSING:
+            raise
+        if not outages.note(module, error):
+            log.warning(event, module=module, reason="the database is busy", error=str(error).strip())
+    else:
+        outages.end(module)
 
 
 def _sender_of(task: Any) -> str:

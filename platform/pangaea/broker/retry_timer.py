@@ -13,6 +13,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from pangaea.broker import topology
+from pangaea.inbox import outages
 from pangaea.inbox.dead_letters import timer
 
 log = structlog.get_logger()
@@ -63,4 +64,5 @@ def retry_all(labels: Sequence[str]) -> None:
         try:
             timer.run_round(label)
         except Exception as error:  # noqa: BLE001 - the messages stay due
-            log.warning("retries interrupted", module=label, error=str(error))
+            if not outages.note(label, error):
+                log.warning("retries interrupted", module=label, error=str(error))

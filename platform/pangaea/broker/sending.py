@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from pangaea.broker import publisher_confirms, topology
 from pangaea.broker.admission import CATCH_UP, DELIVER, REPORT
-from pangaea.errors import RefusedByBroker
+from pangaea.errors import RefusedByBroker, Unavailable
 from pangaea.ids import uuid7
 from pangaea.messages import module_of
 from pangaea.outbox.batches import Outgoing
@@ -33,15 +33,25 @@ CLOSE_TIMEOUT = 1
 
 
 class BatchSender:
-    """Sends a relay's batches to their subscribers. After a failure it first declares the queues again."""
+    """Sends a relay's batches to their subscribers. After a failure it first declares the queues again.
+
+    Raises RefusedByBroker, and Unavailable if the broker does not take the batches at the moment.
+    """
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
         self._is_healthy = True
 
     def __call__(self, batches: Sequence[Outgoing]) -> None:
+        try:
+            self._send(batches)
+        except OperationalError as error:
+            raise Unavailable(str(error) or type(error).__name__) from error
+
+    def _send(self, batches: Sequence[Outgoing]) -> None:
         if not self._is_healthy:
-            topology.declare(self._celery)
+            with _reported_as_operational_error(self._celery):
+                topology.declare(self._celery)
         self._is_healthy = False
         try:
             send_batches(self._celery, batches)

@@ -9,6 +9,7 @@ The kernel's tables exist at each alias, so every query of these tables names an
     grants            the rights of the modules in PostgreSQL
     errors            the meaning of a database's errors: one table of classes, for messages and for HTTP
     rows              model instances from hand-written SQL
+    idle              connections that the server may have ended while they were idle
     migration_state   whether a database has the migrations that this code was written for
     sequences         sequences behind their tables: named, and advanced by `migrate`
     transactions      the transactions that have been open for long

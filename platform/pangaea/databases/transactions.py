@@ -12,8 +12,8 @@ from pangaea.databases.engines.base import OldTransaction
 def older_than_allowed(aliases: Iterable[str]) -> dict[str, list[OldTransaction]]:
     """The transactions older than CHECK_TRANSACTION_AT_MOST, the oldest first, by alias.
 
-    Aliases that share a database are asked once, under the first of them. Raises psycopg's OperationalError if a
-    database does not answer.
+    Aliases that share a database are asked once, under the first of them. Raises OperationalError if a database
+    does not answer.
     """
     limit = settings.PANGAEA.check_transaction_at_most
     return {alias: engines.of(alias).transactions_older_than(alias, limit) for alias in _one_per_database(aliases)}

@@ -9,7 +9,6 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-import psycopg
 from django.db import DatabaseError
 from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError
@@ -270,7 +269,7 @@ def _queues(labels: Sequence[str]) -> tuple[list[QueueStatus], str]:
 def _old_transactions(labels: Sequence[str]) -> tuple[dict[str, list[OldTransaction]], str]:
     try:
         return transactions.older_than_allowed(labels), ""
-    except psycopg.Error as error:
+    except DatabaseError as error:
         return {}, str(error).strip()
 
 

@@ -6,13 +6,13 @@ from functools import partial
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, transaction
 
 from pangaea import modules
-from pangaea.databases import errors
+from pangaea.databases import errors, idle
 from pangaea.databases.errors import Kind
 from pangaea.errors import HungMessage, MalformedMessage, PoisonMessage
-from pangaea.inbox import attempts, in_flight
+from pangaea.inbox import attempts, in_flight, outages
 from pangaea.inbox.batches import Delivered, decode
 from pangaea.inbox.cursor import Cursor, Verdict
 from pangaea.inbox.dead_letters import parking
@@ -48,6 +48,7 @@ def receive(module: str, body: bytes, *, sender: str | None = None) -> list[Catc
     if not _is_accepted(config, batch, sender):
         return []
     requests: list[CatchUp | None] = []
+    idle.renew(module)
     for subscription in subscriptions:
         if not subscription.reads(batch.source, batch.audience):
             continue
@@ -87,17 +88,20 @@ def _apply_in_shadow(shadow: Shadow, delivery: Delivery) -> CatchUp | None:
 def _give_up(delivery: Delivery, error: Exception) -> bool:
     """Give up a batch: it becomes a gap of its subscription. The stream's head is noted if the database answers.
 
+    A batch that is given up by an outage has no line of its own.
+
     False if the database does not answer: the module's other subscriptions share it, and have the same gap.
     """
     kind = errors.kind_of(error, delivery.module)
-    is_expected = kind is not None or isinstance(error, GivenUp)
-    report = log.warning if is_expected else log.error
-    report(
-        "batch given up",
-        subscription=delivery.subscription.name,
-        error=parking.describe(error),
-        exc_info=not is_expected,
-    )
+    if not outages.note(delivery.module, error):
+        is_expected = kind is not None or isinstance(error, GivenUp)
+        report = log.warning if is_expected else log.error
+        report(
+            "batch given up",
+            subscription=delivery.subscription.name,
+            error=parking.describe(error),
+            exc_info=not is_expected,
+        )
     if kind is Kind.UNAVAILABLE:
         return False
     with suppress(DatabaseError), transaction.atomic(using=delivery.module):
@@ -122,7 +126,7 @@ def apply(delivery: Delivery) -> CatchUp | None:
     after that the message is parked as after any other error. Raises the database's error if parking fails too, and
     GivenUp if the batch must wait for the database without being parked.
     """
-    subscription, module, tries = delivery.subscription, delivery.module, delivery.tries
+    subscription, tries = delivery.subscription, delivery.tries
     if subscription.takes_commands and len(delivery.messages) > 1:
         # A command locks its rows in the order that its module prescribes. Two commands in one transaction would hold
         # the first command's locks while waiting for the second's, in no prescribed order, and deadlock with HTTP
@@ -131,10 +135,6 @@ def apply(delivery: Delivery) -> CatchUp | None:
             if request := apply(part):
                 return request
         return None
-    if not connections[module].in_atomic_block:
-        connections[module].close_if_unusable_or_obsolete()
-        # No health check: on a broken connection the next statement fails, and `tries` opens another.
-        connections[module].health_check_done = True  # type: ignore[attr-defined] # django-stubs omit it
     attempt = tries.run(partial(attempts.begin, delivery))
     if attempt is None and tries.run(partial(Cursor.ignores, delivery)):
         return None
@@ -173,6 +173,7 @@ def _apply_whole(delivery: Delivery) -> CatchUp | None:
             request = cursor.respond(delivery, verdict)
         cursor.note_snapshot(batch)
         cursor.save()
+    outages.end(delivery.module)
     return request
 
 
@@ -253,4 +254,5 @@ def _take(delivery: Delivery, failure: Exception | None = None) -> bool:
         cursor.advance(message.position, message.id)
         cursor.note_snapshot(delivery.batch)
         cursor.save()
+    outages.end(delivery.module)
     return True

@@ -18,10 +18,11 @@ from django.db import connections
 from django.db.utils import DatabaseError, InterfaceError
 
 from pangaea.backoff import Backoff
-from pangaea.databases import engines
+from pangaea.databases import engines, idle
 from pangaea.databases.engines.base import RelaySession
+from pangaea.databases.errors import is_transient
 from pangaea.databases.rows import columns, instances
-from pangaea.errors import RefusedByBroker
+from pangaea.errors import RefusedByBroker, Unavailable
 from pangaea.messages import ALL
 from pangaea.outbox import replay, retention
 from pangaea.outbox.announcements import Announcements
@@ -115,10 +116,14 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Work while leading, else stand by, until `stop` is set. Reconnects after it lost the database or broker."""
         session = engines.of(self.module).relay_session(self.module)
-        failures = 0
+        failures, is_verified = 0, False
         try:
             while not stop.is_set():
                 try:
+                    idle.renew(self.module)
+                    if not is_verified:
+                        self._verify_writable()
+                        is_verified = True
                     if session.election.lead():
                         session.wakeup.listen()
                         while self._work() and not stop.is_set():
@@ -129,7 +134,7 @@ class Relay:
                         self._stand_by(session, stop)
                         stop.wait(min(settings.PANGAEA.relay_poll.total_seconds(), RELAY_MAX_PAUSE))
                 except Exception as error:  # noqa: BLE001 - messages wait in the outbox until any failure is over
-                    failures += 1
+                    failures, is_verified = failures + 1, False
                     self._interrupted(error)
                     # Give up leadership: another relay may reach the server that this one cannot.
                     session.close()
@@ -141,6 +146,11 @@ class Relay:
             self._close_snapshots()
             session.close()
             connections[self.module].close()
+
+    def _verify_writable(self) -> None:
+        """Raise Unavailable if the database is read-only, as after a failover: a pass that writes nothing succeeds."""
+        if engines.of(self.module).is_read_only(connections[self.module]):
+            raise Unavailable(f"the database of {self.module} is read-only")
 
     def _work(self) -> bool:
         more = self.step()
@@ -203,7 +213,8 @@ class Relay:
     def _interrupted(self, error: Exception) -> None:
         self._last_failure = monotonic()
         if self._component.report(State.INTERRUPTED, str(error)) is not None:
-            log.warning("relay interrupted", module=self.module, error=str(error), exc_info=error)
+            unforeseen = None if is_transient(error) else error
+            log.warning("relay interrupted", module=self.module, error=str(error).strip(), exc_info=unforeseen)
 
     def step(self) -> bool:
         """Make one pass. True if more waits than one pass takes: then the caller makes another one at once."""

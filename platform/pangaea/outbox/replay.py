@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connections, transaction
 from django.db.models import QuerySet
 
-from pangaea.databases import engines
+from pangaea.databases import engines, idle
 from pangaea.messages import ALL, module_of
 from pangaea.outbox import subscribers
 from pangaea.outbox.batches import Answer, Outgoing, read_batch
@@ -57,8 +57,7 @@ def ask(module: str, request: CatchUp) -> None:
     A missing stream is created: the answer that it is empty shows the subscriber that this outbox is not the one that
     it has read.
     """
-    if not connections[module].in_atomic_block:
-        connections[module].close_if_unusable_or_obsolete()
+    idle.renew(module)
     if subscribers.is_one_too_many(CatchUpRequest.objects.using(module), request.subscription):
         _drop(module, request, "its module has too many subscriptions")
         return

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 import structlog
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import RequestFactory
 from pytest_django import Settings
@@ -23,7 +23,18 @@ from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import Received
 from pangaea.outbox.relay import partition_of
 from pangaea.testing import free_port
-from tests.kernel.failing import DEADLOCK, FULL, NO_COLUMN, READ_ONLY, TIME_OUT, break_connection, fail_by, read_only
+from tests.kernel.failing import (
+    DEADLOCK,
+    FULL,
+    NO_COLUMN,
+    READ_ONLY,
+    TIME_OUT,
+    break_connection,
+    fail_at_commit_by,
+    fail_by,
+    read_only,
+)
+from tests.kernel.failing import unreachable as unreachable_alias
 from tests.kernel.parked import NEIGHBOUR
 from tests.kernel.pipeline import LISTENER, SOURCE, Tick, Wire, say
 
@@ -162,11 +173,10 @@ class TestTheModulesOwnDatabase:
                 consume.receive(LISTENER, outgoing.body)
             assert parked() == []
             assert calls == []
-        assert [each["event"] for each in logs if each["log_level"] in {"warning", "error"}] == [
-            "database error retried",
-            "batch given up",
-        ]
-        deliver(wire)
+        assert [each["event"] for each in logs if each["log_level"] in {"warning", "error"}] == ["database lost"]
+        with structlog.testing.capture_logs() as logs:
+            deliver(wire)
+        assert [each["event"] for each in logs if each["event"].startswith("database")] == ["database recovered"]
         assert applied == [1]
 
 
@@ -218,15 +228,43 @@ def migrations_differ(ahead: str) -> Iterator[None]:
         back(LISTENER, name)
 
 
+NOT_NOW = (
+    *("08000", "08006", "57P01", "57P02", "57P03", "57P05", "25006", "53000", "53100", "53200", "53300", "53400"),
+    *("40001", "40P01", "55P03", "57014", "25P03", "25P04"),
+)
+
+
+def is_503(error: Exception) -> bool:
+    response = respond(error, RequestFactory().post("/"))
+    return response is not None and response.status_code == 503 and int(response.headers["Retry-After"]) > 0
+
+
 class TestOverHttp:
     @pytest.mark.parametrize("sqlstate", [DEADLOCK, READ_ONLY, FULL])
     def test_a_transient_error_is_503_with_retry_after(self, sqlstate: str) -> None:
         with pytest.raises(DatabaseError) as caught:
             fail_by(sqlstate)
-        response = respond(caught.value, RequestFactory().post("/"))
-        assert response is not None
-        assert response.status_code == 503
-        assert int(response.headers["Retry-After"]) > 0
+        assert is_503(caught.value)
+
+    @pytest.mark.parametrize("sqlstate", NOT_NOW)
+    def test_so_is_every_such_error_in_a_statement_and_at_commit(self, sqlstate: str, postgresql_only: None) -> None:
+        with pytest.raises(DatabaseError) as caught:
+            fail_by(sqlstate)
+        assert is_503(caught.value)
+        with pytest.raises(DatabaseError) as caught, transaction.atomic(using=LISTENER):
+            fail_at_commit_by(sqlstate)
+        assert is_503(caught.value)
+
+    def test_so_is_a_connection_that_is_refused_or_breaks(self, postgresql_only: None) -> None:
+        with unreachable_alias(LISTENER), pytest.raises(DatabaseError) as caught:
+            connections[LISTENER].ensure_connection()
+        assert is_503(caught.value)
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("SELECT 1")
+            break_connection()
+            with pytest.raises(DatabaseError) as caught:
+                cursor.execute("SELECT 1")
+        assert is_503(caught.value)
 
     def test_any_other_error_is_a_mistake_in_the_code(self) -> None:
         with pytest.raises(DatabaseError) as caught:

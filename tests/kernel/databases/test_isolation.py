@@ -117,7 +117,7 @@ class TestAConnection:
         entry = connections[ALIAS].settings_dict
         options, entry["OPTIONS"]["options"] = entry["OPTIONS"]["options"], ""
         try:
-            with pytest.raises(psycopg.OperationalError, match="search_path is"):
+            with pytest.raises(OperationalError, match="search_path is"):
                 sessions.open_session(ALIAS)
         finally:
             entry["OPTIONS"]["options"] = options

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import structlog
 from django.conf import settings
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from pangaea import modules
-from pangaea.databases import errors, migration_state
+from pangaea.databases import errors, idle, migration_state
 from pangaea.databases.errors import Kind
 from pangaea.errors import PoisonMessage
 from pangaea.inbox.batches import read_again
@@ -102,8 +102,7 @@ def retry_due(module: str, subscriptions: Iterable[Subscription] | None = None, 
     Letters of an undeclared subscription wait for an operator. Raises the error of an outage, which is no message's
     failure.
     """
-    if not connections[module].in_atomic_block:
-        connections[module].close_if_unusable_or_obsolete()
+    idle.renew(module)
     declared = _by_name(module, subscriptions)
     letters = DeadLetter.objects.using(module).filter(state=State.RETRYING, subscription__in=declared)
 

@@ -1,7 +1,8 @@
 """psycopg connections that Django does not manage. They bypass a pooler if a direct URL is set."""
 
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import psycopg
 from django.db import connections
@@ -28,7 +29,7 @@ def connect(
 
     It bypasses a pooler if a direct URL is set. `parameters` are libpq's; they are added to those of the alias. Without
     `as_role` it has neither the module's role nor its schema. Otherwise, raises OperationalError if the connection is
-    not as the settings ask (see `isolation`).
+    not as the settings ask (see `isolation`). Errors are raised as Django's (`marked`).
     """
     params: dict[str, Any] = connections[alias].get_connection_params()
     own = connections[alias].settings_dict["PANGAEA"]
@@ -42,12 +43,18 @@ def connect(
         params.pop(django_only, None)
     params.pop("assume_role", None)
     params.update(parameters or {})
-    connection = psycopg.connect(**params, autocommit=True)
-    try:
-        if as_role:
-            isolation.verify(connection, alias, connections[alias].settings_dict["PANGAEA"])
-        connection.autocommit = autocommit
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    with marked(alias):
+        connection = psycopg.connect(**params, autocommit=True)
+        try:
+            if as_role:
+                isolation.verify(connection, alias, connections[alias].settings_dict["PANGAEA"])
+            connection.autocommit = autocommit
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def marked(alias: str) -> AbstractContextManager[None]:
+    """Raise psycopg's errors inside as Django's, marked as errors of this alias (`pangaea.databases.errors`)."""
+    return cast("AbstractContextManager[None]", connections[alias].wrap_database_errors)

@@ -43,6 +43,8 @@ class PostgreSQL(Engine):
             return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
 
     def _preparing(self, connection: BaseDatabaseWrapper) -> "psycopg.Cursor[Any]":
+        # As Django does before a cursor: the server may have ended an idle session.
+        connection.close_if_health_check_failed()
         connection.ensure_connection()
         driver: psycopg.Connection[Any] = connection.connection
         # Behind a transaction pooler, the next transaction may get a server connection without prepared statements.
@@ -132,7 +134,8 @@ class PostgreSQL(Engine):
     def alone(self, alias: str, work: str) -> Iterator[bool]:
         name = f"{work} of {schema_of(alias)}"
         with closing(sessions.open_session(alias)) as session:
-            is_alone = sessions.try_lock(session, name)
+            with direct.marked(alias):
+                is_alone = sessions.try_lock(session, name)
             try:
                 yield is_alone
             finally:
@@ -177,7 +180,7 @@ class PostgreSQL(Engine):
 
     def remove_shadows(self, connection: BaseDatabaseWrapper) -> None:
         schema = shadow_schema_of(connection.alias)
-        with closing(direct.connect(connection.alias)) as session:
+        with direct.marked(connection.alias), closing(direct.connect(connection.alias)) as session:
             tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]).fetchall()
             if tables:
                 names = sql.SQL(", ").join(sql.Identifier(schema, table) for (table,) in tables)

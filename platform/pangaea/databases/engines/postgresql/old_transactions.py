@@ -37,7 +37,7 @@ def older_than(alias: str, limit: timedelta) -> list[OldTransaction]:
     """The transactions of an alias's database that are older than `limit`, the oldest first."""
     limits = {"seconds": limit.total_seconds(), "hidden": HIDDEN_AFTER}
     # Connected as the login: a module's role sees no other role's session.
-    with closing(direct.connect(alias, as_role=False)) as session:
+    with direct.marked(alias), closing(direct.connect(alias, as_role=False)) as session:
         return [
             OldTransaction(holder, None if seconds is None else timedelta(seconds=seconds), behind)
             for holder, seconds, behind in session.execute(_SESSIONS, limits).fetchall()

@@ -1,12 +1,13 @@
 """A relay's session: an advisory lock makes the relay the leader, and only the leader listens for wake-ups."""
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psycopg
 
 from pangaea.databases import aliases
 from pangaea.databases.engines.base import Holder, LeaderElection, RelaySession, RelayWakeup
-from pangaea.databases.engines.postgresql import sessions
+from pangaea.databases.engines.postgresql import direct, sessions
 
 
 def open_relay_session(alias: str) -> RelaySession:
@@ -38,6 +39,9 @@ class _Session:
             self._connection = sessions.open_session(self._alias)
         return self._connection
 
+    def marked(self) -> AbstractContextManager[None]:
+        return direct.marked(self._alias)
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -53,12 +57,14 @@ class LockElection(LeaderElection):
 
     def lead(self) -> bool:
         connection = self._session.connection()
-        if self._leads_on is not connection and sessions.try_lock(connection, self._lock):
-            self._leads_on = connection
+        with self._session.marked():
+            if self._leads_on is not connection and sessions.try_lock(connection, self._lock):
+                self._leads_on = connection
         return self._leads_on is connection
 
     def leader(self) -> Holder | None:
-        return sessions.holder_of(self._session.connection(), self._lock)
+        with self._session.marked():
+            return sessions.holder_of(self._session.connection(), self._lock)
 
 
 class NotifyWakeup(RelayWakeup):
@@ -71,9 +77,11 @@ class NotifyWakeup(RelayWakeup):
     def listen(self) -> None:
         connection = self._session.connection()
         if self._listens_on is not connection:
-            connection.execute(f'LISTEN "{self._channel}"')
+            with self._session.marked():
+                connection.execute(f'LISTEN "{self._channel}"')
             self._listens_on = connection
 
     def wait(self, seconds: float) -> bool:
         # Many commits send many notifications; one pass serves them all.
-        return any(True for _ in self._session.connection().notifies(timeout=seconds, stop_after=1))
+        with self._session.marked():
+            return any(True for _ in self._session.connection().notifies(timeout=seconds, stop_after=1))

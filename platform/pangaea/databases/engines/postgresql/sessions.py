@@ -37,8 +37,9 @@ def open_session(alias: str) -> "psycopg.Connection[Any]":
     """
     connection = direct.connect(alias, parameters=KEEPALIVE)
     try:
-        _refuse_if_lent(alias, connection)
-        _keep_alive(connection)
+        with direct.marked(alias):
+            _refuse_if_lent(alias, connection)
+            _keep_alive(connection)
     except BaseException:
         connection.close()
         raise
@@ -46,8 +47,11 @@ def open_session(alias: str) -> "psycopg.Connection[Any]":
 
 
 def _keep_alive(connection: "psycopg.Connection[Any]") -> None:
-    """Set the server's time-outs: it holds a process's locks until it notices that the process's machine has failed."""
-    for name, value in answer_limits(ANSWER_TIMEOUT, prefix="tcp_").items():
+    """Set the server's time-outs: it holds a process's locks until it notices that the process's machine has failed.
+
+    The session waits for hours where nothing happens, so idle_session_timeout does not apply to it.
+    """
+    for name, value in {**answer_limits(ANSWER_TIMEOUT, prefix="tcp_"), "idle_session_timeout": 0}.items():
         connection.execute(f"SET {name} = {value}")
 
 
