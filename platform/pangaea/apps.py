@@ -3,22 +3,26 @@
 from django.apps import AppConfig
 from django.core.checks import register
 from django.db.models.signals import post_migrate, pre_migrate
+from django.urls import register_converter
+
+from pangaea.ids import IdConverter
 
 
 class KernelConfig(AppConfig):
-    """Registers the system checks, and keeps triggers as declared and sequences after the ids in use."""
+    """Registers the checks and the converter of ids, and keeps triggers as declared and sequences after ids in use."""
 
     name = "pangaea"
     verbose_name = "Streams"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, and the handlers around `migrate`."""
+        """Register the checks, `<id:…>` for paths, and the handlers around `migrate`."""
         from pangaea import checks  # noqa: F401 - the app registry must be ready first
         from pangaea.change_capture import triggers
         from pangaea.databases import sequences
 
         register(triggers.check, triggers.TAG)
+        register_converter(IdConverter, "id")
         pre_migrate.connect(triggers.before_migrate, sender=self)
         post_migrate.connect(triggers.after_migrate, sender=self)
         post_migrate.connect(sequences.after_migrate, sender=self)

@@ -168,6 +168,13 @@ def links_by_path(source: Source) -> Iterator[Violation]:
             yield f"{source.path}:{line} reads {value}: links are paths, and fallback.refuse() verifies the host"
 
 
+def takes_ids_in_capitals(source: Source) -> Iterator[Violation]:
+    """A path's id is `<id:…>`: Django's `<uuid:…>` takes small letters alone, RFC 9562 capitals too."""
+    for line, value in source.strings():
+        if "<uuid:" in value:
+            yield f"{source.path}:{line} <uuid:…> takes no capitals: write <id:…>"
+
+
 def names_no_foreign_scope(source: Source) -> Iterator[Violation]:
     """A scope is named by the module that declares it alone; the kernel and its helpers for tests name none."""
     scope = re.compile(rf"(?:^|\s)(?:{'|'.join(map(re.escape, sorted(source.others)))}):[a-z_]+(?=\s|$)")
@@ -212,6 +219,7 @@ MODULE_RULES: list[Rule] = [
     links_by_path,
     keeps_rules_pure,
     names_no_foreign_scope,
+    takes_ids_in_capitals,
 ]
 KERNEL_RULES: list[Rule] = [
     names_the_alias_of_transactions,
@@ -219,4 +227,5 @@ KERNEL_RULES: list[Rule] = [
     links_by_path,
     names_no_module_in_the_kernel,
     names_no_foreign_scope,
+    takes_ids_in_capitals,
 ]

@@ -60,6 +60,7 @@ BROKEN: list[tuple[Rule, str]] = [
     (rules.links_by_path, "reverse('order', request=request)"),
     (rules.links_by_path, "host = request.META['HTTP_HOST']"),
     (rules.links_by_path, "host = request.headers.get('Host')"),
+    (rules.takes_ids_in_capitals, "path('/<uuid:order_id>', OrderView.as_view())"),
     (rules.keeps_rules_pure, "from django.db import models"),
     (rules.keeps_rules_pure, "from django import db\nimport rest_framework.views"),
     (rules.keeps_rules_pure, "from pangaea import outbox"),
@@ -97,6 +98,7 @@ KEPT: list[tuple[Rule, str]] = [
     (rules.names_the_alias_of_transactions, "class Migration:\n    atomic = False"),
     (rules.opens_no_atomic_requests, "'''Never ATOMIC_REQUESTS.'''"),
     (rules.links_by_path, "link = reverse('order', args=[order.id])\nhost = request.get_host()"),
+    (rules.takes_ids_in_capitals, "path('/<id:order_id>', OrderView.as_view())"),
     (rules.keeps_rules_pure, "from decimal import Decimal\nfrom pangaea import errors"),
     (rules.names_no_module_in_the_kernel, "def f():\n    '''For example modules.users.'''"),
 ]

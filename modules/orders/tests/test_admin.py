@@ -148,6 +148,16 @@ class TestOrders:
         visitor("view_order", "change_order").post(page, body)
         assert stock_of("ABC-1") == 10
 
+    @pytest.mark.parametrize("spelling", ["{}", " {} "])
+    def test_are_found_by_their_id_in_any_spelling(self, operator: Client, spelling: str) -> None:
+        stocked("ABC-1")
+        order = placed(ABC_1=1)
+        for order_id in (str(order.pk), str(order.pk).upper()):
+            words = spelling.format(order_id)
+            page = operator.get(reverse("admin:orders_order_changelist"), {"q": words})
+            assert page.context["cl"].result_count == 1, words
+            assert operator.get(reverse("admin:orders_order_change", args=[words.strip()])).status_code == 200
+
     @pytest.mark.parametrize("words", ["nonsense", "00000000-0000-0000-0000-000000000000", "", "'"])
     def test_can_be_searched_for_anything(self, operator: Client, words: str) -> None:
         stocked("ABC-1")

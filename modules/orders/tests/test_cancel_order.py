@@ -32,6 +32,12 @@ class TestCancelOrder:
         assert order["cancelled_at"] > order["placed_at"]
         assert order == customer(me).get(f"{ORDERS}/{order_id}").json()
 
+    def test_finds_it_by_its_id_in_capitals(self) -> None:
+        stocked("ABC-1")
+        me = uuid4()
+        order_id = place(me, ABC_1=2)
+        assert customer(me).post(f"{ORDERS}/{order_id.upper()}/cancel").json()["id"] == order_id
+
     def test_gives_the_stock_back(self) -> None:
         stocked("ABC-1", stock=10)
         stocked("ABC-2", stock=4)

@@ -26,6 +26,11 @@ class TestReadOrder:
         placed = client.post(ORDERS, lines(ABC_1=2)).json()
         assert client.get(f"{ORDERS}/{placed['id']}").json() == placed
 
+    def test_finds_it_by_its_id_in_capitals(self) -> None:
+        client = customer()
+        placed = client.post(ORDERS, lines(ABC_1=2)).json()
+        assert client.get(f"{ORDERS}/{placed['id'].upper()}").json() == placed
+
     def test_does_not_find_anybody_elses_nor_one_that_never_was(self) -> None:
         [theirs] = place(uuid4(), 1)
         for order_id in (theirs, uuid4()):
@@ -33,7 +38,18 @@ class TestReadOrder:
             assert response.status_code == 404
             assert response.json()["code"] == "order_not_found"
 
-    @pytest.mark.parametrize("path", ["/not-an-id", "/1", "/", "/00000000-0000-0000-0000-000000000000/refund"])
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/not-an-id",
+            "/1",
+            "/",
+            "/00000000-0000-0000-0000-000000000000/refund",
+            "/00000000000000000000000000000000",
+            "/{00000000-0000-0000-0000-000000000000}",
+            "/urn:uuid:00000000-0000-0000-0000-000000000000",
+        ],
+    )
     def test_does_not_find_what_is_no_order(self, path: str) -> None:
         assert customer().get(ORDERS + path).status_code == 404
 

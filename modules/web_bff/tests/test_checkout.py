@@ -130,6 +130,11 @@ class TestAnOutcome:
         }
         assert client_for(customer_id).get(f"/bff/v1/orders/{order_id}").status_code == 200
 
+    def test_is_found_by_its_checkout_in_capitals(self, customer_id: UUID) -> None:
+        checkout_id = taken(customer_id)
+        shown = client_for(customer_id).get(f"/bff/v1/checkouts/{str(checkout_id).upper()}").json()
+        assert shown == state_of(checkout_id, customer_id)
+
     def test_is_the_refusal(self, customer_id: UUID) -> None:
         checkout_id = taken(customer_id)
         received.order_refused(checkout_id, customer_id)

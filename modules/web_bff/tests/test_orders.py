@@ -143,6 +143,10 @@ class TestOrder:
         assert [problem.json()["code"] for problem in problems] == ["order_not_found", "order_not_found"]
         assert problems[0].json()["detail"] == problems[1].json()["detail"]
 
+    def test_is_found_by_its_id_in_capitals(self, customer_id: UUID) -> None:
+        order_id = received.order_placed(customer_id, received.line("TEA-1"))
+        assert client_for(customer_id).get(f"{ORDERS}/{str(order_id).upper()}").json()["id"] == str(order_id)
+
     def test_with_an_id_that_is_none_is_not_found(self, customer_id: UUID) -> None:
         response = client_for(customer_id).get(f"{ORDERS}/first")
 

@@ -76,6 +76,12 @@ class TestList:
             run("redrive", "--key=b")
         assert run("discard", "--key=b", "--reason=a bug wrote it") == "1 message discarded.\n"
 
+    def test_finds_a_key_that_is_an_id_in_capitals(self, wire: Wire) -> None:
+        say(key := "01a2232a-bd6d-7cc1-8000-0123456789ab", 1)
+        wire.pump()
+
+        assert run("list", f"--key={key.upper()}").splitlines()[-1] == "1 parked message."
+
     def test_says_what_it_leaves_out(self) -> None:
         assert run("list", "--limit=2").splitlines()[-1] == "3 parked messages, 2 shown; see --limit."
 

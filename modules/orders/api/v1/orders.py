@@ -101,6 +101,6 @@ class CancelView(GenericAPIView[Any]):
 
 urlpatterns = [
     path("", OrdersView.as_view(), name="orders-v1-orders"),
-    path("/<uuid:order_id>", OrderView.as_view(), name="orders-v1-order"),
-    path("/<uuid:order_id>/cancel", CancelView.as_view(), name="orders-v1-order-cancel"),
+    path("/<id:order_id>", OrderView.as_view(), name="orders-v1-order"),
+    path("/<id:order_id>/cancel", CancelView.as_view(), name="orders-v1-order-cancel"),
 ]

@@ -176,7 +176,7 @@ class CheckoutStatusView(APIView):
 urlpatterns = [
     path("/home", HomeView.as_view(), name="web-bff-v1-home"),
     path("/orders", OrdersView.as_view(), name="web-bff-v1-orders"),
-    path("/orders/<uuid:order_id>", OrderView.as_view(), name="web-bff-v1-order"),
+    path("/orders/<id:order_id>", OrderView.as_view(), name="web-bff-v1-order"),
     path("/checkout", CheckoutView.as_view(), name="web-bff-v1-checkout"),
-    path("/checkouts/<uuid:checkout_id>", CheckoutStatusView.as_view(), name="web-bff-v1-checkout-status"),
+    path("/checkouts/<id:checkout_id>", CheckoutStatusView.as_view(), name="web-bff-v1-checkout-status"),
 ]

@@ -11,6 +11,7 @@ from pangaea import modules, text
 from pangaea.errors import Invalid
 from pangaea.health import states
 from pangaea.health.states import Shown
+from pangaea.ids import canonical
 from pangaea.inbox.dead_letters import discarding, display, redrive
 from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
@@ -109,7 +110,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{_counted(discarded, 'message')} discarded.")
 
     def _selections(self, options: dict[str, Any]) -> list[Selection]:
-        conditions = {name: options[name] for name in ("subscription", "key", "name", "error", "state")}
+        conditions = {name: options[name] for name in ("subscription", "name", "error", "state")}
+        conditions["key"] = canonical(options["key"])
         ids: dict[str, list[int]] = {}
         for letter in options["letters"]:
             module, _, number = letter.partition("/")
