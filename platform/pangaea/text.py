@@ -9,6 +9,7 @@ and `escaped` where a terminal or a log shows it:
     visible     text in which nothing is hidden: an address, a new password
     opaque      a password, as it is hashed
     folded      text that is compared whatever its letter case
+    shortened   its beginning, for a message that quotes it
     escaped     text for a terminal or a log
 
 Those that refuse raise Django's ValidationError; `validate_name` and `validate_prose` are validators of model fields.
@@ -35,6 +36,7 @@ with the annotation characters U+FFF9 to U+FFFB."""
 _REFUSED = re.compile(f"[{_CONTROLS}{_NO_CHARACTERS}{_DIRECTIONS}{_HIDDEN}]")
 _SPACES = re.compile(r"[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 """The spaces (Zs) besides U+0020."""
+_LONGEST_QUOTE = 60
 _BRAILLE_BLANK = "\u2800"
 
 
@@ -90,6 +92,11 @@ def opaque(password: str) -> str:
 def folded(raw: str) -> str:
     """The text in the form in which letter case and compatible characters (full-width, ligatures) are equal."""
     return composed(unicodedata.normalize("NFKC", raw).strip().casefold())
+
+
+def shortened(raw: str) -> str:
+    """The text, cut where it is longer than a message should quote."""
+    return raw if len(raw) <= _LONGEST_QUOTE else f"{raw[:_LONGEST_QUOTE]}…"
 
 
 def escaped(raw: str, *, lines: bool = False) -> str:

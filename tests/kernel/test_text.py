@@ -97,6 +97,12 @@ class TestFolded:
         assert text.folded(name) == "ada"
 
 
+class TestShortened:
+    def test_cuts_what_is_too_long_to_be_quoted(self) -> None:
+        assert text.shortened("a" * 60) == "a" * 60
+        assert text.shortened("a" * 61) == "a" * 60 + "…"
+
+
 class TestEscaped:
     @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
     def test_shows_what_is_hidden(self, hidden: str) -> None:

@@ -2,6 +2,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -133,6 +134,10 @@ class TestRegister:
         assert [(error["pointer"], error["code"]) for error in response.json()["errors"]] == [(pointer, code)]
         assert not Account.objects.exists()
         assert testing.published("users") == []
+
+    def test_repeats_no_long_name_of_a_member(self, anybody: APIClient) -> None:
+        (error,) = post(anybody, **{"é" * 100_000: 1}).json()["errors"]
+        assert error["pointer"] == "#/" + quote("é" * 60 + "…")
 
     @pytest.mark.parametrize("body", ["[]", "null", '"ada"', "{", "", '{"email": "\\ud800@example.com"}'])
     def test_refuses_what_is_no_object(self, anybody: APIClient, body: str) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.request import Request
 
+from pangaea import text
+
 MAX_NAMED = 10
 """The most unknown members that an answer names. A body of one megabyte can hold a hundred thousand of them."""
 
@@ -23,7 +25,7 @@ class StrictSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := data.keys() - self.fields.keys()):
             message = f"There is no such field; there are: {', '.join(self.fields)}."
-            named = sorted(unknown)[:MAX_NAMED]
+            named = map(text.shortened, sorted(unknown)[:MAX_NAMED])
             raise serializers.ValidationError({name: [message] for name in named}, code="unknown_field")
         return super().to_internal_value(data)
 

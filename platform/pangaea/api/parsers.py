@@ -8,6 +8,8 @@ import msgspec
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
+from pangaea import text
+
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63
 
@@ -48,9 +50,12 @@ def _malformed(why: str) -> ParseError:
 
 
 def _refuse_duplicates(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError("an object has a member twice")
+    found: dict[str, Any] = {}
+    for name, value in members:
+        if name in found:
+            shown = text.escaped(text.shortened(name))
+            raise ValueError(f'an object has the member "{shown}" twice')
+        found[name] = value
     return found
 
 

@@ -321,6 +321,21 @@ class TestABody:
         problem(post(client, body), 400, "malformed_json")
 
     @pytest.mark.parametrize(
+        ("body", "member"),
+        [
+            (b'{"lines": [{"sku": "A", "quantity": 1, "quantity": 5}]}', '"quantity"'),
+            (b'{"lines": [], "\\u006cines": []}', '"lines"'),
+            (b'{"": 1, "": 2}', '""'),
+            (b'{"\\u202e": 1, "\xe2\x80\xae": 2}', '"\\u202e"'),
+            (b'{"%s": 1, "%s": 2}' % (b"a" * 1000, b"a" * 1000), '"' + "a" * 60 + '…"'),
+        ],
+        ids=["in a line", "escaped", "empty", "hidden", "long"],
+    )
+    def test_with_a_member_twice_is_refused_by_its_name(self, client: Client, body: bytes, member: str) -> None:
+        detail = problem(post(client, body), 400, "malformed_json")["detail"]
+        assert detail == f"The body is not valid JSON: an object has the member {member} twice."
+
+    @pytest.mark.parametrize(
         "charset",
         ["utf-8", "utf-16", "latin-1", "nonsense", "idna", "bz2_codec", "undefined", '"utf-16"', "x" * 20_000],
     )
