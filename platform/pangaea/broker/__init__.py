@@ -4,6 +4,7 @@
     topology            the exchange, the modules' queues and their bindings
     redis_queues        the limits and expiry of queues that Redis lacks
     sending             sends batches, catch-up requests and reports to the broker
+    errors              the errors of both brokers as one
     publisher_confirms  RabbitMQ's confirms, for many messages at once
     consumer            Celery's consumer, with checks of messages and queues, reconnection and shutdown
     retry_timer         the worker's timer for parked messages

@@ -328,13 +328,17 @@ class BusConsumer(CeleryConsumer):
         sending.close_now(connection)
         with suppress(Exception):  # it is closed already
             connection.close()
-        # If connecting succeeds but the next step fails each time, Celery would retry without a pause.
-        if self._failures:
-            self.app.stopping.wait(RECONNECT.steady(self._failures))
-        self._failures += 1
+        self._pause()
 
     def on_connection_error_before_connected(self, exc: BaseException) -> None:
         self._interrupted(exc)
+        self._pause()
+
+    def _pause(self) -> None:
+        """Wait, except after the first failure: Celery retries without a pause what fails after it has connected."""
+        if self._failures:
+            self.app.stopping.wait(RECONNECT.steady(self._failures))
+        self._failures += 1
 
     def ensure_connected(self, conn: Any) -> Any:
         return conn.ensure_connection(

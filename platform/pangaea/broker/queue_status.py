@@ -9,6 +9,7 @@ from celery import Celery
 from django.conf import settings
 
 from pangaea.broker import celery_app, topology
+from pangaea.broker.errors import as_operational
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class QueueStatus:
 def read(celery: Celery, labels: Iterable[str]) -> list[QueueStatus]:
     """The queues of these modules; empty for the in-memory broker, which no other process sees.
 
-    Raises kombu's OperationalError, or OSError, if the broker does not answer within CONNECT_TIMEOUT.
+    Raises kombu's OperationalError if the broker does not answer within CONNECT_TIMEOUT, or refuses.
     """
     wanted = set(labels)
     names = [name for name in celery.amqp.queues if topology.module_of_queue(name) in wanted]
@@ -34,7 +35,10 @@ def read(celery: Celery, labels: Iterable[str]) -> list[QueueStatus]:
         return []
     seconds = celery_app.CONNECT_TIMEOUT
     options = topology.options_with_timeout(celery, seconds)
-    with celery.connection_for_read(connect_timeout=seconds, transport_options=options) as connection:
+    with (
+        as_operational(celery),
+        celery.connection_for_read(connect_timeout=seconds, transport_options=options) as connection,
+    ):
         connection.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=seconds)
         if connection.transport.driver_type == "redis":
             client = connection.default_channel.client

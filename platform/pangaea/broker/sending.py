@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache
 from time import monotonic
 from typing import Any
 
@@ -16,6 +15,7 @@ from kombu.exceptions import OperationalError
 
 from pangaea.broker import publisher_confirms, topology
 from pangaea.broker.admission import CATCH_UP, DELIVER, REPORT
+from pangaea.broker.errors import as_operational
 from pangaea.errors import RefusedByBroker, Unavailable
 from pangaea.ids import uuid7
 from pangaea.messages import module_of
@@ -50,13 +50,14 @@ class BatchSender:
 
     def _send(self, batches: Sequence[Outgoing]) -> None:
         if not self._is_healthy:
-            with _reported_as_operational_error(self._celery):
-                topology.declare(self._celery)
+            topology.declare(self._celery)
         self._is_healthy = False
         try:
             send_batches(self._celery, batches)
         except OperationalError as error:
-            if isinstance(error.__cause__, self._celery.connection_for_write().channel_errors):
+            # Redis refuses no single message: it is read-only, full, or closed to this login.
+            on_rabbitmq = self._celery.conf.broker_url.startswith("amqp")
+            if on_rabbitmq and isinstance(error.__cause__, self._celery.connection_for_write().channel_errors):
                 raise RefusedByBroker(str(error)) from error
             raise
         self._is_healthy = True
@@ -107,7 +108,7 @@ def send(celery: Celery, task: str, outgoing: Sequence[tuple[str, bytes]], *, se
     on_rabbitmq = celery.conf.broker_url.startswith("amqp")
     # On virtual transports an exchange's type is known only to the process that declared it; kombu declares it once.
     declare = [] if on_rabbitmq else [exchange]
-    with _reported_as_operational_error(celery), _producer(celery, seconds) as producer:
+    with as_operational(celery), _producer(celery, seconds) as producer:
         confirms = publisher_confirms.on(producer.channel) if on_rabbitmq else None
         for routing_key, body in outgoing:
             message = celery.amqp.as_task_v2(
@@ -156,18 +157,3 @@ def close_now(connection: Any) -> None:
     bound_open_broker_sockets(connection, CLOSE_TIMEOUT)
     with suppress(Exception):  # the connection is broken: an error while closing it does not matter
         connection.collect(socket_timeout=CLOSE_TIMEOUT)
-
-
-@contextmanager
-def _reported_as_operational_error(celery: Celery) -> Iterator[None]:
-    """Raise a transport's own errors as OperationalError. kombu translates them only where it retries."""
-    try:
-        yield
-    except _errors_of(celery) as error:
-        raise OperationalError(str(error)) from error
-
-
-@cache
-def _errors_of(celery: Celery) -> tuple[type[Exception], ...]:
-    connection = celery.connection_for_write()
-    return (*connection.connection_errors, *connection.channel_errors)

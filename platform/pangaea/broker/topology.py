@@ -25,6 +25,7 @@ from kombu import Exchange, Queue, binding
 
 from pangaea import modules
 from pangaea.broker import redis_queues
+from pangaea.broker.errors import as_operational
 from pangaea.configuration.declared import Declared
 from pangaea.messages import ALL
 from pangaea.wire import PARTITIONS
@@ -119,9 +120,10 @@ def declare(celery: Celery) -> None:
 
     Processes repeat the declaration: an operator may delete a queue, and a broker may lose all queues in a restart. It
     uses its own connection, because a connection to Redis declares a queue only once. Raises kombu's OperationalError
-    or OSError if the broker does not answer.
+    if the broker does not answer or refuses it.
     """
-    with celery.connection_for_write(transport_options=options_with_timeout(celery, DECLARE_TIMEOUT)) as connection:
+    options = options_with_timeout(celery, DECLARE_TIMEOUT)
+    with as_operational(celery), celery.connection_for_write(transport_options=options) as connection:
         declare_on(celery, connection.default_channel, list(celery.amqp.queues.values()))
         if connection.transport.driver_type == "redis":
             redis_queues.tidy(connection.default_channel, settings.PANGAEA, celery.amqp.queues.values())

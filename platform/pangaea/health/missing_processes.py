@@ -44,7 +44,7 @@ def _is_in_process() -> bool:
 def _worker(module: str) -> str:
     try:
         found = queue_status.read(celery_app.app(), [module])
-    except (OperationalError, OSError) as error:
+    except OperationalError as error:
         return f"The broker does not answer ({_first_line(error)})."
     if idle := [queue.name for queue in found if queue.consumers == 0]:
         return f"No worker consumes {', '.join(idle)}: start one with `manage.py worker --module {module}`."

@@ -262,7 +262,7 @@ def _not_begun(status: SubscriptionStatus, producers: Iterable[ModuleStatus]) ->
 def _queues(labels: Sequence[str]) -> tuple[list[QueueStatus], str]:
     try:
         return queue_status.read(celery_app.app(), labels), ""
-    except (OperationalError, OSError) as error:
+    except OperationalError as error:
         return [], str(error) or type(error).__name__
 
 

@@ -85,12 +85,11 @@ def declare_queues(components: Collection[Component], stop: threading.Event) -> 
     Each attempt reports for the components, which start afterwards: a process that waits for its broker is alive.
     """
     failures = 0
-    channel_errors = celery_app.app().connection_for_write().channel_errors
     while not stop.is_set():
         try:
             topology.declare(celery_app.app())
-        # A queue may be deleted, or belong to another connection, while it is declared.
-        except (OperationalError, OSError, *channel_errors) as error:
+        # The broker is away; or a queue is deleted, or belongs to another connection, while it is declared.
+        except OperationalError as error:
             failures += 1
             if failures == 1:
                 log.warning("broker connection failed", error=str(error))
