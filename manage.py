@@ -39,6 +39,14 @@ def main() -> None:
     except (Misconfigured, Refused) as error:
         # The message names the remedy; a traceback would bury it.
         sys.exit(str(error))
+    except Exception as error:
+        from pangaea.management import not_now
+
+        line = None if "--traceback" in sys.argv else not_now.explain(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"{line}\n")
+        sys.exit(not_now.EXIT_CODE)
 
 
 if __name__ == "__main__":

@@ -135,6 +135,12 @@ def kind_of(error: BaseException, alias: str | None = None) -> Kind | None:
     return None
 
 
+def alias_of(error: BaseException) -> str | None:
+    """The alias whose connection raised the error, or an error that it was raised from."""
+    marks = (getattr(cause, _MARK, None) for cause in _causes(error))
+    return next((mark.alias for mark in marks if mark), None)
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the error means that a dependency is busy or unreachable, and not a fault of the request or this code."""
     return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)

@@ -18,7 +18,7 @@ from typing import TypeVar
 import psycopg
 import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connections, transaction
+from django.db import InterfaceError, InternalError, OperationalError, connections, transaction
 from django.db.models import Max, Sum
 
 from pangaea.inbox.models import Attempt, Cursor
@@ -38,8 +38,8 @@ Send = Callable[[Sequence[CatchUp]], None]
 COMPARED_AT_MOST, COMPARE_INTERVAL = 50, 0.02
 """How often, and at which interval in seconds, the cursors are compared while the shadow's are locked."""
 
-CONNECTION_LOST = (OperationalError, InterfaceError, psycopg.OperationalError)
-"""What a statement raises when the database was restarted or does not answer."""
+CONNECTION_LOST = (OperationalError, InterfaceError, InternalError, psycopg.OperationalError)
+"""What a statement raises when the database was restarted, does not answer, or is read-only (25006)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from django.contrib.auth.management.commands import changepassword
 
-from pangaea.management.unapplied import AboutOperators
+from pangaea.management.unapplied import WarnsOfEveryAlias
 
 
-class Command(AboutOperators, changepassword.Command):
+class Command(WarnsOfEveryAlias, changepassword.Command):
     """Django's command with that warning."""

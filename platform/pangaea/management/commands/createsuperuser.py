@@ -2,8 +2,8 @@
 
 from django.contrib.auth.management.commands import createsuperuser
 
-from pangaea.management.unapplied import AboutOperators
+from pangaea.management.unapplied import WarnsOfEveryAlias
 
 
-class Command(AboutOperators, createsuperuser.Command):
+class Command(WarnsOfEveryAlias, createsuperuser.Command):
     """Django's command with that warning."""

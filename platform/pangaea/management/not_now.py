@@ -1,0 +1,31 @@
+"""One line, instead of a traceback, for a command that fails because a server does not answer at the moment."""
+
+import os
+
+import psycopg
+from kombu.exceptions import OperationalError as BrokerError
+
+from pangaea.databases import errors
+from pangaea.errors import Unavailable
+
+EXIT_CODE = os.EX_TEMPFAIL
+"""The exit code of such a command, which may succeed later."""
+
+
+def explain(error: BaseException) -> str | None:
+    """The line for a transient error; None for any other error."""
+    alias = errors.alias_of(error)
+    if alias and errors.kind_of(error) in errors.PASSING:
+        return f"The database of {alias!r} does not serve this command now: {_line(error)}. Try again later."
+    # psycopg's own: from a connection that Django does not manage.
+    if isinstance(error, psycopg.OperationalError):
+        return f"The database does not serve this command now: {_line(error)}. Try again later."
+    if isinstance(error, BrokerError):
+        return f"The broker does not serve this command now: {_line(error)}. Try again later."
+    if isinstance(error, Unavailable):
+        return f"{_line(error)}. Try again later."
+    return None
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")
