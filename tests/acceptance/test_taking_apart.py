@@ -1,6 +1,5 @@
 """A monolith in use becomes three services: its schemas move unchanged, and all messages are still delivered."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,8 @@ import httpx
 import pytest
 from joserfc.jwk import ECKey
 
-from pangaea.servers import postgresql
 from pangaea.testing.databases import scratch_database
+from tests.acceptance import moving
 from tests.acceptance.shop import Customer, Shop
 from tests.acceptance.topologies import MODULES, ProcessSet, monolith_environment, services
 from tests.processes import MANAGE, workspace
@@ -34,7 +33,8 @@ class TestAMonolithThatIsSplit:
             token, sku, placed = use(former, folders[0])
             own = dict(zip(MODULES, (users, orders, web_bff), strict=True))
             for module, url in own.items():
-                move(module, source=whole, target=url)
+                moved = moving.run(module, source=whole, target=url, folder=tmp_path)
+                assert moved.returncode == 0, moved.stderr
             with (
                 services(
                     folders[1], name="services", database_urls=own, broker_url=amqp_url, former=former
@@ -78,11 +78,3 @@ def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[
             sent = customer.place((sku, 1))
             relay.stop()
             return customer.token, sku, [seen, sent, customer.place((sku, 1))]
-
-
-def move(schema: str, *, source: str, target: str) -> None:
-    """Copy a schema with all its contents into another database."""
-    dump: list[str | Path] = [postgresql.client("pg_dump"), "--no-owner", "--no-acl", f"--schema={schema}", source]
-    text = subprocess.run(dump, check=True, capture_output=True).stdout
-    restore: list[str | Path] = [postgresql.client("psql"), "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", target]
-    subprocess.run(restore, check=True, capture_output=True, input=text)
