@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from types import ModuleType
 from typing import Any
 
@@ -71,14 +72,15 @@ class Service:
         self.peers: list[str | None] = []
         """The identity of the sender of each of them; None without TLS."""
         self.let_go = threading.Event()
-        self.server = ThreadingHTTPServer((host, port), self._handler())
+        server = type("Server", (ThreadingHTTPServer,), {"address_family": AF_INET6 if ":" in host else AF_INET})
+        self.server = server((host, port), self._handler())
         if tls:
             self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     @property
     def address(self) -> str:
-        return f"{self.server.server_address[0]!s}:{self.server.server_port}"
+        return str(gateway.Address(str(self.server.server_address[0]), self.server.server_port))
 
     def close(self) -> None:
         self.let_go.set()
@@ -222,17 +224,19 @@ def envoy(
     declared: list[ModuleConfig],
     *,
     template: gateway.Template | None = None,
+    host: str = HOST,
     **table: Any,
 ) -> Iterator[Edge]:
-    """Hold a gateway before these modules; `table` is the topology's, without the addresses where it listens.
+    """Hold a gateway before these modules, for clients at `host`.
 
-    `template` replaces the committed one. With `operators=True` the admins are at the public listener too.
+    `table` is the topology's, without the addresses where it listens. `template` replaces the committed one. With
+    `operators=True` the admins are at the public listener too.
     """
     port, tls_port, operators, admin = free_port(), free_port(), free_port(), free_port()
     limits = table.pop("limits", 1)
     if table.pop("operators", False):
         operators = port
-    where = {"listen": f"{HOST}:{port}", "operators": f"{HOST}:{operators}", "admin": f"{HOST}:{admin}"}
+    where = {"listen": f"{host}:{port}", "operators": f"{HOST}:{operators}", "admin": f"{HOST}:{admin}"}
     if "certificates" in table:
         where["listen_tls"] = f"{HOST}:{tls_port}"
     topology = gateway.Topology.read("sample", where | table).override(limits=limits)

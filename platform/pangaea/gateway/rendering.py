@@ -135,8 +135,7 @@ class _Edge:
     def configuration(self, addresses: Mapping[str, Address | None]) -> Any:
         return self.part(
             "bootstrap",
-            admin_host=self.topology.admin.host,
-            admin_port=self.topology.admin.port,
+            admin=_listener(self.topology.admin),
             listeners=self.listeners(),
             clusters=[
                 *(self.cluster(label, address) for label, address in addresses.items()),
@@ -162,8 +161,7 @@ class _Edge:
             self.part(
                 "listener",
                 name=name,
-                listen_host=place.host,
-                listen_port=place.port,
+                place=_listener(place),
                 tls=tls,
                 routes=[
                     *self.pages(operators=name == "operators"),
@@ -258,7 +256,13 @@ class _Edge:
 
     @property
     def host(self) -> str:
-        return self.topology.host or self.topology.listen.host
+        return self.topology.host_header
+
+
+def _listener(address: Address) -> dict[str, Any]:
+    """Envoy's address to listen at. At [::] clients with IPv4 are accepted too."""
+    dual = {"ipv4_compat": True} if address.is_wildcard and ":" in address.host else {}
+    return {"socket_address": {"address": address.host, "port_value": address.port, **dual}}
 
 
 def _bucket(limit: RateLimit, factor: float) -> dict[str, Any]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from pangaea.addresses.url import MAX_PORT
 from pangaea.errors import Misconfigured
-from pangaea.gateway.addresses import LAST_PORT, Address
+from pangaea.gateway.addresses import Address
 
 TOPOLOGIES = "topologies.toml"
 NEEDED = ("listen", "admin")
-TEXTS = (*NEEDED, "listen_tls", "operators", "host", "upstream", "endpoints", "certificates")
+LISTENERS = (*NEEDED, "listen_tls", "operators")
+TEXTS = (*LISTENERS, "host", "upstream", "endpoints", "certificates")
 KNOWN = (*TEXTS, "origins", "upstreams", "first_port")
 
 
@@ -27,7 +29,8 @@ class Topology:
     `certificates` is the folder that `manage.py certs` fills. With it, the gateway authenticates itself to the services
     and verifies them. At `listen_tls` it serves clients over TLS. At `operators` it serves the modules' admins, over
     TLS if there are certificates; if it is not set, the admins are served nowhere, and if it equals `listen`, beside
-    everything else. `host` is the Host header of the gateway's own requests to services. Pages from the `origins` may
+    everything else. `host` is the Host header of the gateway's own requests to services; by default the host of
+    `listen`, or localhost where that is every address. Pages from the `origins` may
     read answers (CORS).
     """
 
@@ -48,6 +51,26 @@ class Topology:
     demo: bool = False
     """Whether the start page has the log-ins of the demo, whose passwords are public."""
 
+    def __post_init__(self) -> None:
+        places: dict[Address, str] = {}
+        for key in LISTENERS:
+            place = getattr(self, key)
+            if place and (other := places.setdefault(place, key)) != key and (other, key) != ("listen", "operators"):
+                raise Misconfigured(
+                    f"In the topology {self.name!r} both `{other}` and `{key}` are {place}: each listens at an address "
+                    "of its own."
+                )
+        if self.host and not Address.is_url_host(self.host):
+            raise Misconfigured(
+                f"`host` of the topology {self.name!r} is {self.host!r}; it must be a host name, like shop.example, "
+                "without scheme and port."
+            )
+
+    @property
+    def host_header(self) -> str:
+        """The Host of the gateway's own requests to services."""
+        return self.host or ("localhost" if self.listen.is_wildcard else self.listen.url_host)
+
     @classmethod
     def read(cls, name: str, table: Mapping[str, Any]) -> Self:
         """The topology of one table of the file. Raises Misconfigured for a missing, unknown or mistyped key."""
@@ -65,7 +88,7 @@ class Topology:
         if odd := [key for key, value in {**texts, **named}.items() if not isinstance(value, str)]:
             raise Misconfigured(f"The {where} has an address that is not a string: {', '.join(odd)}.")
         first_port = table.get("first_port")
-        if ("{port}" in texts.get("upstream", "")) != (type(first_port) is int and 0 < first_port <= LAST_PORT):
+        if ("{port}" in texts.get("upstream", "")) != (type(first_port) is int and 0 < first_port <= MAX_PORT):
             raise Misconfigured(
                 f"`first_port` of the {where} is the number of a port, like 8101, where `upstream` has {{port}}."
             )
@@ -76,8 +99,8 @@ class Topology:
                 f"The {where} has listen_tls and no `certificates`: name the folder that `manage.py certs` fills."
             )
         addresses: dict[str, Any] = {
-            key: Address.parse(texts.pop(key), what=f"`{key}` of the {where}")
-            for key in ("listen", "admin", "listen_tls", "operators")
+            key: Address.parse_listener(texts.pop(key), what=f"`{key}` of the {where}")
+            for key in LISTENERS
             if key in texts
         }
         return cls(
@@ -87,7 +110,7 @@ class Topology:
             origins=tuple(origins),
             first_port=first_port,
             upstreams={
-                label: Address.parse(text, what=f"The upstream {label!r} of the {where}")
+                label: Address.parse_destination(text, what=f"The upstream {label!r} of the {where}")
                 for label, text in named.items()
             },
         )
@@ -122,7 +145,9 @@ class Topology:
             )
         text = self.upstream.replace("{module}", module.replace("_", "-"))
         text = text.replace("{port}", str((self.first_port or 0) + number))
-        return Address.parse(text, what=f"`upstream` of the topology {self.name!r}, for the module {module!r},")
+        return Address.parse_destination(
+            text, what=f"`upstream` of the topology {self.name!r}, for the module {module!r},"
+        )
 
 
 def topologies(directory: Path) -> dict[str, Topology]:

@@ -94,9 +94,6 @@ class TestTopology:
         with pytest.raises(Misconfigured, match=r"both 'orders' and 'users' answer at 127.0.0.1:8101: give one"):
             topology.addresses(["orders", "users"])
 
-    def test_takes_an_ipv6_address_in_brackets(self) -> None:
-        assert gateway.Address.parse("[::1]:8080", what="listen") == gateway.Address(host="::1", port=8080)
-
 
 class TestRender:
     def render(self, *declared: ModuleConfig, **table: Any) -> str:

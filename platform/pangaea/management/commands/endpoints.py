@@ -48,7 +48,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{each.module} {address}")
 
     def _change(self, endpoints: gateway.Endpoints, action: str, texts: list[str]) -> None:
-        addresses = [gateway.Address.parse(text, what="The address") for text in texts]
+        addresses = [gateway.Address.parse_destination(text, what="The address") for text in texts]
         if action == "set":
             endpoints.set(addresses)
             return

@@ -1,3 +1,4 @@
+import math
 import os
 from argparse import ArgumentParser
 from pathlib import Path
@@ -43,6 +44,9 @@ class Command(BaseCommand):
             default=[],
             help="reach this module here instead; may be repeated",
         )
+        configure.add_argument(
+            "--host", metavar="NAME", help="name services like this instead: one of their ALLOWED_HOSTS"
+        )
         configure.add_argument("--endpoints", metavar="FOLDER", help="read the files of endpoints here instead")
         configure.add_argument("--certificates", metavar="FOLDER", help="read the certificates here instead")
         configure.add_argument("--limits", metavar="FACTOR", type=float, help="multiply every rate limit by this")
@@ -85,16 +89,18 @@ class Command(BaseCommand):
 
 def _overrides(options: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {
-        name: gateway.Address.parse(options[name], what=f"--{name.replace('_', '-')}")
+        name: gateway.Address.parse_listener(options[name], what=f"--{name.replace('_', '-')}")
         for name in ADDRESSES
-        if options[name]
+        if options[name] is not None
     }
-    found |= {name: options[name] for name in ("endpoints", "certificates", "limits") if options[name] is not None}
+    found |= {
+        name: options[name] for name in ("host", "endpoints", "certificates", "limits") if options[name] is not None
+    }
     found |= {"demo": True} if options["demo"] else {}
-    if found.get("limits", 1) <= 0:
+    if not 0 < found.get("limits", 1) < math.inf:
         raise CommandError("--limits is a positive number, like 100.")
     upstreams = {}
     for text in options["upstream"]:
         module, _, address = text.partition("=")
-        upstreams[module] = gateway.Address.parse(address, what=f"The address in --upstream {text}")
+        upstreams[module] = gateway.Address.parse_destination(address, what=f"The address in --upstream {text}")
     return found | ({"upstreams": upstreams} if upstreams else {})
