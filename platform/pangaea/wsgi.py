@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.core.wsgi import get_wsgi_application
 
+from pangaea.api.encodings import DECLARED_CONTENT_TYPE
 from pangaea.databases import entries
 
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
     """Django's application, with two corrections that no middleware can make.
 
     Django decodes the query string by the Content-Type's charset while it builds the request, so that `charset=idna`
-    causes a bare 500. Therefore the charset is removed, and all requests are read as UTF-8. The answer to a HEAD
-    request has no body, because the server would drop the body with a warning each time.
+    causes a bare 500. Therefore the charset is removed, and all requests are read as UTF-8; the parser of bodies
+    refuses another. The answer to a HEAD request has no body, because the server would drop the body with a warning
+    each time.
     """
     if content_type := environ.get("CONTENT_TYPE"):
+        environ[DECLARED_CONTENT_TYPE] = content_type[:LONGEST_CONTENT_TYPE]
         environ["CONTENT_TYPE"] = without_charset(content_type)
     response = _django(environ, start_response)
     if environ["REQUEST_METHOD"] != "HEAD":

@@ -6,9 +6,11 @@ The files:
     callers            which services may call this one, by their certificates
     content_security   the Content-Security-Policy of every answer
     documents          the pages of the APIs, public or for operators only
+    encodings          which encodings of a body are accepted: UTF-8, not compressed
     fallback           problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
     fields             fields that all APIs share
     metadata           the answer to OPTIONS
+    negotiation        the formats that a client accepts
     pagination         cursor pages
     parsers            JSON, strictly
     problems           every error as a problem document (RFC 9457)

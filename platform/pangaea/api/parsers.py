@@ -9,6 +9,7 @@ from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
 from pangaea import text
+from pangaea.api import encodings
 
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63
@@ -20,7 +21,8 @@ class JSONParser(parsers.JSONParser):
     A name that occurs twice in an object is refused too (RFC 7493, 2.3): a proxy that uses the first occurrence would
     see a different request than a server that uses the last.
 
-    An accepted value can be stored, forwarded and rendered. Any other body is answered with 400 `malformed_json`.
+    An accepted value can be stored, forwarded and rendered. Any other body is answered with 400 `malformed_json`, and
+    one that declares another encoding with 415.
     The class inherits from DRF's parser because DRF limits the size of the body for that class only.
     """
 
@@ -30,9 +32,14 @@ class JSONParser(parsers.JSONParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """The body's value. Raises ParseError."""
+        """The body's value. Raises ParseError and UnsupportedMediaType."""
+        request = (parser_context or {}).get("request")
+        if request is not None:
+            encodings.refuse_foreign(request)
         try:
             body = stream.read()
+            if foreign := encodings.foreign(body):
+                raise _malformed(f"it is in {foreign}; send UTF-8 without a byte order mark")
             value = msgspec.json.decode(body)
             _refuse_unbounded(value)
             json.loads(body, object_pairs_hook=_refuse_duplicates)

@@ -32,6 +32,7 @@ from rest_framework.settings import api_settings
 from rest_framework.utils.encoders import JSONEncoder
 
 from pangaea import errors
+from pangaea.api.encodings import UnsupportedCharset, UnsupportedContentCoding
 from pangaea.databases.errors import is_transient
 from pangaea.identity.authentication import REALM
 from pangaea.telemetry import correlation
@@ -86,6 +87,24 @@ _FIXED: tuple[tuple[_ErrorTypes, Problem], ...] = (
     (
         UnreadablePostError,
         Problem(status=400, code="body_unreadable", detail="The body ended before it was complete."),
+    ),
+    (
+        UnsupportedContentCoding,
+        Problem(
+            status=415,
+            code="unsupported_content_coding",
+            detail="Send the body without a Content-Encoding; this server decodes none.",
+            headers={"Accept-Encoding": "identity"},
+        ),
+    ),
+    (
+        UnsupportedCharset,
+        Problem(
+            status=415,
+            code="unsupported_charset",
+            detail="Send the body in UTF-8, with the Content-Type 'application/json'.",
+            headers={"Accept": "application/json"},
+        ),
     ),
     (
         (django_exceptions.SuspiciousOperation, django_exceptions.BadRequest, MultiPartParserError),

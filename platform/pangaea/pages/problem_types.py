@@ -20,7 +20,7 @@ KERNEL: tuple[ProblemType, ...] = (
     ProblemType("body_unreadable", 400, "The connection ended before the whole body had arrived. Send it again."),
     ProblemType("malformed_json", 400, "The body is not JSON (RFC 8259), in UTF-8. `detail` has the place."),
     ProblemType("malformed_request", 400, "What arrived is no HTTP/1.1 request (RFC 9112). Correct the client."),
-    ProblemType("malformed_url", 400, "The address has a character that no address can have. Correct it."),
+    ProblemType("malformed_url", 400, "The address has a null character, an encoded slash, or a fragment. Correct it."),
     ProblemType("parse_error", 400, "The body is not what its Content-Type announces. Correct one of them."),
     ProblemType("too_many_parameters", 400, "The query has more parameters than are read. Send fewer."),
     ProblemType("unknown_host", 400, "The request names a host for which this server does not answer (ALLOWED_HOSTS)."),
@@ -79,6 +79,16 @@ KERNEL: tuple[ProblemType, ...] = (
     ),
     ProblemType(
         "unsupported_media_type", 415, "The body is in a format that is not read here. `Accept` names one that is."
+    ),
+    ProblemType(
+        "unsupported_charset",
+        415,
+        "The Content-Type names another charset than UTF-8. JSON is in UTF-8: send it without.",
+    ),
+    ProblemType(
+        "unsupported_content_coding",
+        415,
+        "The body is compressed, and nothing here is decompressed. Send it without a Content-Encoding.",
     ),
     ProblemType("unknown_expectation", 417, "The only value that the header `Expect` may have is 100-continue."),
     ProblemType("reason_missing", 422, "This action is recorded with its reason, and none was given."),

@@ -29,6 +29,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_PARSER_CLASSES": ["pangaea.api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "pangaea.api.negotiation.AcceptsJSON",
     "DEFAULT_METADATA_CLASS": "pangaea.api.metadata.AllowedMethods",
     "DEFAULT_PAGINATION_CLASS": "pangaea.api.pagination.CursorPage",
     "DEFAULT_SCHEMA_CLASS": "pangaea.api.schema.AutoSchema",
