@@ -4,6 +4,7 @@ A case is added here for every difference that is found between runserver, gunic
 `<token>` are replaced: the address of the deployment, and the access token of a customer.
 """
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -23,9 +24,9 @@ SERVERS: Mapping[str, str] = {
 class Case:
     """A request, and what is the same in every answer to it.
 
-    `code` is that of the problem document, which every answer with a status of 400 or above has. `headers` are regular
-    expressions, by name, that match the whole value; `text` is one that occurs in the body. `unmet` names the servers
-    (see SERVERS) that cannot give this answer, each with its reason: the test fails once they can.
+    Every answer with a status of 400 or above is a problem document. Regular expressions: `code` matches its code;
+    `headers` match the whole value of the header of that name; `text` occurs in the body. `unmet` names the servers
+    (see SERVERS) that do not give this answer, each with its reason: the test fails once they do.
     """
 
     name: str
@@ -46,37 +47,254 @@ TOKEN = "Authorization: Bearer <token>"
 JSON = "Content-Type: application/json"
 PRODUCTS = "/api/v1/products?limit=1"
 ORDERS = "/api/v1/orders"
+BEARER = {"WWW-Authenticate": "Bearer .*"}
+UNCODED = {"Accept-Encoding": "identity"}
+ALLOW = {"Allow": "GET, POST, HEAD, OPTIONS"}
+EDGE = {"gateway": "not yet: edge"}
 
 ACCEPT = [
     case("no Accept", request(f"GET {PRODUCTS}"), 200),
+    case("an empty Accept", request(f"GET {PRODUCTS}", "Accept:"), 200),
     case("json is accepted", request(f"GET {PRODUCTS}", "Accept: application/json"), 200),
+    case("json in capitals is accepted", request(f"GET {PRODUCTS}", "Accept: APPLICATION/JSON"), 200),
     case("a range is accepted", request(f"GET {PRODUCTS}", "Accept: text/html, application/*;q=0.1"), 200),
+    case("json is accepted and all else refused", request(f"GET {PRODUCTS}", "Accept: application/json, */*;q=0"), 200),
+    case("a second Accept has json", request(f"GET {PRODUCTS}", "Accept: text/html", "Accept: application/json"), 200),
+    case("an Accept that is malformed", request(f"GET {PRODUCTS}", "Accept: ;;, nonsense"), 200),
     case("another format is accepted", request(f"GET {PRODUCTS}", "Accept: text/html"), 406, "not_acceptable"),
+    case("json is refused", request(f"GET {PRODUCTS}", "Accept: application/json;q=0"), 406, "not_acceptable"),
+    case(
+        "json is not among all", request(f"GET {PRODUCTS}", "Accept: */*, application/json;q=0"), 406, "not_acceptable"
+    ),
+    case("all is refused", request(f"GET {PRODUCTS}", "Accept: */*;q=0.000"), 406, "not_acceptable"),
+    case("problems are accepted", request("GET /api/v1/products/NO", "Accept: application/problem+json"), 404, ".*"),
+    case("another format without a token", request(f"GET {ORDERS}", "Accept: text/html"), 401, "token_missing"),
+    case("another format at nothing", request("GET /nothing", "Accept: text/html"), 404, "not_found"),
 ]
 
 BODIES = [
     case("a body that is no JSON", request(f"POST {ORDERS}", TOKEN, JSON, body=b"{"), 400, "malformed_json"),
     case("an empty body", request(f"POST {ORDERS}", TOKEN, JSON, "Content-Length: 0"), 400, "validation_failed"),
+    case("no body", request(f"POST {ORDERS}", TOKEN, JSON), 400, "validation_failed"),
     case("no content type", request(f"POST {ORDERS}", TOKEN, body=b"{}"), 415, "unsupported_media_type"),
+    case(
+        "a gzip body",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Content-Encoding: gzip", body=gzip.compress(b"{}")),
+        415,
+        "unsupported_content_coding",
+        headers=UNCODED,
+    ),
+    case(
+        "a plain body that claims to be gzip",
+        request("POST /api/v1/accounts", JSON, "Content-Encoding: GZip", body=b"{}"),
+        415,
+        "unsupported_content_coding",
+        headers=UNCODED,
+    ),
+    case(
+        "codings in two headers",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Content-Encoding: identity", "Content-Encoding: br", body=b"{}"),
+        415,
+        "unsupported_content_coding",
+        headers=UNCODED,
+    ),
+    case(
+        "a body without coding",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Content-Encoding: identity", body=b"{}"),
+        400,
+        "validation_failed",
+    ),
+    case(
+        "a charset other than UTF-8",
+        request(f"POST {ORDERS}", TOKEN, f"{JSON}; charset=iso-8859-1", body=b"{}"),
+        415,
+        "unsupported_charset",
+    ),
+    case(
+        "the charset UTF-8", request(f"POST {ORDERS}", TOKEN, f'{JSON}; charset="UTF-8"', body=b"{}"), 400, ".*failed"
+    ),
+    case(
+        "a byte order mark",
+        request(f"POST {ORDERS}", TOKEN, JSON, body=b"\xef\xbb\xbf{}"),
+        400,
+        "malformed_json",
+        text="byte order mark",
+    ),
+    *(
+        case(
+            f"a body in {charset}",
+            request(f"POST {ORDERS}", TOKEN, JSON, body='{"lines": []}'.encode(charset)),
+            400,
+            "malformed_json",
+            text="UTF-(16|32).*UTF-8",
+        )
+        for charset in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+    ),
+    case(
+        "an unknown transfer coding",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Transfer-Encoding: gzip", body=b"{}"),
+        501,
+        "unknown_transfer_coding",
+    ),
+    case(
+        "a body of more than 1 MiB",
+        request(f"POST {ORDERS}", TOKEN, JSON, body=b" " * (1 << 20) + b"{}"),
+        413,
+        "body_too_large",
+    ),
+    *(
+        case(
+            f"the length {length!r}",
+            request(f"POST {ORDERS}", TOKEN, JSON, f"Content-Length: {length}", body=b"{}"),
+            400,
+            "malformed_request",
+        )
+        for length in ("", "-1", "+2", "2, 2", "2.0", "\xb2")
+    ),
+    case(
+        "two lengths",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Content-Length: 2", "Content-Length: 3", body=b"{}"),
+        400,
+        "malformed_request",
+    ),
+    case(
+        "a length and a transfer coding",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Content-Length: 2", "Transfer-Encoding: chunked", body=b"0\r\n\r\n"),
+        400,
+        "malformed_request",
+    ),
 ]
 
 METHODS = [
     case("OPTIONS at an API", request(f"OPTIONS {ORDERS}", TOKEN), 200, headers={"Allow": ".*POST.*"}),
-    case(
-        "TRACE at an API", request(f"TRACE {ORDERS}", TOKEN), 405, "method_not_allowed", headers={"Allow": ".*POST.*"}
+    *(
+        case(f"{method} at an API", request(f"{method} {ORDERS}", TOKEN), 405, "method_not_allowed", headers=ALLOW)
+        for method in ("TRACE", "PUT", "PATCH", "DELETE")
     ),
+    case("an unknown method", request(f"BREW {ORDERS}", TOKEN), 405, "method_not_allowed", headers=ALLOW, unmet=EDGE),
+    case("a method in lower case", request(f"get {PRODUCTS}"), 400, "malformed_request"),
+    case("CONNECT", request(f"CONNECT {PRODUCTS}"), 400, "malformed_request"),
     case("HEAD at an API", request(f"HEAD {PRODUCTS}"), 200),
     case("HEAD at nothing", request("HEAD /nothing"), 404),
+    case("HEAD without a token", request(f"HEAD {ORDERS}"), 401, headers=BEARER),
 ]
 
 AUTHORIZATION = [
-    case("no token", request(f"GET {ORDERS}"), 401, "token_missing", headers={"WWW-Authenticate": "Bearer realm=.*"}),
+    case("no token", request(f"GET {ORDERS}"), 401, "token_missing", headers=BEARER),
+    case("no token, but the scheme", request(f"GET {ORDERS}", "Authorization: Bearer"), 401, "token_missing"),
+    case("another scheme", request(f"GET {ORDERS}", "Authorization: Basic eDp5"), 401, "token_missing"),
     case("a token", request(f"GET {ORDERS}", TOKEN), 200),
-    case("a token in lower case's scheme", request(f"GET {ORDERS}", "Authorization: bearer <token>"), 200),
+    case("the scheme in lower case", request(f"GET {ORDERS}", "Authorization: bearer <token>"), 200),
+    case("the scheme in capitals", request(f"GET {ORDERS}", "Authorization: BEARER <token>"), 200),
+    case("the scheme in mixed case", request(f"GET {ORDERS}", "Authorization: bEaReR <token>"), 200, unmet=EDGE),
+    case("several spaces before a token", request(f"GET {ORDERS}", "Authorization: Bearer    <token>"), 200),
+    case("spaces after a token", request(f"GET {ORDERS}", "Authorization: Bearer <token>   "), 200),
+    case("two tokens", request(f"GET {ORDERS}", TOKEN + " <token>"), 401, "token_invalid", headers=BEARER),
+    case("two tokens in two headers", request(f"GET {ORDERS}", TOKEN, TOKEN), 401, "token_invalid", headers=BEARER),
+    case("a token that is none", request(f"GET {ORDERS}", "Authorization: Bearer x"), 401, "token_invalid"),
+    case("a token that is none, in public", request(f"GET {PRODUCTS}", "Authorization: Bearer x"), 200),
 ]
 
-PATHS = [
+LENGTHS = [
+    case("a request line of 4,000 bytes", request(f"GET {PRODUCTS}&x=".ljust(4000, "a")), 200),
+    *(
+        case(f"a request line of 5,000 bytes at {path}", request(f"GET {path}?".ljust(5000, "a")), 414, "url_too_long")
+        for path in ("/api/v1/products",)
+    ),
+    *(
+        case(
+            f"a request line of 5,000 bytes at {path}",
+            request(f"GET {path}?".ljust(5000, "a")),
+            414,
+            "url_too_long",
+            unmet=EDGE,
+        )
+        for path in (ORDERS, "/nothing")
+    ),
+    case("a header of 8,000 bytes", request(f"GET {PRODUCTS}", "X-A: ".ljust(8000, "a")), 200),
+    case("a header of 9,000 bytes", request(f"GET {PRODUCTS}", "X-A: ".ljust(9000, "a")), 431, "header_too_large"),
+    case(
+        "a header of 9,000 bytes where a token is missing",
+        request(f"GET {ORDERS}", "X-A: ".ljust(9000, "a")),
+        431,
+        "header_too_large",
+        unmet=EDGE,
+    ),
+    case(
+        "headers of 64,000 bytes", request(f"GET {PRODUCTS}", *["X-A: ".ljust(8000, "a")] * 8), 431, "header_too_large"
+    ),
+    case("110 headers", request(f"GET {PRODUCTS}", *["X-A: a"] * 110), 431, "header_too_large"),
+    case("a line without an end", request(f"GET {PRODUCTS}&x=".ljust(70_000, "a")), 431, "header_too_large"),
+]
+
+TARGETS = [
     case("an unknown path", request("GET /nothing"), 404, "not_found"),
+    case("a trailing slash", request("GET /api/v1/products/"), 404, "not_found"),
+    case("an escape that is none", request("GET /api/v1/products/%zz"), 404, ".*not_found"),
+    case("an escape sequence of a terminal", request("GET /api/v1/products/%1B%5B2J"), 404, ".*not_found"),
+    case("an escaped byte that is not UTF-8", request("GET /api/v1/products/%FF"), 404, ".*not_found"),
+    case("an escaped letter", request("GET /api/v1/%70roducts?limit=1"), 200),
+    *(
+        case(f"the path {path}", request(f"GET {path}?limit=1"), 200)
+        for path in ("//api//v1/products", "/api/v1/./products", "/api/v1/orders/../products", "/api/v1/%2e/products")
+    ),
+    case("more dots than folders", request("GET /../../api/v1/products?limit=1"), 200),
+    *(
+        case(f"{what} in the path", request(f"GET /api/v1/products/a{what}b"), 400, "malformed_url", unmet=EDGE)
+        for what in ("%2F", "%5c", "%00")
+    ),
+    case("a null character in the query", request(f"GET {PRODUCTS}&x=%00"), 400, "malformed_url"),
+    case("a fragment", request(f"GET {PRODUCTS}#x"), 400, "malformed_url", unmet=EDGE),
+    *(
+        case(f"{what!r} in the path", request(f"GET /api/v1/products/a{what}b"), 400, "malformed_request")
+        for what in ("\x00", " ", "\xe9", "\x7f")
+    ),
+    case("no slash", request("GET api/v1/products"), 400, "malformed_request"),
+    case("an asterisk", request("GET *"), 400, "malformed_request"),
+    case("the address in full", request(f"GET http://<host>{PRODUCTS}"), 200),
+    case(
+        "the address of another host in full", request(f"GET http://elsewhere.example{PRODUCTS}"), 400, "unknown_host"
+    ),
+    case("two values of a parameter", request("GET /api/v1/products?limit=1&limit=2"), 200),
+    *(
+        case(f"the limit {limit!r}", request(f"GET /api/v1/products?limit={limit}"), 400, "validation_failed")
+        for limit in ("", "0", "-1", "%2B1", "1_0", "%201", "1.0", "%D9%A3", "%ff", "9" * 3000)
+    ),
+    case("a thousand parameters", request(f"GET /api/v1/products?{'a&' * 1100}"), 400, "too_many_parameters"),
 ]
 
-CASES = [*ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *PATHS]
+HEADERS = [
+    case("no Host", request(f"GET {PRODUCTS}", "Host: none"), 400, "malformed_request"),
+    case("an empty Host", request(f"GET {PRODUCTS}", "Host:"), 400, "unknown_host"),
+    case(
+        "two Hosts", request(f"GET {PRODUCTS}", "Host: <host>", "Host: <host>"), 400, "malformed_request|unknown_host"
+    ),
+    case("another Host", request(f"GET {PRODUCTS}", "Host: elsewhere.example"), 400, "unknown_host"),
+    *(
+        case(f"the Host {host!r}", request(f"GET {PRODUCTS}", f"Host: {host}"), 400, "unknown_host", unmet=EDGE)
+        for host in ("127.0.0.1 x", "127.0.0.1/x", "\xe9")
+    ),
+    case("HTTP/1.0", request(f"GET {PRODUCTS} HTTP/1.0"), 200, unmet=EDGE),
+    case("HTTP/1.9 is HTTP/1.1", request(f"GET {PRODUCTS} HTTP/1.9"), 200, unmet=EDGE),
+    case("another protocol", request(f"GET {PRODUCTS} HTTPS/1.1"), 400, "malformed_request"),
+    case("TLS without TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "malformed_request"),
+    case("an empty line before the request", b"\r\n" + request(f"GET {PRODUCTS}"), 200),
+    *(
+        case(f"the header line {line!r}", request(f"GET {PRODUCTS}", line), 400, "malformed_request")
+        for line in ("X-A", "X-A : b", ": b", "X-A: b\0c", "X-A: b\x01c", "X-\xc4: b", "X(A): b")
+    ),
+    case("a header that is not UTF-8", request(f"GET {PRODUCTS}", "X-A: b\xff"), 200),
+    case("a header with an underscore", request(f"GET {ORDERS}", "X_A: b", TOKEN), 200),
+    case("an unknown expectation", request(f"POST {ORDERS}", TOKEN, JSON, "Expect: x", body=b"{}"), 417, "unknown_.*"),
+    case(
+        "a client that waits",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Expect: 100-continue", body=b"{}"),
+        400,
+        ".*failed",
+    ),
+    case("a range", request(f"GET {PRODUCTS}", "Range: bytes=0-1"), 200),
+    case("a condition that is malformed", request(f"GET {PRODUCTS}", "If-None-Match: x", "If-Modified-Since: x"), 200),
+    case("an upgrade", request(f"GET {PRODUCTS}", "Upgrade: websocket", "Connection: close, upgrade"), 200, unmet=EDGE),
+]
+
+CASES = [*ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS]

@@ -40,6 +40,8 @@ def compose(name: str) -> dict[str, Any]:
         "SECRET_KEY": declared.secret_key,
         "SECRET_KEY_FALLBACKS": list(declared.secret_key_fallbacks),
         "ALLOWED_HOSTS": list(declared.allowed_hosts),
+        # The gateway's limit too.
+        "DATA_UPLOAD_MAX_MEMORY_SIZE": 1 << 20,
         "CSRF_TRUSTED_ORIGINS": list(declared.csrf_trusted_origins),
         "INSTALLED_APPS": [
             "pangaea",

@@ -14,12 +14,14 @@ from pangaea.inbox import resuming
 from pangaea.management.unapplied import WarnsOfEveryAlias
 from pangaea.management.welcome import welcome_to_local
 from pangaea.processes import relay, worker
+from pangaea.processes.web.local_server import LocalServer
 
 
 class Command(WarnsOfEveryAlias, runserver.Command):
     """Runs web, relay and worker together, with auto-reload."""
 
     addr: str
+    server_cls = LocalServer
 
     def check_migrations(self) -> None:
         """Warn of unapplied migrations; refuse to start where captured tables lack their triggers."""

@@ -24,6 +24,12 @@ INTERNAL = Problem(
     code="internal_error",
     detail="This is our mistake. Send us the correlation id and we can find what happened.",
 )
+
+
+class MalformedUrl(errors.ParseException):  # type: ignore[misc] # gunicorn has no types
+    """The address has an encoded slash, backslash or null character, or a fragment."""
+
+
 _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
     (
         errors.LimitRequestLine,
@@ -36,6 +42,14 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
             status=HTTPStatus.NOT_IMPLEMENTED,
             code="unknown_transfer_coding",
             detail="Send the body with a Content-Length and without another transfer coding.",
+        ),
+    ),
+    (
+        MalformedUrl,
+        Problem(
+            status=HTTPStatus.BAD_REQUEST,
+            code="malformed_url",
+            detail="The address has an encoded slash, backslash or null character, or a fragment.",
         ),
     ),
     (
@@ -60,7 +74,17 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
 
 def problem_of(error: Exception) -> Problem | None:
     """The problem for a client's mistake; None for any other error."""
+    if _has_unknown_coding(error):
+        error = errors.UnsupportedTransferCoding("Transfer-Encoding")
     return next((problem for kind, problem in _OF_PARSER if isinstance(error, kind)), None)
+
+
+def _has_unknown_coding(error: Exception) -> bool:
+    """Whether the body is in a transfer coding other than chunked, which is 501 (RFC 9112, 6.1); gunicorn's is 400."""
+    if not isinstance(error, errors.InvalidHeader) or error.hdr != "TRANSFER-ENCODING":
+        return False
+    fields = dict(error.req.headers)
+    return "CONTENT-LENGTH" not in fields and "chunked" not in fields["TRANSFER-ENCODING"].lower()
 
 
 def answer(problem: Problem, *, client: str, error: Exception | None = None) -> bytes:

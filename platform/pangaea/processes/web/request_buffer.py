@@ -7,8 +7,8 @@ connection is closed after the answer.
 
 import re
 
-MAX_HEAD = 64 << 10
-"""Bytes of request line and header fields together. gunicorn's limits for single lines and fields are much lower."""
+MAX_HEAD = 60 << 10
+"""Bytes of request line and header fields together, as at the gateway. gunicorn limits single lines to less."""
 
 _EMPTY_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)

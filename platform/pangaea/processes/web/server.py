@@ -17,6 +17,7 @@ from gunicorn.glogging import Logger
 
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import mutual_tls
+from pangaea.processes.web import request_checks
 from pangaea.processes.web.draining import DrainingWorker
 from pangaea.processes.web.gathering_worker import CONNECTIONS
 
@@ -98,7 +99,8 @@ class StructuredLogger(Logger):
 
 
 def _before_request(_worker: Any, request: Any) -> None:
-    """Close the connection after a request whose end is unknown: no other request can be read from it."""
+    """Check the request. After one whose end is unknown no other can be read, so the connection is closed."""
+    request_checks.check(request)
     buffer = request.unreader.sock.buffer
     if not buffer.is_framed:
         request.force_close()

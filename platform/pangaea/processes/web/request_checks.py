@@ -1,0 +1,59 @@
+"""What is checked and rewritten between gunicorn's parser and the application: the rules that the gateway has too.
+
+So a request has the same answer with and without the gateway. Two spellings of a path are one path, and a service sees
+no path that the gateway's rules did not.
+"""
+
+import re
+from typing import Any
+
+from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, UnsupportedTransferCoding
+
+from pangaea.processes.web.refused_requests import MalformedUrl
+
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+_ESCAPED = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
+_ESCAPED_DOT = re.compile(r"%2e", re.IGNORECASE)
+_LIST = re.compile(r"[ \t]*,[ \t]*")
+
+
+def check(request: Any) -> None:
+    """Refuse or rewrite a request that gunicorn's parser has accepted. Raises the parser's exceptions."""
+    # RFC 9110, 6.2: a later minor version is treated as the latest that is known. gunicorn would answer in it.
+    request.version = min(request.version, (1, 1))
+    if any(name == "CONNECTION" and "close" in _LIST.split(value.lower()) for name, value in request.headers):
+        request.force_close()
+    if request.method == "CONNECT":
+        raise InvalidRequestLine(request.uri)
+    if any(name == "TRANSFER-ENCODING" and value.lower() != "chunked" for name, value in request.headers):
+        raise UnsupportedTransferCoding("Transfer-Encoding")
+    if "#" in request.uri or _ESCAPED.search(request.path):
+        raise MalformedUrl(request.uri)
+    request.path = normalized(request.path)
+    _name_host(request)
+
+
+def normalized(path: str) -> str:
+    """The path without empty segments and dot segments (RFC 3986, 6.2.2.3), and with slashes for backslashes."""
+    path = _ESCAPED_DOT.sub(".", path).replace("\\", "/")
+    if "/." in path:
+        _, *segments = path.split("/")
+        left: list[str] = []
+        for segment in segments:
+            if segment == "..":
+                del left[-1:]
+            elif segment != ".":
+                left.append(segment)
+        if segments[-1] in {".", ".."}:
+            left.append("")
+        path = "/" + "/".join(left)
+    return re.sub("/+", "/", path)
+
+
+def _name_host(request: Any) -> None:
+    """Take the host of an absolute address instead of the header's (RFC 9112, 3.2.2); refuse a request without one."""
+    if absolute := _ABSOLUTE.match(request.uri):
+        others = [(name, value) for name, value in request.headers if name != "HOST"]
+        request.headers = [*others, ("HOST", absolute[1])]
+    elif request.version == (1, 1) and not any(name == "HOST" for name, _ in request.headers):
+        raise InvalidHeader("HOST")
