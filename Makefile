@@ -28,7 +28,7 @@ side_by_side = log=$$(mktemp); trap 'rm -f "$$log"' EXIT; { $(2); } >"$$log" 2>&
 .PHONY: help
 help: ## list the targets
 	@echo "usage: make TARGET"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 
 # ---------------------------------------------------------------- for every user
 
@@ -42,6 +42,10 @@ run: ## set up what is missing, load the demo, serve http://127.0.0.1:8000 (PORT
 .PHONY: split
 split: dev ## every module as a service of its own behind Envoy, https://localhost:8443; ARGS="--http=8081" and so on
 	@$(BIN)/python -m deploy $(ARGS)
+
+.PHONY: split-restart
+split-restart: ## restart a process of a running `make split`: NAME=orders.web, or NAME=orders for all of a module
+	@$(BIN)/python -m deploy.restart $(ARGS) "$(NAME)"
 
 .PHONY: test
 test: dev ## the suite, on PostgreSQL and on SQLite; ARGS="modules/orders -k stock" runs just that, once

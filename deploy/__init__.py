@@ -1,1 +1,12 @@
-"""Deployments of Pangaea."""
+"""Deployments of Pangaea on this machine.
+
+    __main__     `make split`: everything as one command, until Ctrl-C
+    split        one service per module behind Envoy: its settings, its preparation and its programs
+    service      the preparation of one service, in a process with its settings
+    servers      the servers that it needs: PostgreSQL and RabbitMQ
+    supervisor   programs that are started again when they end
+    restart      `make split-restart`: end one of them, so that it is started again
+    steps        what is being done, one line per step
+
+certificates.md describes the certificates.
+"""

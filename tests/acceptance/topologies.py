@@ -31,7 +31,6 @@ class Deployment:
     workspace: Workspace
     operators_url: str
     """The address for operators, with the admin of each module."""
-    documents_public: bool = True
     authority: Path | None = None
     """The authority of the public address' certificate, where it uses TLS."""
 
@@ -186,7 +185,6 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
                 signing,
                 space,
                 operators,
-                documents_public=False,
                 authority=deployment.certificates / "ca.crt",
             )
         deployment.drop_databases()

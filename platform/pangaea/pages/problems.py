@@ -2,6 +2,7 @@
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html, format_html_join
 from django.views.decorators.http import require_safe
 
 from pangaea.pages import layout, problem_types
@@ -16,7 +17,16 @@ def page(request: HttpRequest, code: str) -> HttpResponse:
     if explained is None:
         raise Http404
     document = explained.as_dict()
-    return layout.answer(request, "problem", {"problem": document}, document)
+    content = {"problem": document, "explanation": _with_code(document["explanation"])}
+    return layout.answer(request, "problem", content, document)
+
+
+def _with_code(text: str) -> str:
+    """HTML of a text in which names of members and headers are between backticks."""
+    parts = enumerate(text.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if number % 2 else part,) for number, part in parts)
+    )
 
 
 patterns: list[URLPattern] = [path(f"{PREFIX.removeprefix('/')}<slug:code>", page, name="problem")]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import secrets
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -201,6 +202,22 @@ class TestSeedDemo:
         assert "password" not in output_of("seed_demo")
         assert not get_user_model()._default_manager.exists()
         assert "password" not in json.dumps(everything())
+
+    def test_brings_log_ins_to_a_deployment_of_this_machine_that_asks_for_them(self, settings: Settings) -> None:
+        settings.PANGAEA_IN_PROCESS = False
+        settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+        assert output_of("seed_demo", "--log-ins").count("password") == 1 + sum(
+            len(module.demo_log_ins) for module in modules.installed()
+        )
+
+    @pytest.mark.parametrize("host", ["shop.example", "*", ".localhost", "10.0.0.1", "0.0.0.0"])  # noqa: S104 - not bound
+    def test_refuses_log_ins_where_others_may_log_in(self, settings: Settings, host: str) -> None:
+        settings.PANGAEA_IN_PROCESS = False
+        settings.ALLOWED_HOSTS = ["localhost", host]
+        before = everything()
+        with pytest.raises(CommandError, match=rf"ALLOWED_HOSTS has {re.escape(host)}: accounts with public passwords"):
+            output_of("seed_demo", "--log-ins")
+        assert everything() == before
 
 
 def everything() -> dict[str, list[object]]:

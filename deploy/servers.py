@@ -1,0 +1,65 @@
+"""The servers that a deployment on this machine needs: PostgreSQL, from a wheel or given, and RabbitMQ.
+
+Each is a context manager that names its steps. SystemExit names what is missing, and the remedy.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+
+from deploy.steps import Steps
+from pangaea.servers import postgresql, rabbitmq
+from pangaea.servers.errors import Unavailable
+
+POSTGRES_URL_FORM = "postgres://user:password@host:5432/postgres"
+
+
+@contextmanager
+def database_server(steps: Steps) -> Iterator[str]:
+    """An administrator's URL: POSTGRES_URL (SystemExit if it is unusable), or a server with temporary data."""
+    given = os.environ.get("POSTGRES_URL")
+    if not given:
+        steps("starting PostgreSQL, with temporary data")
+        with postgresql.server() as url:
+            yield url
+            steps("ending PostgreSQL")
+        return
+    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
+        sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
+    try:
+        psycopg.connect(given, connect_timeout=10).close()
+    except psycopg.Error as error:
+        sys.exit(
+            f"POSTGRES_URL names no usable server: {error}\n"
+            f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then a temporary server is started."
+        )
+    steps(f"using PostgreSQL at {urlsplit(given).hostname}")
+    yield given
+
+
+def servers(stack: ExitStack, steps: Steps) -> tuple[str, str]:
+    """The URLs of both servers' administrators, until `stack` is closed. They are started side by side."""
+    database = stack.enter_context(ExitStack())
+    # Left first, so that a server that is being started is complete before it is ended.
+    pool = stack.enter_context(ThreadPoolExecutor(1))
+    starting = pool.submit(lambda: database.enter_context(database_server(steps)))
+    return stack.enter_context(broker(steps)), starting.result()
+
+
+@contextmanager
+def broker(steps: Steps) -> Iterator[str]:
+    """This run's own virtual host on the server in AMQP_URL. Raises SystemExit if that is unusable."""
+    url = os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)
+    with ExitStack() as stack:
+        steps(f"making a virtual host at RabbitMQ on {urlsplit(url).hostname}")
+        try:
+            made = stack.enter_context(rabbitmq.virtual_host(url))
+        except Unavailable as reason:
+            sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")
+        yield made
+        steps("deleting the virtual host at RabbitMQ")
