@@ -1,17 +1,26 @@
 """The pages of operators. Every change goes through a command, which applies the rules."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
 from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
-from modules.orders import commands
+from modules.orders import commands, queries
 from modules.orders.models import MAX_STOCK, Customer, Order, OrderLine, Product
-from pangaea.ops.admin import ModuleAdmin, ReadOnlyAdmin, ReadOnlyInline
+from pangaea.ops.admin import Figure, LinkColumn, ModuleAdmin, MoneyColumn, ReadOnlyAdmin, ReadOnlyInline
 
+CUSTOMER = LinkColumn("customer_id", model=Customer, name="name", description="customer")
+PRICE = MoneyColumn("price_amount", "price_currency", description="price")
+TOTAL = MoneyColumn("total_amount", "total_currency", description="total")
+UNIT_PRICE = MoneyColumn("unit_price_amount", "unit_price_currency", description="unit price")
+LINE: Any = ("sku", "name", "quantity", UNIT_PRICE)
+DETAILS: Any = ("id", CUSTOMER, "status", TOTAL, "placed_at", "cancelled_at", "checkout_id")
 ENTRY = ("name", "description", "price_amount", "price_currency", "active")
 
 
@@ -35,7 +44,7 @@ class ProductAdmin(ModuleAdmin):
 
     icon: ClassVar[str] = "inventory_2"
     form = ProductForm
-    list_display = ("sku", "name", "price_amount", "price_currency", "stock", "active")
+    list_display = ("sku", "name", PRICE, "stock", "active")
     list_filter = ("active",)
     search_fields = ("sku", "name")
     ordering = ("sku",)
@@ -66,18 +75,25 @@ class ProductAdmin(ModuleAdmin):
 
 class OrderLineInline(ReadOnlyInline):
     model = OrderLine
-    fields = readonly_fields = ("sku", "name", "quantity", "unit_price_amount", "unit_price_currency")
+    fields = readonly_fields = LINE
 
 
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
     icon: ClassVar[str] = "receipt_long"
-    list_display = ("id", "customer_id", "status", "total_amount", "total_currency", "placed_at", "cancelled_at")
+    list_display = ("id", CUSTOMER, "status", TOTAL, "placed_at", "cancelled_at")
     list_filter = ("status",)
-    search_fields = ("=id", "=customer_id")
+    search_fields = ("=id", "=customer_id", "=lines__product__sku", "lines__name")
+    search_help_text = "An order's or a customer's id, a product's SKU, or a part of its name."
+    fields = readonly_fields = DETAILS
     ordering = ("-id",)
     inlines = (OrderLineInline,)
     actions = ("cancel",)
+
+    def overview(self, request: HttpRequest) -> Iterator[Figure]:
+        today = queries.sales_since(timezone.now().replace(hour=0, minute=0, second=0, microsecond=0))
+        yield Figure("Orders today", today.orders, url=reverse("admin:orders_order_changelist"))
+        yield Figure("Sales today", today.totals)
 
     @admin.action(description="Cancel the selected order", permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:

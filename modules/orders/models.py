@@ -5,7 +5,7 @@ by sku, then the keys of messages.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
 from pangaea import errors, text
 from pangaea.change_capture import Capture, money
-from pangaea.ids import uuid7
+from pangaea.ids import uuid7, uuid7_from
 from pangaea.messages import Money
 
 MAX_STOCK = 10**9
@@ -255,6 +255,12 @@ class Order(models.Model):
     def of(cls, customer_id: UUID) -> QuerySet[Self]:
         """The customer's orders with their lines: two queries for any number of orders."""
         return cls.objects.filter(customer_id=customer_id).prefetch_related("lines")
+
+    @classmethod
+    def placed_since(cls, moment: datetime) -> QuerySet[Self]:
+        """The orders placed at this moment or later, found by their ids, which are created within the same request."""
+        earlier = moment - timedelta(minutes=1)
+        return cls.objects.filter(pk__gte=uuid7_from(earlier), placed_at__gte=moment)
 
     @classmethod
     def of_checkout(cls, checkout_id: UUID) -> Self | None:

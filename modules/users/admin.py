@@ -1,12 +1,16 @@
 """Accounts in the admin, to look up and to deactivate. Only its owner changes an account's data."""
 
+from collections.abc import Iterator
+
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
 
-from modules.users import commands
+from modules.users import commands, queries
 from modules.users.models import Account
-from pangaea.ops.admin import ReadOnlyAdmin
+from pangaea.ops.admin import Figure, ReadOnlyAdmin
 
 
 @admin.register(Account)
@@ -19,6 +23,11 @@ class AccountAdmin(ReadOnlyAdmin):
     fields = ("id", "email", "full_name", "status", "registered_at", "changed_at", "deactivated_at")
     actions = ("deactivate",)
     show_full_result_count = False
+
+    def overview(self, request: HttpRequest) -> Iterator[Figure]:
+        today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        url = reverse("admin:users_account_changelist")
+        yield Figure("Registrations today", queries.registrations_since(today), url=url)
 
     @admin.action(description="Deactivate, for good", permissions=["deactivate"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:

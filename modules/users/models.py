@@ -1,7 +1,7 @@
 """The aggregates: an account, and a log-in that can be prolonged."""
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -13,7 +13,7 @@ from django.db.models.functions import Least, Lower
 from modules.users.rules import emails
 from modules.users.rules.refresh_tokens import RefreshToken
 from pangaea import errors, text
-from pangaea.ids import uuid7
+from pangaea.ids import uuid7, uuid7_from
 
 FULL_NAME_LENGTH = 150
 SALT_BYTES = 32
@@ -112,6 +112,12 @@ class Account(models.Model):
         if account is None:
             raise errors.Unauthenticated("unknown_account", "There is no account for this token.")
         return account
+
+    @classmethod
+    def registered_since(cls, moment: datetime) -> models.QuerySet[Self]:
+        """The accounts registered at this moment or later, found by their ids, created within the same request."""
+        earlier = moment - timedelta(minutes=1)
+        return cls.objects.filter(pk__gte=uuid7_from(earlier), registered_at__gte=moment)
 
     @classmethod
     def active(cls, account_id: UUID, *, lock: bool = False) -> Self:

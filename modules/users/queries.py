@@ -34,6 +34,11 @@ class Proof:
         return errors.Unauthenticated("invalid_credentials", "The email address or the password is wrong.")
 
 
+def registrations_since(moment: datetime) -> int:
+    """How many accounts were registered since this moment. One query."""
+    return Account.registered_since(moment).count()
+
+
 def profile_of(*, account_id: UUID) -> Profile:
     """The profile of an active account.
 

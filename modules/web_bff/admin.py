@@ -1,7 +1,14 @@
 """Read-only pages of the tables. An error in a read model is corrected by a rebuild, not by hand."""
 
-from django.contrib import admin
+from collections.abc import Iterator
+from typing import Any
 
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+
+from modules.web_bff import queries
 from modules.web_bff.models import (
     CatalogueItem,
     Checkout,
@@ -11,7 +18,15 @@ from modules.web_bff.models import (
     Profile,
     TimelineEntry,
 )
-from pangaea.ops.admin import ReadOnlyAdmin
+from pangaea.ops.admin import Figure, LinkColumn, MoneyColumn, ReadOnlyAdmin
+
+CUSTOMER = LinkColumn("customer_id", model=Profile, name="full_name", description="customer")
+ORDER = LinkColumn("order_id", model=OrderSummary, name="id", description="order")
+PRICE = MoneyColumn("price_amount", "price_currency", description="price")
+TOTAL = MoneyColumn("total_amount", "total_currency", description="total")
+DETAILS: Any = ("id", CUSTOMER, "status", "product_names", "item_count", TOTAL, "placed_at", "cancelled_at")
+CHECKOUT: Any = ("id", CUSTOMER, "asked_at")
+UNIT_PRICE = MoneyColumn("unit_price_amount", "unit_price_currency", description="unit price")
 
 
 @admin.register(Profile)
@@ -25,7 +40,7 @@ class ProfileAdmin(ReadOnlyAdmin):
 @admin.register(CatalogueItem)
 class CatalogueItemAdmin(ReadOnlyAdmin):
     icon = "storefront"
-    list_display = ("sku", "name", "price_amount", "price_currency", "active")
+    list_display = ("sku", "name", PRICE, "active")
     list_filter = ("active",)
     search_fields = ("sku", "name")
 
@@ -33,23 +48,24 @@ class CatalogueItemAdmin(ReadOnlyAdmin):
 @admin.register(OrderSummary)
 class OrderSummaryAdmin(ReadOnlyAdmin):
     icon = "receipt_long"
-    list_display = ("id", "customer_id", "status", "item_count", "total_amount", "total_currency", "placed_at")
+    list_display = ("id", CUSTOMER, "status", "item_count", TOTAL, "placed_at")
     list_filter = ("status",)
-    search_fields = ("=id", "=customer_id")
+    search_fields = ("=id", "=customer_id", "=lines__sku", "lines__name")
     date_hierarchy = "placed_at"
+    fields = readonly_fields = DETAILS
 
 
 @admin.register(OrderLine)
 class OrderLineAdmin(ReadOnlyAdmin):
     icon = "list"
-    list_display = ("order_id", "sku", "name", "quantity", "unit_price_amount", "unit_price_currency")
+    list_display = ("id", ORDER, "sku", "name", "quantity", UNIT_PRICE)
     search_fields = ("=order__id", "sku")
 
 
 @admin.register(TimelineEntry)
 class TimelineEntryAdmin(ReadOnlyAdmin):
     icon = "timeline"
-    list_display = ("order_id", "what", "at")
+    list_display = ("id", ORDER, "what", "at")
     list_filter = ("what",)
     search_fields = ("=order__id",)
 
@@ -57,14 +73,20 @@ class TimelineEntryAdmin(ReadOnlyAdmin):
 @admin.register(Checkout)
 class CheckoutAdmin(ReadOnlyAdmin):
     icon = "shopping_cart_checkout"
-    list_display = ("id", "customer_id", "asked_at")
+    list_display = ("id", CUSTOMER, "asked_at")
     search_fields = ("=id", "=customer_id")
     date_hierarchy = "asked_at"
+    fields = readonly_fields = CHECKOUT
+
+    def overview(self, request: HttpRequest) -> Iterator[Figure]:
+        today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        url = reverse("admin:web_bff_checkout_changelist")
+        yield Figure("Checkouts today", queries.checkouts_since(today), url=url)
 
 
 @admin.register(CheckoutOutcome)
 class CheckoutOutcomeAdmin(ReadOnlyAdmin):
     icon = "rule"
-    list_display = ("checkout_id", "order_id", "code", "detail")
+    list_display = ("checkout_id", ORDER, "code", "detail")
     list_filter = ("code",)
     search_fields = ("=checkout_id", "=order_id")

@@ -5,14 +5,14 @@ here. For the same reason the only constraints are keys.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
 from django.db import models
 
 from pangaea import errors
-from pangaea.ids import uuid7
+from pangaea.ids import uuid7, uuid7_from
 from pangaea.messages import Money
 
 
@@ -189,6 +189,12 @@ class Checkout(models.Model):
         return f"checkout {self.pk}"
 
     # Queries
+
+    @classmethod
+    def asked_since(cls, moment: datetime) -> "models.QuerySet[Checkout]":
+        """The checkouts requested at this moment or later, found by their ids, created within the same request."""
+        earlier = moment - timedelta(minutes=1)
+        return cls.objects.filter(pk__gte=uuid7_from(earlier), asked_at__gte=moment)
 
     @classmethod
     def find(cls, checkout_id: UUID, *, customer_id: UUID) -> "Checkout":

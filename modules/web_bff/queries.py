@@ -108,6 +108,11 @@ class CheckoutState:
     refusal: Refusal | None = None
 
 
+def checkouts_since(moment: datetime) -> int:
+    """How many checkouts were requested since this moment. One query."""
+    return Checkout.asked_since(moment).count()
+
+
 def read_home(*, customer_id: UUID) -> HomePage:
     """The customer, their latest orders and the first products of the catalogue by name. Three queries."""
     profile = Profile.objects.filter(pk=customer_id).first()

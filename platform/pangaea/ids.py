@@ -5,6 +5,7 @@ The forms of other places (URNs, braces, no hyphens) are no spellings of it.
 """
 
 import re
+from datetime import datetime
 from uuid import UUID
 
 from uuid_utils.compat import uuid7 as _uuid7
@@ -33,3 +34,9 @@ class IdConverter:
 
     def to_url(self, value: UUID | str) -> str:
         return str(value)
+
+
+def uuid7_from(moment: datetime) -> UUID:
+    """The lowest identifier that can be created at this moment: by it an index finds what was created later."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return UUID(int=(milliseconds << 80) | (0x7 << 76) | (0b10 << 62))

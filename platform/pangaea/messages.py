@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -11,6 +12,16 @@ ALL = "all"
 LARGEST = 1024 * 1024
 """The size of the largest message in bytes, including its envelope."""
 KEY_LENGTH = 255
+_DECIMALS = {
+    currency: decimals
+    for decimals, currencies in {
+        0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+        3: "BHD IQD JOD KWD LYD OMR TND",
+        4: "CLF UYW",
+    }.items()
+    for currency in currencies.split()
+}
+"""Digits of the minor unit, by currency; two for all others (ISO 4217, list one)."""
 NAME = r"[a-z][a-z0-9_]*"
 _WIRE_NAME = re.compile(rf"{NAME}\.{NAME}")
 
@@ -42,6 +53,11 @@ class Money(msgspec.Struct, frozen=True):
 
     amount: int
     currency: str
+
+    def __str__(self) -> str:
+        """As people write it: `1,234.50 EUR`."""
+        decimals = _DECIMALS.get(self.currency, 2)
+        return f"{Decimal(self.amount).scaleb(-decimals):,.{decimals}f} {self.currency}"
 
 
 Operation = Literal["create", "update", "delete", "snapshot"]

@@ -1,12 +1,17 @@
+import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connections, transaction
 from django.test import Client
 from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
 
-from modules.orders.models import Order, Product
+from modules.orders import commands
+from modules.orders.models import Customer, Order, OrderLine, Product
 from modules.orders.tests.shop import ORDERS, customer, everything, lines, published, stock_of, stocked
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -170,3 +175,50 @@ class TestCustomers:
         page = reverse("admin:orders_customer_changelist")
         assert operator.get(page, {"q": "ada"}).status_code == 200
         assert operator.get(reverse("admin:orders_customer_add")).status_code == 403
+
+
+class TestOrdersAsPeopleReadThem:
+    @pytest.fixture
+    def order(self) -> Order:
+        stocked("ABC-1", stock=10, amount=1_250)
+        order = placed(ABC_1=2)
+        Customer.objects.create(customer_id=order.customer_id, name="Ada Lovelace")
+        return order
+
+    @pytest.mark.parametrize("page", ["list", "order"])
+    def test_show_the_customers_name_money_and_an_exact_time(self, operator: Client, order: Order, page: str) -> None:
+        address = "admin:orders_order_changelist" if page == "list" else "admin:orders_order_change"
+        text = operator.get(reverse(address, args=[] if page == "list" else [order.pk])).content.decode()
+        link = reverse("admin:orders_customer_change", args=[order.customer_id])
+        assert re.search(rf'<a [^>]*href="{link}">Ada Lovelace</a>', text)
+        assert "25.00 EUR" in text
+        assert f"{order.placed_at:%Y-%m-%d %H:%M:%S} UTC" in text
+
+    def test_of_an_unknown_customer_show_the_id(self, operator: Client, order: Order) -> None:
+        Customer.objects.all().delete()
+        assert str(order.customer_id) in operator.get(reverse("admin:orders_order_changelist")).content.decode()
+
+    @pytest.mark.parametrize(("searched", "found"), [("ABC-1", True), ("prod", True), ("ABC", False), ("globe", False)])
+    def test_are_found_by_a_product(self, operator: Client, order: Order, searched: str, found: bool) -> None:
+        OrderLine.objects.update(name="Product One")
+        text = operator.get(reverse("admin:orders_order_changelist"), {"q": searched}).content.decode()
+        assert (str(order.pk) in text) == found
+
+    def test_take_the_same_number_of_queries_for_any_number(
+        self, operator: Client, order: Order, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        placed(ABC_1=1)
+        with django_assert_num_queries(3, connection=connections["orders"]):
+            operator.get(reverse("admin:orders_order_changelist"))
+
+    def test_are_counted_on_the_first_page_without_cancelled_and_earlier_ones(
+        self, operator: Client, order: Order
+    ) -> None:
+        placed(ABC_1=1)
+        with transaction.atomic(using="orders"):
+            commands.cancel_order(order_id=placed(ABC_1=3).id)
+        earlier = placed(ABC_1=4)
+        Order.objects.filter(pk=earlier.pk).update(placed_at=earlier.placed_at - timedelta(days=1))
+        page = operator.get(reverse("admin:index")).content.decode()
+        assert re.search(r"Orders today</p>.*?>2<", page, re.DOTALL)
+        assert "37.50 EUR" in page

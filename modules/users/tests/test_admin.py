@@ -27,6 +27,11 @@ class TestAccounts:
         assert "ada@example.com" in page
         assert "Ada Lovelace" in page
 
+    def test_are_counted_on_the_first_page(self, operator: Client, ada: Customer) -> None:
+        page = operator.get("/admin/")
+        figures = {each.title: each.text for group in page.context["groups"] for each in group.figures}
+        assert figures["Registrations today"] == "1"
+
     def test_show_no_hash(self, operator: Client, ada: Customer) -> None:
         page = operator.get(f"{LIST}{ada.id}/change/")
         assert page.status_code == 200

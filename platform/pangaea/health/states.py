@@ -14,7 +14,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from pangaea.broker.queue_status import QueueStatus
-from pangaea.health.stream_status import CursorStatus, SubscriptionStatus
+from pangaea.health.stream_status import CursorStatus, ModuleStatus, SubscriptionStatus
 from pangaea.inbox.models import Cursor, DeadLetter
 
 ALWAYS = "always"
@@ -162,6 +162,19 @@ def of_queue(queue: QueueStatus) -> Shown:
     if queue.consumers is None:
         return Shown(UNKNOWN)
     return Shown(CONSUMED if queue.consumers else UNCONSUMED)
+
+
+def worst(statuses: Iterable[ModuleStatus]) -> Shown | None:
+    """One of the states that wait for a person in these modules; None if no state does."""
+    shown = []
+    for status in statuses:
+        if status.unreadable:
+            shown.append(Shown(UNREADABLE))
+            continue
+        shown.append(of_stream(status.backlog, status.oldest_unsent))
+        shown += [of_subscription(each) for each in status.subscriptions]
+        shown += [of_queue(each) for each in status.queues]
+    return next((each for each in shown if each.colour is Colour.RED), None)
 
 
 def is_stalled(cursor: CursorStatus) -> bool:

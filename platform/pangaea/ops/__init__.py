@@ -3,6 +3,8 @@
 The files:
 
     admin         ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
+    columns       columns that show values as people write them: money, names that lead to a page
+    figures       the numbers on the first page, which admin classes contribute
     apps          registers operations with Django
     dead_letters  the pages of parked messages
     log_in        the operators' log-in, counted and slowed down

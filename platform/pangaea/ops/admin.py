@@ -4,7 +4,7 @@ A module's rows are in another database than the operators and the history of th
 consistent; register a module's models with it (or ReadOnlyAdmin) and `django.contrib.admin.register`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
@@ -15,7 +15,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import DEFAULT_DB_ALIAS, router, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin as UnfoldModelAdmin
@@ -23,6 +23,8 @@ from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from pangaea.errors import DomainError
+from pangaea.ops.columns import Column, LinkColumn, MoneyColumn
+from pangaea.ops.figures import Figure
 from pangaea.ops.models import Operator
 
 if TYPE_CHECKING:
@@ -38,6 +40,9 @@ FILTERS = frozenset({"exact", "in", "isnull", "gt", "gte", "lt", "lte", "year", 
 """The lookups that the filters beside a list append to a field's name."""
 
 
+__all__ = ["Figure", "LinkColumn", "ModuleAdmin", "MoneyColumn", "ReadOnlyAdmin", "ReadOnlyInline"]
+
+
 class ModuleAdmin(_Admin):
     """The admin of a model that lives in a module's database.
 
@@ -48,6 +53,18 @@ class ModuleAdmin(_Admin):
 
     icon: ClassVar[str] = "table_rows"
     """The Material symbol before the model's name in the sidebar."""
+
+    def overview(self, request: HttpRequest) -> Iterable[Figure]:
+        """The figures that the first page shows to operators who may view this model."""
+        del request
+        return ()
+
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        rows = super().get_queryset(request)
+        for each in {*self.get_list_display(request), *self.readonly_fields}:
+            if isinstance(each, Column):
+                rows = each.annotated(rows)
+        return rows
 
     def changeform_view(
         self,

@@ -4,7 +4,8 @@ These pages only request a redrive. The module's worker executes it, in key orde
 crashes its process, runs in a worker as always.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -23,11 +24,12 @@ from unfold.views import ChangeList
 
 from pangaea import modules, text
 from pangaea.health import missing_processes, states
+from pangaea.health.states import Shown
 from pangaea.inbox.dead_letters import discarding, display, redrive
 from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import DeadLetter
 from pangaea.ops import tables
-from pangaea.ops.admin import ReadOnlyAdmin
+from pangaea.ops.admin import Figure, ReadOnlyAdmin
 
 NAME = "pangaea_deadletter"
 
@@ -201,6 +203,15 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             path("<str:module>/<int:letter_id>/", view(self.letter_view), name=f"{NAME}_letter"),
         ]
 
+    def overview(self, request: HttpRequest) -> Iterator[Figure]:
+        """The number of parked messages, with the worst of their states."""
+        del request
+        page, counts = reverse(f"admin:{NAME}_changelist"), Counter[str]()
+        for module in modules.installed():
+            counts.update(_counts(module.label))
+        state = next((Shown(each) for each in states.of_letters(counts)), None)
+        yield Figure("Dead letters", counts.total(), url=page, state=state)
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         self._check(request)
         context = {
@@ -249,11 +260,16 @@ def _facts(letter: DeadLetter) -> list[tuple[str, object]]:
 def _overview(label: str, title: str) -> dict[str, Any]:
     overview: dict[str, Any] = {"title": title, "url": reverse(f"admin:{NAME}_module", args=[label])}
     try:
-        counts = dict(DeadLetter.objects.using(label).values_list("state").annotate(Count("id")).order_by("state"))
+        counts = _counts(label)
     except DatabaseError as error:
         return overview | {"unreadable": str(error).strip()}
     found = states.of_letters(counts)
     return overview | {"counts": [(counts[each.value], tables.label(each), each.meaning) for each in found]}
+
+
+def _counts(label: str) -> dict[str, int]:
+    """The number of the module's parked messages by state."""
+    return dict(DeadLetter.objects.using(label).values_list("state").annotate(Count("id")).order_by("state"))
 
 
 def _counted(number: int, what: str) -> str:

@@ -69,6 +69,7 @@ class OperatorsSite(UnfoldAdminSite):  # type: ignore[misc] # unfold has no type
     """The admin site with these forms. An attempt that has to wait is answered with 429 and `Retry-After`."""
 
     login_form = LogInForm
+    index_template = "ops/overview.html"
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return _with_status(super().login(request, extra_context))

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from pangaea import modules
+from pangaea.ops import figures
 
 OPERATIONS = ("pangaea", "ops", "auth")
 """The apps that belong to the whole installation, in the order in which the sidebar shows them."""
@@ -27,12 +28,12 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     return [{"items": first}, *(group for group in groups if group["items"])]
 
 
-def overview(_request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page's context, its lists in the order of the sidebar: the modules, then operations, then the rest."""
+def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """The first page's context: figures, then lists in the order of the sidebar: the modules, operations, the rest."""
     order = [*modules.labels(), *OPERATIONS]
     rank = {label: index for index, label in enumerate(order)}
     apps = sorted(context["app_list"], key=lambda app: rank.get(app["app_label"], len(order)))
-    return context | {"app_list": apps, "title": "Overview"}
+    return context | {"app_list": apps, "title": "Overview", "groups": list(figures.of_installed(request, OPERATIONS))}
 
 
 def environment(_request: HttpRequest) -> list[str]:

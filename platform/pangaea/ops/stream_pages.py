@@ -1,6 +1,6 @@
 """The page of streams, and the page on which an operator resumes a stopped subscription."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -17,7 +17,7 @@ from pangaea.health.tables import of_queues, of_streams, of_subscribers, of_subs
 from pangaea.inbox import resuming
 from pangaea.inbox.subscriptions import Subscription
 from pangaea.ops import tables
-from pangaea.ops.admin import ReadOnlyAdmin
+from pangaea.ops.admin import Figure, ReadOnlyAdmin
 from pangaea.outbox.models import Stream
 
 LIST, RESUME = "pangaea_stream_changelist", "pangaea_stream_resume"
@@ -57,7 +57,7 @@ class StreamAdmin(ReadOnlyAdmin):
             **(extra_context or {}),
             "title": "Streams",
             "concerns": concerns.of(statuses),
-            "resumable": self._resumable(request, statuses),
+            "links": [*self._resumable(request, statuses), *_parked(statuses)],
             "modules": [
                 {
                     "status": status,
@@ -116,4 +116,21 @@ class StreamAdmin(ReadOnlyAdmin):
         if not self.has_resume_permission(request):
             return []
         found = [each.name for status in statuses for each in status.subscriptions if each.may_resume]
-        return [(name, reverse(f"admin:{RESUME}", args=[name])) for name in found]
+        return [(f"Resume {name}", reverse(f"admin:{RESUME}", args=[name])) for name in found]
+
+    def overview(self, request: HttpRequest) -> Iterator[Figure]:
+        """What waits for a person, what waits to be sent, and the lag."""
+        del request
+        statuses = stream_status.read_all(modules.installed())
+        page, found = reverse(f"admin:{LIST}"), concerns.of(statuses)
+        yield Figure("Waits for a person", len(found), url=page, state=states.worst(statuses) if found else None)
+        yield Figure("Messages to be sent", sum(each.backlog for each in statuses), url=page)
+        yield Figure("Lag of subscriptions", sum(each.lag for each in statuses), url=page)
+
+
+def _parked(statuses: Sequence[ModuleStatus]) -> list[tuple[str, str]]:
+    found = [each for each in statuses if each.parked]
+    return [
+        (f"Dead letters of {each.label}", reverse("admin:pangaea_deadletter_module", args=[each.label]))
+        for each in found
+    ]

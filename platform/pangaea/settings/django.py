@@ -97,6 +97,7 @@ def compose(name: str) -> dict[str, Any]:
             {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
         ],
         "TIME_ZONE": "UTC",
+        "FORMAT_MODULE_PATH": "pangaea.settings.formats",
         "SILENCED_SYSTEM_CHECKS": http.SILENCED_SYSTEM_CHECKS,
         "STATIC_URL": f"{own_path}static/",
         "SESSION_COOKIE_PATH": own_path,
