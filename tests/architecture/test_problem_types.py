@@ -1,14 +1,13 @@
 """Every code that an answer can have is explained, by a page at its `type`."""
 
 import ast
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
 import pytest
 from rest_framework import exceptions as drf
 
-from pangaea import errors, modules
+from pangaea import errors, gateway, modules
 from pangaea.api.problems import STATUS_OF
 from pangaea.pages import problem_types
 from tests.architecture.sources import ROOT, Source, argument, sources, text
@@ -73,8 +72,7 @@ class TestACode:
         assert known - {"invalid", "not_authenticated"} - problem_types.SHARED.keys() == set(), REMEDY
 
     def test_of_the_gateway_is_explained(self) -> None:
-        template = (ROOT / "gateway_conf" / "envoy.template.yaml").read_text()
-        answered = set(re.findall(r"type: /problems/(\w+)", template))
+        answered = {each["code"] for each in gateway.template(ROOT / gateway.FOLDER)["answers"] if "code" in each}
         assert len(answered) > 10
         assert answered - problem_types.SHARED.keys() == set(), REMEDY
 

@@ -70,7 +70,7 @@ class TestEdge:
         connection.request("GET", path)
         answer = connection.getresponse()
 
-        assert (answer.status, json.loads(answer.read())["code"]) == (400, "refused_by_gateway")
+        assert (answer.status, json.loads(answer.read())["code"]) == (400, "malformed_url")
         connection.close()
 
     @pytest.mark.parametrize(

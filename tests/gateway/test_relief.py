@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from pangaea import gateway
+from pangaea import gateway, modules
 from pangaea.testing import wait_until
 from tests.gateway.edge import CONF, HOST, Edge, Service, declare, envoy, public, services
 
@@ -69,7 +69,10 @@ class TestCircuitBreakers:
     def test_are_set_for_every_module_of_every_topology(self, topology: str) -> None:
         rendered = yaml.safe_load((CONF / f"envoy.{topology}.yaml").read_text())
 
-        for cluster in rendered["static_resources"]["clusters"]:
+        # A cluster of clusters has no connections of its own.
+        of_modules = [each for each in rendered["static_resources"]["clusters"] if "cluster_type" not in each]
+        assert [each["name"] for each in of_modules] == modules.labels()
+        for cluster in of_modules:
             (bounds,) = cluster["circuit_breakers"]["thresholds"]
             wanted = ("max_connections", "max_pending_requests", "max_requests")
             assert all(0 < bounds[each] <= 1024 for each in wanted), cluster["name"]

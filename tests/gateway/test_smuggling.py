@@ -34,7 +34,6 @@ HEAD = b"GET /shop HTTP/1.1\r\nHost: shop\r\n"
 
 UNREADABLE = {
     "header_too_large": HEAD + b"X-A: 1\r\n" * 200 + b"\r\n",
-    "http_version_too_old": b"GET /shop HTTP/1.0\r\nHost: shop\r\n\r\n",
     "malformed_request": b"\x16\x03\x01\x02\x00\r\n\r\n",
 }
 

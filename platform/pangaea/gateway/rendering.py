@@ -17,6 +17,7 @@ from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
 from pangaea.modules import ModuleConfig, RateLimit
 from pangaea.pages import layout
+from pangaea.telemetry import correlation
 
 TEMPLATE = "envoy.template.yaml"
 SECRETS = ("edge", "gateway", "authority")
@@ -24,9 +25,16 @@ PARTS = frozenset(
     {"bootstrap", "listener", "listener_tls", "cluster", "cluster_static", "cluster_discovered", "cluster_tls"}
     | {"cluster_any", "accepts_html", "page", "page_is_read", "problem_page"}
     | {"route", "idempotent", "nowhere", "limit", "by_address", "by_token", "tokens", "open", "cors"}
+    | {"answers", "answer", "answer_headers", "problem", "plain"}
     | {*SECRETS}
 )
 """The documents of the template: each is a table with one key, its name."""
+ID_IF_VALID = (
+    "%CEL(size(request.headers['{name}']) <= {length} && request.headers['{name}'].matches('^[{characters}]+$')"
+    " ? request.headers['{name}'] : '')%"
+)
+"""Envoy's expression for the id in this header; empty for one that a service would replace. The length is compared
+separately, because Envoy refuses a regular expression of that size."""
 
 HEADER = """\
 # {what} of the topology {topology!r}, rendered from {template}, {topologies} and the routes that the modules declare.
@@ -147,6 +155,10 @@ class _Edge:
         shared = {
             "cors": self.part("cors", origins=[{"exact": each} for each in self.topology.origins]),
             "tokens": self.tokens(),
+            "answers": [self.answer(**each) for each in self.template["answers"]],
+            "host": self.host,
+            "valid_correlation_id": _id_if_valid(correlation.HEADER),
+            "valid_request_id": _id_if_valid(correlation.REQUEST_HEADER),
         }
         with_tls = self.part("listener_tls") if self.topology.certificates is not None else None
         public = self.topology.operators == self.topology.listen
@@ -166,7 +178,7 @@ class _Edge:
                 routes=[
                     *self.pages(operators=name == "operators"),
                     *(each for route in routes for each in self.routes_of(route)),
-                    self.nowhere(),
+                    *self.nowhere(),
                 ],
                 **shared,
             )
@@ -235,8 +247,23 @@ class _Edge:
             )
         return found
 
-    def nowhere(self) -> Any:
-        return self.part("nowhere", open=self.part("open") if self.issuer else None)
+    def nowhere(self) -> list[Any]:
+        """The routes of requests to no module. CONNECT has no path, and so a route of its own."""
+        openly = self.part("open") if self.issuer else None
+        matches: tuple[dict[str, Any], ...] = ({"prefix": "/"}, {"connect_matcher": {}})
+        return [self.part("nowhere", match=match, open=openly) for match in matches]
+
+    def answer(self, *, when: str, text: str = "", code: str = "", status: int | None = None, **more: Any) -> Any:
+        """One of the gateway's own answers: a plain text, or a problem document."""
+        if text:
+            return self.part("answer", when=when, status_code=status, headers=[], body=self.part("plain", text=text))
+        title, shown = code.replace("_", " ").capitalize(), status or "%RESPONSE_CODE%"
+        headers = [
+            {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+            for key, value in (self.template["answer_headers"] | more.get("headers", {})).items()
+        ]
+        body = self.part("problem", code=code, title=title, status=shown, detail=more["detail"])
+        return self.part("answer", when=when, status_code=status, headers=headers, body=body)
 
     def tokens(self) -> Any:
         """The filter that verifies tokens; None if no module issues tokens."""
@@ -263,6 +290,10 @@ def _listener(address: Address) -> dict[str, Any]:
     """Envoy's address to listen at. At [::] clients with IPv4 are accepted too."""
     dual = {"ipv4_compat": True} if address.is_wildcard and ":" in address.host else {}
     return {"socket_address": {"address": address.host, "port_value": address.port, **dual}}
+
+
+def _id_if_valid(header: str) -> str:
+    return ID_IF_VALID.format(name=header.lower(), length=correlation.MAX_LENGTH, characters=correlation.CHARACTERS)
 
 
 def _bucket(limit: RateLimit, factor: float) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from pangaea.ids import uuid7
 HEADER = "X-Correlation-ID"
 REQUEST_HEADER = "X-Request-ID"
 """Where proxies put their own id of a request. It counts where HEADER has no valid id."""
-PATTERN = r"[A-Za-z0-9._:+/=-]{1,128}"
-"""A valid id, as a whole: UUIDs, hexadecimal and base64 text, and HAProxy's unique ids, which join addresses and ports
-by colons. The gateway applies this rule too, so that its log and a service's have the same id of a request."""
-_VALID = re.compile(PATTERN)
+CHARACTERS = r"A-Za-z0-9._:+/=-"
+"""What an id consists of, as the inside of a regular expression's brackets: UUIDs, hexadecimal and base64 text, and
+HAProxy's unique ids, which join addresses and ports by colons."""
+MAX_LENGTH = 128
+"""The most characters of an id. The gateway applies these rules too, so that its log and a service's have the same id
+of a request."""
+_VALID = re.compile(rf"[{CHARACTERS}]{{1,{MAX_LENGTH}}}")
 
 
 def current() -> str:
