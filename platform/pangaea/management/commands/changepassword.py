@@ -2,8 +2,8 @@
 
 from django.contrib.auth.management.commands import changepassword
 
-from pangaea.management.unapplied import WarnsOfEveryAlias
+from pangaea.management.unapplied import AboutOperators
 
 
-class Command(WarnsOfEveryAlias, changepassword.Command):
+class Command(AboutOperators, changepassword.Command):
     """Django's command with that warning."""

@@ -2,8 +2,8 @@
 
 from django.contrib.auth.management.commands import createsuperuser
 
-from pangaea.management.unapplied import WarnsOfEveryAlias
+from pangaea.management.unapplied import AboutOperators
 
 
-class Command(WarnsOfEveryAlias, createsuperuser.Command):
+class Command(AboutOperators, createsuperuser.Command):
     """Django's command with that warning."""

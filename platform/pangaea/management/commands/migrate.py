@@ -13,6 +13,7 @@ from pangaea.change_capture import triggers
 from pangaea.checks import DATABASES
 from pangaea.databases import aliases
 from pangaea.databases.grants import provisioning
+from pangaea.management.placement import elsewhere
 
 
 class Command(migrate.Command):
@@ -39,7 +40,7 @@ class Command(migrate.Command):
             alias for alias in ([chosen] if chosen else aliases.installed()) if not app or app in aliases.apps_of(alias)
         ]
         if not wanted:
-            raise CommandError(_nowhere(app, chosen))
+            raise CommandError(elsewhere(app, chosen))
         try:
             provisioning.verify(wanted)
         except OperationalError as error:
@@ -71,10 +72,3 @@ class Command(migrate.Command):
 def _migrated_apps(alias: str) -> list[str]:
     migrated = MigrationLoader(connections[alias], ignore_no_migrations=True).migrated_apps
     return [label for label in aliases.apps_of(alias) if label in migrated]
-
-
-def _nowhere(app: str, chosen: str | None) -> str:
-    homes = [alias for alias in aliases.installed() if app in aliases.apps_of(alias)]
-    if not homes:
-        return f"No installed app with label {app!r}."
-    return f"The tables of {app!r} are not in {chosen!r} but in {', '.join(homes)}."

@@ -3,6 +3,7 @@
 ENGINE in Django's DATABASES names this package.
 
     base               Django's backend of that name, extended
+    client             psql for `manage.py dbshell`
     engine             the engine
     entry              a module's entry in Django's DATABASES
     isolation          what a connection asked for when it started, compared with what it got

@@ -4,6 +4,7 @@ import psycopg
 from django.db.backends.postgresql import base
 
 from pangaea.databases.engines.postgresql import isolation
+from pangaea.databases.engines.postgresql.client import DatabaseClient
 from pangaea.databases.engines.postgresql.engine import PostgreSQL
 from pangaea.databases.errors import MarksErrors
 
@@ -15,6 +16,7 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
     """
 
     engine = PostgreSQL()
+    client_class = DatabaseClient
 
     def init_connection_state(self) -> None:
         """Set the session's state as Django does, and verify what the session asked for when it started."""

@@ -12,6 +12,11 @@ from pangaea.addresses.postgresql import PostgreSQL
 from pangaea.databases.engines.postgresql import isolation
 from pangaea.databases.engines.postgresql.entry import startup_options
 
+ADDRESS = {"host": "HOST", "port": "PORT", "dbname": "NAME", "user": "USER", "password": "PASSWORD"}
+"""libpq's names, each with Django's."""
+NOT_LIBPQS = {"isolation_level"}
+"""The options of an entry that are for psycopg or Django."""
+
 
 def address(alias: str) -> tuple[str, ...]:
     """The database that `connect` reaches, and its login: host, port, name and user."""
@@ -20,6 +25,25 @@ def address(alias: str) -> tuple[str, ...]:
     if direct:
         return direct.host, direct.port, direct.database, direct.user
     return tuple(str(entry[name]) for name in ("HOST", "PORT", "NAME", "USER"))
+
+
+def libpq(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Libpq's parameters for an alias's entry, past a pooler if a direct URL is set."""
+    own = entry["PANGAEA"]
+    if own["direct"]:
+        text = startup_options({**own, "options": _options_of(entry)}, own["schema"])
+        params = own["limits"] | own["direct"].libpq() | {"options": text}
+    else:
+        address = {name: entry[key] for name, key in ADDRESS.items() if entry[key]}
+        params = {name: value for name, value in entry["OPTIONS"].items() if name not in NOT_LIBPQS} | address
+    return {**params, "client_encoding": "UTF8"}
+
+
+def _options_of(entry: Mapping[str, Any]) -> Mapping[str, str]:
+    """The settings in the query of the URL."""
+    own = entry["PANGAEA"]
+    found: Mapping[str, str] = own["direct"].options if own["direct"] else own["options"]
+    return found
 
 
 def connect(
@@ -31,23 +55,15 @@ def connect(
     `as_role` it has neither the module's role nor its schema. Otherwise, raises OperationalError if the connection is
     not as the settings ask (see `isolation`). Errors are raised as Django's (`marked`).
     """
-    params: dict[str, Any] = connections[alias].get_connection_params()
-    own = connections[alias].settings_dict["PANGAEA"]
-    if own["direct"]:
-        own = {**own, "options": own["direct"].options}
-        params = {**own["limits"], "client_encoding": "UTF8", **own["direct"].libpq()}
-        params["options"] = startup_options(own, own["schema"])
+    entry = connections[alias].settings_dict
+    params = libpq(entry) | dict(parameters or {})
     if not as_role:
-        params["options"] = options.text_of(own["options"])
-    for django_only in ("cursor_factory", "context", "prepare_threshold", "server_side_binding", "isolation_level"):
-        params.pop(django_only, None)
-    params.pop("assume_role", None)
-    params.update(parameters or {})
+        params["options"] = options.text_of(_options_of(entry))
     with marked(alias):
         connection = psycopg.connect(**params, autocommit=True)
         try:
             if as_role:
-                isolation.verify(connection, alias, connections[alias].settings_dict["PANGAEA"])
+                isolation.verify(connection, alias, entry["PANGAEA"])
             connection.autocommit = autocommit
         except BaseException:
             connection.close()
