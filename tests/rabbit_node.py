@@ -17,6 +17,7 @@ from pangaea.testing import free_port, wait_until
 from pangaea.testing.availability import unavailable
 
 HOST = "127.0.0.1"
+NAME = "pangaea@localhost"
 START_SECONDS, STOP_SECONDS = 90.0, 60.0
 SCRIPTS = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin")
 """The folder of the server's own scripts. Debian's /usr/sbin has wrappers for the machine's single server."""
@@ -89,6 +90,12 @@ class Node:
         finally:
             os.killpg(node.pid, signal.SIGCONT)
 
+    def control(self, *command: str) -> None:
+        """Run a command of rabbitmqctl on the node."""
+        program = [_program("rabbitmqctl"), "--node", NAME, *command]
+        done = subprocess.run(program, env=self._environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
     def stop(self) -> None:
         """Stop the node; its data stays."""
         if self._node is not None:
@@ -118,7 +125,7 @@ class Node:
             "RABBITMQ_LOG_BASE": f"{folder}/logs",
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_PID_FILE": f"{folder}/pid",
-            "RABBITMQ_NODENAME": "pangaea@localhost",
+            "RABBITMQ_NODENAME": NAME,
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_PORT": str(self._names_port),

@@ -74,7 +74,7 @@ class TestRelayAndWorker:
             with read_only(land.database_url):
                 land.wait_state("relay", "source", "interrupted")
                 assert (land.is_ready("relay"), land.is_ready("worker")) == (False, False)
-                until = time.monotonic() + 3.0
+                until = time.monotonic() + 2.0
                 wait_until(lambda: time.monotonic() > until, what="several attempts")
                 assert land.components("relay")["source"]["state"] == "interrupted"
                 began = time.monotonic()

@@ -15,7 +15,7 @@ from tests.faults.landscape import Landscape, landscape
 pytestmark = pytest.mark.full
 
 OPERATOR, PASSWORD = "operator", "a test's own"
-TROUBLE_SECONDS = 3.0
+TROUBLE_SECONDS = 1.0
 TROUBLES = {
     "a replica": (("REPLICAOF", "127.0.0.1", str(free_port())), ("REPLICAOF", "NO", "ONE")),
     "full": (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),

@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from django.db import connections, transaction
 
+from pangaea import outbox
 from pangaea.databases.engines.postgresql import direct
 from pangaea.outbox.models import OutboxMessage
 from pangaea.testing import wait_until
 from tests.kernel.capturing import SOURCE, captured_table
-from tests.kernel.pipeline import say
+from tests.kernel.pipeline import Tick, say
 
 pytestmark = [
     pytest.mark.django_db(databases=[SOURCE], transaction=True),
@@ -89,6 +90,21 @@ class TestATransactionOfManyStatements:
         update(writer, 1, MANY)
         assert locks(writer) < 600
         writer.commit()
+        assert messages() == MANY
+
+    def test_that_publishes_by_hand_holds_no_more_locks_either(self, sessions: list[Session]) -> None:
+        with transaction.atomic(using=SOURCE):
+            for number in range(MANY):
+                outbox.publish(Tick(number=number), key=str(number))
+            ((held,),) = (
+                sessions[0]
+                .execute(
+                    "SELECT count(*) FROM pg_locks WHERE pid = %s AND locktype = 'advisory'",
+                    [connections[SOURCE].connection.info.backend_pid],
+                )
+                .fetchall()
+            )
+            assert held < 600
         assert messages() == MANY
 
     def test_of_one_row_locks_its_key_alone(self, sessions: list[Session]) -> None:
@@ -186,7 +202,7 @@ def _others_wait() -> int:
 class TestAVeryLongTransaction:
     def test_leaves_the_servers_locks_to_others(self, sessions: list[Session]) -> None:
         insert_more = "INSERT INTO orders_specimen (code, state, level, secret) SELECT 'x' || n, 'P', 1, '' "
-        writer = sessions[0]
+        writer, stranger = sessions[:2]
         with connections[SOURCE].cursor() as cursor:
             cursor.execute(insert_more + "FROM generate_series(1, 30000) AS n")
         writer.execute(
@@ -194,5 +210,7 @@ class TestAVeryLongTransaction:
             "UPDATE orders_specimen SET count = 2 WHERE code = 'x' || n; END LOOP; END $$"
         )
         assert locks(writer) < 600
+        stranger.execute("SELECT pg_advisory_xact_lock(number) FROM generate_series(1, 3000) AS number")
+        stranger.commit()
         writer.commit()
         assert messages() == 60_000
