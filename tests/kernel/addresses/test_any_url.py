@@ -28,7 +28,7 @@ from pangaea.identity.remote_keys import fetch
 from pangaea.testing import free_port
 from tests.kernel.configuration.test_settings import GOOD, problems
 
-QUICK = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+QUICK = settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
 LONG = settings(deadline=None, max_examples=3000, suppress_health_check=list(HealthCheck))
 CLOSED = f"127.0.0.1:{free_port()}"
 KNOWN = {"127.0.0.1", "::1", "/nowhere", "localhost"}
