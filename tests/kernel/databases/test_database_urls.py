@@ -1,4 +1,4 @@
-"""What a database's URL says is in force on every connection that the kernel opens, on Django's and on its own."""
+"""A database's URL is in force on every connection that the kernel opens, on Django's and on its own."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
