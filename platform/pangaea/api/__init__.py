@@ -14,5 +14,6 @@ The files:
     pagination         cursor pages
     parsers            JSON, strictly
     problems           every error as a problem document (RFC 9457)
+    read_only          views that only read
     schema             OpenAPI 3.0.3: one document of all modules, and one per module
 """

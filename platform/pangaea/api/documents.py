@@ -7,10 +7,10 @@ from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_safe
 
 from pangaea import modules
 from pangaea.api import content_security, schema
+from pangaea.api.read_only import read_only
 
 View = Callable[..., HttpResponse]
 
@@ -46,7 +46,7 @@ def _with_the_strict_policy(view: View) -> View:
     return guarded
 
 
-@require_safe
+@read_only
 @_with_the_strict_policy
 def page(request: HttpRequest, module: str | None = None) -> HttpResponse:
     """Swagger UI for one module or for all modules of this process. A module's page is the same wherever it runs."""

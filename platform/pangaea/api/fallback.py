@@ -36,7 +36,7 @@ class ProblemMiddleware:
         if refusal := refuse(request):
             return ProblemResponse(refusal, path=request.path)
         response = self._get_response(request)
-        if serves_html(request) or response.status_code < HTTPStatus.BAD_REQUEST or response.streaming:
+        if serves_html(request) or response.status_code < HTTPStatus.BAD_REQUEST:
             return response
         if response.headers.get("Content-Type", "text/html").startswith(_HTML):
             return _replaced(response, request)
@@ -133,7 +133,10 @@ def _replaced(response: HttpResponseBase, request: HttpRequest) -> HttpResponse:
         if name not in {"Content-Type", "Content-Length"}:
             problem.headers[name] = value
     problem.cookies = response.cookies
-    response.close()
+    # Its own `close` would also signal that the request has ended, which closes connections to databases.
+    closers: list[Callable[[], None]] = getattr(response, "_resource_closers", [])
+    for close in closers:
+        close()
     return problem
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
-from django.views.decorators.http import require_safe
 from drf_spectacular import openapi
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
 
 from pangaea import modules
+from pangaea.api.read_only import read_only
 from pangaea.identity.permissions import ScopePermission
 
 PROBLEM: Mapping[str, Any] = {
@@ -193,7 +193,7 @@ def _document(label: str | None) -> dict[str, Any]:
     return build(modules.named(label) if label else None)[0]
 
 
-@require_safe
+@read_only
 def schema(_request: HttpRequest, module: str | None = None) -> HttpResponse:
     """The document as JSON."""
     if module is not None and module not in modules.labels():

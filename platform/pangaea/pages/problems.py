@@ -3,14 +3,14 @@
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
-from django.views.decorators.http import require_safe
 
+from pangaea.api.read_only import read_only
 from pangaea.pages import layout, problem_types
 
 PREFIX = "/problems/"
 
 
-@require_safe
+@read_only
 def page(request: HttpRequest, code: str) -> HttpResponse:
     """What the code means, and what a client does about it. 404 for a code that no answer of this process has."""
     explained = problem_types.explain(code)

@@ -11,9 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
-from django.views.decorators.http import require_safe
 
 from pangaea import modules
+from pangaea.api.read_only import read_only
 from pangaea.modules import ModuleConfig
 from pangaea.pages import layout
 
@@ -117,7 +117,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-@require_safe
+@read_only
 def page(request: HttpRequest) -> HttpResponse:
     """The start page of this process."""
     found = of_this_process()
