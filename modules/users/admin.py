@@ -1,8 +1,10 @@
 """Accounts in the admin, to look up and to deactivate. Only its owner changes an account's data."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -10,6 +12,7 @@ from django.utils import timezone
 
 from modules.users import commands, queries
 from modules.users.models import Account
+from modules.users.rules import emails
 from pangaea.ops.admin import Figure, ReadOnlyAdmin
 
 
@@ -28,6 +31,14 @@ class AccountAdmin(ReadOnlyAdmin):
         today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
         url = reverse("admin:users_account_changelist")
         yield Figure("Registrations today", queries.registrations_since(today), url=url)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Account], search_term: str
+    ) -> tuple[QuerySet[Account], bool]:
+        """Find an address in any of its spellings."""
+        with suppress(ValidationError):
+            search_term = emails.normalised(search_term)
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.action(description="Deactivate, for good", permissions=["deactivate"])
     def deactivate(self, request: HttpRequest, queryset: QuerySet[Account]) -> None:

@@ -32,6 +32,17 @@ class TestAccounts:
         figures = {each.title: each.text for group in page.context["groups"] for each in group.figures}
         assert figures["Registrations today"] == "1"
 
+    @pytest.mark.parametrize(
+        "words", ["zoe@BÜCHER.example", "zoe@bu\u0308cher.example", "Zoe\u0308", "Zoë", " zoe@xn--bcher"]
+    )
+    def test_are_found_in_any_spelling(
+        self, operator: Client, ada: Customer, register: Callable[..., Customer], words: str
+    ) -> None:
+        register(email="zoe@bücher.example", full_name="Zoë Müller")
+        page = operator.get(LIST, {"q": words}).content.decode()
+        assert "zoe@xn--bcher-kva.example" in page
+        assert "ada@example.com" not in page
+
     def test_show_no_hash(self, operator: Client, ada: Customer) -> None:
         page = operator.get(f"{LIST}{ada.id}/change/")
         assert page.status_code == 200

@@ -15,8 +15,8 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import QuerySet
 
 from pangaea import modules
-from pangaea.errors import Invalid, NotFound, PangaeaError
-from pangaea.inbox.dead_letters.discarding import discard_stream
+from pangaea.errors import NotFound, PangaeaError
+from pangaea.inbox.dead_letters.discarding import checked_reason, discard_stream
 from pangaea.inbox.models import Attempt, Cursor, DeadLetter, Resumption
 from pangaea.inbox.subscriptions import Subscription
 from pangaea.wire import CatchUp
@@ -106,9 +106,9 @@ def resume(subscription: Subscription, how: How, *, reason: str, by: str) -> Pla
 
     One transaction moves the cursors, discards the parked messages, and records one Resumption per stream. The head of
     a stream is its last position known here; the producer announces it at least once per ANNOUNCE_AT_MOST. Raises
-    Refused as `plan` does, and Invalid without a reason.
+    Refused as `plan` does, and Invalid as `checked_reason` does.
     """
-    reason = _checked(reason)
+    reason = checked_reason(reason)
     with transaction.atomic(using=subscription.module):
         decided = plan(subscription, how)
         for cursor in _stopped(subscription).select_for_update():
@@ -152,9 +152,9 @@ def name_undeclared(labels: Iterable[str]) -> None:
 def forget(module: str, name: str, *, reason: str, by: str) -> int:
     """Delete the cursors of an undeclared subscription, and discard its parked messages. Returns how many it discarded.
 
-    Raises Refused if the subscription is declared or has no cursors, and Invalid without a reason.
+    Raises Refused if the subscription is declared or has no cursors, and Invalid as `checked_reason` does.
     """
-    reason = _checked(reason)
+    reason = checked_reason(reason)
     if name not in undeclared(module):
         raise Refused(f"{module} has no undeclared subscription {name!r}: {', '.join(undeclared(module)) or 'none'}.")
     discarded = 0
@@ -219,9 +219,3 @@ def _record(cursor: Cursor, how: str, *, to: int | None, reason: str, by: str, *
 
 def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
-
-
-def _checked(reason: str) -> str:
-    if not (reason := reason.strip()):
-        raise Invalid("reason_missing", "Give a reason: others will ask.")
-    return reason

@@ -7,6 +7,7 @@ consistent; register a module's models with it (or ReadOnlyAdmin) and `django.co
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin import ModelAdmin, TabularInline
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -14,7 +15,7 @@ from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import SuspiciousOperation, ValidationError
-from django.db import DEFAULT_DB_ALIAS, router, transaction
+from django.db import DEFAULT_DB_ALIAS, models, router, transaction
 from django.db.models import Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -22,6 +23,7 @@ from unfold.admin import ModelAdmin as UnfoldModelAdmin
 from unfold.admin import TabularInline as UnfoldTabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from pangaea import text
 from pangaea.errors import DomainError
 from pangaea.ops.columns import Column, LinkColumn, MoneyColumn
 from pangaea.ops.figures import Figure
@@ -95,6 +97,25 @@ class ModuleAdmin(_Admin):
                 raise SuspiciousOperation("A selected row is none of this model.") from error
             if "\0" in each:
                 raise SuspiciousOperation("A selected row is none of this model.")
+
+    def formfield_for_dbfield(self, db_field: "models.Field[Any, Any]", request: HttpRequest, **options: Any) -> Any:
+        """The form's field. Text that the model's own validators let through must be such as people can read."""
+        field = super().formfield_for_dbfield(db_field, request, **options)
+        is_checked = any(each in (text.validate_name, text.validate_prose) for each in db_field.validators)
+        if (
+            isinstance(db_field, (models.CharField, models.TextField))
+            and isinstance(field, forms.CharField)
+            and not is_checked
+        ):
+            is_line = isinstance(field.widget, forms.TextInput)
+            field.validators.append(text.validate_name if is_line else text.validate_prose)
+        return field
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: "QuerySet[Any]", search_term: str
+    ) -> "tuple[QuerySet[Any], bool]":
+        """Search in the spelling in which text is stored."""
+        return super().get_search_results(request, queryset, text.composed(search_term))
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Whether a list may be filtered by this lookup: only if `list_filter` or `date_hierarchy` names its field.

@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 from unfold.views import ChangeList
 
 from pangaea import modules, text
+from pangaea.errors import Invalid
 from pangaea.health import missing_processes, states
 from pangaea.health.states import Shown
 from pangaea.inbox.dead_letters import discarding, display, redrive
@@ -105,9 +106,12 @@ class ModuleLetters(ReadOnlyAdmin):
     @admin.action(description="Discard: never apply", permissions=["discard"])
     def discard(self, request: HttpRequest, letters: "QuerySet[DeadLetter]") -> HttpResponse | None:
         """Discard the letters, once the operator has confirmed it and given a reason."""
-        reason = request.POST.get("reason", "").strip()
-        if "confirmed" not in request.POST or not reason:
-            return self._confirm(request, letters, "discard", "Discard", lacks_reason="confirmed" in request.POST)
+        if "confirmed" not in request.POST:
+            return self._confirm(request, letters, "discard", "Discard")
+        try:
+            reason = discarding.checked_reason(request.POST.get("reason", ""))
+        except Invalid as refusal:
+            return self._confirm(request, letters, "discard", "Discard", refusal=refusal.message)
         chosen = self._selected(letters)
         for letter in letters:
             self.log_change(request, letter, f"Discarded: {reason}")
@@ -167,7 +171,7 @@ class ModuleLetters(ReadOnlyAdmin):
         action: str,
         title: str,
         *,
-        lacks_reason: bool = False,
+        refusal: str = "",
     ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
@@ -175,12 +179,12 @@ class ModuleLetters(ReadOnlyAdmin):
             "opts": self.opts,
             "action": action,
             "button": title,
-            "letters": letters[:20],
+            "letters": [text.escaped(f"{each.subscription}, key {each.key}: {each}") for each in letters[:20]],
             "more": max(letters.count() - 20, 0),
             "chosen": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "across": request.POST.get("select_across", "0"),
             "checkbox": ACTION_CHECKBOX_NAME,
-            "lacks_reason": lacks_reason,
+            "refusal": refusal,
         }
         return TemplateResponse(request, "ops/confirm_dead_letters.html", context)
 

@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from pangaea import modules
-from pangaea.errors import NotFound
+from pangaea.errors import Invalid, NotFound
 from pangaea.health import concerns, states, stream_status
 from pangaea.health.stream_status import ModuleStatus
 from pangaea.health.tables import of_queues, of_streams, of_subscribers, of_subscriptions
@@ -32,6 +32,7 @@ LEGENDS = (
     ("Subscriptions", states.SUBSCRIPTIONS),
     ("Queues", states.QUEUES),
 )
+INCOMPLETE = "Choose where it goes on, give the reason, and tick the box if it begins at the start."
 HOWS: tuple[resuming.How, ...] = ("head", "start")
 
 
@@ -81,7 +82,8 @@ class StreamAdmin(ReadOnlyAdmin):
         try:
             stopped = resuming.named(subscription)
             plans = {how: resuming.plan(stopped, how) for how in HOWS}
-            if (done := self._resume(request, stopped)) is not None:
+            done, mistake = self._resume(request, stopped)
+            if done is not None:
                 self.message_user(request, f"{done} It begins within ANNOUNCE_AT_MOST.", messages.SUCCESS)
                 return HttpResponseRedirect(reverse(f"admin:{LIST}"))
         except NotFound as error:
@@ -95,22 +97,25 @@ class StreamAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "plans": plans,
             "asked": request.POST,
-            "lacks": "confirmed" in request.POST,
+            "mistake": mistake,
         }
         return TemplateResponse(request, "ops/resume.html", context)
 
-    def _resume(self, request: HttpRequest, subscription: Subscription) -> resuming.Plan | None:
-        """Resume, and return the plan. None where the form is incomplete.
+    def _resume(self, request: HttpRequest, subscription: Subscription) -> tuple[resuming.Plan | None, str]:
+        """Resume. Returns the plan; or None, and what is wrong with the form.
 
         To resume at the start, the operator must also tick a box: the subscription repeats its effects.
         """
-        how, reason = request.POST.get("how"), request.POST.get("reason", "").strip()
-        if "confirmed" not in request.POST or not reason or (how == "start" and "repeats" not in request.POST):
-            return None
-        for each in HOWS:
-            if how == each:
-                return resuming.resume(subscription, each, reason=reason, by=request.user.get_username())
-        return None
+        if "confirmed" not in request.POST:
+            return None, ""
+        how, reason = request.POST.get("how"), request.POST.get("reason", "")
+        chosen = next((each for each in HOWS if each == how), None)
+        if chosen is None or not reason.strip() or (chosen == "start" and "repeats" not in request.POST):
+            return None, INCOMPLETE
+        try:
+            return resuming.resume(subscription, chosen, reason=reason, by=request.user.get_username()), ""
+        except Invalid as error:
+            return None, error.message
 
     def _resumable(self, request: HttpRequest, statuses: Sequence[ModuleStatus]) -> list[tuple[str, str]]:
         if not self.has_resume_permission(request):

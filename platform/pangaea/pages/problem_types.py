@@ -92,6 +92,7 @@ KERNEL: tuple[ProblemType, ...] = (
     ),
     ProblemType("unknown_expectation", 417, "The only value that the header `Expect` may have is 100-continue."),
     ProblemType("reason_missing", 422, "This action is recorded with its reason, and none was given."),
+    ProblemType("reason_unreadable", 422, "The reason of this action has a character that cannot be seen. Remove it."),
     ProblemType("http_version_too_old", 426, "The request is of an HTTP version before 1.1. Use HTTP/1.1 or HTTP/2."),
     ProblemType(
         "throttled",

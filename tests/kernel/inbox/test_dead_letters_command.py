@@ -173,5 +173,7 @@ class TestDiscard:
             run("discard", "--key=a")
         with pytest.raises(CommandError, match="Give the reason"):
             run("discard", "--key=a", "--reason= ")
+        with pytest.raises(CommandError, match=r"Remove U\+001B"):
+            run("discard", "--key=a", "--reason=a\x1b[2J")
         assert len(letters()) == 3
         assert parked.numbers() == []

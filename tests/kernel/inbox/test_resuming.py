@@ -255,8 +255,10 @@ class TestResuming:
         assert cursor().state == state
 
     def test_needs_a_reason(self, stopped: Bus) -> None:
-        with pytest.raises(CommandError, match="Give a reason"):
+        with pytest.raises(CommandError, match="Give the reason"):
             command("resume", REACTION, "--from=head", "--yes", "--reason= ")
+        with pytest.raises(CommandError, match=r"Remove U\+001B"):
+            command("resume", REACTION, "--from=head", "--yes", "--reason=a\x1b[2J")
 
     def test_of_what_has_not_stopped_is_refused(self, bus: Bus) -> None:
         say("a", 1)
@@ -323,6 +325,13 @@ class TestTheAdmin:
     def test_asks_again_for_what_is_missing(self, browser: Client, form: dict[str, str]) -> None:
         page = browser.post(self.RESUME, form | {"confirmed": "yes"}).content.decode()
         assert "Choose where it goes on" in page
+        assert cursor().state == Cursor.State.DIVERGED
+
+    @pytest.mark.parametrize("reason", ["a\0b", "restored\u202e", "\u200b"])
+    def test_takes_no_reason_that_cannot_be_read(self, browser: Client, reason: str) -> None:
+        answer = browser.post(self.RESUME, {"how": "head", "reason": reason, "confirmed": "yes"})
+        assert answer.status_code == 200
+        assert "Remove U+" in answer.content.decode()
         assert cursor().state == Cursor.State.DIVERGED
 
     def test_repeats_effects_where_that_is_meant(self, browser: Client, stopped: Bus) -> None:

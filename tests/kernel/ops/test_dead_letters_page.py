@@ -109,6 +109,14 @@ class TestThePages:
         for page in (PAGE, LIST, f"{LIST}{letters()[0].pk}/"):
             assert client.get(page).status_code == 403
 
+    def test_show_a_key_that_turns_the_text_around(self, browser: Client) -> None:
+        letter = letters()[0]
+        DeadLetter.objects.using(LISTENER).filter(pk=letter.pk).update(key="gnp\u202eexe")
+
+        for page in (browser.get(f"{LIST}{letter.pk}/"), act(browser, "discard", letter)):
+            assert "\u202e" not in page.content.decode()
+            assert r"gnp\u202eexe" in page.content.decode()
+
 
 class TestRedrive:
     def test_is_confirmed_first(self, browser: Client) -> None:
@@ -143,6 +151,15 @@ class TestDiscard:
         assert "a bug wrote it" in LogEntry.objects.get().get_change_message()
         assert retry(now=timezone.now()) == 1
         assert parked.numbers() == [2]
+
+    @pytest.mark.parametrize("reason", ["a\0b", "a bug\u202e", "\u200b"])
+    def test_takes_no_reason_that_cannot_be_read(self, browser: Client, reason: str) -> None:
+        page = act(browser, "discard", letters()[0], confirmed="yes", reason=reason)
+
+        assert page.status_code == 200
+        assert "Remove U+" in page.content.decode()
+        assert len(letters()) == 2
+        assert not LogEntry.objects.exists()
 
     def test_of_a_letter_that_is_there_no_more_says_so(self, browser: Client) -> None:
         letter = letters()[0]

@@ -257,6 +257,19 @@ class TestOperators:
         assert added.status_code == 302
         assert Operator.objects.get(username="second").check_password(PASSWORD)
 
+    @pytest.mark.parametrize(
+        ("model", "form"),
+        [
+            (Operator, {"username": "\u3164", "password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"}),
+            (Group, {"name": "keepers\u202e"}),
+        ],
+    )
+    def test_have_names_that_can_be_seen(self, browser: Client, model: Any, form: dict[str, str]) -> None:
+        answer = browser.post(url("add", model=model, namespace="admin"), form)
+
+        assert "Remove U+" in answer.content.decode()
+        assert not model.objects.filter(**dict([next(iter(form.items()))])).exists()
+
     def test_get_another_password(self, browser: Client, operator: Operator) -> None:
         form = {"password1": "another-" + PASSWORD, "password2": "another-" + PASSWORD, "usable_password": "true"}
         page = reverse("admin:auth_user_password_change", args=[operator.pk])

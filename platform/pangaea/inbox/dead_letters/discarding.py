@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from pangaea import text
 from pangaea.errors import Invalid
 from pangaea.inbox.dead_letters.key_queue import KeyQueue
 from pangaea.inbox.dead_letters.selection import Selection
@@ -27,19 +29,28 @@ class Pruned:
     unfinished: bool
 
 
+def checked_reason(reason: str) -> str:
+    """The reason as it is recorded. Raises Invalid if there is none, or if others could not read it (`text.prose`)."""
+    try:
+        checked = text.prose(reason)
+    except ValidationError as error:
+        raise Invalid("reason_unreadable", f"The reason cannot be recorded. {error.message}") from error
+    if not checked:
+        raise Invalid("reason_missing", "Give the reason: others will ask.")
+    return checked
+
+
 def discard(selection: Selection, *, reason: str, by: str) -> int:
-    """Discard the selected letters. Returns how many were discarded. Raises Invalid without a reason."""
+    """Discard the selected letters. Returns how many were discarded. Raises Invalid as `checked_reason` does."""
     return sum(discard_letter(letter, reason=reason, by=by) for letter in selection.letters())
 
 
 def discard_letter(letter: DeadLetter, *, reason: str, by: str) -> bool:
     """Remove a letter from its key's queue for good, and record reason and operator. The key's next letter is due then.
 
-    Raises Invalid without a reason. False if the letter has been applied or discarded since it was read.
+    Raises Invalid as `checked_reason` does. False if the letter has been applied or discarded since it was read.
     """
-    reason = reason.strip()
-    if not reason:
-        raise Invalid("reason_missing", "Give the reason why this message will never be applied: others will ask.")
+    reason = checked_reason(reason)
     queue = KeyQueue.of(letter)
     with transaction.atomic(using=queue.module):
         queue.lock()
