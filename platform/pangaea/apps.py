@@ -4,6 +4,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.db.models.signals import post_migrate, pre_migrate
 from django.urls import register_converter
+from django.urls.converters import get_converters
 
 from pangaea.ids import IdConverter
 
@@ -22,7 +23,9 @@ class KernelConfig(AppConfig):
         from pangaea.databases import sequences
 
         register(triggers.check, triggers.TAG)
-        register_converter(IdConverter, "id")
+        # A process is ready again once INSTALLED_APPS are overridden, and Django refuses to register a converter twice.
+        if "id" not in get_converters():
+            register_converter(IdConverter, "id")
         pre_migrate.connect(triggers.before_migrate, sender=self)
         post_migrate.connect(triggers.after_migrate, sender=self)
         post_migrate.connect(sequences.after_migrate, sender=self)

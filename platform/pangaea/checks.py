@@ -6,21 +6,23 @@ Modules that are not installed in this process are checked by their published sc
 import importlib.util
 import inspect
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
-from django.core.checks import Error, register
+from django.core import checks
+from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.urls import URLPattern, URLResolver
 from django.utils.module_loading import import_string
 
 from pangaea import modules
+from pangaea.api import exposure
 from pangaea.change_capture import Capture
 from pangaea.databases import sequences
-from pangaea.identity.permissions import ScopePermission
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import ALL, Command, Event, Message, check_wire_name, module_of
@@ -57,16 +59,17 @@ def _declared_in(path: str) -> Language:
 
 
 @register("pangaea")
-def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Error]:
-    """Check the modules' declarations: names, routes, subscriptions, captures, retention, scopes and commands."""
+def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check the modules' declarations: names, routes, views, subscriptions, captures, retention, scopes, commands."""
     del app_configs  # declarations are checked against each other
     published = {module.label: published_by(module) for module in modules.installed()}
-    errors = _check_routes(modules.installed())
+    errors: list[CheckMessage] = [*_check_routes(modules.installed()), *exposure.mistakes(modules.installed())]
     for module in modules.installed():
         errors += _check_label(module)
         errors += _check_names(module, published[module.label])
         subscriptions, unusable = _load_subscriptions(module)
-        errors += unusable
+        errors += unusable or _check_unnamed(module)
+        errors += _check_migrations(module)
         for subscription in subscriptions:
             errors += _check_handlers(subscription, published)
         errors += _check_ownership(subscriptions)
@@ -148,6 +151,44 @@ def _load_subscriptions(module: ModuleConfig) -> tuple[list[Subscription], list[
             text = f"{path} is no subscription of {module.label}."
             errors.append(Error(text, hint=hint, obj=module, id="pangaea.E004"))
     return found, errors
+
+
+def _check_unnamed(module: ModuleConfig) -> list[Error]:
+    """Find subscriptions and captures that the module defines and does not declare: they would do nothing."""
+    errors = []
+    for part, kind, declared in (
+        ("handlers", Subscription, module.subscriptions),
+        ("models", Capture, module.captures),
+    ):
+        path = f"{module.name}.{part}"
+        if importlib.util.find_spec(path) is None:
+            continue
+        for name, value in vars(import_module(path)).items():
+            if isinstance(value, kind) and value.module == module.label and not _is_among(value, declared):
+                member = "subscriptions" if kind is Subscription else "captures"
+                text = f"{path}.{name} is not declared, so it does nothing."
+                hint = f'Add "{path}.{name}" to ModuleConfig.{member}.'
+                errors.append(Error(text, hint=hint, obj=module, id="pangaea.E027"))
+    return errors
+
+
+def _is_among(value: object, paths: Iterable[str]) -> bool:
+    for path in paths:
+        with suppress(ImportError):
+            if import_string(path) is value:
+                return True
+    return False
+
+
+def _check_migrations(module: ModuleConfig) -> list[CheckMessage]:
+    """Find models without a migration, of which `makemigrations --check` knows nothing: their tables are never made.
+
+    A warning, because an error would also stop the command that makes the migration.
+    """
+    if not list(module.get_models()) or any(Path(module.path, "migrations").glob("[!_]*.py")):
+        return []
+    text = f"{module.label} has models and no migrations, so no command creates their tables."
+    return [checks.Warning(text, hint=f"Run `manage.py makemigrations {module.label}`.", obj=module, id="pangaea.W028")]
 
 
 def _check_captures(module: ModuleConfig) -> list[Error]:
@@ -233,7 +274,7 @@ def _check_scopes(module: ModuleConfig) -> list[Error]:
             errors.append(Error(text, hint="Keep one of them.", obj=module, id="pangaea.E016"))
         errors += _check_roles(module, scope)
     declared = {scope.name for scope in module.scopes}
-    for view, required in sorted(_required_scopes(module)):
+    for view, required in sorted({(each.name, scope) for each in exposure.views_of(module) for scope in each.scopes}):
         if required not in declared:
             text = f"{view} requires the scope {required!r}, which {module.label} does not declare."
             hint = f"Declare it in ModuleConfig.scopes. There are: {', '.join(sorted(declared)) or 'none'}."
@@ -249,27 +290,6 @@ def _check_roles(module: ModuleConfig, scope: Scope) -> list[Error]:
     unknown = [role for role in scope.roles if role not in set(Role)]
     text = f"The scope {scope.name!r} names roles that do not exist: {', '.join(unknown)}."
     return [Error(text, hint=f"There are: {known}.", obj=module, id="pangaea.E017")] if unknown else []
-
-
-def _required_scopes(module: ModuleConfig) -> set[tuple[str, str]]:
-    """The pairs (view, scope) of the scopes that views below the module's routes require."""
-    return {
-        (f"{view.__module__}.{view.__qualname__}", scope)
-        for route in module.routes
-        for view in _views(import_module(route.urlconf).urlpatterns)
-        for permission in getattr(view, "permission_classes", ())
-        if isinstance(permission, type) and issubclass(permission, ScopePermission)
-        for scope in (*permission.scopes, *permission.changing)
-    }
-
-
-def _views(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[type]:
-    """The views that are classes."""
-    for pattern in patterns:
-        if isinstance(pattern, URLResolver):
-            yield from _views(pattern.url_patterns)
-        elif view := getattr(pattern.callback, "view_class", None):
-            yield view
 
 
 def _check_sent(module: ModuleConfig, published: dict[str, Language]) -> list[Error]:

@@ -4,9 +4,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from django.core.checks import Error
+from django.core.checks import CheckMessage
 from django.core.management import call_command
 
+from pangaea.api import schema
 from pangaea.checks import check_modules
 from tests.kernel.sample_modules import Shelf
 
@@ -70,7 +71,7 @@ def store(shelf: Shelf, *, config: str = SUBSCRIBING, acl: str = FOREIGN, handle
     shelf.add("store", config, acl=acl, handlers=handlers)
 
 
-def mistakes(shelf: Shelf) -> list[Error]:
+def mistakes(shelf: Shelf) -> list[CheckMessage]:
     with shelf.installed():
         return check_modules(None)
 
@@ -194,7 +195,153 @@ class TestAScope:
         assert "declares the scope 'billing:read' twice" in only_mistake(shelf, "pangaea.E016")
 
 
+class TestAView:
+    API = """
+        from django.urls import path
+        from rest_framework.permissions import AllowAny
+        from rest_framework.views import APIView
+        from pangaea.identity.permissions import HasScope
+
+        class View(APIView):
+            {permissions}
+
+        urlpatterns = [path("", View.as_view(), name="{url}")]
+    """
+    CONFIG = """
+        routes = (Route("/api/v1/{label}s", urlconf="{label}.api", public={public}),)
+        scopes = (Scope("{label}:read", "Read.", roles=("customer",)),)
+    """
+
+    def add(
+        self,
+        shelf: Shelf,
+        permissions: str,
+        *,
+        public: bool = False,
+        label: str = "bill",
+        url: str = "",
+        name: str = "View",
+    ) -> None:
+        config = dedent(self.CONFIG.format(label=label, public=public)).strip()
+        api = self.API.format(permissions=permissions, url=url or label)
+        shelf.add(label, f"from pangaea.modules import Route, Scope\n{config}", api=api)
+
+    @pytest.mark.parametrize("public", [True, False])
+    def test_without_a_scope_is_a_mistake(self, shelf: Shelf, public: bool) -> None:
+        self.add(shelf, "pass", public=public)
+        found = only_mistake(shelf, "pangaea.E024")
+        assert "bill.api.View requires no scope, so any token may call it." in found
+        assert "with a scope of bill: bill:read" in found
+
+    def test_that_is_open_below_a_route_that_is_not_is_a_mistake(self, shelf: Shelf) -> None:
+        self.add(shelf, "permission_classes = [AllowAny]")
+        assert "its route '/api/v1/bills' is not" in only_mistake(shelf, "pangaea.E025")
+
+    @pytest.mark.parametrize(
+        ("permissions", "public"),
+        [("permission_classes = [HasScope('bill:read')]", False), ("permission_classes = [AllowAny]", True)],
+    )
+    def test_that_is_protected_or_open_as_its_route_is_right(
+        self, shelf: Shelf, permissions: str, public: bool
+    ) -> None:
+        self.add(shelf, permissions, public=public)
+        assert mistakes(shelf) == []
+
+    def test_whose_url_has_the_name_of_another_modules_is_a_mistake(self, shelf: Shelf) -> None:
+        for label in ("bill", "refund"):
+            self.add(shelf, f"permission_classes = [HasScope('{label}:read')]", label=label, url="list")
+        found = only_mistake(shelf, "pangaea.E026")
+        assert "'bill' and 'refund' both name a URL pattern 'list'" in found
+        assert "like refund-list" in found
+
+
+class TestAnOperation:
+    API = """
+        from django.urls import path
+        from drf_spectacular.utils import extend_schema
+        from rest_framework import serializers
+        from rest_framework.generics import GenericAPIView
+        from pangaea.identity.permissions import HasScope
+
+        class {serializer}(serializers.Serializer):
+            {field} = serializers.IntegerField()
+
+        class View(GenericAPIView):
+            permission_classes = [HasScope("{label}:read")]
+            serializer_class = {serializer}
+
+            @extend_schema(operation_id="{operation}")
+            def get(self, request): ...
+
+        urlpatterns = [path("", View.as_view(), name="{label}-list")]
+    """
+
+    def doubts(self, shelf: Shelf, *added: dict[str, str]) -> list[str]:
+        for each in added:
+            label = each["label"]
+            routes = f'routes = (Route("/api/v1/{label}s", urlconf="{label}.api"),)'
+            scopes = f'scopes = (Scope("{label}:read", "Read.", roles=("customer",)),)'
+            config = f"from pangaea.modules import Route, Scope\n{routes}\n{scopes}"
+            shelf.add(label, config, api=self.API.format(**each))
+        with shelf.installed():
+            assert check_modules(None) == []
+            return schema.build()[1]
+
+    def test_of_its_modules_name_is_right(self, shelf: Shelf) -> None:
+        bill = {"label": "bill", "operation": "bill_list", "serializer": "Bill", "field": "a"}
+        refund = {"label": "refund", "operation": "refund_list", "serializer": "Bill", "field": "b"}
+        assert self.doubts(shelf, bill, refund) == []
+
+    def test_that_is_not_named_after_its_module_is_a_mistake(self, shelf: Shelf) -> None:
+        bill = {"label": "bill", "operation": "list_all", "serializer": "Bill", "field": "a"}
+        (doubt,) = self.doubts(shelf, bill)
+        assert "GET /api/v1/bills: the operation id 'list_all' does not begin with 'bill_'" in doubt
+
+    def test_that_collides_with_another_modules_is_a_mistake(self, shelf: Shelf) -> None:
+        bill = {"label": "bill", "operation": "bill_list", "serializer": "Bill", "field": "a"}
+        refund = {"label": "refund", "operation": "bill_list", "serializer": "Bill", "field": "b"}
+        assert any("bill_list" in each and "collision" in each for each in self.doubts(shelf, bill, refund))
+
+    def test_whose_component_collides_with_another_modules_is_a_mistake(self, shelf: Shelf) -> None:
+        late = {"label": "bill_late", "operation": "bill_late_list", "serializer": "Fee", "field": "a"}
+        bill = {"label": "bill", "operation": "bill_list", "serializer": "LateFee", "field": "b"}
+        assert any("BillLateFee" in each for each in self.doubts(shelf, late, bill))
+
+
+class TestAModel:
+    MODELS = """
+        from django.db import models
+
+        class Leaf(models.Model):
+            class Meta:
+                app_label = "{label}"
+    """
+
+    @pytest.mark.parametrize(
+        ("label", "files", "named"),
+        [("grove", [], True), ("hedge", ["__init__.py"], True), ("copse", ["__init__.py", "0001_initial.py"], False)],
+    )
+    def test_without_a_migration_is_a_mistake(self, shelf: Shelf, label: str, files: list[str], named: bool) -> None:
+        shelf.add(label, models=self.MODELS.format(label=label))
+        migrations = shelf.folder / label / "migrations"
+        for file in files:
+            migrations.mkdir(exist_ok=True)
+            (migrations / file).touch()
+        if not named:
+            assert mistakes(shelf) == []
+        else:
+            found = only_mistake(shelf, "pangaea.W028")
+            assert f"{label} has models and no migrations" in found
+            assert f"`manage.py makemigrations {label}`" in found
+
+
 class TestASubscription:
+    def test_that_is_not_declared_is_a_mistake(self, shelf: Shelf) -> None:
+        store(shelf, config="")
+        found = only_mistake(shelf, "pangaea.E027")
+        assert "store.handlers.ledger is not declared, so it does nothing." in found
+        assert 'Add "store.handlers.ledger" to ModuleConfig.subscriptions.' in found
+
     def test_that_cannot_be_imported_is_a_mistake(self, shelf: Shelf) -> None:
         store(shelf, config='subscriptions = ("store.handlers.absent",)')
         assert "store.handlers.absent cannot be imported" in only_mistake(shelf, "pangaea.E003")
@@ -233,7 +380,7 @@ class TestASubscription:
 
 class TestACommand:
     def test_that_nothing_handles_is_a_mistake(self, shelf: Shelf) -> None:
-        shop(shelf, config='accepts_commands_from = ("store",)')
+        shop(shelf, config='accepts_commands_from = ("store",)', handlers="")
         assert "shop.sell is handled by nothing." in only_mistake(shelf, "pangaea.E008")
 
     def test_that_a_projection_handles_is_a_mistake(self, shelf: Shelf) -> None:

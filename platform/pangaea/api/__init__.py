@@ -7,6 +7,7 @@ The files:
     content_security   the Content-Security-Policy of every answer
     documents          the pages of the APIs, public or for operators only
     encodings          which encodings of a body are accepted: UTF-8, not compressed
+    exposure           what the modules' URL patterns expose, and the mistakes in it
     fallback           problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
     fields             fields that all APIs share
     metadata           the answer to OPTIONS

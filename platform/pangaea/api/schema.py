@@ -173,10 +173,23 @@ def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], l
         generator: Any = SchemaGenerator
         document = generator(patterns=patterns).get_schema(public=True)
         doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it publishes them nowhere
+    doubts += _misnamed(document)
     _describe_scopes(document, [scope for each in chosen for scope in each.scopes])
     if module:
         document["info"]["title"] += f": {module.label}"
     return document, doubts
+
+
+def _misnamed(document: Mapping[str, Any]) -> list[str]:
+    """Operations whose id does not begin with their module: another module's could get the same one."""
+    return [
+        f"{method.upper()} {path}: the operation id {operation['operationId']!r} does not begin with '{tag}_'. "
+        "Name it in extend_schema: <module>_<verb>_<noun>."
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+        for tag in operation.get("tags", ())
+        if tag in modules.labels() and not operation["operationId"].startswith(f"{tag}_")
+    ]
 
 
 def _describe_scopes(document: dict[str, Any], scopes: Sequence[modules.Scope]) -> None:
