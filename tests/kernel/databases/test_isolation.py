@@ -14,7 +14,7 @@ from django.db import OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import load_backend
 from django.test import Client
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pangaea.databases import errors
 from pangaea.databases.engines.postgresql import direct, sessions
@@ -26,6 +26,8 @@ ALIAS = "orders"
 pytestmark = pytest.mark.usefixtures("postgresql_only")
 
 # A transaction of a test would keep the alias's connection open.
+MEMBERSHIPS = "UPDATE pg_auth_members SET inherit_option = {value} WHERE member = '{login}'::regrole"
+
 WITHOUT_TRANSACTION = pytest.mark.django_db(databases="__all__", transaction=True)
 
 
@@ -202,3 +204,29 @@ class TestMigrate:
                     "SELECT count(*) FROM pg_tables WHERE tableowner = current_user"
                 ).fetchone() == (0,)
                 assert not connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'orders'").fetchall()
+
+    def test_accepts_a_login_that_has_rights_only_as_the_role(self, postgres_url: str) -> None:
+        """Such is the authenticator of PostgREST."""
+        login = connections[ALIAS].settings_dict["USER"]
+        # From 16 on each membership has its own option.
+        statements = {False: "ALTER ROLE {login} {no}INHERIT", True: MEMBERSHIPS}
+        with psycopg.connect(postgres_url, autocommit=True) as administrator:
+            statement = statements[administrator.info.server_version >= 160000]
+            administrator.execute(statement.format(login=login, no="NO", value="false").encode())
+            try:
+                call_command("migrate", database=ALIAS, verbosity=0, stdout=StringIO())
+            finally:
+                administrator.execute(statement.format(login=login, no="", value="true").encode())
+
+    def test_names_the_foreign_owner_of_a_schema(self, postgres_url: str) -> None:
+        url = make_conninfo(postgres_url, dbname=connections[ALIAS].settings_dict["NAME"])
+        with psycopg.connect(url, autocommit=True) as administrator:
+            administrator.execute("ALTER SCHEMA orders OWNER TO CURRENT_USER")
+            try:
+                connections[ALIAS].close()
+                with pytest.raises(
+                    OperationalError, match=rf"role is '{role()}', without .* of 'postgres', which owns"
+                ):
+                    connections[ALIAS].ensure_connection()
+            finally:
+                administrator.execute(f"ALTER SCHEMA orders OWNER TO {role()}".encode())

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from pangaea.databases import aliases
 from pangaea.databases.engines.postgresql import direct
+from pangaea.databases.engines.postgresql.entry import startup_options
 from pangaea.databases.entries import POSTGRESQL
 from pangaea.databases.grants.rights import rights_of
 
@@ -26,9 +27,11 @@ def verify(wanted: Iterable[str]) -> None:
         if connection.settings_dict["ENGINE"] != POSTGRESQL:
             continue
         entry = deepcopy(connection.settings_dict)
-        role, entry["PANGAEA"]["role"] = entry["PANGAEA"]["role"], ""
-        # A connection that asks for a missing role fails.
-        entry["OPTIONS"]["options"] = entry["OPTIONS"]["options"].replace(f" -c role={role}", "")
+        own = entry["PANGAEA"]
+        if own["role"]:
+            # A connection that asks for a missing role fails.
+            own["role"] = None
+            entry["OPTIONS"]["options"] = startup_options(own, own["schema"])
         with closing(type(connection)(entry, alias)) as trial:
             trial.ensure_connection()
 

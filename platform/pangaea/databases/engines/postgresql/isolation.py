@@ -40,7 +40,8 @@ _REMEDY = (
 def verify(connection: "psycopg.Connection[Any]", alias: str, own: Mapping[str, Any]) -> None:
     """Raise OperationalError if the connection is not as `own`, the alias's PANGAEA entry, asks. One round trip.
 
-    The message names each difference and the remedy. For the kernel such a database is unavailable.
+    The message names each difference and the remedy. For the kernel such a database is unavailable. A role of None is
+    not compared.
     """
     ((encoding, path, user, foreign_owner, defaults),) = connection.execute(
         _STATE, [own["schema"], list(DEFAULTS)]
@@ -55,7 +56,9 @@ def verify(connection: "psycopg.Connection[Any]", alias: str, own: Mapping[str, 
     differences = [
         f"{name} is {value!r} instead of {asked!r}" for name, (value, asked) in found.items() if value != asked
     ]
-    if foreign_owner and not own["role"]:
+    if foreign_owner and own["role"] in {"", user}:
         differences.append(f"role is {user!r}, without the rights of {foreign_owner!r}, which owns the schema")
+        if own["role"]:
+            differences.append(f"ALTER SCHEMA {schema} OWNER TO {user} would give it to the role")
     if differences:
         raise psycopg.OperationalError(_REMEDY.format(alias=alias, differences="; ".join(differences)))
