@@ -104,7 +104,8 @@ class Split:
             gateway.Endpoints(self.endpoints, label).add(gateway.Address(HOST, port))
         with _Jobs() as jobs:
             steps("rendering the gateway's configuration")
-            jobs.start("the gateway's configuration", (*MANAGE, *self._configure()), {"API_DOCUMENTS_PUBLIC": "true"})
+            public = {"API_DOCUMENTS_PUBLIC": "true", **self.settings}
+            jobs.start("the gateway's configuration", (*MANAGE, *self._configure()), public)
             for label in self.ports.web:
                 environment = self.environment(label) | {"ADMINISTRATOR_URL": self.administrator_url}
                 lines = [f"{name}={shlex.quote(value)}\n" for name, value in self.environment(label).items()]

@@ -5,10 +5,12 @@ A case is added here for every difference that is found between runserver, gunic
 """
 
 import gzip
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from tests.acceptance.raw_http import request
+from tests.acceptance.topologies import ORIGIN
 
 SERVERS: Mapping[str, str] = {
     "local": "runserver",
@@ -297,4 +299,45 @@ HEADERS = [
     case("an upgrade", request(f"GET {PRODUCTS}", "Upgrade: websocket", "Connection: close, upgrade"), 200, unmet=EDGE),
 ]
 
-CASES = [*ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS]
+PREFLIGHT = (
+    "Access-Control-Request-Method: POST",
+    "Access-Control-Request-Headers: authorization, baggage, sentry-trace",
+)
+READABLE = {"Access-Control-Allow-Origin": re.escape(ORIGIN), "Access-Control-Expose-Headers": ".*x-correlation-id.*"}
+
+ORIGINS = [
+    case(
+        "a preflight",
+        request(f"OPTIONS {ORDERS}", f"Origin: {ORIGIN}", *PREFLIGHT),
+        200,
+        headers={
+            "Access-Control-Allow-Origin": re.escape(ORIGIN),
+            "Access-Control-Allow-Methods": ".*POST.*",
+            "Access-Control-Allow-Headers": ".*authorization.*baggage.*sentry-trace.*",
+        },
+    ),
+    case(
+        "a preflight of another origin",
+        request(f"OPTIONS {ORDERS}", "Origin: https://elsewhere.example", *PREFLIGHT),
+        200,
+        headers={"Access-Control-Allow-Origin": ""},
+    ),
+    case("a page of another origin", request(f"GET {PRODUCTS}", f"Origin: {ORIGIN}"), 200, headers=READABLE),
+    case(
+        "a page of another origin without a token",
+        request(f"GET {ORDERS}", f"Origin: {ORIGIN}"),
+        401,
+        "token_missing",
+        headers=READABLE,
+    ),
+    case(
+        "a page of another origin at nothing",
+        request("GET /nothing", f"Origin: {ORIGIN}"),
+        404,
+        "not_found",
+        headers=READABLE,
+        unmet={"gateway": "Envoy's CORS filter leaves out what the gateway answers itself at paths of no module."},
+    ),
+]
+
+CASES = [*ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS, *ORIGINS]

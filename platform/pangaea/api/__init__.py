@@ -5,6 +5,7 @@ The files:
     bodies             strict request bodies: serializer, fields, repeated items
     callers            which services may call this one, by their certificates
     content_security   the Content-Security-Policy of every answer
+    cross_origin       what web pages of other origins may do (CORS), at the gateway too
     documents          the pages of the APIs, public or for operators only
     encodings          which encodings of a body are accepted: UTF-8, not compressed
     exposure           what the modules' URL patterns expose, and the mistakes in it

@@ -91,6 +91,13 @@ class Declared:
         "Origins (https://host) from which the admin's forms may be sent, when a proxy changes the host.",
         validator=validators.origin,
     )
+    cors_origins: tuple[str, ...] = setting(
+        (),
+        "Origins of web pages (https://shop.example) that may call the API from a browser, separated by commas. Render "
+        "the gateway's configuration with the same value.",
+        validator=validators.page_origin,
+        per_module=False,
+    )
     admin_idle_timeout: timedelta = setting(
         timedelta(minutes=30), "After this time without a request an operator has to log in to the admin again."
     )

@@ -99,6 +99,12 @@ def address_of(parse: Callable[[str], object]) -> Validator:
 
 database = address_of(postgresql.parse)
 broker = address_of(broker_address.parse)
+page_origin = matches(
+    r"(?:http://(?!.*:80$)|https://(?!.*:443$))(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?",
+    "has {}: give each origin as browsers send it, like https://shop.example or http://localhost:3000: in small "
+    "letters, without a path, a wildcard or the scheme's own port.",
+)
+"""An origin, as in the header Origin (RFC 6454)."""
 http_url = address_of(partial(http.parse, example="https://users.example/path"))
 
 

@@ -4,6 +4,7 @@
     topologies   the addresses of the gateway and the modules, and the optional parts of a deployment's edge
     routes       the module of each public path
     pages        the page that leads to every module, and the pages of problems
+    parts        the template, in parts whose gaps are filled
     rendering    template + topology + modules -> the files that Envoy reads
     endpoints    the files with the addresses of a module's instances, which Envoy reloads
     validation   Envoy's own judgement on the committed renderings
@@ -14,7 +15,8 @@ rest is read from the modules' declarations, so a new module needs no line in ei
 
 from pangaea.gateway.addresses import Address
 from pangaea.gateway.endpoints import Endpoints
-from pangaea.gateway.rendering import TEMPLATE, Template, files, render, template
+from pangaea.gateway.parts import TEMPLATE, Template, template
+from pangaea.gateway.rendering import files, render
 from pangaea.gateway.routes import issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology, topologies
 

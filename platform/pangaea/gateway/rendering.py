@@ -8,27 +8,19 @@ from typing import Any
 
 import yaml
 
+from pangaea.api import cross_origin
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
 from pangaea.gateway import pages
 from pangaea.gateway.addresses import Address
+from pangaea.gateway.parts import SECRETS, TEMPLATE, Template, fill
 from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
 from pangaea.modules import ModuleConfig, RateLimit
 from pangaea.pages import layout
 from pangaea.telemetry import correlation
 
-TEMPLATE = "envoy.template.yaml"
-SECRETS = ("edge", "gateway", "authority")
-PARTS = frozenset(
-    {"bootstrap", "listener", "listener_tls", "cluster", "cluster_static", "cluster_discovered", "cluster_tls"}
-    | {"cluster_any", "accepts_html", "page", "page_is_read", "problem_page"}
-    | {"route", "idempotent", "nowhere", "limit", "by_address", "by_token", "tokens", "open", "cors"}
-    | {"answers", "answer", "answer_headers", "problem", "plain"}
-    | {*SECRETS}
-)
-"""The documents of the template: each is a table with one key, its name."""
 ID_IF_VALID = (
     "%CEL(size(request.headers['{name}']) <= {length} && request.headers['{name}'].matches('^[{characters}]+$')"
     " ? request.headers['{name}'] : '')%"
@@ -42,9 +34,6 @@ HEADER = """\
 
 """
 
-Template = Mapping[str, Any]
-"""Envoy's configuration in parts, by name, with gaps like `${module}`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
@@ -52,23 +41,6 @@ class Rendering:
 
     configuration: str
     secrets: Mapping[str, str] = field(default_factory=dict)
-
-
-def template(directory: Path) -> Template:
-    """The template in that folder. Raises Misconfigured."""
-    file = directory / TEMPLATE
-    try:
-        documents = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise Misconfigured(f"There is no {file}. Name the folder that holds {TEMPLATE} with --directory.") from error
-    except yaml.YAMLError as error:
-        raise Misconfigured(f"{file} is not YAML: {error}") from error
-    if odd := [each for each in documents if not isinstance(each, dict) or len(each) != 1]:
-        raise Misconfigured(f"{file}: every document is a table with one key, its name; {odd[0]!r:.80} is not.")
-    parts = {name: part for each in documents for name, part in each.items()}
-    if parts.keys() != PARTS:
-        raise Misconfigured(f"{file} lacks or has too much of: {', '.join(sorted(parts.keys() ^ PARTS))}.")
-    return parts
 
 
 def render(
@@ -138,7 +110,7 @@ class _Edge:
 
     def part(self, part: str, /, **values: Any) -> Any:
         folders = {"certificates": self.topology.certificates, "secrets": self.secrets}
-        return _fill(self.template[part], {**folders, **values})
+        return fill(self.template[part], {**folders, **values})
 
     def configuration(self, addresses: Mapping[str, Address | None]) -> Any:
         return self.part(
@@ -153,7 +125,7 @@ class _Edge:
 
     def listeners(self) -> list[Any]:
         shared = {
-            "cors": self.part("cors", origins=[{"exact": each} for each in self.topology.origins]),
+            "cors": self.cors(),
             "tokens": self.tokens(),
             "answers": [self.answer(**each) for each in self.template["answers"]],
             "host": self.host,
@@ -247,6 +219,17 @@ class _Edge:
             )
         return found
 
+    def cors(self) -> Any:
+        """What web pages of other origins may do."""
+        return self.part(
+            "cors",
+            origins=[{"exact": each} for each in self.installation.cors_origins],
+            methods=", ".join(cross_origin.METHODS),
+            request_headers=", ".join(cross_origin.REQUEST_HEADERS),
+            response_headers=", ".join(cross_origin.RESPONSE_HEADERS),
+            max_age=str(cross_origin.MAX_AGE),
+        )
+
     def nowhere(self) -> list[Any]:
         """The routes of requests to no module. CONNECT has no path, and so a route of its own."""
         openly = self.part("open") if self.issuer else None
@@ -326,25 +309,3 @@ def _text(content: Any, *, what: str, topology: Topology) -> str:
     return header + yaml.dump(
         content, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True, default_flow_style=None
     )
-
-
-def _fill(part: Any, values: Mapping[str, Any]) -> Any:
-    """The part of the template with its gaps filled.
-
-    A value that consists of one gap gets the type of what fills it; if that is None, its key or item is left out.
-    """
-    if isinstance(part, dict):
-        filled = ((key, _fill(value, values)) for key, value in part.items())
-        return {key: value for key, value in filled if value is not None}
-    if isinstance(part, list):
-        return [each for each in (_fill(value, values) for value in part) if each is not None]
-    if not isinstance(part, str):
-        return part
-    for name, value in values.items():
-        gap = f"${{{name}}}"
-        if part == gap:
-            return value
-        part = part.replace(gap, str(value))
-    if "${" in part:
-        raise Misconfigured(f"{TEMPLATE} has a gap that nothing fills: {part!r}. Known here: {', '.join(values)}.")
-    return part

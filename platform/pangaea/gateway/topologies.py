@@ -14,7 +14,7 @@ TOPOLOGIES = "topologies.toml"
 NEEDED = ("listen", "admin")
 LISTENERS = (*NEEDED, "listen_tls", "operators")
 TEXTS = (*LISTENERS, "host", "upstream", "endpoints", "certificates")
-KNOWN = (*TEXTS, "origins", "upstreams", "first_port")
+KNOWN = (*TEXTS, "upstreams", "first_port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,7 @@ class Topology:
     and verifies them. At `listen_tls` it serves clients over TLS. At `operators` it serves the modules' admins, over
     TLS if there are certificates; if it is not set, the admins are served nowhere, and if it equals `listen`, beside
     everything else. `host` is the Host header of the gateway's own requests to services; by default the host of
-    `listen`, or localhost where that is every address. Pages from the `origins` may
-    read answers (CORS).
+    `listen`, or localhost where that is every address.
     """
 
     name: str
@@ -45,7 +44,6 @@ class Topology:
     first_port: int | None = None
     endpoints: str | None = None
     certificates: str | None = None
-    origins: tuple[str, ...] = ()
     limits: float = 1
     """A factor on every rate limit: measurements send more requests than any client."""
     demo: bool = False
@@ -80,11 +78,9 @@ class Topology:
                 f"The {where} has unknown keys: {', '.join(sorted(unknown))}. Known: {', '.join(KNOWN)}."
             )
         texts = {key: table[key] for key in TEXTS if key in table}
-        named, origins = table.get("upstreams", {}), table.get("origins", [])
+        named = table.get("upstreams", {})
         if not isinstance(named, dict):
             raise Misconfigured(f'`upstreams` of the {where} is a table: module = "HOST:PORT".')
-        if not isinstance(origins, list) or not all(isinstance(each, str) and "://" in each for each in origins):
-            raise Misconfigured(f'`origins` of the {where} is a list like ["https://shop.example"].')
         if odd := [key for key, value in {**texts, **named}.items() if not isinstance(value, str)]:
             raise Misconfigured(f"The {where} has an address that is not a string: {', '.join(odd)}.")
         first_port = table.get("first_port")
@@ -107,7 +103,6 @@ class Topology:
             name=name,
             **addresses,
             **texts,
-            origins=tuple(origins),
             first_port=first_port,
             upstreams={
                 label: Address.parse_destination(text, what=f"The upstream {label!r} of the {where}")

@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from pangaea.api import cross_origin
 from pangaea.configuration import reading
 from pangaea.databases import entries
 from pangaea.settings import http, operators
@@ -16,6 +17,7 @@ DJANGO_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "corsheaders",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -111,6 +113,7 @@ def compose(name: str) -> dict[str, Any]:
         "CSRF_COOKIE_SECURE": declared.secure_cookies,
         "SECURE_HSTS_SECONDS": 31_536_000 if profile.deployed and declared.secure_cookies else 0,
         "SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https") if declared.trust_forwarded_proto else None,
+        **cross_origin.settings(declared),
         "REST_FRAMEWORK": http.REST_FRAMEWORK,
         "SPECTACULAR_SETTINGS": http.SPECTACULAR_SETTINGS,
         "UNFOLD": operators.unfold(

@@ -9,6 +9,8 @@ MIDDLEWARE_HEAD = [
     "pangaea.api.content_security.ContentSecurityMiddleware",
     # Before every middleware that may respond, the probes included.
     "pangaea.api.callers.CallerMiddleware",
+    # Before every middleware that may answer a browser, so that the page can read why it was refused.
+    "corsheaders.middleware.CorsMiddleware",
     # Before every middleware that reads the host or redirects to https: probes use an IP address and no TLS.
     "pangaea.health.probes.ProbeMiddleware",
     # Around the rest, so that no error leaves an API path as HTML.

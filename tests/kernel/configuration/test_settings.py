@@ -37,6 +37,7 @@ MALFORMED = {
     "UNVERIFIED_HOSTS": "db.internal,*.internal",
     "ALLOWED_HOSTS": "https://shop.example/",
     "CSRF_TRUSTED_ORIGINS": "shop.example",
+    "CORS_ORIGINS": "https://shop.example/",
     "DATABASE_URL": "postgres://u:hunter2@h:port/d",
     "DIRECT_DATABASE_URL": "postgres://u:hunter2@h:port/d",
     "BROKER_URL": "amqp://u:hunter2@h:port//",
