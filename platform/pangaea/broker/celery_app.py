@@ -29,8 +29,8 @@ from pangaea.broker import admission, redis_transport, tls, topology
 from pangaea.broker.admission import CATCH_UP, CONTENT_TYPE, DELIVER, REPORT
 from pangaea.broker.sending import BROKER_TIMEOUT, send_requests
 from pangaea.configuration.declared import Declared
-from pangaea.databases import errors, idle
-from pangaea.inbox import consume, outages
+from pangaea.databases import errors, idle, outages
+from pangaea.inbox import consume
 from pangaea.outbox import replay, subscribers
 from pangaea.telemetry.components import Component
 
@@ -147,7 +147,7 @@ def _dropped_in_outages(module: str, event: str) -> Iterator[None]:
     except Error as error:
         if errors.kind_of(error, module) not in errors.PASSING:
             raise
-        if not outages.note(module, error):
+        if not outages.note(error, module):
             log.warning(event, module=module, reason="the database is busy", error=str(error).strip())
     else:
         outages.end(module)

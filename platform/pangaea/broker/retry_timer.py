@@ -13,7 +13,7 @@ from celery import bootsteps
 from django.conf import settings
 
 from pangaea.broker import topology
-from pangaea.inbox import outages
+from pangaea.databases import outages
 from pangaea.inbox.dead_letters import timer
 
 log = structlog.get_logger()
@@ -64,5 +64,5 @@ def retry_all(labels: Sequence[str]) -> None:
         try:
             timer.run_round(label)
         except Exception as error:  # noqa: BLE001 - the messages stay due
-            if not outages.note(label, error):
+            if not outages.note(error, label):
                 log.warning("retries interrupted", module=label, error=str(error))

@@ -8,6 +8,7 @@ The kernel's tables exist at each alias, so every query of these tables names an
     engines           the differences between PostgreSQL and SQLite
     grants            the rights of the modules in PostgreSQL
     errors            the meaning of a database's errors: one table of classes, for messages and for HTTP
+    outages           the outages of a database, logged once each
     rows              model instances from hand-written SQL
     idle              connections that the server may have ended while they were idle
     migration_state   whether a database has the migrations that this code was written for

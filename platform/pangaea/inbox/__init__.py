@@ -9,7 +9,6 @@
     cursor          how far a subscription has read a stream: judges batches, advances, stops, requests missed messages
     handling        calls the handlers of messages
     retrying        work on the module's database, retried while its errors are transient
-    outages         the outages of a module's database, logged once each
     attempts        recorded before handlers run, so that a message that crashes its process is found
     in_flight       which messages a worker's handler is working on, for its parent process
     dead_letters    messages that could not be applied: parked in order, redriven, discarded

@@ -9,10 +9,10 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 
 from pangaea import modules
-from pangaea.databases import errors, idle
+from pangaea.databases import errors, idle, outages
 from pangaea.databases.errors import Kind
 from pangaea.errors import HungMessage, MalformedMessage, PoisonMessage
-from pangaea.inbox import attempts, in_flight, outages
+from pangaea.inbox import attempts, in_flight
 from pangaea.inbox.batches import Delivered, decode
 from pangaea.inbox.cursor import Cursor, Verdict
 from pangaea.inbox.dead_letters import parking
@@ -93,7 +93,7 @@ def _give_up(delivery: Delivery, error: Exception) -> bool:
     False if the database does not answer: the module's other subscriptions share it, and have the same gap.
     """
     kind = errors.kind_of(error, delivery.module)
-    if not outages.note(delivery.module, error):
+    if not outages.note(error, delivery.module):
         is_expected = kind is not None or isinstance(error, GivenUp)
         report = log.warning if is_expected else log.error
         report(

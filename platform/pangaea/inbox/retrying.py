@@ -14,10 +14,9 @@ from django.conf import settings
 from django.db import connections
 
 from pangaea.backoff import Backoff
-from pangaea.databases import errors, migration_state
+from pangaea.databases import errors, migration_state, outages
 from pangaea.databases.errors import Kind
 from pangaea.errors import PangaeaError
-from pangaea.inbox import outages
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -102,7 +101,7 @@ class Tries:
             return None, error
 
     def _log(self, kind: Kind | None, error: Exception) -> None:
-        if not outages.note(self.alias, error) and not self.logged:
+        if not outages.note(error, self.alias) and not self.logged:
             reason = kind.value if kind else ""
             log.warning("database error retried", module=self.alias, reason=reason, error=str(error).strip())
             self.logged = True

@@ -14,10 +14,13 @@ from pangaea.databases.errors import is_transient
 class SessionMiddleware(middleware.SessionMiddleware):
     """Django's, but a session that cannot be saved at the moment is answered with 503.
 
-    Django takes every error of the database for a session that was deleted, and answers 400.
+    Django takes every error of the database for a session that was deleted, and answers 400. It also saves a session
+    that the request has not used, so that an operator's requests to an API would need the database of the operators.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        if not request.session.accessed:
+            return response
         try:
             return super().process_response(request, response)
         except (Error, SessionInterrupted) as error:

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.api.problems import respond
-from pangaea.databases import errors
+from pangaea.databases import errors, outages
 from pangaea.databases.errors import Kind
 from pangaea.inbox import consume
 from pangaea.inbox.models import Cursor, DeadLetter
@@ -69,6 +69,7 @@ def subscribed(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> Iterator[
     yield
     connections[LISTENER].close()
     errors.forget_refusals()
+    outages.forget()
 
 
 @pytest.fixture

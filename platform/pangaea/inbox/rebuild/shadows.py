@@ -20,8 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.utils import load_backend
 
-from pangaea.databases import aliases, engines
-from pangaea.inbox import outages
+from pangaea.databases import aliases, engines, outages
 from pangaea.inbox.models import Cursor
 from pangaea.inbox.stream_key import StreamKey
 from pangaea.inbox.subscriptions import Projection
@@ -135,7 +134,7 @@ def _look(module: str) -> Shadow | None:
     try:
         found = engines.of(module).find_shadow(connections[module], Cursor._meta.db_table)
     except DatabaseError as error:
-        if not outages.note(module, error):
+        if not outages.note(error, module):
             log.warning("shadow lookup failed", module=module, error=str(error))
         return None
     return Shadow(module, *found) if found else None
