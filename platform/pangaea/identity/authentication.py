@@ -1,7 +1,6 @@
 """The bearer scheme (RFC 6750) for DRF."""
 
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import NotAuthenticated
 from rest_framework.request import Request
 
 from pangaea.errors import Unauthenticated
@@ -15,9 +14,8 @@ REALM = f'{SCHEME} realm="pangaea"'
 class BearerAuthentication(BaseAuthentication):
     """Sets `request.user` to a Principal. A request without the header, or with another scheme, is anonymous.
 
-    Raises Unauthenticated for a token that is not valid, and NotAuthenticated for a scheme without a token, on public
-    endpoints too: a client that sends a token wants it used. An endpoint that replaces tokens sets
-    `authentication_classes = []`.
+    Raises Unauthenticated for a token that is not valid, on public endpoints too: a client that sends a token
+    wants it used. An endpoint that replaces tokens sets `authentication_classes = []`.
     """
 
     def authenticate(self, request: Request) -> tuple[Principal, None] | None:
@@ -25,8 +23,6 @@ class BearerAuthentication(BaseAuthentication):
         scheme, _, credentials = get_authorization_header(request).strip().partition(b" ")
         if scheme.lower() != SCHEME.lower().encode():
             return None
-        if not credentials:
-            raise NotAuthenticated
         try:
             token = credentials.strip().decode("ascii")
         except UnicodeDecodeError:

@@ -531,13 +531,7 @@ class TestARequest:
         assert get("/public").json() == {"known": False}
         assert get("/public", f"Bearer {token()}").json() == {"known": True}
 
-    @pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "bearer   "])
-    @pytest.mark.parametrize("url", ["/mine", "/public"])
-    def test_with_the_scheme_alone_is_asked_for_a_token(self, url: str, authorization: str) -> None:
-        response = get(url, authorization)
-        assert (response.status_code, response.json()["code"]) == (401, "token_missing")
-
-    @pytest.mark.parametrize("authorization", ["Bearer a b", "Bearer garbled", "Bearer \xe9"])
+    @pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "Bearer a b", "Bearer garbled", "Bearer \xe9"])
     @pytest.mark.parametrize("url", ["/mine", "/public"])
     def test_with_a_garbled_token_is_refused(self, url: str, authorization: str) -> None:
         response = get(url, authorization)

@@ -34,7 +34,7 @@ def check(request: Any) -> None:
 
 
 def normalized(path: str) -> str:
-    """The path without empty segments and dot segments (RFC 3986, 6.2.2.3), and with slashes for backslashes."""
+    """The path without dot segments (RFC 3986, 6.2.2.3), and with slashes for backslashes. Slashes are not merged."""
     path = _ESCAPED_DOT.sub(".", path).replace("\\", "/")
     if "/." in path:
         _, *segments = path.split("/")
@@ -47,7 +47,7 @@ def normalized(path: str) -> str:
         if segments[-1] in {".", ".."}:
             left.append("")
         path = "/" + "/".join(left)
-    return re.sub("/+", "/", path)
+    return path
 
 
 def _name_host(request: Any) -> None:
