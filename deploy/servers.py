@@ -26,8 +26,10 @@ def database_server(steps: Steps) -> Iterator[str]:
     if not given:
         steps("starting PostgreSQL, with temporary data")
         with postgresql.server() as url:
-            yield url
-            steps("ending PostgreSQL")
+            try:
+                yield url
+            finally:
+                steps("ending PostgreSQL")
         return
     if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
         sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
@@ -61,5 +63,7 @@ def broker(steps: Steps) -> Iterator[str]:
             made = stack.enter_context(rabbitmq.virtual_host(url))
         except Unavailable as reason:
             sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")
-        yield made
-        steps("deleting the virtual host at RabbitMQ")
+        try:
+            yield made
+        finally:
+            steps("deleting the virtual host at RabbitMQ")

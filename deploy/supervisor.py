@@ -67,20 +67,10 @@ class Supervisor:
 
     def stop(self) -> None:
         """End all of them: SIGTERM, and SIGKILL after `stop_timeout` or on a KeyboardInterrupt meanwhile."""
-        self._stopping.set()
-        running = [each for each in self._watched if each.signal(signal.SIGTERM)]
-        self._steps(f"ending {len(running)} processes; Ctrl-C again kills them")
-        deadline = time.monotonic() + self._stop_timeout
-        reported = time.monotonic()
-        try:
-            while (names := self._alive()) and time.monotonic() < deadline:
-                time.sleep(0.05)
-                if time.monotonic() - reported > REPORT_INTERVAL:
-                    reported = time.monotonic()
-                    self._steps(f"waiting for {', '.join(names)}")
-        except KeyboardInterrupt:
-            names = self._alive()
-        if names:
+        with suppress(KeyboardInterrupt):
+            self._stopping.set()
+            self._terminate()
+        if names := self._alive():
             self._steps(f"killing {', '.join(names)}")
         for each in self._watched:
             # A killed web process leaves its workers behind, in its session.
@@ -88,6 +78,18 @@ class Supervisor:
         for each in self._watched:
             if each.thread.is_alive():
                 each.thread.join(timeout=STOP_TIMEOUT)
+
+    def _terminate(self) -> None:
+        """Signal all, and return when they have ended or the time for it has."""
+        running = [each for each in self._watched if each.signal(signal.SIGTERM)]
+        self._steps(f"ending {len(running)} processes; Ctrl-C again kills them")
+        reported = time.monotonic()
+        deadline = reported + self._stop_timeout
+        while (names := self._alive()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            if time.monotonic() - reported > REPORT_INTERVAL:
+                reported = time.monotonic()
+                self._steps(f"waiting for {', '.join(names)}")
 
     def _alive(self) -> list[str]:
         return [each.program.name for each in self._watched if each.thread.is_alive()]

@@ -25,6 +25,22 @@ INLINE = """
     document.body.append(picture);
     new Promise((done) => picture.addEventListener("error", () => done(window.ran === true)));
 """
+CONTRAST = """
+    (() => {
+        const light = (colour) => {
+            const parts = colour.match(/[0-9.]+/g).slice(0, 3).map((part) => part / 255)
+                .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+        };
+        const page = light(getComputedStyle(document.body).backgroundColor);
+        return Math.min(...[...document.querySelectorAll("h1, p, a, th, td, dt, dd, code")].map((element) => {
+            const text = light(getComputedStyle(element).color);
+            return (Math.max(text, page) + 0.05) / (Math.min(text, page) + 0.05);
+        }));
+    })()
+"""
+"""The lowest contrast of a text to the page (WCAG 2.2, 1.4.3)."""
+READABLE = 4.5
 TYPE_TOKEN = """
     const field = document.querySelector(".auth-container input");
     const setter = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set;
@@ -104,6 +120,37 @@ class TestTheAdmin:
             assert admin.evaluate(INLINE) is True
         finally:
             admin.call("Page.setBypassCSP", enabled=False)
+
+
+class TestAPageOfTheKernel:
+    @pytest.mark.parametrize("path", ["/", "/problems/token_missing", "/problems/out_of_stock"])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", [360, 1280])
+    def test_breaks_no_policy_and_is_as_wide_as_the_window(
+        self, site: Deployment, chromium: Browser, path: str, scheme: str, width: int
+    ) -> None:
+        chromium.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        chromium.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+        try:
+            chromium.open(site.base_url + path)
+            assert chromium.complaints == []
+            assert chromium.evaluate("document.querySelectorAll('h1').length") == 1
+            # The window is narrower by its scroll bar.
+            size = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+            needed, there = chromium.evaluate(size)
+            assert needed <= there <= width
+            assert chromium.evaluate(CONTRAST) >= READABLE
+        finally:
+            chromium.call("Emulation.clearDeviceMetricsOverride")
+            chromium.call("Emulation.setEmulatedMedia", features=[])
+
+    def test_has_a_walk_from_the_address_of_the_page(self, site: Deployment, chromium: Browser) -> None:
+        chromium.open(f"{site.base_url}/")
+        assert chromium.evaluate("document.querySelector('pre').textContent").startswith(f"URL={site.base_url}\n")
+
+    def test_runs_no_script_that_was_written_into_it(self, site: Deployment, chromium: Browser) -> None:
+        chromium.open(f"{site.base_url}/")
+        assert chromium.evaluate(INLINE) is False
 
 
 class TestTheDocuments:

@@ -32,6 +32,25 @@ FAILS = "print(*('line %d' % number for number in range(99)), sep='\\n'); raise 
 Run: TypeAlias = Callable[..., AbstractContextManager[Supervisor]]
 
 
+INTERRUPTED = """
+import sys, threading
+from contextlib import suppress
+from pathlib import Path
+from deploy.steps import Steps
+from deploy.supervisor import Program, Supervisor, log_of
+from pangaea.testing import wait_until
+program = Program("stubborn", (sys.executable, "-c", {stubborn!r}), dict())
+folder = Path({folder!r})
+supervisor = Supervisor([program], folder=folder, cwd=Path({root!r}), steps=Steps(), stop_timeout=600)
+supervisor.start()
+wait_until(lambda: "ready" in log_of(folder, "stubborn").read_text(), what="the program", seconds=30)
+with suppress(KeyboardInterrupt):
+    print(supervisor.pids["stubborn"], flush=True)
+    threading.Event().wait()
+supervisor.stop()
+"""
+
+
 @pytest.fixture
 def out() -> StringIO:
     return StringIO()
@@ -109,6 +128,18 @@ class TestTheEnd:
         assert psutil.wait_procs(processes, timeout=10)[1] == []
         assert "waiting for stubborn\n" in out.getvalue()
         assert "killing stubborn\n" in out.getvalue()
+
+    def test_comes_at_once_after_a_second_interrupt(self, tmp_path: Path) -> None:
+        source = INTERRUPTED.format(folder=str(tmp_path), root=str(ROOT), stubborn=STUBBORN)
+        with subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, text=True, cwd=ROOT) as running:
+            assert running.stdout is not None
+            pid = int(running.stdout.readline())
+            running.send_signal(signal.SIGINT)
+            assert "ending 1 processes" in running.stdout.readline()
+            running.send_signal(signal.SIGINT)
+            assert any("killing stubborn" in line for line in running.stdout)
+            assert running.wait(timeout=30) == 0
+        assert not psutil.pid_exists(pid)
 
     def test_takes_the_processes_that_a_program_started(self, run: Run) -> None:
         child = f"import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); {STUBBORN}"
