@@ -21,6 +21,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from kombu.exceptions import OperationalError
 from pytest_django import Settings
 from structlog.testing import capture_logs
 
@@ -178,7 +179,7 @@ class TestTheExchange:
         with connect(rights.administrator) as administrator:
             administrator.channel().exchange_delete(rights.exchange)
             try:
-                with pytest.raises(ConnectionError, match="permissions render"):
+                with pytest.raises(OperationalError, match="permissions render"):
                     topology.declare(celery_app.make_app(settings.PANGAEA))
             finally:
                 administrator.channel().exchange_declare(rights.exchange, "topic", durable=True, auto_delete=False)

@@ -6,8 +6,9 @@ import secrets
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import psycopg
 import pytest
@@ -15,6 +16,7 @@ from psycopg import sql
 
 from pangaea.databases.grants import administration
 from pangaea.errors import Misconfigured
+from pangaea.testing import free_port
 from pangaea.testing.databases import drop_roles
 from tests.processes import Workspace, workspace
 
@@ -26,6 +28,7 @@ class Server:
     """A server without any preparation, and the URLs of databases that do not exist yet."""
 
     administrator: str
+    """An administrator's URL, whose first host does not answer."""
     urls: dict[str, str]
     workspace: Workspace
 
@@ -51,12 +54,15 @@ def server(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     address = urlsplit(postgres_url)
     location = address.netloc.rpartition("@")[2]
     names = {module: f"pangaea_rights_{tag}_{module}" for module in MODULES}
+    names["web_bff"] += " \"é\\'%/"
     urls = {
         module: urlunsplit((address.scheme, f"{name}:{secrets.token_hex(8)}@{location}", f"/{name}", address.query, ""))
-        for module, name in names.items()
+        for module, name in zip(names, map(partial(quote, safe=""), names.values()), strict=True)
     }
     with workspace(tmp_path_factory.mktemp("rights")) as space:
-        found = Server(postgres_url, urls, space)
+        login = address.netloc.rpartition("@")[0]
+        by_hosts = address._replace(netloc=f"{login}@127.0.0.1:{free_port()},{location}").geturl()
+        found = Server(by_hosts, urls, space)
         try:
             for module in ("orders", "users"):
                 for _ in range(2):
@@ -98,9 +104,11 @@ class TestTheRoleOfAService:
             ).geturl()
             server.manage("web_bff", "permissions", "apply", "--postgres")
             with psycopg.connect(server.urls["web_bff"]) as connection:
-                assert connection.info.user == url.username
+                assert connection.info.user == unquote(url.username or "")
             with psycopg.connect(server.administrator) as administrator:
-                found = administrator.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [url.username])
+                found = administrator.execute(
+                    "SELECT rolpassword FROM pg_authid WHERE rolname = %s", [unquote(url.username or "")]
+                )
                 digests.append(found.fetchone())
         assert len(set(digests)) == len(digests)
 
@@ -160,7 +168,7 @@ class TestTheScript:
             assert done.returncode == 0, done.stderr
         address = urlsplit(server.urls["web_bff"])
         with psycopg.connect(server.administrator, autocommit=True) as administrator:
-            role = sql.Identifier(address.path[1:])
+            role = sql.Identifier(unquote(address.path[1:]))
             administrator.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(address.password)))
         server.manage("web_bff", "migrate")
 

@@ -82,7 +82,7 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
     shared, count = exchange(declared), declared.queues_per_module
     return [
         Queue(
-            f"{declared.broker_prefix}{label}.inbox.{number}of{count}",
+            name_of(label, number, count, prefix=declared.broker_prefix),
             bindings=[binding(shared, routing_key=key) for key in _routing_keys(label, number, count)],
             durable=True,
             queue_arguments=arguments,
@@ -90,6 +90,11 @@ def queues(declared: Declared, labels: Iterable[str], *, virtual: bool) -> list[
         for label in labels
         for number in range(count)
     ]
+
+
+def name_of(label: str, number: int, count: int, *, prefix: str | None = None) -> str:
+    """The name of one of a module's `count` queues, with this process's prefix or another one."""
+    return f"{settings.PANGAEA.broker_prefix if prefix is None else prefix}{label}.inbox.{number}of{count}"
 
 
 def _routing_keys(label: str, number: int, count: int) -> list[str]:
@@ -144,6 +149,7 @@ def declare_on(celery: Celery, channel: Any, wanted: Iterable[Queue]) -> None:
         for queue in wanted:
             queue(channel).declare()
         return
+    celery.queue_differences.verify(channel.connection, exchange(settings.PANGAEA))
     for queue in wanted:
         celery.queue_differences.resolve(channel.connection, queue)
 
@@ -152,11 +158,29 @@ class QueueDifferences:
     """The RabbitMQ queues that differ from this process's settings, and since when they do. Thread-safe."""
 
     def __init__(self) -> None:
+        self._verified = False
         self._checked: set[str] = set()
         self._arguments: dict[str, float] = {}
         self._bindings: dict[str, float] = {}
         self._unanswered: set[str] = set()
         self._subscribed: set[tuple[str, str]] = set()
+
+    def verify(self, connection: amqp.Connection, shared: Exchange) -> None:
+        """Raise ConnectionResetError, after which callers retry, if the exchange is of another type. Asks only once.
+
+        RabbitMQ compares types only for a user who may declare the exchange; for others `permissions apply` does.
+        """
+        if self._verified:
+            return
+        try:
+            with connection.channel() as trial, suppress(amqp.AccessRefused):
+                Exchange(shared.name, type=shared.type, durable=shared.durable, channel=trial).declare()
+        except amqp.PreconditionFailed as error:
+            raise ConnectionResetError(
+                f"The exchange {shared.name!r} is not as declared, so messages reach the wrong queues or none "
+                f"({error.reply_text}). Let an administrator delete it: it is then declared again."
+            ) from error
+        self._verified = True
 
     def note_unanswered(self, queue: str) -> None:
         """Note that a queue does not answer, so that its next declaration deletes it first."""

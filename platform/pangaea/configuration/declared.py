@@ -158,7 +158,8 @@ class Declared:
         "",
         "postgres://user:password@host/name: one database, in which every module has a schema and a role. The login "
         "may take each of the roles, so they only guard against mistakes; a <MODULE>_DATABASE_URL with its own login "
-        "is a wall.",
+        "is a wall. Several hosts (h1:5432,h2:5432, with ?target_session_attrs=read-write), libpq's parameters and "
+        "the server's settings (options=-c%20work_mem%3D8MB) may be given; what is not understood is refused.",
         secret=True,
         validator=validators.database,
         owned=True,  # a database in which the module logs in as itself
@@ -202,8 +203,8 @@ class Declared:
     )
     broker_url: str = setting(
         "",
-        "The broker: amqps://… or rediss://…, or amqp and redis without TLS. It may lose, repeat and reorder messages; "
-        "no message is stored there alone.",
+        "The broker: amqps://… or rediss://…, or amqp and redis without TLS; of a cluster one URL per server, "
+        "separated by semicolons. It may lose, repeat and reorder messages; no message is stored there alone.",
         secret=True,
         validator=validators.broker,
         deployed=validators.shared_broker,

@@ -12,6 +12,7 @@ from pangaea.configuration.declared import Declared, variable
 from pangaea.configuration.environment import DEFAULT, PROFILE, Environment, Unreadable, variable_of
 from pangaea.configuration.profiles import PROFILES, STATE, Profile
 from pangaea.configuration.values import parse, redacted, text_of
+from pangaea.databases.aliases import MAX_LABEL_BYTES
 
 
 class Refused(ImproperlyConfigured):
@@ -109,6 +110,12 @@ class Configuration:
             self.problems.append(f"{names}; in {package} there are: {', '.join(present)}.")
         elif len(chosen) > len(set(chosen)):
             self.problems.append("PANGAEA_MODULES names a module twice: name each once.")
+        self.problems += [
+            f"PANGAEA_MODULES_PACKAGE has the module {label}, whose name has more than {MAX_LABEL_BYTES} bytes: give "
+            "its folder a shorter name. PostgreSQL would cut names that are made from it."
+            for label in self.labels
+            if len(label.encode()) > MAX_LABEL_BYTES
+        ]
 
     def _read(self, *, per_module: bool) -> None:
         for each in fields(Declared):

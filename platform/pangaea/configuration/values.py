@@ -79,5 +79,10 @@ def text_of(value: Any) -> str:
 
 def redacted(text: str) -> str:
     """The text with the passwords in its URLs, and what looks like a secret in their queries, replaced by `***`."""
-    text = re.sub(r"(://[^:/@;?]*:)[^;]*@", r"\1***@", text)
-    return re.sub(r"([?&][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;]*", r"\1***", text, flags=re.IGNORECASE)
+    urls = re.split(r";(?=[a-z]+://)", text)
+    return ";".join(map(_redacted, urls))
+
+
+def _redacted(url: str) -> str:
+    url = re.sub(r"(://[^:/@?]*:).*@", r"\1***@", url)
+    return re.sub(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", url, flags=re.IGNORECASE)

@@ -6,6 +6,8 @@ from django.db import DEFAULT_DB_ALIAS
 from pangaea import modules
 
 KERNEL = "pangaea"
+MAX_LABEL_BYTES = 48
+"""The most bytes of a module's label: PostgreSQL cuts names after 63, and the longest is `pangaea_outbox_<label>`."""
 
 
 def schema_of(alias: str) -> str:

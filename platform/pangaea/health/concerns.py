@@ -98,7 +98,12 @@ def _of_queues(status: ModuleStatus) -> Iterator[str]:
     for queue in status.queues:
         if not queue.exists:
             yield f"The queue {queue.name} is missing: a worker or a relay of {queue.module} declares it."
-        elif queue.consumers == 0:
+        elif queue.is_left_over and queue.consumers:
+            yield (
+                f"A worker consumes {queue.name}, so its QUEUES_PER_MODULE is not "
+                f"{settings.PANGAEA.queues_per_module}: start all workers and relays of the module with one value."
+            )
+        elif queue.consumers == 0 and not queue.is_left_over:
             yield (
                 f"No worker consumes {queue.name}, where {_counted(queue.batches, 'batch', 'batches')} wait: "
                 f"start one with `manage.py worker --module {queue.module}`."

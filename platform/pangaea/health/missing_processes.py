@@ -43,7 +43,7 @@ def _is_in_process() -> bool:
 
 def _worker(module: str) -> str:
     try:
-        found = queue_status.read(celery_app.app(), [module])
+        found = [each for each in queue_status.read(celery_app.app(), [module]) if not each.is_left_over]
     except OperationalError as error:
         return f"The broker does not answer ({_first_line(error)})."
     if idle := [queue.name for queue in found if queue.consumers == 0]:

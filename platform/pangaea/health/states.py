@@ -99,6 +99,10 @@ BEHIND = State(DeadLetter.State.BEHIND.label, "it waits behind an earlier messag
 MISSING = _of_person("missing", "the broker does not have the queue")
 UNCONSUMED = _of_person("unconsumed", "no worker consumes the queue")
 CONSUMED = State("consumed", "a worker consumes the queue", Colour.GREEN)
+OF_OTHER_SETTINGS = _of_person("of other settings", "a worker with another QUEUES_PER_MODULE consumes the queue")
+LEFT_OVER = State(
+    "left over", "the queue is of another QUEUES_PER_MODULE, and is deleted after QUEUE_EXPIRY", Colour.GREY
+)
 UNKNOWN = State("unknown", "Redis does not know which workers read a list", Colour.GREY)
 
 STREAMS = (WAITING, SENT)
@@ -115,7 +119,7 @@ SUBSCRIPTIONS = (
 )
 """The worst first: of several that apply, the first is shown."""
 LETTERS = (DEAD, RETRYING, BEHIND)
-QUEUES = (MISSING, UNCONSUMED, CONSUMED, UNKNOWN)
+QUEUES = (MISSING, UNCONSUMED, OF_OTHER_SETTINGS, CONSUMED, LEFT_OVER, UNKNOWN)
 
 _STOPPED = {Cursor.State.DIVERGED: DIVERGED, Cursor.State.BELOW_FLOOR: BELOW_FLOOR}
 
@@ -159,6 +163,8 @@ def of_queue(queue: QueueStatus) -> Shown:
     """The state of a queue."""
     if not queue.exists:
         return Shown(MISSING)
+    if queue.is_left_over:
+        return Shown(OF_OTHER_SETTINGS if queue.consumers else LEFT_OVER)
     if queue.consumers is None:
         return Shown(UNKNOWN)
     return Shown(CONSUMED if queue.consumers else UNCONSUMED)

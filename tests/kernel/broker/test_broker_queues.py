@@ -77,3 +77,35 @@ class TestTheBusInMemory:
     def test_has_no_queues_that_another_process_could_see(self, settings: Settings) -> None:
         settings.PANGAEA = replace(settings.PANGAEA, broker_url="memory://")
         assert queue_status.read(celery_app.make_app(settings.PANGAEA), ["web_bff"]) == []
+
+
+class TestAQueueOfOtherSettings:
+    @pytest.mark.parametrize("celery", ["amqp_url", "redis_url"], indirect=True)
+    def test_is_shown_as_left_over(self, celery: Celery, settings: Settings) -> None:
+        former = celery_app.make_app(replace(settings.PANGAEA, queues_per_module=2))
+        topology.declare(former)
+        for each in (queue for name, queue in former.amqp.queues.items() if "web_bff" in name):
+            with former.connection_for_write() as connection:
+                each(connection.default_channel).purge()
+        sending.send_batches(former, [Outgoing(stream=1, routing_key="orders.all.1", body=b"{}", last=1, last_id=None)])
+        names = [f"{PREFIX}web_bff.inbox.{number}of2" for number in range(2)]
+
+        def left_over() -> dict[str, int]:
+            return {each.name: each.batches for each in queue_status.read(celery, ["web_bff"]) if each.is_left_over}
+
+        wait_until(lambda: left_over() == {names[0]: 0, names[1]: 1}, what="the batch")
+        with former.connection_for_write() as connection:
+            for queue in former.amqp.queues.values():
+                queue(connection.default_channel).delete()
+        former.close()
+
+
+class TestAQueueThatThisUserMayNotRead:
+    @pytest.mark.parametrize("celery", ["amqp_url"], indirect=True)
+    def test_is_an_error_and_not_a_missing_queue(self, celery: Celery) -> None:
+        name = of_web_bff(celery).name
+        with celery.connection_for_write() as holder:
+            celery.amqp.queues[name](holder.default_channel).delete()
+            holder.default_channel.queue_declare(name, exclusive=True)
+            with pytest.raises(OperationalError, match="RESOURCE_LOCKED"):
+                queue_status.read(celery, ["web_bff"])

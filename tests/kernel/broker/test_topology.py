@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from kombu.exceptions import OperationalError
 from pytest_django import Settings
 from redis import Redis
 
@@ -260,3 +261,20 @@ class TestAQueueThatIsFull:
             owner.delete(queue)
             owner.acl_deluser(user)
         assert caplog.text.count("MEMORY USAGE") == 1
+
+
+class TestAnExchangeOfAnotherType:
+    """It takes every message and routes none, or each to all."""
+
+    def test_is_refused_with_the_remedy(self, on_rabbitmq: Process, settings: Settings) -> None:
+        celery, name = on_rabbitmq(), topology.exchange(settings.PANGAEA).name
+        with celery.connection_for_write() as connection:
+            channel = connection.default_channel
+            channel.exchange_declare(name, "direct", durable=True, auto_delete=False)
+            for _ in range(2):
+                with pytest.raises(OperationalError, match=rf"{name}.*'type'.*delete it"):
+                    topology.declare(celery)
+            channel.exchange_delete(name)
+        topology.declare(celery)
+        sending.send_batches(celery, [batch("orders.all.0")])
+        wait_until(lambda: waiting(celery) == {name_of(celery): 1}, what="the message")

@@ -113,6 +113,10 @@ class TestRedaction:
             "rediss://h/0?password=hunter2&x=1",
             "postgres://h/d?sslpassword=hunter2",
             "amqp://u:x@h;amqp://u:hunter2@h",
+            "amqp://h;amqp://u:hunter2@h",
+            "postgres://u:hunt;hunter2@h/d",
+            "postgres://a;b:hunter2@h/d",
+            "postgres://h/d?sslpassword=hunt;hunter2",
         ],
     )
     def test_leaves_no_password_in_a_url(self, text: str) -> None:

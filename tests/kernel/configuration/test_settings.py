@@ -343,6 +343,16 @@ class TestProfiles:
         assert problem.startswith("DATABASE_URL has ")
         assert "in its query: set it without" in problem
 
+    @pytest.mark.parametrize("name", ["a#b", "50% of?it", "é ü", "a:b@c"])
+    def test_local_keeps_its_files_in_a_folder_of_any_name(self, name: str, tmp_path: Path) -> None:
+        folder = tmp_path / name
+        urls = load("local", {"LOCAL_STATE_DIR": str(folder)}).database_urls
+        assert entries.configure(urls)["orders"]["NAME"] == str(folder / "orders.sqlite3")
+
+    def test_local_refuses_a_value_in_quotation_marks(self, tmp_path: Path) -> None:
+        (problem,) = problems({"LOCAL_STATE_DIR": str(tmp_path), "AUDIENCE": "'shop'"}, "local")
+        assert problem.startswith("AUDIENCE is in quotation marks")
+
     def test_local_names_a_folder_that_cannot_keep_its_files(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         (problem,) = problems({"LOCAL_STATE_DIR": str(tmp_path / "file")}, "local")
@@ -358,6 +368,19 @@ class TestProfiles:
     def test_a_deployment_starts_on_a_whole_configuration(self) -> None:
         started = start("monolith", GOOD)
         assert started.returncode == 0, started.stderr
+
+    @pytest.mark.parametrize(("label", "is_refused"), [("a" * 48, False), ("a" * 49, True), ("é" * 25, True)])
+    def test_a_module_whose_names_would_be_cut_is_refused(
+        self, label: str, is_refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        package = f"package_{len(label)}"
+        for folder in (tmp_path / package, tmp_path / package / label):
+            folder.mkdir()
+            (folder / "__init__.py").touch()
+        (tmp_path / package / label / "apps.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        found = problems(GOOD | {"PANGAEA_MODULES_PACKAGE": package}, "monolith")
+        assert [label in problem for problem in found] == [True] * is_refused
 
     def test_an_unknown_module_is_refused_by_name(self) -> None:
         refused = start("service", GOOD | {"PANGAEA_MODULES": "nowhere"})

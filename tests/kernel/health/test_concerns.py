@@ -208,6 +208,20 @@ class TestQueues:
         assert len(found()) == len(modules.labels())
         assert all("No worker consumes concerns." in each for each in found())
 
+    @pytest.mark.usefixtures("declared")
+    def test_of_another_number_are_named_while_a_worker_consumes_them(self, settings: Settings) -> None:
+        former = celery_app.make_app(replace(settings.PANGAEA, queues_per_module=2))
+        topology.declare(former)
+        name = f"concerns.{ALIAS}.inbox.1of2"
+        assert not [each for each in found() if "of2" in each]
+        with former.connection_for_read() as connection:
+            former.amqp.queues[name](connection.default_channel).consume("worker", lambda _message: None)
+            named = f"A worker consumes {name}, so its QUEUES_PER_MODULE is not 1"
+            wait_until(lambda: any(each.startswith(named) for each in found()), what="the consumer")
+            for queue in former.amqp.queues.values():
+                queue(connection.default_channel).delete()
+        former.close()
+
     def test_are_reported_as_unknown_while_the_broker_is_unreachable(self, settings: Settings) -> None:
         url = f"amqp://guest:guest@127.0.0.1:{free_port()}//"
         settings.PANGAEA = replace(settings.PANGAEA, broker_url=url)
