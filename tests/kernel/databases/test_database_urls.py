@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connections
+from django.db import OperationalError, connections
 from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
@@ -87,6 +87,10 @@ WAYS = {
 }
 
 
+def shell(statement: str) -> None:
+    call_command("dbshell", "--database", ALIAS, "--", "--no-psqlrc", "-Atc", statement)
+
+
 def with_hosts(url: str, *hosts: str, query: str = "") -> str:
     """The URL with these hosts instead."""
     address = urlsplit(url)
@@ -126,20 +130,24 @@ class TestSeveralHosts:
             session.close()
 
     def test_are_tried_for_a_shell(self, hosts: str, capfd: pytest.CaptureFixture[str]) -> None:
-        call_command("dbshell", "--database", ALIAS, "--", "--no-psqlrc", "-Atc", "SELECT current_database()")
+        shell("SELECT current_database()")
         assert database_of(hosts) in capfd.readouterr().out
 
     @pytest.mark.full
-    def test_are_tried_until_one_writes(self, url: str) -> None:
+    def test_are_tried_until_one_writes(self, url: str, capfd: pytest.CaptureFixture[str]) -> None:
         login = postgresql.parse(url)
         with held(default_transaction_read_only="on") as standby:
             with psycopg.connect(standby.url, autocommit=True, options="-c default_transaction_read_only=off") as there:
                 name, password = sql.Identifier(login.user), sql.Literal(login.password)
                 there.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE PASSWORD {}").format(name, password))
                 there.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(login.database), name))
+                role = sql.Identifier(postgresql.role_of(login.database, ALIAS))
+                there.execute(sql.SQL("CREATE ROLE {} ROLE {}").format(role, name))
             with on(with_hosts(url, host_of(standby.url), host_of(url), query="?target_session_attrs=read-write")):
                 for way in WAYS.values():
                     assert str(way("SELECT inet_server_port()")) == host_of(url).rpartition(":")[2]
+                shell("SELECT 'port', inet_server_port()")
+            assert f"port|{host_of(url).rpartition(':')[2]}" in capfd.readouterr().out
 
 
 class TestTheServersOptions:
@@ -177,6 +185,6 @@ class TestAPassword:
         address = urlsplit(url)
         password = quote("s3cret/with#all?of:it@50%", safe="")
         text = f"{address.scheme}://{address.username}:{password}@{host_of(url)}{address.path}"
-        with pytest.raises(psycopg.OperationalError, match="password authentication failed") as refused, on(text):
+        with pytest.raises(OperationalError, match="password authentication failed") as refused, on(text):
             pass
         assert "s3cret" not in str(refused.value)
