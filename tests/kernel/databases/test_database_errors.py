@@ -18,6 +18,8 @@ from pangaea.api.problems import respond
 from pangaea.databases import errors, outages
 from pangaea.databases.errors import Kind
 from pangaea.inbox import consume
+from pangaea.inbox.dead_letters import redrive
+from pangaea.inbox.dead_letters.selection import Selection
 from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.inbox.subscriptions import Projection
 from pangaea.messages import Received
@@ -179,6 +181,20 @@ class TestTheModulesOwnDatabase:
             deliver(wire)
         assert [each["event"] for each in logs if each["event"].startswith("database")] == ["database recovered"]
         assert applied == [1]
+
+    def test_that_may_not_be_written_ends_a_redrive(self, wire: Wire) -> None:
+        trouble[1] = trouble[2] = unreachable
+        say("a", 1)
+        say(NEIGHBOUR, 2)
+        deliver(wire)
+        letters = DeadLetter.objects.using(LISTENER).order_by("position")
+        before = list(letters.values_list("key", "attempts"))
+        trouble[1] = trouble[2] = lambda: fail_by(READ_ONLY)
+        calls.clear()
+        with pytest.raises(DatabaseError):
+            list(redrive.redrive(Selection(module=LISTENER), [failing]))
+        assert len(calls) == 1
+        assert list(letters.values_list("key", "attempts")) == before
 
 
 class TestABatchGivenUp:

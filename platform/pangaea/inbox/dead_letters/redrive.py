@@ -61,7 +61,7 @@ def redrive(selection: Selection, subscriptions: Iterable[Subscription] | None =
 
     A key's order is kept: letters before a selected one are applied first, selected or not, and the first failure ends
     the work on the key. Letters behind the last selected one are then retried automatically. `subscriptions` defaults
-    to the module's.
+    to the module's. Raises the error of an outage, which is no message's failure.
     """
     declared = _by_name(selection.module, subscriptions)
     for queue, last in selection.queues():
@@ -73,6 +73,8 @@ def redrive(selection: Selection, subscriptions: Iterable[Subscription] | None =
         applied, failure = 0, None
         for attempted in _attempt_all(queue.letters().filter(position__lte=last).first, declared):
             applied, failure = applied + attempted.applied, attempted.failure
+            if failure and is_outage(failure, declared[name]):
+                raise failure
             if failure:
                 break
         error = describe(failure) if failure else ""
