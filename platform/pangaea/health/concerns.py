@@ -25,6 +25,8 @@ def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age:
         if status.unreadable:
             concerns[f"{status.label} cannot be read: {status.unreadable}"] = None
             continue
+        if status.is_read_only:
+            concerns[_READ_ONLY.format(status.label)] = None
         concerns |= dict.fromkeys(_of_sending(status, limit_of_age))
         for subscription in status.subscriptions:
             concerns |= dict.fromkeys(_of_subscription(status, subscription, limit_of_lag))
@@ -34,6 +36,12 @@ def of(statuses: Iterable[ModuleStatus], *, max_lag: int | None = None, max_age:
             concerns[f"Whether transactions are open for long is not known: {status.sessions_failure}"] = None
         concerns |= dict.fromkeys(_of_transaction(each) for each in status.old_transactions)
     return list(concerns)
+
+
+_READ_ONLY = (
+    "The database of {} is read-only, so nothing is published or applied: is it a standby, or is "
+    "default_transaction_read_only set?"
+)
 
 
 def _of_sending(status: ModuleStatus, limit: timedelta) -> Iterator[str]:

@@ -177,6 +177,8 @@ def worst(statuses: Iterable[ModuleStatus]) -> Shown | None:
         if status.unreadable:
             shown.append(Shown(UNREADABLE))
             continue
+        if status.is_read_only:
+            shown.append(Shown(UNREADABLE))
         shown.append(of_stream(status.backlog, status.oldest_unsent))
         shown += [of_subscription(each) for each in status.subscriptions]
         shown += [of_queue(each) for each in status.queues]

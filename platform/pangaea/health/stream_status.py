@@ -9,13 +9,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
 from kombu.exceptions import OperationalError
 
 from pangaea.broker import celery_app, queue_status
 from pangaea.broker.queue_status import QueueStatus
-from pangaea.databases import sequences, transactions
+from pangaea.databases import engines, sequences, transactions
 from pangaea.databases.engines.base import OldTransaction
 from pangaea.inbox import resuming
 from pangaea.inbox.models import Cursor, DeadLetter, Resumption
@@ -151,6 +151,8 @@ class ModuleStatus:
     """The last decisions of operators about stopped subscriptions, the latest first."""
     unreadable: str = ""
     """The error of the database, if nothing could be read."""
+    is_read_only: bool = False
+    """Whether its database accepts no writes."""
     queues: list[QueueStatus] = field(default_factory=list)
     broker_failure: str = ""
     """The error of the broker, if the queues could not be read."""
@@ -282,6 +284,7 @@ def read(module: ModuleConfig) -> ModuleStatus:
         return ModuleStatus(
             label=module.label,
             title=title,
+            is_read_only=engines.of(module.label).is_read_only(connections[module.label]),
             streams=streams,
             unsequenced={audience: count for audience, count, _ in waiting},
             oldest_unsequenced=min((oldest for _, _, oldest in waiting), default=None),

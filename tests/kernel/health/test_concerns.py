@@ -24,6 +24,7 @@ from pangaea.inbox.models import Cursor, DeadLetter
 from pangaea.ops.models import Operator
 from pangaea.outbox.models import OutboxMessage, Stream
 from pangaea.testing import free_port, wait_until
+from tests.kernel.failing import read_only
 
 ALIAS, SOURCE = "web_bff", "orders"
 STREAM_KEY = {"subscription": "web_bff.orders", "source": SOURCE, "audience": "all", "partition": 0}
@@ -51,6 +52,16 @@ def only() -> str:
 class TestNothing:
     def test_is_named_where_no_condition_holds(self) -> None:
         Cursor.objects.using(ALIAS).create(**STREAM_KEY, position=3, head=3)
+        assert found() == []
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+class TestAReadOnlyDatabase:
+    def test_is_named_for_each_of_its_modules(self, postgresql_only: None) -> None:
+        with read_only(SOURCE):
+            named = found()
+        assert [each.split()[3] for each in named] == modules.labels()
+        assert all("is read-only, so nothing is published or applied" in each for each in named)
         assert found() == []
 
 
