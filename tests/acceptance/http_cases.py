@@ -5,6 +5,7 @@ A case is added here for every difference that is found between runserver, gunic
 """
 
 import gzip
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -353,4 +354,58 @@ ORIGINS = [
     ),
 ]
 
-CASES = [*ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS, *ORIGINS]
+NO_ID = "01a2232a-bd6d-7cc1-8000-0123456789ab"
+HAPROXYS_ID = "0A000AE6:B220_AC110002:01BB"
+LONG_LOCAL = "x" * 65
+
+
+def registration(name: str, /, **changed: str) -> Case:
+    """A registration that is refused for what is changed in it."""
+    account = {"email": "x@shop.example", "password": "tectonic plates", "full_name": "Ada"} | changed
+    body = json.dumps(account, ensure_ascii=False).encode()
+    (field_,) = changed
+    return case(name, request("POST /api/v1/accounts", JSON, body=body), 400, "validation_failed", text=f'"#/{field_}"')
+
+
+TEXTS = [
+    case(
+        "a member twice",
+        request(f"POST {ORDERS}", TOKEN, JSON, body=b'{"lines":[{"sku":"MAP-PANGAEA","quantity":1,"quantity":5}]}'),
+        400,
+        "malformed_json",
+        text=r'the member \\"quantity\\" twice',
+    ),
+    registration("an address with a zero-width space", email="x@y.example\u200b"),
+    registration("an address with a soft hyphen", email="x@exa\u00admple.net"),
+    registration("an address with a long local part", email=f"{LONG_LOCAL}@e.example"),
+    registration("an address without a local part", email='""@e.example'),
+    registration("an address with a label that is no IDNA", email="x@xn--zzzzzz.example"),
+    registration("a name that cannot be seen", full_name="\u200b\u200b"),
+    registration("a name that turns its text around", full_name="Ada \u202eecalevoL"),
+    registration("a name with an escape sequence", full_name="Ada\x1b[2J"),
+    registration("a password that cannot be typed again", password="tectonic\u200bplates"),
+    *(
+        case(
+            f"{header} of HAProxy",
+            request(f"GET {PRODUCTS}", f"{header}: {HAPROXYS_ID}"),
+            200,
+            headers={"X-Correlation-ID": HAPROXYS_ID},
+        )
+        for header in ("X-Request-ID", "X-Correlation-ID")
+    ),
+    *(
+        case(
+            f"{header} that is no id",
+            request(f"GET {PRODUCTS}", f"{header}: a b"),
+            200,
+            headers={"X-Correlation-ID": "[0-9a-f-]{36}"},
+        )
+        for header in ("X-Request-ID", "X-Correlation-ID")
+    ),
+    case("an id that no order has, in capitals", request(f"GET {ORDERS}/{NO_ID.upper()}", TOKEN), 404, "order_.*"),
+    case("an id without hyphens", request(f"GET {ORDERS}/{NO_ID.replace('-', '')}", TOKEN), 404, "not_found"),
+    case("an id in braces", request(f"GET {ORDERS}/{{{NO_ID}}}", TOKEN), 404, "not_found"),
+    case("an id as a URN", request(f"GET {ORDERS}/urn:uuid:{NO_ID}", TOKEN), 404, "not_found"),
+]
+
+CASES = [*TEXTS, *ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS, *ORIGINS]
