@@ -41,8 +41,8 @@ def send(url: str, sent: bytes, *, trust: ssl.SSLContext | None = None) -> Answe
     """The answer to these bytes. Raises AssertionError if there is no answer, or more than one."""
     address = urlsplit(url)
     received = b""
-    with socket.create_connection((address.hostname or "", address.port or 0), timeout=TIMEOUT) as plain:
-        connection = trust.wrap_socket(plain, server_hostname=address.hostname) if trust else plain
+    plain = socket.create_connection((address.hostname or "", address.port or 0), timeout=TIMEOUT)
+    with trust.wrap_socket(plain, server_hostname=address.hostname) if trust else plain as connection:
         try:
             connection.sendall(sent)
             while part := connection.recv(65536):
