@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -222,3 +224,25 @@ def write_alone(who: str) -> None:
     """Write in a separate transaction."""
     with transaction.atomic(using=ALIAS):
         write(who)
+
+
+class TestAnotherProcess:
+    """SQLite's locks are the process's: closing any handle of the file drops them all."""
+
+    def test_that_opens_the_file_and_ends_takes_nothing_from_this_one(self, file: Path) -> None:
+        write("here")
+        in_threads(lambda: write("a thread"))
+        self.run(file, "INSERT INTO entry (who) VALUES ('another process')")
+        write("here again")
+        in_threads(lambda: write("a thread again"))
+        everyone = ["here", "a thread", "another process", "here again", "a thread again"]
+        assert self.run(file, "SELECT who FROM entry ORDER BY id").splitlines() == everyone
+
+    def run(self, file: Path, statement: str) -> str:
+        script = (
+            "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1]);"
+            "print(*(row[0] for row in connection.execute(sys.argv[2])), sep='\\n');"
+            "connection.commit(); connection.close()"
+        )
+        arguments = [sys.executable, "-c", script, str(file), statement]
+        return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout

@@ -36,8 +36,11 @@ class DatabaseWrapper(MarksErrors, base.DatabaseWrapper):
         """Open a connection. Only its owner may read the file; SQLite gives the files beside it the same mode."""
         name = str(self.settings_dict["NAME"])
         if not name.startswith(("file:", ":memory:")):
-            with suppress(OSError):  # SQLite then raises the reason
-                os.close(os.open(name, os.O_CREAT | os.O_RDWR, 0o600))
+            # Only a file that does not exist is opened. Closing a handle of one that SQLite has open would drop the
+            # locks of this process, and another process could delete the log with commits that are only there:
+            # https://sqlite.org/howtocorrupt.html, 2.2. If the file cannot be created, SQLite raises the reason.
+            with suppress(OSError):
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         return super().get_new_connection(conn_params)
 
     def _start_transaction_under_autocommit(self) -> None:
