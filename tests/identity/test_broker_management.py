@@ -21,7 +21,7 @@ from django.core.management.base import CommandError
 from pytest_django import Settings
 
 from pangaea import modules
-from pangaea.broker import permissions
+from pangaea.broker import permissions, topology
 from pangaea.broker.management_api import Management
 from pangaea.errors import Misconfigured
 from pangaea.servers import rabbitmq
@@ -60,6 +60,17 @@ class TestTheAdministratorsUrl:
             call_command("permissions", "apply", "--rabbitmq", "--administrator=http://a:b@127.0.0.1")
 
 
+def differences(administrator: str) -> str:
+    """What `permissions check` names; empty if it passes."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("ADMINISTRATOR_URL", administrator)
+        try:
+            call_command("permissions", "check", "--rabbitmq", stdout=io.StringIO())
+        except CommandError as error:
+            return str(error)
+    return ""
+
+
 def refusal(administrator: str, *arguments: str) -> str:
     """The message with which the command fails."""
     with pytest.raises(CommandError) as refused:
@@ -85,6 +96,10 @@ def web_server(answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLCon
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             answer(self)
+
+        def do_GET(self) -> None:
+            self.send_response(204)
+            self.end_headers()
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -224,6 +239,29 @@ class TestPermissionsAppliedByTheManagementApi:
         connect(as_user(declared.broker_url, user, "another")).close()
         with pytest.raises(amqp.AccessRefused):
             connect(as_user(declared.broker_url, user, passwords["orders"]))
+
+    def test_are_compared_with_what_the_server_has(
+        self, managed_rabbit: Node, server: str, settings: Settings, passwords: dict[str, str]
+    ) -> None:
+        assert passwords
+        declared = settings.PANGAEA
+        user, exchange = permissions.user_of(declared, "orders"), topology.exchange(declared).name
+        host = permissions.virtual_host_of(declared)
+        assert f"There is no user {user}." in differences(server)
+        apply(server)
+        assert differences(server) == ""
+        everything = json.dumps({"configure": ".*", "write": ".*", "read": ".*"})
+        manage(managed_rabbit).call("PUT", "permissions", host, user, document=everything)
+        manage(managed_rabbit).call("DELETE", "topic-permissions", host, user)
+        manage(managed_rabbit).call("DELETE", "exchanges", host, exchange)
+        other = json.dumps({"type": "direct", "durable": True, "auto_delete": False})
+        manage(managed_rabbit).call("PUT", "exchanges", host, exchange, document=other)
+        text = differences(server)
+        assert f"The permissions of {user} to write are '.*' instead of" in text
+        assert f"The user {user} has no topic permissions in {host}." in text
+        unrepaired = f"The exchange {exchange} has type 'direct' instead of 'topic'"
+        assert unrepaired in text
+        assert unrepaired in refusal(server), "an import leaves it unchanged"
 
     def test_of_a_second_login_leave_the_first_unchanged(
         self,

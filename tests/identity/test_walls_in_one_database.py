@@ -162,6 +162,47 @@ class TestALoginOfAModule:
 
 @pytest.mark.django_db(databases="__all__")
 @pytest.mark.usefixtures("postgresql_only")
+class TestPermissionsCheck:
+    def check(self, walled: Installation) -> str:
+        try:
+            walled.workspace.manage("permissions", "check", "--postgres", environment=walled.environment)
+        except AssertionError as error:
+            return str(error)
+        return ""
+
+    def test_passes_where_the_rights_are_as_declared(self, walled: Installation) -> None:
+        assert self.check(walled) == ""
+
+    def test_names_what_is_missing_and_what_is_more(self, walled: Installation) -> None:
+        login, role, other = walled.login("orders"), walled.role("orders"), walled.role("users")
+        inside = psycopg.conninfo.make_conninfo(walled.administrator, dbname=walled.name)
+        with psycopg.connect(inside, autocommit=True) as administrator:
+            changes = [
+                (f"ALTER ROLE {login} CREATEROLE BYPASSRLS", f"ALTER ROLE {login} NOCREATEROLE NOBYPASSRLS"),
+                (f"GRANT {other} TO {login}", f"REVOKE {other} FROM {login}"),
+                (f"GRANT CONNECT ON DATABASE {walled.name} TO PUBLIC", "SELECT"),
+                ("ALTER SCHEMA orders OWNER TO CURRENT_USER", f"ALTER SCHEMA orders OWNER TO {role}"),
+                ("DROP SCHEMA users_shadow", "SELECT"),
+                (f"ALTER ROLE {login} IN DATABASE {walled.name} RESET role", "SELECT"),
+            ]
+            for change, _ in changes:
+                administrator.execute(change.encode())
+            text = self.check(walled)
+            for _, undo in changes:
+                administrator.execute(undo.encode())
+        for named in (
+            f"{login} is CREATEROLE, BYPASSRLS, which no module needs.",
+            f"{login} is a member of {other}",
+            f"Every login of the server may connect to the database {walled.name}",
+            f"The schema orders belongs to postgres: ALTER SCHEMA orders OWNER TO {role}.",
+            'Missing: CREATE SCHEMA IF NOT EXISTS "users_shadow"',
+            f"{login} does not become {role} when it connects.",
+        ):
+            assert named in text
+        walled.apply()
+        assert self.check(walled) == ""
+
+
 class TestTheRolesOfOneLogin:
     def test_guard_against_mistakes_alone(self) -> None:
         """As docs/services.md warns, SQL of an attacker crosses from module to module under a shared DATABASE_URL."""

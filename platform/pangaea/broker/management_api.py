@@ -19,7 +19,8 @@ _EXPECTED = f"{FORM}, with %2F for a slash in the password and the like."
 ENABLE = "rabbitmq-plugins enable rabbitmq_management"
 ANSWER_TIMEOUT = 60.0
 """Seconds for one answer. It is long, because deleting a virtual host deletes its queues."""
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""The definitions of a whole server may be long."""
 
 
 class Management:

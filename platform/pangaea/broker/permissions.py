@@ -9,6 +9,7 @@ the exchange is part of the definitions.
 
 import base64
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -167,8 +168,21 @@ def apply(document: str, *, administrator: str | None = None, authorities: str =
     if administrator is not None:
         Management(administrator, authorities=authorities).call("POST", "definitions", document=document)
         return
+    _controlled("import_definitions", document=document)
+
+
+def present(*, administrator: str | None = None, authorities: str = "") -> dict[str, Any]:
+    """All definitions of the server, by the same ways as `apply`. Raises Misconfigured if they are refused."""
+    if administrator is not None:
+        found = Management(administrator, authorities=authorities).call("GET", "definitions")
+    else:
+        found = json.loads(_controlled("export_definitions", "-"))
+    return dict(found or {})
+
+
+def _controlled(*arguments: str, document: str | None = None) -> str:
     done = subprocess.run(  # noqa: S603 - an administrator's program, with definitions made here
-        [control(), "--quiet", "import_definitions"],
+        [control(), "--quiet", *arguments],
         check=False,
         input=document,
         capture_output=True,
@@ -180,6 +194,7 @@ def apply(document: str, *, administrator: str | None = None, authorities: str =
             "rabbitmqctl refused the definitions. It needs root or the server's own account; without, name the "
             f"management API: ADMINISTRATOR_URL={management_api.FORM}\n{complaint(done)}"
         )
+    return done.stdout
 
 
 def complaint(done: subprocess.CompletedProcess[str]) -> str:

@@ -104,7 +104,7 @@ class Database:
         wanted = _literals(login.name for login in self.logins)
         for login in self.logins:
             for role in sorted(set(login.owners.values())):
-                of_others = _OTHERS.format(role=sql.Literal(role), login=sql.Literal(login.name))
+                of_others = OTHERS.format(role=sql.Literal(role), login=sql.Literal(login.name))
                 body = _STILL_CONNECTED.format(of_others=of_others, role=sql.Literal(role)).as_string()
                 yield Right(sql.SQL("DO {}").format(sql.Literal(body)), NEVER)
                 yield Listing(
@@ -146,7 +146,7 @@ class Database:
         yield Right(sql.SQL("ALTER DATABASE {} OWNER TO CURRENT_USER").format(name), is_foreign)
 
 
-_OTHERS = sql.SQL(
+OTHERS = sql.SQL(
     "SELECT m.rolname FROM pg_auth_members AS a JOIN pg_roles AS r ON r.oid = a.roleid"
     " JOIN pg_roles AS m ON m.oid = a.member WHERE r.rolname = {role} AND m.rolname NOT IN ({login}, current_user)"
     " AND NOT m.rolsuper AND NOT a.admin_option"

@@ -15,21 +15,27 @@ from pangaea import errors, modules
 from pangaea.addresses import http, postgresql
 from pangaea.addresses.http import Http
 from pangaea.addresses.postgresql import PostgreSQL
-from pangaea.broker import management_api, permissions
+from pangaea.broker import management_api, permissions, present_permissions
 from pangaea.configuration import transport
 from pangaea.configuration.environment import Environment, Unreadable
 from pangaea.databases import aliases
-from pangaea.databases.grants import administration
+from pangaea.databases.grants import administration, present_rights
 
 _management = partial(http.parse, example=f"{management_api.FORM}, RabbitMQ's management API", login=True)
 ADMINISTRATOR = "ADMINISTRATOR_URL"
 """The variable with an administrator's URL. Not an option: every account of a machine can read the arguments."""
 
+_REMEDY_AT_POSTGRESQL = "`manage.py permissions apply --postgres` gives what is missing."
+_REMEDY_AT_RABBITMQ = "`manage.py permissions apply --rabbitmq` gives what is missing."
+
 
 class Command(BaseCommand):
-    """For a user without a password in the environment, `render` writes no password and `apply` fails."""
+    """For a user without a password in the environment, `render` writes no password and `apply` fails.
 
-    help = "Render or apply the rights of each installed module's user at RabbitMQ, or its role in PostgreSQL."
+    `check` fails if a right is missing at a server, or if a login has more than it needs.
+    """
+
+    help = "Render, apply or check the rights of each installed module's user at RabbitMQ, or its role in PostgreSQL."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The action and the server."""
@@ -45,7 +51,12 @@ class Command(BaseCommand):
             f"databases, postgresql://…; with --rabbitmq of the management API, {management_api.FORM} (without it: "
             f"rabbitmqctl, which needs root). {ADMINISTRATOR}_FILE names a file that holds it.",
         )
-        for action in (render, apply):
+        check = actions.add_parser(
+            "check",
+            help="compare them with the servers, and name each difference",
+            description=f"{ADMINISTRATOR} as for apply, with --rabbitmq. With --postgres the modules' own logins look.",
+        )
+        for action in (render, apply, check):
             where = action.add_mutually_exclusive_group(required=True)
             where.add_argument("--rabbitmq", action="store_true", help="users, permissions and the exchange, as JSON")
             where.add_argument("--postgres", action="store_true", help="roles, databases, schemas and grants, as SQL")
@@ -58,7 +69,7 @@ class Command(BaseCommand):
             action.add_argument("--vhost", metavar="NAME", help="RabbitMQ's virtual host (default: BROKER_URL's)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Render or apply."""
+        """Render, apply or check."""
         try:
             if options["postgres"]:
                 self._postgres(options)
@@ -82,18 +93,33 @@ class Command(BaseCommand):
         text = json.dumps(found, indent=2) + "\n"
         if options["action"] == "render":
             self._write(text, options["output"])
-        else:
-            permissions.apply(text, administrator=_administrator(_management), authorities=declared.broker_ca)
-            self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
+            return
+        administrator, authorities = _administrator(_management), declared.broker_ca
+        if options["action"] == "apply":
+            permissions.apply(text, administrator=administrator, authorities=authorities)
+        present = permissions.present(administrator=administrator, authorities=authorities)
+        if options["action"] == "check":
+            self._report(present_permissions.differences(found, present), _REMEDY_AT_RABBITMQ)
+            return
+        if unchanged := list(present_permissions.of_exchanges(found, present)):
+            raise CommandError("\n".join(unchanged))
+        self.stdout.write(f"RabbitMQ has a user for each of {', '.join(labels)}.")
 
     def _postgres(self, options: dict[str, Any]) -> None:
         if options["action"] == "render":
             self._write(administration.render(withdraw=options["withdraw_other_logins"]), options["output"])
+        elif options["action"] == "check":
+            self._report(present_rights.differences(), _REMEDY_AT_POSTGRESQL)
         elif (administrator := _administrator(postgresql.parse)) is None:
             raise CommandError(f"{ADMINISTRATOR} is not set: the URL of a role that may make roles and databases.")
         else:
             administration.apply(administrator, withdraw=options["withdraw_other_logins"])
             self.stdout.write(f"PostgreSQL has a schema and a role for each of {', '.join(aliases.installed())}.")
+
+    def _report(self, differences: list[str], remedy: str) -> None:
+        if differences:
+            raise CommandError("\n".join([*differences, remedy]))
+        self.stdout.write("The rights are as declared.")
 
     def _write(self, text: str, output: Path | None) -> None:
         if output is None:
