@@ -36,7 +36,7 @@ def signs_with(settings: Settings) -> Deployment:
     return use
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(databases="__all__")
 class TestALogInAtTheAdmin:
     @pytest.fixture
     def browser(self, signs_with: Deployment) -> Client:
