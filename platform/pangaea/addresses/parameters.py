@@ -54,6 +54,8 @@ _SWITCH = _words("0", "1")
 _TLS_VERSION = _words("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 _PROTOCOL = _words("3.0", "3.2", "latest")
 _SECONDS = _number(1, 86_400)
+_KEEPALIVE = _number(1, 32_767)
+"""Linux takes no more seconds."""
 
 ALLOWED: dict[str, Rule] = {
     "host": _any,  # judged with the hosts before the path, as is port
@@ -65,9 +67,9 @@ ALLOWED: dict[str, Rule] = {
     "load_balance_hosts": _words("disable", "random"),
     "connect_timeout": _SECONDS,
     "keepalives": _SWITCH,
-    "keepalives_idle": _SECONDS,
-    "keepalives_interval": _SECONDS,
-    "keepalives_count": _number(1, 100),
+    "keepalives_idle": _KEEPALIVE,
+    "keepalives_interval": _KEEPALIVE,
+    "keepalives_count": _number(1, 127),
     "tcp_user_timeout": _number(0, 86_400_000),
     "application_name": _any,
     "passfile": _file,

@@ -42,6 +42,9 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+_MILLISECONDS = "PostgreSQL counts whole milliseconds in 31 bits, and 0 would be no limit"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Declared:
     """The configuration of one process, read once and passed around as a whole: `settings.PANGAEA`."""
@@ -181,18 +184,21 @@ class Declared:
         timedelta(seconds=20),
         "After this time without a TCP acknowledgement both ends close a connection to a database: the host lost its "
         "power, or a firewall dropped the connection. A shorter time closes connections on brief packet loss.",
+        validator=validators.lasts("1s", "12h", "TCP counts whole seconds, and takes no longer ones"),
     )
     database_statement_timeout: timedelta = setting(
         timedelta(seconds=30),
         "The longest time that one statement of web, relay or worker may run. Longer than any statement of a request "
         "or a batch, and a tenth of JOB_TIME_LIMIT, since a message is tried three times. Commands of manage.py have "
         "no limit.",
+        validator=validators.lasts("1ms", "24d", _MILLISECONDS),
         within="job_time_limit",
     )
     database_lock_timeout: timedelta = setting(
         timedelta(seconds=10),
         "The longest time that a statement of web, relay or worker waits for a lock. Then worker and relay retry it, "
         "and web answers 503. A third of TRANSIENT_RETRY, so that a batch is tried more than once.",
+        validator=validators.lasts("1ms", "24d", _MILLISECONDS),
         within="database_statement_timeout",
     )
     database_login_connections: int = setting(
@@ -200,6 +206,7 @@ class Declared:
         "The CONNECTION LIMIT that `manage.py permissions` gives a PostgreSQL login for each alias that it serves: "
         "enough for three web processes with eight threads (27), two relays (6), two workers (8), and commands. "
         "Requests beyond it are answered with 503, so one module cannot use up all connections of the server.",
+        validator=validators.at_most(10_000, "more processes than a server has room for"),
     )
     broker_url: str = setting(
         "",

@@ -182,7 +182,7 @@ def _accepted(configuration: Configuration) -> Configuration:
 
 def _judge(each: "Field[Any]", kind: str, value: Any) -> None:
     """Raise ValueError with the problem that this validator finds. An empty value is valid if the default is empty."""
-    texts = value if isinstance(value, tuple) else [str(value)] if value or each.default else []
+    texts = value if isinstance(value, tuple) else [text_of(value)] if value or each.default else []
     for text in texts if each.metadata[kind] else ():
         if problem := each.metadata[kind](text):
             raise ValueError(problem)

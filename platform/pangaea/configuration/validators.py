@@ -6,6 +6,7 @@ Problems are logged, so they never quote a secret. An empty text is judged only 
 import os
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH, SECRET_KEY_M
 
 from pangaea.addresses import broker as broker_address
 from pangaea.addresses import http, postgresql
+from pangaea.configuration import values
 from pangaea.credentials import keys, spiffe
 from pangaea.errors import Misconfigured
 
@@ -40,6 +42,18 @@ def at_least(limit: int, why: str) -> Validator:
 def at_most(limit: int, why: str) -> Validator:
     """A number no greater than this."""
     return lambda text: "" if int(text) <= limit else f"is {text}; it is at most {limit}: {why}."
+
+
+def lasts(least: str, most: str, why: str) -> Validator:
+    """A duration that is neither shorter nor longer."""
+    shortest, longest = (values.parse(each, timedelta(seconds=1)) for each in (least, most))
+
+    def problem(text: str) -> str:
+        if shortest <= values.parse(text, shortest) <= longest:
+            return ""
+        return f"is {text}; set a duration from {least} to {most}: {why}."
+
+    return problem
 
 
 host = matches(_HOST, "has {}: give host names alone, like shop.example or .shop.example.")

@@ -16,6 +16,8 @@ UNITS = {
     unit: timedelta(milliseconds=length)
     for unit, length in {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}.items()
 }
+MAX_DURATION = timedelta(days=3650)
+"""No setting needs more, and a moment that far ahead is one that databases and calendars know."""
 _BOOLEAN = re.compile(r"true|1|yes|on|false|0|no|off", re.IGNORECASE)
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _DURATION = re.compile(r"([0-9]{1,8}(?:\.[0-9]{1,6})?)(ms|s|m|h|d)?")
@@ -40,14 +42,7 @@ def parse(text: str, default: Any) -> Any:
                 raise ValueError(f"is {text!r}; set a whole number above 0, like {default or 8001}.")
             return number
         case timedelta():
-            found = _DURATION.fullmatch(word)
-            length = float(found[1]) * UNITS[found[2] or "s"] if found else timedelta(0)
-            if not length:
-                units = ", ".join(UNITS)
-                raise ValueError(
-                    f"is {text!r}; set a duration above 0 in {units} or bare seconds, like {text_of(default)}."
-                )
-            return length
+            return _duration(word, default)
         case tuple():
             return _items(text)
         case str():
@@ -55,6 +50,17 @@ def parse(text: str, default: Any) -> Any:
                 raise ValueError("begins or ends with a space: remove it.")
             return text if word else ""
     raise TypeError(f"A default of the type {type(default).__name__} cannot be read from the environment.")
+
+
+def _duration(word: str, default: timedelta) -> timedelta:
+    found = _DURATION.fullmatch(word)
+    length = float(found[1]) * UNITS[found[2] or "s"] if found else timedelta(0)
+    if not length:
+        units = ", ".join(UNITS)
+        raise ValueError(f"is {word!r}; set a duration above 0 in {units} or bare seconds, like {text_of(default)}.")
+    if length > MAX_DURATION:
+        raise ValueError(f"is {word!r}; set a duration of at most {text_of(MAX_DURATION)}.")
+    return length
 
 
 def _items(text: str) -> tuple[str, ...]:

@@ -160,6 +160,12 @@ class TestDeclared:
             ("RELAY_POLL", "1e3"),
             ("RELAY_POLL", "-5s"),
             ("RELAY_POLL", "99999999999d"),
+            ("REFRESH_TOKEN_LIFETIME", "3651d"),
+            ("DATABASE_ANSWER_TIMEOUT", "13h"),
+            ("DATABASE_ANSWER_TIMEOUT", "500ms"),
+            ("DATABASE_STATEMENT_TIMEOUT", "0.0004s"),
+            ("DATABASE_LOCK_TIMEOUT", "25d"),
+            ("DATABASE_LOGIN_CONNECTIONS", "999999999999"),
             ("RELAY_BATCH", "1_000"),
             ("RELAY_BATCH", "٣"),
             ("SECURE_COOKIES", "2"),
@@ -167,6 +173,8 @@ class TestDeclared:
             ("QUEUES_PER_MODULE", "9"),
             ("DEAD_LETTER_PAUSE", "7200"),
             ("AUDIENCE", ""),
+            ("HEALTH_HOST", "*"),
+            ("HEALTH_HOST", ".example"),
         ],
     )
     def test_refuses_malformed_numbers_durations_and_booleans(self, name: str, value: str) -> None:

@@ -14,6 +14,7 @@ from psycopg import sql
 from pytest_django import DjangoDbBlocker
 
 from pangaea.addresses import postgresql
+from pangaea.configuration.reading import declared
 from pangaea.databases import entries
 from pangaea.databases.engines.postgresql import direct, notifier, sessions
 from pangaea.databases.engines.postgresql import entry as postgresql_entry
@@ -45,11 +46,13 @@ def unblocked(django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
 
 
 @contextmanager
-def on(url: str, *, direct_url: str = "") -> Iterator[None]:
+def on(url: str, *, direct_url: str = "", answer_timeout: timedelta = entries.ANSWER_TIMEOUT) -> Iterator[None]:
     """The module's connections, by this DATABASE_URL and DIRECT_DATABASE_URL."""
     urls = {"default": url, ALIAS: url}
     direct_urls = dict.fromkeys(urls, direct_url) if direct_url else None
-    found = connections.configure_settings(entries.configure(urls, shared_url=url, direct_urls=direct_urls))
+    found = connections.configure_settings(
+        entries.configure(urls, shared_url=url, direct_urls=direct_urls, answer_timeout=answer_timeout)
+    )
     former = connections.settings[ALIAS]
     connections[ALIAS].close()
     del connections[ALIAS]
@@ -178,6 +181,17 @@ class TestTheServersOptions:
         with on(f"{url}?application_name=pooled", direct_url=url):
             assert by_django("SHOW application_name") == "pooled"
             assert by_own(direct.connect)("SHOW application_name") == ""
+
+
+class TestTheTimeoutsOfTheSettings:
+    def test_may_be_as_long_as_they_are_accepted(self, url: str) -> None:
+        names = ("DATABASE_STATEMENT_TIMEOUT", "DATABASE_LOCK_TIMEOUT")
+        own = declared({"DATABASE_ANSWER_TIMEOUT": "12h", "JOB_TIME_LIMIT": "25d", **dict.fromkeys(names, "24d")})
+        with on(url, answer_timeout=own.database_answer_timeout):
+            limits = {"statement": own.database_statement_timeout, "lock": own.database_lock_timeout}
+            postgresql_entry.limit_waits(connections.settings[ALIAS], **limits)
+            for value in (by_django, by_own(direct.connect)):
+                assert (value("SHOW lock_timeout"), value("SHOW tcp_keepalives_idle")) == ("24d", "21600")
 
 
 class TestAPassword:
