@@ -23,7 +23,7 @@ ID = "0A000AE6:B220_AC110002:01BB"
 REFUSED = {
     "bytes of TLS": ("\x16\x03\x01\x02\x00\r\n\r\n", 400, "malformed_request"),
     "no Host": ("GET /shop HTTP/1.1\r\nConnection: close\r\n\r\n", 400, "malformed_request"),
-    "an unreadable Host": ("GET /shop HTTP/1.1\r\nHost: a b/c\r\nConnection: close\r\n\r\n", 400, "malformed_request"),
+    "an unreadable Host": ("GET /shop HTTP/1.1\r\nHost: a b/c\r\nConnection: close\r\n\r\n", 400, "unknown_host"),
     "an escaped slash": (f"GET /shop%2Fa HTTP/1.1\r\n{HEAD}\r\n", 400, "malformed_url"),
     "a null character": (f"GET /shop%00 HTTP/1.1\r\n{HEAD}\r\n", 400, "malformed_url"),
     "a fragment": (f"GET /shop#a HTTP/1.1\r\n{HEAD}\r\n", 400, "malformed_url"),
@@ -32,8 +32,9 @@ REFUSED = {
     "a scheme without a token": (f"GET /till HTTP/1.1\r\n{HEAD}Authorization: Bearer\r\n\r\n", 401, "token_invalid"),
     "a scheme in any case": (f"GET /till HTTP/1.1\r\n{HEAD}Authorization: bEaReR a.b.c\r\n\r\n", 401, "token_invalid"),
     "no module's path": (f"GET /nowhere HTTP/1.1\r\n{HEAD}\r\n", 404, "not_found"),
-    "a path with two slashes": (f"GET //shop HTTP/1.1\r\n{HEAD}\r\n", 404, "not_found"),
-    "a tunnel": (f"CONNECT shop:80 HTTP/1.1\r\n{HEAD}\r\n", 404, "not_found"),
+    "a tunnel": (f"CONNECT shop:80 HTTP/1.1\r\n{HEAD}\r\n", 400, "malformed_request"),
+    "a long address": (f"GET /till?{'a' * 5000} HTTP/1.1\r\n{HEAD}\r\n", 414, "url_too_long"),
+    "a large header": (f"GET /till HTTP/1.1\r\n{HEAD}X-A: {'a' * 9000}\r\n\r\n", 431, "header_too_large"),
     "a large body": (
         f"POST /shop HTTP/1.1\r\n{HEAD}Content-Length: 1048577\r\n\r\n{' ' * 1048577}",
         413,

@@ -17,5 +17,6 @@ The files:
     parsers            JSON, strictly
     problems           every error as a problem document (RFC 9457)
     read_only          views that only read
+    request_limits     how large a request may be, at the gateway too
     schema             OpenAPI 3.0.3: one document of all modules, and one per module
 """

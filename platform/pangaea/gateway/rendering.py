@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pangaea.api import cross_origin
+from pangaea.api import cross_origin, request_limits
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
@@ -129,6 +129,11 @@ class _Edge:
             "tokens": self.tokens(),
             "answers": [self.answer(**each) for each in self.template["answers"]],
             "host": self.host,
+            "max_line": request_limits.MAX_LINE,
+            "max_field": request_limits.MAX_FIELD,
+            "max_fields": request_limits.MAX_FIELDS,
+            "max_head_kib": request_limits.MAX_HEAD >> 10,
+            "max_body": request_limits.MAX_BODY,
             "valid_correlation_id": _id_if_valid(correlation.HEADER),
             "valid_request_id": _id_if_valid(correlation.REQUEST_HEADER),
         }

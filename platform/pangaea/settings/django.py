@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from pangaea.api import cross_origin
+from pangaea.api import cross_origin, request_limits
 from pangaea.configuration import reading
 from pangaea.databases import entries
 from pangaea.settings import http, operators
@@ -43,7 +43,7 @@ def compose(name: str) -> dict[str, Any]:
         "SECRET_KEY_FALLBACKS": list(declared.secret_key_fallbacks),
         "ALLOWED_HOSTS": list(declared.allowed_hosts),
         # The gateway's limit too.
-        "DATA_UPLOAD_MAX_MEMORY_SIZE": 1 << 20,
+        "DATA_UPLOAD_MAX_MEMORY_SIZE": request_limits.MAX_BODY,
         "CSRF_TRUSTED_ORIGINS": list(declared.csrf_trusted_origins),
         "INSTALLED_APPS": [
             "pangaea",

@@ -7,8 +7,7 @@ connection is closed after the answer.
 
 import re
 
-MAX_HEAD = 60 << 10
-"""Bytes of request line and header fields together, as at the gateway. gunicorn limits single lines to less."""
+from pangaea.api.request_limits import MAX_HEAD
 
 _EMPTY_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)

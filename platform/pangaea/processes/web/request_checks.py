@@ -7,13 +7,15 @@ no path that the gateway's rules did not.
 import re
 from typing import Any
 
-from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, UnsupportedTransferCoding
+from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, LimitRequestHeaders, UnsupportedTransferCoding
 
+from pangaea.api.request_limits import MAX_FIELDS
 from pangaea.processes.web.refused_requests import MalformedUrl
 
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ESCAPED = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
 _ESCAPED_DOT = re.compile(r"%2e", re.IGNORECASE)
+_OF_GATEWAY = re.compile(r"X-ENVOY-.*|X-FORWARDED-(FOR|PROTO)|X-(REQUEST|CORRELATION)-ID")
 _LIST = re.compile(r"[ \t]*,[ \t]*")
 
 
@@ -21,6 +23,8 @@ def check(request: Any) -> None:
     """Refuse or rewrite a request that gunicorn's parser has accepted. Raises the parser's exceptions."""
     # RFC 9110, 6.2: a later minor version is treated as the latest that is known. gunicorn would answer in it.
     request.version = min(request.version, (1, 1))
+    if sum(not _OF_GATEWAY.fullmatch(name) for name, _ in request.headers) > MAX_FIELDS:
+        raise LimitRequestHeaders("limit request headers fields")
     if any(name == "CONNECTION" and "close" in _LIST.split(value.lower()) for name, value in request.headers):
         request.force_close()
     if request.method == "CONNECT":

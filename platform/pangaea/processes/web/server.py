@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
+from pangaea.api.request_limits import GATEWAY_FIELDS, MAX_FIELD, MAX_FIELDS, MAX_LINE
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import mutual_tls
 from pangaea.processes.web import request_checks
@@ -35,6 +36,10 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
         "workers": workers,
         "threads": threads,
         "worker_connections": CONNECTIONS,
+        "limit_request_line": MAX_LINE,
+        "limit_request_field_size": MAX_FIELD + len("\r\n"),
+        # `request_checks` counts those of the client alone.
+        "limit_request_fields": MAX_FIELDS + GATEWAY_FIELDS,
         # sendfile() would block on a slow client.
         "sendfile": False,
         "keepalive": KEEP_ALIVE,
