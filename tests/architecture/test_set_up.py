@@ -85,6 +85,12 @@ class TestAnEnvironment:
         assert "made in another folder, or was copied" in text
         assert REMEDY in text
 
+    def test_that_was_made_by_another_name_of_the_folder_is_used(self, project: Path) -> None:
+        link = project / "link"
+        link.symlink_to(project)
+        (project / ".venv" / "bin" / "pip").write_text(f"#!{link}/.venv/bin/python\n")
+        assert venv(project).returncode == 0
+
     def test_behind_a_link_or_in_a_folder_with_a_space_is_used(self, project: Path) -> None:
         shutil.move(project / ".venv", project / "my environments")
         (project / ".venv").symlink_to("my environments")
