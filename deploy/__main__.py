@@ -20,8 +20,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import django
+import psutil
 
-from deploy.restart import STATE
+from deploy.restart import STATE, running
 from deploy.servers import servers
 from deploy.split import HOST, ROOT, Ports, Split, held
 from deploy.steps import Steps
@@ -200,6 +201,11 @@ def main() -> int:
         signal.signal(each, end)
     with suppress(KeyboardInterrupt), ExitStack() as stack:
         stack.enter_context(alone(state))
+        if left := [f"{name} {pid}" for name, pid in running(state).items() if psutil.pid_exists(pid)]:
+            sys.exit(
+                f"An earlier run in {_shown(state)} was killed, and left processes: {', '.join(left)}. End them with "
+                f"`kill` and their numbers; if one is another program by now, remove its file in {_shown(state)}/pids/."
+            )
         if taken := [port for port in ports.all if not _is_free(port)]:
             sys.exit(
                 f"Ports in use: {', '.join(map(str, taken))}. Stop their programs, or choose others: "

@@ -12,6 +12,7 @@ from openapi_schema_validator import OAS30Validator
 
 from pangaea.api.problems import CONTENT_TYPE
 from pangaea.api.schema import PROBLEM
+from pangaea.pages import problem_types
 from tests.acceptance import raw_http
 from tests.acceptance.http_cases import CASES, SERVERS, Case
 from tests.acceptance.raw_http import Answer
@@ -63,6 +64,7 @@ def verify_problem(answer: Answer, *, has_body: bool = True) -> None:
     document: dict[str, Any] = json.loads(answer.body)
     assert [error.message for error in _validator().iter_errors(document)] == [], document
     assert (document["status"], document["type"]) == (answer.status, f"/problems/{document['code']}")
+    assert problem_types.explain(document["code"]), f"No page explains {document['code']}."
 
 
 @cache

@@ -214,6 +214,15 @@ class TestAnUnusableSetting:
         text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path), AMQP_URL=stranger)
         assert re.search(r"needs RabbitMQ: nothing usable answers at .*ACCESS_REFUSED", text), text
 
+    def test_is_named_when_an_earlier_run_left_processes(self, tmp_path: Path) -> None:
+        with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as left:
+            file = pid_file_of(tmp_path, "orders.web")
+            file.parent.mkdir()
+            file.write_text(f"{left.pid}\n")
+            text = refusal(sys.executable, "-m", "deploy", *ports(tmp_path))
+            left.kill()
+        assert f"was killed, and left processes: orders.web {left.pid}. End them with `kill`" in text
+
     def test_is_named_when_two_ports_are_equal(self, tmp_path: Path) -> None:
         text = refusal(sys.executable, "-m", "deploy", f"--state={tmp_path}", "--http=8080", "--https=8080")
         assert "each listener needs its own port" in text
