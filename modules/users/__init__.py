@@ -2,8 +2,9 @@
 
 Owns registration, log-in, the profile and its deactivation. Promises:
 
-- An email address belongs to one account, whatever its letter case or the spelling of its domain; a database
-  constraint enforces it, not a look-up.
+- An email address belongs to one account, whatever its letter case or the spelling of its domain (IDNA 2008); a
+  database constraint enforces it, not a look-up.
+- A password is right in every spelling of its characters (RFC 8265).
 - Every change is published in the same transaction: `users.user_registered`, `users.profile_changed`,
   `users.user_deactivated`. No event carries a password, a hash or a token.
 - Access tokens are stateless and live for ten minutes: other modules accept the token of a deactivated account until
