@@ -107,7 +107,7 @@ class TestRegister:
             ({"full_name": "a" * 151}, "#/full_name", "max_length"),
             ({"full_name": "Ada\nBcc: all@example.com"}, "#/full_name", "invalid"),
             ({"full_name": "Ada\u0000"}, "#/full_name", "null_characters_not_allowed"),
-            ({"email": "ada@" + "é" * 1_000_000}, "#/email", "invalid"),
+            ({"email": "ada@" + "é" * 100_000}, "#/email", "invalid"),
             ({"full_name": {"first": "Ada"}}, "#/full_name", "invalid"),
             ({"password": "short"}, "#/password", "password_too_short"),
             ({"password": "password123"}, "#/password", "password_too_common"),
