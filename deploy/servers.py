@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from urllib.parse import urlsplit
 
 import psycopg
 
 from deploy.steps import Steps
+from pangaea.addresses import postgresql as addresses
+from pangaea.errors import Misconfigured
 from pangaea.servers import postgresql, rabbitmq
 from pangaea.servers.errors import Unavailable
 
@@ -31,16 +32,18 @@ def database_server(steps: Steps) -> Iterator[str]:
             finally:
                 steps("ending PostgreSQL")
         return
-    if urlsplit(given).scheme not in {"postgres", "postgresql"} or not urlsplit(given).hostname:
-        sys.exit(f"POSTGRES_URL is malformed: set an administrator's URL like {POSTGRES_URL_FORM}.")
     try:
-        psycopg.connect(given, connect_timeout=10).close()
+        address = addresses.parse(given)
+    except Misconfigured as error:
+        sys.exit(f"POSTGRES_URL {error} It is an administrator's URL like {POSTGRES_URL_FORM}.")
+    try:
+        psycopg.connect(**{"connect_timeout": 10, **address.libpq()}).close()
     except psycopg.Error as error:
         sys.exit(
             f"POSTGRES_URL names no usable server: {error}\n"
             f"Set an administrator's URL like {POSTGRES_URL_FORM}, or unset it: then a temporary server is started."
         )
-    steps(f"using PostgreSQL at {urlsplit(given).hostname}")
+    steps(f"using PostgreSQL at {address.host or 'its socket'}")
     yield given
 
 
@@ -58,8 +61,9 @@ def broker(steps: Steps) -> Iterator[str]:
     """This run's own virtual host on the server in AMQP_URL. Raises SystemExit if that is unusable."""
     url = os.environ.get("AMQP_URL", rabbitmq.DEFAULT_URL)
     with ExitStack() as stack:
-        steps(f"making a virtual host at RabbitMQ on {urlsplit(url).hostname}")
         try:
+            host = rabbitmq.address_of(url).servers[0].host
+            steps(f"making a virtual host at RabbitMQ on {host}")
             made = stack.enter_context(rabbitmq.virtual_host(url))
         except Unavailable as reason:
             sys.exit(f"make split needs RabbitMQ: {reason}\nRemedy: {rabbitmq.REMEDY}, or set AMQP_URL.")

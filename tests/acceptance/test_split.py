@@ -192,8 +192,11 @@ class TestAnUnusableSetting:
             (
                 "POSTGRES_URL",
                 "127.0.0.1/secret",
-                "POSTGRES_URL is malformed: set an administrator's URL like postgres://",
+                "POSTGRES_URL is malformed: set a URL like postgres://.*an administrator's URL",
             ),
+            ("POSTGRES_URL", "postgres://me:12/secret@127.0.0.1/postgres", "POSTGRES_URL has an @ after the first /"),
+            ("AMQP_URL", "amqp://me:12/secret@127.0.0.1//", "needs RabbitMQ: its URL has an @ after the first /"),
+            ("AMQP_URL", "amqp://guest:secret@127.0.0.1//?connection_timeout=5", "its URL has connection_timeout in"),
             (
                 "POSTGRES_URL",
                 "postgres://me:secret@127.0.0.1:1/postgres",

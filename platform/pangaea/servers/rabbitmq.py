@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from kombu.connection import Connection
 
+from pangaea.addresses import broker
+from pangaea.addresses.broker import Broker
 from pangaea.broker.management_api import ENABLE, Management
 from pangaea.errors import Misconfigured
 from pangaea.servers.errors import Unavailable
@@ -102,17 +104,26 @@ def wipe(url: str) -> None:
     administration.make(name)
 
 
+def address_of(url: str) -> Broker:
+    """The server that the URL names. Raises Unavailable if it is not one of RabbitMQ."""
+    try:
+        address = broker.parse(url)
+    except Misconfigured as error:
+        raise Unavailable(f"its URL {error}") from None
+    if not address.is_rabbitmq:
+        raise Unavailable("its URL is malformed; it is one like amqp://user:password@host:5672//")
+    return address
+
+
 def check(url: str) -> None:
     """Raise Unavailable when no broker accepts this URL."""
-    address = urlsplit(url)
-    if address.scheme not in {"amqp", "amqps"} or not address.hostname:
-        raise Unavailable("its URL is malformed; it is one like amqp://user:password@host:5672//")
-    connection: Any = CONNECTION(url, connect_timeout=ANSWER_TIMEOUT)
+    address = address_of(url)
+    connection: Any = CONNECTION(address.for_kombu(), connect_timeout=ANSWER_TIMEOUT)
     try:
         connection.connect()
     # A refused account or virtual host is an error of the channel.
     except (*connection.connection_errors, *connection.channel_errors) as error:
-        where = f"{address.hostname}:{address.port or DEFAULT_PORT}"
+        where = " and ".join(f"{each.host}:{each.port}" for each in address.servers)
         raise Unavailable(f"nothing usable answers at {where} ({error})") from error
     finally:
         connection.release()
@@ -123,12 +134,11 @@ def management_url(server_url: str) -> str:
 
     Its port is the server's plus 10,000: 15672 for 5672, 15671 for 5671 (TLS), 15673 for a port published as 5673.
     """
-    address = urlsplit(server_url)
-    tls = address.scheme == "amqps"
-    host = f"[{address.hostname}]" if ":" in (address.hostname or "") else address.hostname or "127.0.0.1"
-    port = (address.port or (DEFAULT_TLS_PORT if tls else DEFAULT_PORT)) + MANAGEMENT_OFFSET
-    account = f"{address.username or 'guest'}:{address.password or 'guest'}"
-    return f"http{'s' * tls}://{account}@{host}:{port}"
+    address = address_of(server_url)
+    server = address.servers[0]
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    account = f"{quote(server.user, safe='')}:{quote(server.password, safe='')}"
+    return f"http{'s' * address.has_tls}://{account}@{host}:{int(server.port) + MANAGEMENT_OFFSET}"
 
 
 class _Administration(Protocol):
