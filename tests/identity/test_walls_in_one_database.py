@@ -162,6 +162,7 @@ class TestALoginOfAModule:
 
 @pytest.mark.django_db(databases="__all__")
 @pytest.mark.usefixtures("postgresql_only")
+@pytest.mark.full
 class TestPermissionsCheck:
     def check(self, walled: Installation) -> str:
         try:
