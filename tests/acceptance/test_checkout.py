@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -38,6 +39,24 @@ class TestACheckout:
         assert customer.get("/bff/v1/orders").json()["results"][0]["id"] == checkout["order_id"]
         assert customer.get(f"/api/v1/orders/{checkout['order_id']}").json()["total"] == page["total"]
         assert shop.stock(product["sku"]) == before - 2
+
+    def test_has_its_correlation_id_in_the_logs_of_the_request_and_of_the_handler(
+        self, deployment: Deployment, customer: Customer, product: dict[str, Any]
+    ) -> None:
+        followed = f"followed-{uuid4().hex}"
+        body = {"lines": [{"sku": product["sku"], "quantity": 1}]}
+        answer = customer.post("/bff/v1/checkout", json=body, headers={"X-Correlation-ID": followed})
+        assert answer.headers["X-Correlation-ID"] == followed
+        customer.outcome(answer)
+
+        def logged() -> set[str]:
+            """The events on the lines with this id, in all processes."""
+            processes = deployment.workspace.processes
+            lines = [line for each in processes for line in each.log.read_text(errors="replace").splitlines()]
+            ours = "\n".join(line for line in lines if followed in line)
+            return {event for event in ("checkout accepted", "order placed") if event in ours}
+
+        wait_until(lambda: logged() == {"checkout accepted", "order placed"}, what="both lines with the id")
 
     def test_of_more_than_there_is_shows_the_refusal(self, shop: Shop, customer: Customer) -> None:
         scarce = min(shop.products(), key=lambda product: product["in_stock"])
