@@ -3,6 +3,7 @@
 import io
 import socket
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPMessage, HTTPResponse
 from typing import Any
@@ -40,20 +41,33 @@ def request(line: str, *fields: str, body: bytes = b"") -> bytes:
 def send(url: str, sent: bytes, *, trust: ssl.SSLContext | None = None) -> Answer:
     """The answer to these bytes. Raises AssertionError if there is no answer, or more than one."""
     address = urlsplit(url)
+    method = sent.partition(b" ")[0].decode("latin-1")
     received = b""
     plain = socket.create_connection((address.hostname or "", address.port or 0), timeout=TIMEOUT)
-    with trust.wrap_socket(plain, server_hostname=address.hostname) if trust else plain as connection:
-        try:
-            connection.sendall(sent)
-            while part := connection.recv(65536):
-                received += part
-        except ConnectionResetError:
-            # The server ended the connection with a part of the request unread.
-            pass
-    return _parsed(received, method=sent.partition(b" ")[0].decode("latin-1"))
+    # Reset, where the server ended the connection with a part of the request unread.
+    with (
+        trust.wrap_socket(plain, server_hostname=address.hostname) if trust else plain as connection,
+        suppress(ConnectionResetError),
+    ):
+        connection.sendall(sent)
+        while part := connection.recv(65536):
+            received += part
+            if _is_complete(received, method):
+                # A server that has refused a request waits a second for its client to end. The method of SSLSocket
+                # would end the decryption too.
+                socket.socket.shutdown(connection, socket.SHUT_WR)
+    return _parsed(received, method)
 
 
-def _parsed(received: bytes, *, method: str) -> Answer:
+def _is_complete(received: bytes, method: str) -> bool:
+    try:
+        answer = _parsed(received, method)
+    except AssertionError:
+        return False
+    return method == "HEAD" or bool({"content-length", "transfer-encoding"} & {each.lower() for each in answer.headers})
+
+
+def _parsed(received: bytes, method: str) -> Answer:
     replay: Any = _Replay(received)
     response = HTTPResponse(replay, method=method)
     try:
