@@ -86,7 +86,7 @@ class Tries:
                         raise GivenUp(f"{fault} ({error})") from error
                 elif kind not in errors.PASSING or not in_time or costly == 0:
                     raise
-                self._log(kind, error)
+                self._log(kind, error, failures)
                 if not connections[self.alias].in_atomic_block:
                     connections[self.alias].close()
                 time.sleep(pause)
@@ -100,7 +100,10 @@ class Tries:
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             return None, error
 
-    def _log(self, kind: Kind | None, error: Exception) -> None:
+    def _log(self, kind: Kind | None, error: Exception, failures: int) -> None:
+        if kind is Kind.UNAVAILABLE and failures == 1:
+            # A connection that was opened while the database was read-only stays so; the next one shows whether it is.
+            return
         if not outages.note(error, self.alias) and not self.logged:
             reason = kind.value if kind else ""
             log.warning("database error retried", module=self.alias, reason=reason, error=str(error).strip())

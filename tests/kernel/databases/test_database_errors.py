@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from pangaea import modules
 from pangaea.api.problems import respond
-from pangaea.databases import errors, outages
+from pangaea.databases import errors, idle, outages
 from pangaea.databases.errors import Kind
 from pangaea.inbox import consume
 from pangaea.inbox.dead_letters import redrive
@@ -181,6 +181,20 @@ class TestTheModulesOwnDatabase:
             deliver(wire)
         assert [each["event"] for each in logs if each["event"].startswith("database")] == ["database recovered"]
         assert applied == [1]
+
+    def test_that_is_written_again_is_no_outage_on_a_connection_from_before(
+        self, wire: Wire, patient: None, postgresql_only: None
+    ) -> None:
+        say("a", 1)
+        send(wire)
+        idle.renew(LISTENER)
+        with connections[LISTENER].cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        with structlog.testing.capture_logs() as logs:
+            for outgoing in wire.batches:
+                consume.receive(LISTENER, outgoing.body)
+        assert applied == [1]
+        assert [each["event"] for each in logs if each["log_level"] == "warning"] == []
 
     def test_that_may_not_be_written_ends_a_redrive(self, wire: Wire) -> None:
         trouble[1] = trouble[2] = unreachable
