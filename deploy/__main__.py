@@ -35,6 +35,8 @@ from pangaea.servers.errors import Unavailable
 HIGHEST_PORT = 65535
 REPORT_INTERVAL = 5.0
 """The most seconds without a line while services start."""
+READY_TIMEOUT = 60.0
+"""Seconds without a change after which the addresses are printed, whatever is not ready."""
 QUICK_END = {"SHUTDOWN_DELAY": "100ms", "SHUTDOWN_GRACE": "5s"}
 """No balancer has to notice the end of a service first, and a developer waits for it."""
 
@@ -99,18 +101,25 @@ class _Waiting:
 
 
 def wait_until_ready(split: Split, steps: Steps) -> None:
-    """Return when every service is ready, by the gateway's health checks. Names each then, and the missing ones."""
+    """Return when every service is ready, by the gateway's health checks. Names each then, and the missing ones.
+
+    A service that fails keeps the others' addresses back no longer than READY_TIMEOUT.
+    """
     waiting, known = _Waiting(split), set[str]()
-    reported = time.monotonic()
+    reported = changed = time.monotonic()
     while missing := split.ports.web.keys() - known:
         found = waiting.ready()
         for label in sorted(found - known):
             steps(f"{label} is ready")
         if found != known:
             known, reported = found, time.monotonic()
+            changed = reported
+        elif time.monotonic() - changed > READY_TIMEOUT:
+            steps(f"not ready: {', '.join(sorted(missing))}; the other services answer")
+            return
         elif time.monotonic() - reported > REPORT_INTERVAL:
             reported = time.monotonic()
-            steps(f"waiting for {', '.join(sorted(missing))}; its logs: {_shown(split.state)}/logs/")
+            steps(f"waiting for {', '.join(sorted(missing))}; logs: {_shown(split.state)}/logs/")
         time.sleep(0.1)
 
 

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 
@@ -18,9 +19,7 @@ class Steps:
     def __call__(self, text: str, *, lines: Sequence[str] = ()) -> None:
         """Write a step, and below it `lines`: the end of a log, for example."""
         seconds = time.monotonic() - self._began
-        with self._lock:
-            self._out.write(f"{seconds:7.1f} s  {text}\n" + "".join(f"{'':11}| {line}\n" for line in lines))
-            self._out.flush()
+        self._write(f"{seconds:7.1f} s  {text}\n" + "".join(f"{'':11}| {line}\n" for line in lines))
 
     def of(self, name: str) -> Callable[[str], None]:
         """A function that writes the steps of a part."""
@@ -28,6 +27,10 @@ class Steps:
 
     def plain(self, text: str) -> None:
         """Write a text without the time."""
-        with self._lock:
-            self._out.write(f"{text}\n")
+        self._write(f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        # A terminal that was closed must not keep the deployment from being ended in order.
+        with self._lock, suppress(OSError):
+            self._out.write(text)
             self._out.flush()

@@ -149,6 +149,18 @@ class TestTheEnd:
         assert psutil.wait_procs(processes, timeout=10)[1] == []
 
 
+class TestSteps:
+    def test_of_a_terminal_that_was_closed_are_dropped(self) -> None:
+        reader, writer = os.pipe()
+        os.close(reader)
+        out = os.fdopen(writer, "w")
+        steps = Steps(out)
+        steps("ending")
+        steps.plain("ended")
+        with pytest.raises(BrokenPipeError):
+            out.close()
+
+
 class TestRestart:
     def restart(self, state: Path, *names: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "deploy.restart", f"--state={state}", *names]
