@@ -1,6 +1,7 @@
 """The log for people: what strangers wrote is printed, and never obeyed by the terminal."""
 
 import io
+import json
 import logging
 from collections.abc import Callable, Iterator
 
@@ -52,6 +53,16 @@ def printed() -> Iterator[Callable[[], str]]:
 
 def is_harmless(text: str) -> bool:
     return all(character.isprintable() or character == "\n" for character in text)
+
+
+class TestTheLogForMachines:
+    def test_has_no_raw_control_character(self) -> None:
+        """A terminal shows it too: `kubectl logs`, `journalctl`."""
+        record = logging.LogRecord("x", logging.INFO, "x.py", 1, EVIL, (), None)
+        line = logs.formatter(json=True).format(record)
+        assert line.isascii()
+        assert line.isprintable()
+        assert json.loads(line)["event"] == EVIL
 
 
 class TestTheLogForPeople:
