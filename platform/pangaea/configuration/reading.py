@@ -1,6 +1,7 @@
 """A profile's configuration, read from an environment: every value with its source, and all problems at once."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
@@ -47,8 +48,9 @@ class Configuration:
         self._find_modules()  # the other settings may be in a module's own variables
         self._read(per_module=True)
         if not profile.deployed:
-            urls = self.database_urls.items()
-            self.settings += [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls]
+            with suppress(Unreadable):  # reported with LOCAL_STATE_DIR
+                urls = self.database_urls.items()
+                self.settings += [Setting(variable=f"({alias})", value=url, source=PROFILE) for alias, url in urls]
         self.problems += safety.contradictions(self._values)
         if profile.deployed:
             self.problems += safety.unsafe(self.labels, self._values, self.environ)
@@ -102,6 +104,8 @@ class Configuration:
         except (ImportError, ValueError):
             present = []
         self.labels += dict.fromkeys(chosen if present and chosen else present)
+        if "modules_package" not in self._values:
+            return  # malformed, and reported
         if not present:
             problem = f"PANGAEA_MODULES_PACKAGE is {package!r}, in which there are no modules: name a Python package."
             self.problems.append(problem)

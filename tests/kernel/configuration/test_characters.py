@@ -57,6 +57,25 @@ class TestEveryVariable:
             assert [problem for problem in found if problem.startswith(f"{name} ") and named in problem], name
 
 
+class TestTheFolderOfTheLocalProfile:
+    @pytest.mark.parametrize("added", ADDED)
+    def test_is_refused_by_its_variable(self, added: str) -> None:
+        pattern, named = ADDED[added]
+        (problem,) = problems({"LOCAL_STATE_DIR": pattern.format("folder")}, "local")
+        assert problem.startswith("LOCAL_STATE_DIR ")
+        assert named in problem
+
+    def test_is_refused_by_a_file_that_is_missing(self, tmp_path: Path) -> None:
+        (problem,) = problems({"LOCAL_STATE_DIR_FILE": str(tmp_path / "absent")}, "local")
+        assert problem.startswith("LOCAL_STATE_DIR_FILE names ")
+
+
+class TestThePackageOfTheModules:
+    def test_is_refused_once(self) -> None:
+        (problem,) = problems(SERVICE | {"PANGAEA_MODULES_PACKAGE": "'modules'"})
+        assert problem.startswith("PANGAEA_MODULES_PACKAGE is in quotation marks")
+
+
 class TestAFile:
     @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\n\n"])
     def test_may_end_with_line_breaks(self, ending: str, tmp_path: Path) -> None:
