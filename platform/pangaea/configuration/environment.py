@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from environ import FileAwareMapping
 
 from pangaea.configuration import characters
+from pangaea.errors import Misconfigured
 
 DEFAULT, PROFILE = "default", "profile"
 """The sources besides variables: the declaration and the profile."""
@@ -23,7 +24,7 @@ class Found:
     source: str
 
 
-class Unreadable(ValueError):
+class Unreadable(Misconfigured):
     """The value of a variable cannot be read. The message names the variable and the remedy."""
 
 

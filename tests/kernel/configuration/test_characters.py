@@ -10,6 +10,7 @@ from joserfc.jwk import ECKey
 from pangaea.configuration.declared import Declared, variable
 from pangaea.configuration.environment import Environment, Unreadable
 from pangaea.configuration.reading import declared
+from tests.kernel.configuration.test_config_command import manage
 from tests.kernel.configuration.test_settings import GOOD, MODULE, problems
 
 SERVICE = GOOD | {"PANGAEA_MODULES": MODULE}
@@ -119,3 +120,10 @@ class TestAPasswordOfAModule:
             with pytest.raises(Unreadable, match=f"^{name} ") as refused:
                 Environment({name: value}).text("P")
             assert "hunter2" not in str(refused.value)
+
+    def test_ends_the_command_that_reads_it_by_name(self) -> None:
+        environ = {"BROKER_URL": "amqp://127.0.0.1:1//", "ORDERS_BROKER_PASSWORD": "'hunter2'"}
+        done = manage("permissions", "render", "--rabbitmq", environ=environ)
+        assert done.returncode == 1
+        assert "ORDERS_BROKER_PASSWORD is in quotation marks" in done.stderr
+        assert "Traceback" not in done.stderr
