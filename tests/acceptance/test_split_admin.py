@@ -89,6 +89,15 @@ class TestTheAdminOfAService:
             if "logout" not in link:
                 assert browser.get(link).status_code == 200, link
 
+    def test_shows_the_numbers_of_its_module_and_what_waits_for_a_person(self, browser: httpx.Client) -> None:
+        page = log_in(browser, "/admin/orders/").text
+        assert "Orders today" in page
+        assert "Registrations today" not in page
+        # Its queue has no worker here.
+        assert re.search(r"Waits for a person</p>\s*<p><span[^>]*>[1-9]", page)
+        (style,) = re.findall(r'href="([^"]*ops/operations[^"]*css)"', page)
+        assert browser.get(style).headers["content-type"].startswith("text/css")
+
     def test_is_not_at_the_public_address(self, addresses: dict[str, str], browser: httpx.Client) -> None:
         browser.base_url = f"http://{addresses['gateway']}"
         for page in ("/admin/orders/", "/admin/orders/login/", "/admin/login/"):
