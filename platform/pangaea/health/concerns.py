@@ -66,7 +66,8 @@ def _of_subscription(status: ModuleStatus, subscription: SubscriptionStatus, max
             yield f"{name} has stopped on {', '.join(stopped)}, {state.label}: {subscription.remedy}."
     if subscription.dead:
         yield (
-            f"{name} has {_counted(subscription.dead, 'dead letter')}, and what waits behind it: redrive or discard, "
+            f"{name} has {_counted(subscription.dead, 'dead letter')} among "
+            f"{_counted(subscription.parked, 'parked message')}: redrive or discard, "
             f"`manage.py deadletters list --subscription={name}`."
         )
     if is_older(subscription.oldest_retried, settings.PANGAEA.check_retried_at_most):

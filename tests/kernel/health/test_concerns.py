@@ -73,7 +73,7 @@ class TestParkedMessages:
     def test_are_named_when_they_are_dead(self) -> None:
         for position, state in enumerate([DeadLetter.State.DEAD, DeadLetter.State.BEHIND], 1):
             DeadLetter.objects.using(ALIAS).create(**STREAM_KEY, **LETTER, position=position, state=state)
-        assert only().startswith("web_bff.orders has 1 dead letter, and what waits behind it: redrive or discard")
+        assert only().startswith("web_bff.orders has 1 dead letter among 2 parked messages: redrive or discard")
 
     @pytest.mark.parametrize(("age", "named"), [(timedelta(minutes=9), False), (LONG_AGO, True)])
     def test_are_named_when_they_are_retried_for_long(self, age: timedelta, named: bool) -> None:
