@@ -2,6 +2,8 @@
 
 A case is added here for every difference that is found between runserver, gunicorn and the gateway. `<host>` and
 `<token>` are replaced: the address of the deployment, and the access token of a customer.
+
+It is long because it is one list.
 """
 
 import gzip

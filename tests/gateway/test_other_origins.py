@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 
 from pangaea.api import cross_origin
+from tests.browser import browser
 from tests.gateway.edge import KEYS, Service, declare, envoy, public
 
 ORIGIN = "https://shop.example"
@@ -65,6 +66,30 @@ class TestByDefault:
 
         assert answer.status_code == 200
         assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.full  # starts a browser
+class TestABrowser:
+    HEADERS = "{authorization: 'Bearer x', baggage: 'a=b', 'sentry-trace': '1', 'x-correlation-id': 'page-1'}"
+
+    def test_reads_what_its_page_may_read(self, shop: Service, tmp_path_factory: pytest.TempPathFactory) -> None:
+        """The page is one of the service's own address, which is another origin than the gateway's."""
+        origin = f"http://{shop.address}"
+        with (
+            gateway(shop, tmp_path_factory, origin) as allowed,
+            gateway(shop, tmp_path_factory) as other,
+            browser(tmp_path_factory.mktemp("chromium"), hosts={}) as page,
+        ):
+            page.open(f"{origin}/page")
+
+            def fetch(client: httpx.Client) -> str:
+                read = "answer => `${answer.status} ${answer.headers.get('x-correlation-id')}`, error => error.name"
+                url = client.base_url.join("/till")
+                text: str = page.evaluate(f"fetch('{url}', {{headers: {self.HEADERS}}}).then({read})")
+                return text
+
+            assert fetch(allowed) == "401 page-1"
+            assert fetch(other) == "TypeError", "the browser withholds the answer"
 
 
 @contextmanager
