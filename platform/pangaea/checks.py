@@ -94,7 +94,9 @@ def check_databases(
             connections[alias].ensure_connection()
             late = sequences.late(alias)
         except DatabaseError as error:
-            errors.append(Error(f"The database does not serve: {error}".strip(), obj=alias, id="pangaea.E022"))
+            text = f"The database does not serve: {error}".strip()
+            hint = "`manage.py migrate` creates the roles and schemas that are missing."
+            errors.append(Error(text, hint=hint, obj=alias, id="pangaea.E022"))
             continue
         errors += [Error(each, hint=sequences.REMEDY, obj=alias, id="pangaea.E023") for each in late]
     return errors

@@ -111,7 +111,7 @@ class TestAConnection:
         connection.settings_dict["OPTIONS"]["options"] += f" -c role={other}"
         with (
             closing(connection),
-            pytest.raises(OperationalError, match=rf"role is '{other}', without .* of '{role()}'"),
+            pytest.raises(OperationalError, match=rf"belongs to '{role()}', and the role '{other}'"),
         ):
             connection.ensure_connection()
 
@@ -225,7 +225,7 @@ class TestMigrate:
             try:
                 connections[ALIAS].close()
                 with pytest.raises(
-                    OperationalError, match=rf"role is '{role()}', without .* of 'postgres', which owns"
+                    OperationalError, match=rf"schema orders .* belongs to 'postgres', and the role '{role()}'"
                 ):
                     connections[ALIAS].ensure_connection()
             finally:

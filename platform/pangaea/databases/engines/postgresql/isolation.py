@@ -34,8 +34,12 @@ _REMEDY_OF_ENCODING = (
 )
 _REMEDY = (
     "A connection to the database of {alias!r} is not as its settings ask: {differences}. If a pooler is in between, "
-    "it drops options: connect past it, or let it set them (PgBouncer: connect_query, kept by server_reset_query). "
-    "Otherwise `manage.py permissions apply --postgres` gives the login its role."
+    "it drops options: connect past it, or let it set them (PgBouncer: connect_query, kept by server_reset_query)."
+)
+_REMEDY_OF_OWNER = (
+    "The schema {schema} of {alias!r} belongs to {owner!r}, and the role {user!r} does not have that role's rights: "
+    "let it own the schema and its tables (ALTER SCHEMA {schema} OWNER TO …). "
+    "`manage.py permissions check --postgres` names what else differs."
 )
 
 
@@ -56,9 +60,8 @@ def verify(connection: "psycopg.Connection[Any]", alias: str, own: Mapping[str, 
     differences = [
         f"{name} is {value!r} instead of {asked!r}" for name, (value, asked) in found.items() if value != asked
     ]
-    if foreign_owner and own["role"] in {"", user}:
-        differences.append(f"role is {user!r}, without the rights of {foreign_owner!r}, which owns the schema")
-        if own["role"]:
-            differences.append(f"ALTER SCHEMA {schema} OWNER TO {user} would give it to the role")
     if differences:
         raise psycopg.OperationalError(_REMEDY.format(alias=alias, differences="; ".join(differences)))
+    if foreign_owner and own["role"] is not None:
+        text = _REMEDY_OF_OWNER.format(alias=alias, schema=schema, owner=foreign_owner, user=user)
+        raise psycopg.OperationalError(text)
