@@ -18,6 +18,7 @@ from pangaea.configuration.reading import declared
 from pangaea.databases import entries
 from pangaea.databases.engines.postgresql import direct, notifier, sessions
 from pangaea.databases.engines.postgresql import entry as postgresql_entry
+from pangaea.databases.engines.postgresql.client import DatabaseClient
 from pangaea.databases.engines.postgresql.relay_session import open_relay_session
 from pangaea.databases.grants import provisioning
 from pangaea.servers.postgresql import held
@@ -195,6 +196,12 @@ class TestTheTimeoutsOfTheSettings:
 
 
 class TestAPassword:
+    def test_is_in_no_argument_of_a_shell(self) -> None:
+        entry = entries.configure({"default": "postgres://u:hunter2@127.0.0.1/d?sslpassword=hunter3"})["default"]
+        arguments, environment = DatabaseClient.settings_to_cmd_args_env(entry, [])
+        assert "hunter" not in " ".join(arguments)
+        assert environment == {"PGPASSWORD": "hunter2"}
+
     def test_is_in_no_error_of_a_connection(self, url: str) -> None:
         address = urlsplit(url)
         password = quote("s3cret/with#all?of:it@50%", safe="")

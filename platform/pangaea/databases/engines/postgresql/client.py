@@ -23,6 +23,7 @@ class DatabaseClient(client.DatabaseClient):
     ) -> tuple[list[str], dict[str, str] | None]:
         """The arguments and the environment of psql. Every account of a machine can read the former."""
         params = direct.libpq(settings_dict)
+        params.pop("sslpassword", None)  # it has no variable: psql asks for it
         password = params.pop("password", "")
         arguments = [cls.executable_name, f"--dbname={make_conninfo(**params)}", *parameters]
         return arguments, {"PGPASSWORD": password} if password else None
