@@ -117,6 +117,7 @@ class TestAWord:
         assert set(rendered.CHECKS) == constants
 
 
+@pytest.mark.full
 class TestTheCommandAndTheAdmin:
     """Each state is made in the database; both show its word, in its colour."""
 
