@@ -53,6 +53,7 @@ JSON = "Content-Type: application/json"
 PRODUCTS = "/api/v1/products?limit=1"
 ORDERS = "/api/v1/orders"
 BEARER = {"WWW-Authenticate": "Bearer .*"}
+CHUNKED = ("Transfer-Encoding: chunked", "Expect: 100-continue")
 UNCODED = {"Accept-Encoding": "identity"}
 ALLOW = {"Allow": "GET, POST, HEAD, OPTIONS"}
 
@@ -155,12 +156,22 @@ BODIES = [
         )
         for length in ("", "-1", "+2", "2, 2", "2.0", "\xb2")
     ),
-    case(
-        "a body in chunks",
-        request(f"POST {ORDERS}", TOKEN, JSON, "Transfer-Encoding: chunked", body=b"2\r\n{}\r\n0\r\n\r\n"),
-        411,
-        "length_required",
-        unmet={"gateway": "Envoy reads the body before a service gets it, and then knows its length."},
+    *(
+        case(f"a body in chunks, {name}", request(f"POST {ORDERS}", TOKEN, JSON, *CHUNKED, body=body), status, code)
+        for name, body, status, code in (
+            ("one", b'd\r\n{"lines": []}\r\n0\r\n\r\n', 400, "validation_failed"),
+            (
+                "two, with an extension and a trailer",
+                b"1;a=b\r\n{\r\n1\r\n}\r\n0\r\nX-A: b\r\n\r\n",
+                400,
+                "validation_failed",
+            ),
+            ("none", b"0\r\n\r\n", 400, "validation_failed"),
+            ("of no JSON", b"1\r\n{\r\n0\r\n\r\n", 400, "malformed_json"),
+            ("with a size that is none", b"x\r\n{}\r\n0\r\n\r\n", 400, "malformed_request"),
+            ("longer than its size", b"1\r\n{}\r\n0\r\n\r\n", 400, "malformed_request"),
+            ("of more than 1 MiB", b"100001\r\n%b\r\n0\r\n\r\n" % (b" " * 0x100001), 413, "body_too_large"),
+        )
     ),
     case(
         "two lengths",

@@ -7,6 +7,7 @@
     client_connections   a client's connection, on which no read and no write blocks
     request_buffer       a client's unread bytes, and whether the next request is complete
     request_checks       what is checked and rewritten after gunicorn's parser, as by the gateway
+    chunked_bodies       where a chunked body ends
     refused_requests     the answers to requests that never reach Django
 
 ADR 0031 gives the reasons for this worker class.

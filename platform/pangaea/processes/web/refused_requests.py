@@ -30,6 +30,10 @@ class MalformedUrl(errors.ParseException):  # type: ignore[misc] # gunicorn has 
     """The address has an encoded slash, backslash or null character, or a fragment."""
 
 
+class BodyTooLarge(errors.ParseException):  # type: ignore[misc] # gunicorn has no types
+    """The chunked body is longer than DATA_UPLOAD_MAX_MEMORY_SIZE."""
+
+
 _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
     (
         errors.LimitRequestLine,
@@ -42,6 +46,14 @@ _OF_PARSER: tuple[tuple[type[Exception], Problem], ...] = (
             status=HTTPStatus.NOT_IMPLEMENTED,
             code="unknown_transfer_coding",
             detail="Send the body with a Content-Length and without another transfer coding.",
+        ),
+    ),
+    (
+        BodyTooLarge,
+        Problem(
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            code="body_too_large",
+            detail="The body is larger than this server accepts.",
         ),
     ),
     (

@@ -8,10 +8,12 @@ connection is closed after the answer.
 import re
 
 from pangaea.api.request_limits import MAX_HEAD
+from pangaea.processes.web.chunked_bodies import ChunkedEnd
 
 _EMPTY_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
 _BODY_FIELD = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*(?=\r\n)", re.IGNORECASE)
 _CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
@@ -23,6 +25,7 @@ class RequestBuffer:
         self._bytes = bytearray()
         self._searched = 0
         self._wanted: int | None = None
+        self._chunks: ChunkedEnd | None = None
         self.is_framed = True
         """Whether the end of the request is known. If not, the connection must not be used for another request."""
         self.ran_out = False
@@ -43,13 +46,15 @@ class RequestBuffer:
     @property
     def is_ready(self) -> bool:
         """Whether the parser can have the request, with its whole body or, if the body is not gathered, without it."""
-        return self._wanted is not None and len(self._bytes) >= self._wanted
+        return self._wanted is not None and len(self._bytes) >= self._wanted and self._chunks is None
 
     def add(self, received: bytes) -> None:
         """Append received bytes."""
         self._bytes += received
         if self._wanted is None:
             self._find_end()
+        elif self._chunks is not None:
+            self._find_end_of_chunks(self._chunks)
 
     def take(self, size: int) -> bytes:
         """At most `size` bytes from the front; none if the buffer is empty, as after the client disconnected."""
@@ -61,7 +66,7 @@ class RequestBuffer:
     def begin_next(self, unused: bytes) -> None:
         """Begin the next request, with the `unused` bytes that the parser read beyond the last one."""
         self._bytes[:0] = unused
-        self._searched, self._wanted = 0, None
+        self._searched, self._wanted, self._chunks = 0, None, None
         self._find_end()
 
     def _find_end(self) -> None:
@@ -75,14 +80,24 @@ class RequestBuffer:
         length = _length_in(head)
         self.is_framed = length is not None and length <= self._max_body
         size = length if length is not None and self.is_framed else 0
+        is_chunked = length is None and len(_BODY_FIELD.findall(head)) == 1 and bool(_CHUNKED.search(head))
         self.expects_continue = False
-        if size and _CONTINUE.search(head):
+        if (size or is_chunked) and _CONTINUE.search(head):
             # The worker sends 100 (Continue) when it waits for the body. The parser would send it again.
             shorter = _CONTINUE.sub(b"", head)
             self._bytes[: len(head)] = shorter
             end -= len(head) - len(shorter)
             self.expects_continue = True
         self._wanted = end + len(_EMPTY_LINE) + size
+        if is_chunked:
+            self._chunks = ChunkedEnd(self._wanted, max_body=self._max_body)
+            self._find_end_of_chunks(self._chunks)
+
+    def _find_end_of_chunks(self, chunks: ChunkedEnd) -> None:
+        """Look for the end of a chunked body, after which the connection is closed."""
+        end = chunks.find(self._bytes)
+        if end is not None:
+            self._wanted, self._chunks = end, None
 
 
 def _length_in(head: bytes) -> int | None:

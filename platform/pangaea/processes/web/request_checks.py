@@ -4,13 +4,21 @@ So a request has the same answer with and without the gateway. Two spellings of 
 no path that the gateway's rules did not.
 """
 
+import io
 import re
 from typing import Any
 
-from gunicorn.http.errors import InvalidHeader, InvalidRequestLine, LimitRequestHeaders, UnsupportedTransferCoding
+from django.conf import settings
+from gunicorn.http.errors import (
+    InvalidHeader,
+    InvalidRequestLine,
+    LimitRequestHeaders,
+    NoMoreData,
+    UnsupportedTransferCoding,
+)
 
 from pangaea.api.request_limits import MAX_FIELDS
-from pangaea.processes.web.refused_requests import MalformedUrl
+from pangaea.processes.web.refused_requests import BodyTooLarge, MalformedUrl
 
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _ESCAPED = re.compile(r"%(2f|5c|00)", re.IGNORECASE)
@@ -35,6 +43,7 @@ def check(request: Any) -> None:
         raise MalformedUrl(request.uri)
     request.path = normalized(request.path)
     _name_host(request)
+    _measure(request)
 
 
 def normalized(path: str) -> str:
@@ -61,3 +70,19 @@ def _name_host(request: Any) -> None:
         request.headers = [*others, ("HOST", absolute[1])]
     elif request.version == (1, 1) and not any(name == "HOST" for name, _ in request.headers):
         raise InvalidHeader("HOST")
+
+
+def _measure(request: Any) -> None:
+    """Replace a chunked body, which has arrived, by one of known length: Django reads no other."""
+    if not any(name == "TRANSFER-ENCODING" for name, _ in request.headers):
+        return
+    try:
+        body = request.body.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
+    except NoMoreData:
+        # It was not gathered to its end, because it is too long.
+        raise BodyTooLarge from None
+    if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise BodyTooLarge
+    others = [(name, value) for name, value in request.headers if name != "TRANSFER-ENCODING"]
+    request.headers = [*others, ("CONTENT-LENGTH", str(len(body)))]
+    request.body = io.BytesIO(body)
