@@ -1,5 +1,6 @@
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,12 @@ import psycopg
 import pytest
 from redis import Redis
 
-from pangaea.servers import postgresql, rabbitmq
+from pangaea.servers import postgresql, rabbitmq, waiting
 from pangaea.testing import free_port
 from pangaea.testing.databases import scratch_database
 
+OUTGOING = 32_768
+"""The first port of outgoing connections on Linux."""
 UNUSED_ADDRESS = "amqp://guest:guest@127.0.0.1:1//"
 
 
@@ -33,6 +36,19 @@ class TestAMissingServer:
         code, output = run_pytest(tmp_path, CI="true")
         assert code == pytest.ExitCode.TESTS_FAILED
         assert re.search(r"1 passed, 2 errors", output), output
+
+
+class TestAFreePort:
+    def test_is_given_once_and_to_no_outgoing_connection(self) -> None:
+        ports = [free_port() for _ in range(500)]
+        assert len(set(ports)) == len(ports)
+        assert max(ports) < OUTGOING
+
+    def test_is_none_on_which_a_process_listens(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", free_port())) as listener:
+            taken = int(listener.getsockname()[1])
+            monkeypatch.setattr(waiting, "PORTS", range(taken, taken + 100))
+            assert taken not in {free_port() for _ in range(50)}
 
 
 class TestTheServersOfTheSession:
