@@ -29,7 +29,8 @@ def main() -> int:
         sys.exit(f"No process of `make split` runs in {given.state}.")
     if not chosen:
         listed = "\n".join(f"  {name}  process {pid}" for name, pid in found.items())
-        sys.exit(f"Name one of these, or a module: make split-restart NAME=orders.web\n{listed}")
+        absent = f"{given.name} does not run; one that failed is started again in seconds.\n" if given.name else ""
+        sys.exit(f"{absent}Name one of these, or a module: make split-restart NAME=orders.web\n{listed}")
     for name, pid in chosen.items():
         os.kill(pid, signal.SIGTERM)
         print(f"{name} (process {pid}) is asked to end, and started again.")

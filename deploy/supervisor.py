@@ -132,16 +132,19 @@ class _Watched:
             return False
 
     def _keep(self) -> None:
-        failures = 0
-        while process := self._start(again=failures):
+        ends = failures = 0
+        while process := self._start(again=ends):
             began = time.monotonic()
             status = process.wait()
             self._pid_file.unlink(missing_ok=True)
             if self._stopping.is_set():
                 return
+            if time.monotonic() - began > STEADY_AFTER:
+                ends = failures = 0
             asked = status in {0, -signal.SIGTERM}
-            failures = 1 if time.monotonic() - began > STEADY_AFTER else failures + 1
-            pause = 0.0 if asked and failures == 1 else BACKOFF.steady(failures)
+            ends += 1
+            failures = 0 if asked else failures + 1
+            pause = 0.0 if asked and ends == 1 else BACKOFF.steady(failures or ends)
             self._report(status, asked=asked, failures=failures, pause=pause)
             if self._stopping.wait(pause):
                 return

@@ -106,6 +106,16 @@ class TestAProgram:
         assert "| no such table: orders" in first
         assert "| line 80\n" not in first
 
+    def test_that_fails_once_it_was_asked_to_end_is_named_with_its_last_lines(
+        self, run: Run, out: StringIO, tmp_path: Path
+    ) -> None:
+        changed = tmp_path / "changed"
+        with run(web=f"from pathlib import Path\nif Path({str(changed)!r}).exists(): {FAILS}\n{RUNS}") as supervisor:
+            changed.touch()
+            os.kill(supervisor.pids["web"], signal.SIGTERM)
+            wait_for(out, "web failed with exit status 1; started again in 1 s. The end of ")
+            wait_for(out, "| no such table: orders")
+
     def test_that_was_killed_is_started_again(self, run: Run, out: StringIO) -> None:
         with run(web=RUNS) as supervisor:
             os.kill(supervisor.pids["web"], signal.SIGKILL)
@@ -181,6 +191,11 @@ class TestRestart:
             done = self.restart(tmp_path, *names)
             assert done.returncode == 1
             assert f"orders.web  process {supervisor.pids['orders.web']}" in done.stderr
+
+    def test_names_a_program_that_does_not_run(self, run: Run, tmp_path: Path) -> None:
+        with run(**{"orders.web": RUNS}):
+            done = self.restart(tmp_path, "orders.relay")
+            assert "orders.relay does not run; one that failed is started again in seconds" in done.stderr
 
     def test_needs_a_running_deployment(self, tmp_path: Path) -> None:
         done = self.restart(tmp_path, "orders.web")
