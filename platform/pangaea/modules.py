@@ -112,7 +112,10 @@ class ModuleConfig(AppConfig):
     """The accounts of the demo data: names with their public passwords."""
 
     walk: ClassVar[tuple[str, ...]] = ()
-    """Shell commands that demonstrate the module; `$URL` is the address. They run after those of its sources."""
+    """Shell commands that demonstrate the module; `$URL` is the address. They run after those of its sources.
+
+    Begin with `sleep 1` where they show what arrived by messages.
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Make Django pick the subclass from `apps.py`, where it also finds the imported base class."""

@@ -40,7 +40,11 @@ class TestAPackage:
     def test_has_a_map_of_all_that_it_holds(self, package: Path) -> None:
         docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text()), clean=True) or ""
 
-        assert named_in(docstring) - UNLISTED == parts_of(package)
+        named, parts = named_in(docstring) - UNLISTED, parts_of(package)
+        assert named == parts, (
+            f"{package.relative_to(ROOT)} needs a line per file and folder in its docstring, `    relay  its purpose`: "
+            f"{sorted(parts - named)} missing, {sorted(named - parts)} not there"
+        )
 
 
 class TestTheMap:

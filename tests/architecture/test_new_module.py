@@ -4,6 +4,9 @@ The module is `billing/` beside this file, written as CONTRIBUTING describes.
 """
 
 import filecmp
+import html
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -21,8 +24,14 @@ from tests.architecture.sources import ROOT
 from tests.architecture.test_extraction import LEFT_BEHIND, environment, python
 
 LABEL = "billing"
-TEMPLATE = Path(__file__).with_name(LABEL)
+SHELL = re.compile(r"^ *```sh\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+"""The shell commands of a Markdown document."""
 RENDERED = {"docs/openapi.yaml", "gateway_conf/envoy.plain.yaml", "gateway_conf/envoy.split.yaml"}
+PAUSE = (
+    'sleep() { until curl -sS "$URL/api/v1/bills" -H "Authorization: Bearer $TOKEN" | grep -q order_id; do '
+    "command sleep 0.1; done; }\n"
+)
+"""The walk's pauses, as long as this machine needs."""
 IGNORED = [".local", ".git", ".venv", "__pycache__", ".hypothesis", ".mypy_cache", ".ruff_cache", ".pytest_cache"]
 
 pytestmark = pytest.mark.full
@@ -35,10 +44,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("modules/billing is there already, so it cannot be added")
     copy = tmp_path_factory.mktemp("added") / "project"
     shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND, symlinks=True)
-    for template in TEMPLATE.rglob("*-tpl"):
-        file = copy / "modules" / LABEL / template.relative_to(TEMPLATE)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(template, file.with_name(file.name.removesuffix("-tpl")))
+    commands = next(each for each in SHELL.findall((ROOT / "CONTRIBUTING.md").read_text()) if "billing" in each)
+    subprocess.run(["sh", "-eu", "-c", commands], check=True, cwd=copy)
     python(copy, "manage.py", "makemigrations", LABEL)
     python(copy, "manage.py", "render")
     return copy
@@ -86,6 +93,14 @@ def running(copy: Path) -> Iterator[httpx.Client]:
             server.terminate()
 
 
+def walk(client: httpx.Client) -> str:
+    """The commands on the start page, as one copies them."""
+    page = client.get("/", headers={"Accept": "text/html"}).raise_for_status().text
+    [block] = re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)
+    commands = html.unescape(re.sub(r"<[^>]*>", "", block))
+    return commands.replace("https://this.page", str(client.base_url).rstrip("/"))
+
+
 class TestAnAddedModule:
     def test_changes_rendered_files_alone(self, project: Path) -> None:
         assert set(differences(ROOT, project)) == {f"modules/{LABEL}", *RENDERED}
@@ -124,3 +139,14 @@ class TestAnAddedModule:
 
         assert (bill["order_id"], bill["total"]) == (order["id"], order["total"])
         assert (paid.status_code, bool(paid.json()["paid_at"])) == (200, True)
+
+    def test_shows_the_bill_of_the_order_in_the_walk(self, project: Path) -> None:
+        with running(project) as client:
+            commands = walk(client)
+            done = subprocess.run(
+                ["bash", "-eu", "-c", PAUSE + commands], check=True, capture_output=True, text=True, timeout=60
+            )
+        *_, order, bills, _home = map(json.loads, done.stdout.splitlines())
+
+        assert [bill["order_id"] for bill in bills["results"]] == [order["id"]]
+        assert commands.index("sleep") < commands.index("/api/v1/bills")
