@@ -142,6 +142,7 @@ def elsewhere(**changes: Any) -> Iterator[None]:
 @pytest.fixture
 def encoded(request: pytest.FixtureRequest, postgres_url: str) -> Iterator[str]:
     """The module's database has another encoding, and nothing in it. Gives the URL of its owner."""
+    request.getfixturevalue("postgresql_only")
     with scratch_database(postgres_url, encoding=getattr(request, "param", "LATIN1")) as url:
         address = conninfo_to_dict(url)
         own = connections[ALIAS].settings_dict["PANGAEA"] | {"role": f"{address['dbname']}_orders"}

@@ -13,7 +13,7 @@ from django.db import OperationalError, connections, transaction
 from django.utils import timezone
 from pytest_django import Settings
 
-from pangaea.databases import engines
+from pangaea.databases import engines, idle
 from pangaea.inbox.batches import decode
 from pangaea.inbox.delivery import Delivery
 from pangaea.inbox.models import Cursor
@@ -311,7 +311,10 @@ class TestCatchingUp:
         assert ledger.numbers() == [1, 2, 3]
 
     @pytest.mark.usefixtures("postgresql_only")
-    def test_is_requested_on_a_connection_that_broke_meanwhile(self, wire: Wire, postgres_url: str) -> None:
+    def test_is_requested_on_a_connection_that_broke_while_it_was_idle(
+        self, wire: Wire, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(idle, "IDLE_AFTER", 0.0)
         say(A, 1)
         with connections[SOURCE].cursor() as statement:
             statement.execute("SELECT pg_backend_pid()")
