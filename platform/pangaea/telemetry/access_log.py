@@ -2,8 +2,10 @@
 
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -28,7 +30,7 @@ class AccessLogMiddleware:
         with correlation.scope(correlation.of_request(request.headers)) as id_:
             response = self._get_response(request)
             response.headers[correlation.HEADER] = id_
-            if request.path_info not in QUIET_PATHS:
+            if not self._is_quiet(request, response):
                 log.info(
                     "request",
                     method=request.method,
@@ -37,3 +39,10 @@ class AccessLogMiddleware:
                     duration_ms=round((time.perf_counter() - started) * 1000, 1),
                 )
         return response
+
+    def _is_quiet(self, request: HttpRequest, response: HttpResponseBase) -> bool:
+        # A page of the admin has thirty files; one that is missing is logged.
+        is_file = (
+            request.path_info.startswith(str(settings.STATIC_URL)) and response.status_code < HTTPStatus.BAD_REQUEST
+        )
+        return is_file or request.path_info in QUIET_PATHS

@@ -148,6 +148,11 @@ class TestTheLog:
         Client().post(probe)
         assert lines() == []
 
+    def test_omits_the_files_of_pages_and_no_missing_one(self, lines: Lines) -> None:
+        for file in ("ops/operations.css", "nothing.css"):
+            Client().get(f"/static/{file}").close()
+        assert [(line["path"], line["status"]) for line in lines()] == [("/static/nothing.css", 404)]
+
     def test_takes_the_standard_librarys_lines_too(self, lines: Lines) -> None:
         with correlation.scope("joined"), logs.bind(module="orders"):
             logging.getLogger("some.library").warning("disk %s%% full", 93)
