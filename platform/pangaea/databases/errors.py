@@ -141,6 +141,14 @@ def alias_of(error: BaseException) -> str | None:
     return next((mark.alias for mark in marks if mark), None)
 
 
+def reason_of(error: BaseException) -> str:
+    """The error for an operator; with the remedy, where tables are missing."""
+    text = str(error).strip()
+    if kind_of(error) is not Kind.OUTDATED:
+        return text
+    return f"{text.splitlines()[0]}: `manage.py migrate` creates it, in the database that these settings name"
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the error means that a dependency is busy or unreachable, and not a fault of the request or this code."""
     return isinstance(error, Unavailable) or (isinstance(error, Error) and kind_of(error) in PASSING)

@@ -17,6 +17,7 @@ from pangaea.broker import celery_app, queue_status
 from pangaea.broker.queue_status import QueueStatus
 from pangaea.databases import engines, sequences, transactions
 from pangaea.databases.engines.base import OldTransaction
+from pangaea.databases.errors import reason_of
 from pangaea.inbox import resuming
 from pangaea.inbox.models import Cursor, DeadLetter, Resumption
 from pangaea.inbox.subscriptions import Subscription
@@ -294,7 +295,7 @@ def read(module: ModuleConfig) -> ModuleStatus:
             resumptions=list(Resumption.objects.using(module.label).order_by("-id")[:RESUMPTIONS]),
         )
     except DatabaseError as error:
-        return ModuleStatus(label=module.label, title=title, unreadable=str(error).strip())
+        return ModuleStatus(label=module.label, title=title, unreadable=reason_of(error))
 
 
 def _streams(alias: str) -> list[StreamStatus]:

@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 from unfold.views import ChangeList
 
 from pangaea import modules, text
+from pangaea.databases.errors import reason_of
 from pangaea.errors import Invalid
 from pangaea.health import missing_processes, states
 from pangaea.health.states import Shown
@@ -248,6 +249,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
 
 def _facts(letter: DeadLetter) -> list[tuple[str, object]]:
     facts = [
+        ("letter", f"{letter._state.db}/{letter.pk}"),
         ("type", text.escaped(letter.name)),
         ("key", text.escaped(letter.key)),
         ("subscription", letter.subscription),
@@ -266,9 +268,9 @@ def _overview(label: str, title: str) -> dict[str, Any]:
     try:
         counts = _counts(label)
     except DatabaseError as error:
-        return overview | {"unreadable": str(error).strip()}
+        return overview | {"unreadable": reason_of(error)}
     found = states.of_letters(counts)
-    return overview | {"counts": [(counts[each.value], tables.label(each), each.meaning) for each in found]}
+    return overview | {"counts": [(counts[each.value], tables.label(each), each) for each in found]}
 
 
 def _counts(label: str) -> dict[str, int]:

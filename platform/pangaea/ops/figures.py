@@ -11,6 +11,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 
 from pangaea import modules
+from pangaea.databases.errors import reason_of
 from pangaea.health.states import UNREADABLE, Shown
 from pangaea.messages import Money
 from pangaea.ops.tables import label
@@ -73,7 +74,7 @@ def _group(request: HttpRequest, title: str, labels: Sequence[str]) -> Group:
         try:
             figures += contribute(request)
         except DatabaseError as error:
-            unreadable = str(error).strip()
+            unreadable = reason_of(error)
     return Group(title, figures, unreadable)
 
 

@@ -320,3 +320,16 @@ class TestTheKind:
         assert errors.kind_of(caught.value, LISTENER) is kind
         assert errors.kind_of(caught.value) is kind
         assert errors.kind_of(caught.value, SOURCE) is None
+
+
+class TestTheReason:
+    def test_names_the_remedy_for_a_missing_table_in_one_line(self) -> None:
+        with pytest.raises(DatabaseError) as caught, connections[LISTENER].cursor() as cursor:
+            cursor.execute("SELECT 1 FROM pangaea_nothing")
+        reason = errors.reason_of(caught.value)
+        assert "pangaea_nothing" in reason
+        assert reason.endswith(": `manage.py migrate` creates it, in the database that these settings name")
+        assert "\n" not in reason
+
+    def test_is_the_text_of_any_other_error(self) -> None:
+        assert errors.reason_of(OperationalError("the disk is full\n")) == "the disk is full"

@@ -500,6 +500,8 @@ class TestReconcile:
         )
         assert any(line.startswith("superfluous OrderSummary") for line in lines)
         assert any(line.startswith("missing OrderLine: ") and "sku 'B'" in line for line in lines)
+        assert "UUID(" not in printed.stdout
+        assert "datetime" not in printed.stdout
         assert "OrderLine: 59 found, 60 expected" in lines
         assert lines[-1].startswith("web_bff.orders: 3 rows differ.")
         assert (shown(), nothing_is_left()) == (before, True)

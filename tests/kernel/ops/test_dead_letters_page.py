@@ -64,8 +64,9 @@ class TestThePages:
 
         words = {word for word, _ in labels(page)}
         assert {"dead", "behind"} <= words
-        assert f'href="{LIST}"' in page
         assert "Nothing is parked." in page
+        for link in ("", "?state__exact=dead", "?state__exact=behind"):
+            assert f'href="{LIST}{link}"' in page
 
     def test_are_filtered_by_no_column_that_they_do_not_show(self, watcher: Client) -> None:
         assert watcher.get(LIST).status_code == 200
@@ -82,7 +83,13 @@ class TestThePages:
     def test_show_one_in_full(self, browser: Client) -> None:
         page = browser.get(f"{LIST}{letters()[0].pk}/").content.decode()
 
-        for text in ("Traceback (most recent call last)", "web_bff.ledger", "&quot;number&quot;: 1", "Attempts"):
+        for text in (
+            f"{LISTENER}/{letters()[0].pk}",
+            "Traceback (most recent call last)",
+            "web_bff.ledger",
+            "&quot;number&quot;: 1",
+            "Attempts",
+        ):
             assert text in page
 
     @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE)

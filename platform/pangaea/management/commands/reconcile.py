@@ -52,9 +52,17 @@ def _line(difference: Difference) -> str:
     head = text.escaped(" ".join(filter(None, [difference.kind, difference.table, difference.row])))
     match difference.kind:
         case "wrong":
-            columns = [f"{name} is {was!r}, should be {should!r}" for name, (was, should) in difference.columns.items()]
+            columns = [
+                f"{name} is {_value(was)}, should be {_value(should)}"
+                for name, (was, should) in difference.columns.items()
+            ]
         case "missing":
-            columns = [f"{name} {should!r}" for name, (_, should) in difference.columns.items()]
+            columns = [f"{name} {_value(should)}" for name, (_, should) in difference.columns.items()]
         case _:
-            columns = [f"{name} {was!r}" for name, (was, _) in difference.columns.items()]
+            columns = [f"{name} {_value(was)}" for name, (was, _) in difference.columns.items()]
     return f"{head}: {'; '.join(columns)}"
+
+
+def _value(value: Any) -> str:
+    """Texts in quotes, in which nothing is invisible; None, numbers, ids and times as they are written elsewhere."""
+    return repr(value) if isinstance(value, str) else str(value)
