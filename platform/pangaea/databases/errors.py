@@ -146,7 +146,7 @@ def reason_of(error: BaseException) -> str:
     text = str(error).strip()
     if kind_of(error) is not Kind.OUTDATED:
         return text
-    return f"{text.splitlines()[0]}: `manage.py migrate` creates it, in the database that these settings name"
+    return f"{text.splitlines()[0]}; `manage.py migrate` creates it, in the database that these settings name"
 
 
 def is_transient(error: BaseException) -> bool:

@@ -1,7 +1,7 @@
 """The kernel's commands, and the parts that several of them share.
 
     colours     the colours of states in a terminal
-    not_now     one line for a command that fails because a server does not answer
+    not_now     one line for a command that a server does not serve at the moment
     placement   an app whose tables are in another database than `--database`
     progress    a progress display for long commands
     replaying   `rebuild` and `reconcile`: filling a projection's shadow

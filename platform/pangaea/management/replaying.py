@@ -12,6 +12,7 @@ from kombu.exceptions import OperationalError
 
 from pangaea import modules
 from pangaea.broker import celery_app, sending, topology
+from pangaea.databases.errors import Kind, kind_of
 from pangaea.errors import Misconfigured, Misuse
 from pangaea.health import missing_processes
 from pangaea.inbox.rebuild import replay as rebuild
@@ -64,6 +65,8 @@ class ReplayCommand(BaseCommand):
         except (Refused, Misuse, Misconfigured, OperationalError) as error:
             raise CommandError(str(error)) from error
         except CONNECTION_LOST as error:
+            if kind_of(error) is Kind.OUTDATED:
+                raise
             raise CommandError(_away(name, error)) from error
         except KeyboardInterrupt:
             raise CommandError("Interrupted. The projection is unchanged.", returncode=130) from None

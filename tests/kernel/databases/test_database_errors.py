@@ -328,7 +328,7 @@ class TestTheReason:
             cursor.execute("SELECT 1 FROM pangaea_nothing")
         reason = errors.reason_of(caught.value)
         assert "pangaea_nothing" in reason
-        assert reason.endswith(": `manage.py migrate` creates it, in the database that these settings name")
+        assert reason.endswith("; `manage.py migrate` creates it, in the database that these settings name")
         assert "\n" not in reason
 
     def test_is_the_text_of_any_other_error(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from django.db import DatabaseError
@@ -57,3 +58,17 @@ class TestACommand:
         assert len(done.stderr.splitlines()) == 1
         assert "does not serve this command now" in done.stderr
         assert "secret" not in done.stderr
+
+    @pytest.mark.parametrize(
+        "command",
+        [("prune",), ("seed_demo",), ("deadletters", "list"), ("reconcile", "web_bff.orders")],
+        ids=" ".join,
+    )
+    def test_names_migrate_where_there_are_no_tables(self, command: tuple[str, ...], tmp_path: Path) -> None:
+        environment = {"DJANGO_SETTINGS_MODULE": "pangaea.settings.local", "LOCAL_STATE_DIR": str(tmp_path)}
+        done = subprocess.run(
+            [*MANAGE, *command], cwd=ROOT, env=explicit(environment), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == os.EX_TEMPFAIL
+        assert "Traceback" not in done.stderr
+        assert "`manage.py migrate` creates it" in done.stderr.splitlines()[-1]
