@@ -91,7 +91,7 @@ def of_this_process() -> StartPage:
     """The page of the modules that are installed here."""
     installed = modules.installed()
     return StartPage(
-        summary=f"{_count(len(installed), 'module')} in one process set.",
+        summary=f"{_count(len(installed), 'module')} in this deployment.",
         modules=[
             ModuleLinks(
                 label=module.label,
