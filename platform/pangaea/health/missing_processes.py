@@ -23,8 +23,10 @@ def for_replay(module: str, sources: Iterable[str]) -> str:
     """What may be missing while a subscription of `module` takes nothing of what its sources published."""
     if _is_in_process():
         return IN_PROCESS
-    found = [_worker(module), *(_relay(source) for source in sorted(sources))]
-    return " ".join(filter(None, found)) or f"A worker of {module} and the relays that it needs are running."
+    worker, relays = _worker(module), [*filter(None, map(_relay, sorted(sources)))]
+    if not worker and not relays:
+        return f"A worker of {module} and the relays that it needs are running."
+    return " ".join([worker or f"A worker of {module} is connected.", *relays])
 
 
 def for_worker(module: str) -> str:

@@ -48,6 +48,8 @@ class TestForReplay:
         ):
             assert session.election.lead()
             text = missing_processes.for_replay(ALIAS, [ALIAS])
+            elsewhere = missing_processes.for_replay(ALIAS, ["elsewhere"])
+        assert elsewhere.startswith(f"A worker of {ALIAS} is connected. Is a relay of elsewhere running?")
         assert text == f"A worker of {ALIAS} and the relays that it needs are running."
 
 
