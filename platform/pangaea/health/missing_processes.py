@@ -5,9 +5,8 @@ RabbitMQ knows a queue's consumers and PostgreSQL the leading relay. Where neith
 
 from collections.abc import Iterable
 
-import psycopg
 from django.conf import settings
-from django.db import connections
+from django.db import Error, connections
 from kombu.exceptions import OperationalError
 
 from pangaea import modules
@@ -62,7 +61,7 @@ def _relay(module: str) -> str:
     session = engines.of(module).relay_session(module)
     try:
         leader = session.election.leader()
-    except (psycopg.Error, Misconfigured) as error:
+    except (Error, Misconfigured) as error:
         return f"The relay of {module} cannot be looked for ({_first_line(error)})."
     finally:
         session.close()

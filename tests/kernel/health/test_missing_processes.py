@@ -5,6 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from django.db import connections
 from kombu import Consumer
 from pytest_django import Settings
 
@@ -51,6 +52,13 @@ class TestForReplay:
             elsewhere = missing_processes.for_replay(ALIAS, ["elsewhere"])
         assert elsewhere.startswith(f"A worker of {ALIAS} is connected. Is a relay of elsewhere running?")
         assert text == f"A worker of {ALIAS} and the relays that it needs are running."
+
+
+class TestForRelay:
+    def test_reports_a_database_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+        settings.PANGAEA = replace(settings.PANGAEA, broker_url="amqp://guest:guest@127.0.0.1//")
+        monkeypatch.setitem(connections[ALIAS].settings_dict, "PORT", str(free_port()))
+        assert missing_processes.for_relay(ALIAS).startswith(f"The relay of {ALIAS} cannot be looked for (")
 
 
 class TestForWorker:
