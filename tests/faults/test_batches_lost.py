@@ -1,3 +1,5 @@
+import pytest
+
 from pangaea.testing import wait_until
 from tests.acceptance.shop import Customer
 from tests.faults.conftest import Installation
@@ -8,6 +10,7 @@ HEALING_SECONDS = 60.0
 QUEUE = "web_bff.inbox.0of1"
 
 
+@pytest.mark.full
 class TestBatchesLostInTheBroker:
     def test_are_asked_for_again_without_an_operator(self, installation: Installation, customer: Customer) -> None:
         installation.processes.relay()

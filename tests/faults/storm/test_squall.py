@@ -1,6 +1,8 @@
 import secrets
 from collections.abc import Callable, Sequence
 
+import pytest
+
 from pangaea.testing.databases import scratch_database
 from tests.faults.storm import campaign
 from tests.faults.storm.campaign import Plan
@@ -12,6 +14,7 @@ from tests.processes import Workspace
 Show = Callable[[str, Sequence[Row]], None]
 
 
+@pytest.mark.full
 class TestASquall:
     """A short storm on shared servers, which are therefore not restarted."""
 

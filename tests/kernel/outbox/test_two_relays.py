@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from django.db import connections, transaction
+from django.db import OperationalError, connections, transaction
 from pytest_django import Settings
 
 from pangaea import outbox
@@ -159,7 +159,7 @@ class TestStandby:
             assert not other.election.lead()
             assert leaders_end(postgres_url) == 1
             wait_until(other.election.lead, what="the standby to lead")
-            with suppress(psycopg.OperationalError):
+            with suppress(OperationalError):
                 one.wakeup.wait(10)
             assert not one.election.lead()
         finally:
