@@ -33,12 +33,13 @@ Run: TypeAlias = Callable[..., AbstractContextManager[Supervisor]]
 
 
 INTERRUPTED = """
-import sys, threading
+import signal, sys, threading
 from contextlib import suppress
 from pathlib import Path
 from deploy.steps import Steps
 from deploy.supervisor import Program, Supervisor, log_of
 from pangaea.testing import wait_until
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits that it is ignored
 program = Program("stubborn", (sys.executable, "-c", {stubborn!r}), dict())
 folder = Path({folder!r})
 supervisor = Supervisor([program], folder=folder, cwd=Path({root!r}), steps=Steps(), stop_timeout=600)
