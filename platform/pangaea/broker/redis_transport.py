@@ -125,6 +125,9 @@ class QoS(redis.QoS):
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:  # noqa: FBT001, FBT002
         """Put a message back into its queues; drop one that cannot be restored."""
+        if not self.channel.exchange:
+            super().restore_by_tag(tag, client, leftmost)
+            return
 
         def restore(pipe: Any) -> None:
             raw = pipe.hget(self.unacked_key, tag)
@@ -149,15 +152,21 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """Consumes entries that have the form of a message. Its options: `refused_messages`, and the `exchange`'s name."""
+    """Consumes entries that have the form of a message. Its options: `refused_messages`, and the `exchange`'s name.
+
+    Without these options it is kombu's own: kombu chooses transports by scheme, also for other applications in the
+    same process.
+    """
 
     QoS = QoS
     from_transport_options: Any = (*redis.Channel.from_transport_options, "refused_messages", "exchange")
     refused_messages: admission.RefusedMessages
-    exchange: str
+    exchange = ""
 
     def _brpop_read(self, **options: Any) -> bool:
         """Deliver the entry that has arrived. Raises Empty if there is none."""
+        if not self.exchange:
+            return bool(super()._brpop_read(**options))
         try:
             try:
                 reply = self.client.parse_response(self.client.connection, "BRPOP", **options)

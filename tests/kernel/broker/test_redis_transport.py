@@ -1,14 +1,16 @@
 """Which entries of a queue on Redis are passed to kombu, and which unacknowledged ones it may restore."""
 
 import json
+from contextlib import closing
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu import Connection
 
-from pangaea.broker import admission, redis_transport
+from pangaea.broker import admission, celery_app, redis_transport
 from pangaea.errors import RefusedMessage
 
 EXCHANGE, TAG = "streams", "the consumer's tag"
@@ -114,3 +116,18 @@ class TestReadUnacked:
         assert isinstance(payload["headers"], dict)
         assert isinstance(exchange, str)
         assert routing_key
+
+
+class TestAnotherApplication:
+    """It is in the same process, and kombu chooses transports by the scheme of the URL."""
+
+    def test_gets_its_messages_of_any_form(self, redis_url: str) -> None:
+        celery_app.app()  # which registers the transports
+        connection: Any = Connection  # kombu has no types
+        with connection(redis_url) as broker, closing(broker.SimpleQueue(f"another.{uuid4()}")) as queue:
+            queue.put({"any": "form"}, serializer="json")
+            taken = queue.get(timeout=10)
+            taken.requeue()
+            again = queue.get(timeout=10)
+            again.ack()
+            assert taken.payload == again.payload == {"any": "form"}
