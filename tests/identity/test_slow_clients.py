@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import pytest
 from joserfc.jwk import ECKey
 
+from pangaea.api.request_limits import MAX_BODY
+from pangaea.processes.web.gathering_worker import MAX_HELD_BYTES
 from tests.identity.service import HOST, Service, context, make_certificates, running
 from tests.processes import workspace
 
@@ -159,10 +161,10 @@ class TestManySlowClients:
 
     @pytest.mark.full
     def test_hold_a_bounded_memory(self, users: Service) -> None:
-        size = 2_400_000
+        size = MAX_BODY
         head = LOG_IN + f"Content-Length: {size}\r\n\r\n".encode()
         with ExitStack() as stack:
-            for _ in range(40):
+            for _ in range(2 * MAX_HELD_BYTES // size):
                 connection = stack.enter_context(connect(users))
                 with suppress(OSError):
                     connection.sendall(head + bytes(size - 1))
