@@ -1,7 +1,7 @@
 """Programs that are started again when they end, each with a log and a file with its process id.
 
 A program that ends is no end of the others. It is started again at once when it was asked to end (SIGTERM), which is
-how a developer restarts it, and after a growing pause when it fails; its last lines are shown. ADR 0044 compares
+how a developer restarts it, and after a growing pause when it fails; its last lines are shown. ADR 0042 compares
 libraries.
 """
 
