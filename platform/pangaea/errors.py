@@ -31,6 +31,11 @@ RESERVED_DETAILS = frozenset(
 """Names that a rendered error uses for its own members (those of RFC 9457 and of this project)."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of the error's text, for a message or a log; the name of its class if it has none."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
 class PangaeaError(Exception):
     """The base of all errors that this project raises on purpose."""
 

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from pangaea import modules
 from pangaea.broker import celery_app, queue_status
 from pangaea.databases import engines
-from pangaea.errors import Misconfigured
+from pangaea.errors import Misconfigured, first_line
 
 IN_PROCESS = "Relay and worker are inside `manage.py runserver`: is it running?"
 """The advice in the local profile, whose processes know nothing of each other."""
@@ -46,7 +46,7 @@ def _worker(module: str) -> str:
     try:
         found = [each for each in queue_status.read(celery_app.app(), [module]) if not each.is_left_over]
     except OperationalError as error:
-        return f"The broker does not answer ({_first_line(error)})."
+        return f"The broker does not answer ({first_line(error)})."
     if idle := [queue.name for queue in found if queue.consumers == 0]:
         return f"No worker consumes {', '.join(idle)}: start one with `manage.py worker --module {module}`."
     if all(queue.consumers for queue in found):
@@ -62,11 +62,7 @@ def _relay(module: str) -> str:
     try:
         leader = session.election.leader()
     except (Error, Misconfigured) as error:
-        return f"The relay of {module} cannot be looked for ({_first_line(error)})."
+        return f"The relay of {module} cannot be looked for ({first_line(error)})."
     finally:
         session.close()
     return "" if leader else f"No relay of {module} is running: start one with {command}."
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

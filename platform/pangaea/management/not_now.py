@@ -6,7 +6,7 @@ import psycopg
 from kombu.exceptions import OperationalError as BrokerError
 
 from pangaea.databases import errors, migration_state
-from pangaea.errors import Unavailable
+from pangaea.errors import Unavailable, first_line
 
 EXIT_CODE = os.EX_TEMPFAIL
 """The exit code of such a command, which may succeed later."""
@@ -30,4 +30,4 @@ def explain(error: BaseException) -> str | None:
 
 
 def _line(error: BaseException) -> str:
-    return (str(error).strip().partition("\n")[0] or type(error).__name__).rstrip(".")
+    return first_line(error).rstrip(".")

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 from pangaea import modules
 from pangaea.broker import celery_app, sending, topology
 from pangaea.databases.errors import Kind, kind_of
-from pangaea.errors import Misconfigured, Misuse
+from pangaea.errors import Misconfigured, Misuse, first_line
 from pangaea.health import missing_processes
 from pangaea.inbox.rebuild import replay as rebuild
 from pangaea.inbox.rebuild.cut_over import Refused
@@ -107,7 +107,7 @@ class ReplayCommand(BaseCommand):
 
     def _resume(self, running: Replay, error: Exception, *, until: float) -> None:
         """Wait until the database answers again. Raises its last error once the moment `until` has passed."""
-        self.stderr.write(f"The database does not answer: {_line(error)}. Waiting for it.")
+        self.stderr.write(f"The database does not answer: {first_line(error)}. Waiting for it.")
         while time.monotonic() < until:
             time.sleep(RESUME_PAUSE)
             try:
@@ -150,10 +150,6 @@ def ask_producers(requests: Sequence[CatchUp]) -> None:
 
 def _away(name: str, error: Exception) -> str:
     return (
-        f"The database of {module_of(name)} does not answer: {_line(error)}. The projection is unchanged, or was "
+        f"The database of {module_of(name)} does not answer: {first_line(error)}. The projection is unchanged, or was "
         "replaced as a whole. Run the command again."
     )
-
-
-def _line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

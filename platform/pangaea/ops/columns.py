@@ -1,5 +1,6 @@
 """Columns of lists, and fields of pages, that show values as people write them."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.db.models import Model, OuterRef, QuerySet, Subquery
@@ -9,15 +10,16 @@ from django.utils.html import format_html
 from pangaea.messages import Money
 
 
-class Column:
+class Column(ABC):
     """A callable for `list_display` or `readonly_fields`. It is sorted by `admin_order_field`."""
 
     def __init__(self, *, description: str, order_by: str) -> None:
         self.short_description, self.admin_order_field = description, order_by
         self.__name__ = description.replace(" ", "_")
 
+    @abstractmethod
     def __call__(self, row: Any) -> str:
-        raise NotImplementedError
+        """The text for a row."""
 
     def annotated(self, rows: "QuerySet[Any]") -> "QuerySet[Any]":
         """The rows with what the column shows of other tables, so that a list needs no query per row."""
