@@ -7,14 +7,22 @@ import argparse
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 STATE = Path(__file__).resolve().parent.parent / ".local" / "split"
 
 
 def running(state: Path) -> dict[str, int]:
-    """The process ids of the programs, by name."""
-    return {file.name: int(file.read_text()) for file in sorted((state / "pids").glob("*"))}
+    """The process ids of the programs, by name. A file without its process, which a killed run leaves, is ignored."""
+    found = {}
+    for file in sorted((state / "pids").glob("*")):
+        # A program that ends meanwhile removes its file.
+        with suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            pid = int(file.read_text())
+            os.kill(pid, 0)
+            found[file.name] = pid
+    return found
 
 
 def main() -> int:
@@ -32,7 +40,8 @@ def main() -> int:
         absent = f"{given.name} does not run; one that failed is started again in seconds.\n" if given.name else ""
         sys.exit(f"{absent}Name one of these, or a module: make split-restart NAME=orders.web\n{listed}")
     for name, pid in chosen.items():
-        os.kill(pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
         print(f"{name} (process {pid}) is asked to end, and started again.")
     return 0
 

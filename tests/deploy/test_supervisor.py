@@ -198,6 +198,15 @@ class TestRestart:
             done = self.restart(tmp_path, "orders.relay")
             assert "orders.relay does not run; one that failed is started again in seconds" in done.stderr
 
+    @pytest.mark.parametrize("left", ["{ended}", ""])
+    def test_ignores_the_files_of_a_run_that_was_killed(self, tmp_path: Path, left: str) -> None:
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        file = pid_file_of(tmp_path, "orders.web")
+        file.parent.mkdir()
+        file.write_text(left.format(ended=ended.pid))
+        assert self.restart(tmp_path, "orders.web").stderr == f"No process of `make split` runs in {tmp_path}.\n"
+
     def test_needs_a_running_deployment(self, tmp_path: Path) -> None:
         done = self.restart(tmp_path, "orders.web")
         assert (done.returncode, done.stderr) == (1, f"No process of `make split` runs in {tmp_path}.\n")
