@@ -12,7 +12,8 @@ from django.urls import path, reverse
 from django.views.generic import RedirectView
 
 from pangaea import modules
-from pangaea.api import documents, schema
+from pangaea.api import documents
+from pangaea.api.openapi import document
 from pangaea.pages import problems, start
 
 handler400 = "pangaea.api.fallback.bad_request"
@@ -41,7 +42,7 @@ def _elsewhere() -> list[Any]:
 
 
 urlpatterns = [
-    *(pattern for module in modules.installed() for pattern in schema.patterns_of(module)),
+    *(pattern for module in modules.installed() for pattern in document.patterns_of(module)),
     *documents.patterns(public=settings.PANGAEA.api_documents_public, admin_path=settings.PANGAEA_ADMIN),
     *start.patterns,
     *problems.patterns,

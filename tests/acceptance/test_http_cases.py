@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from openapi_schema_validator import OAS30Validator
+from openapi_schema_validator import OAS31Validator
 
+from pangaea.api import problem_types
+from pangaea.api.openapi.problems import SCHEMA as PROBLEM
 from pangaea.api.problems import CONTENT_TYPE
-from pangaea.api.schema import PROBLEM
-from pangaea.pages import problem_types
 from tests.acceptance import raw_http
 from tests.acceptance.http_cases import CASES, SERVERS, Case
 from tests.acceptance.raw_http import Answer
@@ -68,5 +68,5 @@ def verify_problem(answer: Answer, *, has_body: bool = True) -> None:
 
 
 @cache
-def _validator() -> OAS30Validator:
-    return OAS30Validator(dict(PROBLEM))
+def _validator() -> OAS31Validator:
+    return OAS31Validator(dict(PROBLEM))

@@ -6,7 +6,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 import pytest
 
-from pangaea.pages import problem_types
+from pangaea.api import problem_types
 from tests.acceptance.shop import Shop
 from tests.acceptance.topologies import MODULES, Deployment
 

@@ -8,12 +8,12 @@ import pytest
 from rest_framework import exceptions as drf
 
 from pangaea import errors, gateway, modules
+from pangaea.api import problem_types
 from pangaea.api.problems import STATUS_OF
-from pangaea.pages import problem_types
 from tests.architecture.sources import ROOT, Source, argument, sources, text
 
 RAISED = {cls.__name__: status for cls, status in STATUS_OF.items()}
-REMEDY = "Explain it: a module's in ModuleConfig.problems, the kernel's in platform/pangaea/pages/problem_types.py."
+REMEDY = "Explain it: a module's in ModuleConfig.problems, the kernel's in platform/pangaea/api/problem_types.py."
 
 
 def codes(source: Source) -> Iterator[tuple[str, int | None]]:

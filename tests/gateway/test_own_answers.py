@@ -9,11 +9,11 @@ from datetime import timedelta
 from http.client import HTTPMessage, HTTPResponse
 
 import pytest
-from openapi_schema_validator import OAS30Validator
+from openapi_schema_validator import OAS31Validator
 
-from pangaea.api.schema import PROBLEM
+from pangaea.api import problem_types
+from pangaea.api.openapi.problems import SCHEMA as PROBLEM
 from pangaea.modules import RateLimit
-from pangaea.pages import problem_types
 from pangaea.testing import free_port
 from tests.gateway.edge import HOST, KEYS, Edge, Service, declare, envoy, public
 
@@ -66,7 +66,7 @@ class TestAnAnswerOfTheGateway:
 
         assert (answered, headers.get_all("content-type")) == (status, ["application/problem+json"])
         problem = json.loads(body)
-        assert [error.message for error in OAS30Validator(dict(PROBLEM)).iter_errors(problem)] == []
+        assert [error.message for error in OAS31Validator(dict(PROBLEM)).iter_errors(problem)] == []
         assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"/problems/{code}")
         assert problem["code"] in problem_types.SHARED
         assert headers.get_all("content-security-policy") == ["default-src 'none'; frame-ancestors 'none'"]

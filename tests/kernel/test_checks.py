@@ -7,7 +7,7 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.management import call_command
 
-from pangaea.api import schema
+from pangaea.api.openapi import document
 from pangaea.checks import check_modules
 from tests.kernel.sample_modules import Shelf
 
@@ -285,7 +285,7 @@ class TestAnOperation:
             shelf.add(label, config, api=self.API.format(**each))
         with shelf.installed():
             assert check_modules(None) == []
-            return schema.build()[1]
+            return document.build()[1]
 
     def test_of_its_modules_name_is_right(self, shelf: Shelf) -> None:
         bill = {"label": "bill", "operation": "bill_list", "serializer": "Bill", "field": "a"}

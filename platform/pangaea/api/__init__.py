@@ -6,6 +6,7 @@ The files:
     callers            which services may call this one, by their certificates
     content_security   the Content-Security-Policy of every answer
     cross_origin       what web pages of other origins may do (CORS), at the gateway too
+    describing         how a mechanism describes itself in the OpenAPI documents
     documents          the pages of the APIs, public or for operators only
     encodings          which encodings of a body are accepted: UTF-8, not compressed
     exposure           what the modules' URL patterns expose, and the mistakes in it
@@ -13,10 +14,11 @@ The files:
     fields             fields that all APIs share
     metadata           the answer to OPTIONS
     negotiation        the formats that a client accepts
+    openapi            OpenAPI 3.1: one document of all modules, and one per module
     pagination         cursor pages
     parsers            JSON, strictly
+    problem_types      every code that a problem document can have, explained
     problems           every error as a problem document (RFC 9457)
     read_only          views that only read
     request_limits     how large a request may be, at the gateway too
-    schema             OpenAPI 3.0.3: one document of all modules, and one per module
 """

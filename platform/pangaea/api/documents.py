@@ -9,7 +9,8 @@ from django.shortcuts import render
 from django.urls import URLPattern, path, reverse
 
 from pangaea import modules
-from pangaea.api import content_security, schema
+from pangaea.api import content_security
+from pangaea.api.openapi import document
 from pangaea.api.read_only import read_only
 
 View = Callable[..., HttpResponse]
@@ -25,8 +26,8 @@ def patterns(*, public: bool, admin_path: str) -> list[URLPattern]:
     return [
         path(f"{below}api/docs/", view(page), name="docs"),
         path(f"{below}api/docs/<slug:module>/", view(page), name="module-docs"),
-        path(f"{below}api/schema/", view(schema.schema), name="schema"),
-        path(f"{below}api/schema/<slug:module>/", view(schema.schema), name="module-schema"),
+        path(f"{below}api/schema/", view(document.schema), name="schema"),
+        path(f"{below}api/schema/<slug:module>/", view(document.schema), name="module-schema"),
     ]
 
 

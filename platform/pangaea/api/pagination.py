@@ -40,7 +40,11 @@ class CursorPage(CursorPagination):
         document: dict[str, Any] = super().get_paginated_response_schema(schema)
         for name, cursor in (("next", "cD00ODY="), ("previous", "cj0xJnA9NDg3")):
             example = f"/api/v1/things?{self.cursor_query_param}={cursor}"
-            document["properties"][name] |= {"format": "uri-reference", "example": example}
+            document["properties"][name] = {
+                "type": ["string", "null"],
+                "format": "uri-reference",
+                "examples": [example],
+            }
         return document
 
     def get_ordering(self, request: Request, queryset: QuerySet[Any], view: Any) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
 
+from pangaea.api import problem_types
 from pangaea.api.read_only import read_only
-from pangaea.pages import layout, problem_types
+from pangaea.pages import layout
 
 PREFIX = "/problems/"
 

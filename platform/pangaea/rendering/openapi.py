@@ -5,11 +5,11 @@ from typing import Any
 
 import yaml
 
-from pangaea.api import schema
+from pangaea.api.openapi import document
 from pangaea.errors import Misconfigured
 
 HEADER = """\
-# The API of the whole system, whichever way it is deployed: OpenAPI 3.0.3, rendered from the code.
+# The API of the whole system, whichever way it is deployed: OpenAPI 3.1, rendered from the code.
 # Edit that and run `python manage.py render`. Each service serves its own part at /api/schema/<module>/.
 
 """
@@ -17,12 +17,12 @@ HEADER = """\
 
 def files(root: Path) -> dict[Path, str]:
     """The document. Raises Misconfigured with the generator's warnings, if there are any."""
-    document, doubts = schema.build()
+    built, doubts = document.build()
     if doubts:
         raise Misconfigured(
             "The API document cannot be generated without warnings:\n  - " + "\n  - ".join(map(str, doubts))
         )
-    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    text = yaml.dump(built, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
     return {root / "docs" / "openapi.yaml": HEADER + text}
 
 

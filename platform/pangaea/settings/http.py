@@ -34,7 +34,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "pangaea.api.negotiation.AcceptsJSON",
     "DEFAULT_METADATA_CLASS": "pangaea.api.metadata.AllowedMethods",
     "DEFAULT_PAGINATION_CLASS": "pangaea.api.pagination.CursorPage",
-    "DEFAULT_SCHEMA_CLASS": "pangaea.api.schema.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "pangaea.api.openapi.auto_schema.AutoSchema",
     "EXCEPTION_HANDLER": "pangaea.api.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     # There is one format, so no URL selects another.
@@ -43,6 +43,7 @@ REST_FRAMEWORK: dict[str, Any] = {
 }
 
 SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "OAS_VERSION": "3.1.1",
     "TITLE": "Pangaea",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -52,8 +53,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "PATH_CONVERTER_OVERRIDES": {"id": {"type": "string", "format": "uuid"}},
     "POSTPROCESSING_HOOKS": [
         # Instead of spectacular's own hook, which names enums by field across modules: another `status` renames all.
-        "pangaea.api.schema.leave_enums_in_place",
-        "pangaea.api.schema.add_problem_responses",
+        "pangaea.api.openapi.document.leave_enums_in_place",
     ],
 }
 

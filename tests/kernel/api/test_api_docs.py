@@ -9,7 +9,7 @@ from django.utils.http import parse_header_parameters
 from openapi_spec_validator import validate
 
 from pangaea import modules
-from pangaea.api import schema
+from pangaea.api.openapi import document as openapi
 
 METHODS = {"get", "post", "put", "patch", "delete"}
 
@@ -33,11 +33,11 @@ def operations(of: dict[str, Any]) -> dict[str, dict[str, Any]]:
 class TestTheDocument:
     def test_of_the_whole_is_valid_openapi(self) -> None:
         whole = document()
-        assert whole["openapi"] == "3.0.3"
+        assert whole["openapi"] == "3.1.1"
         validate(whole)
 
     def test_of_the_whole_is_built_without_a_doubt(self) -> None:
-        assert schema.build()[1] == []
+        assert openapi.build()[1] == []
 
     @pytest.mark.parametrize("module", modules.discover())
     def test_of_a_module_has_exactly_its_routes(self, module: str) -> None:
@@ -46,7 +46,7 @@ class TestTheDocument:
         prefixes = tuple(route.path for route in modules.named(module).routes)
         assert part["paths"]
         assert all(path.startswith(prefixes) for path in part["paths"])
-        assert schema.build(modules.named(module))[1] == []
+        assert openapi.build(modules.named(module))[1] == []
 
     @pytest.mark.parametrize("module", modules.discover())
     def test_of_a_module_says_the_same_as_the_whole(self, module: str) -> None:

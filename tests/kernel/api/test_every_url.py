@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
-from openapi_schema_validator import OAS30Validator
+from openapi_schema_validator import OAS31Validator
 
+from pangaea.api.openapi.problems import SCHEMA as PROBLEM
 from pangaea.api.problems import CONTENT_TYPE
-from pangaea.api.schema import PROBLEM
 from pangaea.ops.models import Operator
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -58,7 +58,7 @@ def verify(response: Any, *, method: str) -> None:
     if method == "HEAD":
         return
     document = json.loads(response.content)
-    assert [error.message for error in OAS30Validator(dict(PROBLEM)).iter_errors(document)] == []
+    assert [error.message for error in OAS31Validator(dict(PROBLEM)).iter_errors(document)] == []
     assert (document["status"], document["code"] == "permission_denied") == (response.status_code, False), document
 
 

@@ -8,8 +8,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from pangaea import modules
+from pangaea.api import problem_types
 from pangaea.api.content_security import HEADER
-from pangaea.pages import layout, problem_types, start
+from pangaea.pages import layout, start
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
 EXPLAINED = [

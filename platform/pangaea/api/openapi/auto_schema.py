@@ -1,0 +1,57 @@
+"""Operations and components from views and serializers: drf-spectacular's, with the names and rules of this project."""
+
+from typing import Any
+
+from drf_spectacular import openapi
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+from pangaea import modules
+from pangaea.identity.permissions import ScopePermission
+
+
+class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call] # spectacular's own lack types
+    """How the documents describe BearerAuthentication."""
+
+    target_class = "pangaea.identity.authentication.BearerAuthentication"
+    name = "bearer"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class AutoSchema(openapi.AutoSchema):
+    """Operations are tagged with their module and name the scopes they need; components are named after their module.
+
+    So two modules may each have an `OrderSerializer`: OrdersOrder and WebBffOrder.
+    """
+
+    def get_operation(self, *arguments: Any, **named: Any) -> Any:
+        """The operation, with what the describers add. None for a view that is left out of the documents."""
+        from pangaea.api.openapi import describers, problems  # DRF's views import this file, and describers import them
+
+        operation = super().get_operation(*arguments, **named)
+        if operation is not None:
+            for describe in describers.DESCRIBERS:
+                describe(self.view, self.method, operation)
+            problems.finish(operation, modules.owner_of(type(self.view)))
+        return operation
+
+    def get_tags(self) -> list[str]:
+        owner = modules.owner_of(type(self.view))
+        return [owner.label] if owner else list(super().get_tags())
+
+    def get_description(self) -> str:  # type: ignore[override] # as spectacular itself does
+        needed = [
+            scope
+            for permission in self.view.get_permissions()
+            if isinstance(permission, ScopePermission)
+            for scope in permission.required(self.method)
+        ]
+        text = super().get_description() or ""
+        return f"{text}\n\nNeeds the scope `{' '.join(needed)}`.".strip() if needed else text
+
+    def get_serializer_name(self, serializer: Any, direction: Any) -> str:
+        owner = modules.owner_of(type(serializer))
+        return (owner.label.title().replace("_", "") if owner else "") + super().get_serializer_name(
+            serializer, direction
+        )

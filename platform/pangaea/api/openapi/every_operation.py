@@ -1,0 +1,72 @@
+"""What every operation has in common: headers of its answers, and the problems that follow from its shape."""
+
+from typing import Any
+
+from rest_framework.views import APIView
+
+from pangaea.api import describing
+from pangaea.api.describing import Operation
+from pangaea.telemetry import correlation
+
+_ALWAYS = ("bad_request", "malformed_url", "too_many_parameters", "unknown_host", "not_acceptable")
+_ALWAYS_LATER = ("throttled", "internal_error", "unavailable")
+_WITH_A_BODY = (
+    *("body_unreadable", "malformed_json", "parse_error", "validation_failed", "length_required", "body_too_large"),
+    *("unsupported_charset", "unsupported_content_coding", "unsupported_media_type"),
+)
+_WITH_A_TOKEN = ("token_expired", "token_invalid", "token_missing", "insufficient_scope")
+
+
+def describe(view: APIView, method: str, operation: Operation) -> None:
+    """Add what follows from the operation's body, parameters and permissions, and what the view declares.
+
+    A view declares its own problems beside its handlers: `problems = {"post": ("out_of_stock", "unknown_sku")}`.
+    """
+    places = {parameter["in"] for parameter in operation.get("parameters", ())}
+    security = operation.get("security", [])
+    describing.add_problems(operation, *_ALWAYS, *_ALWAYS_LATER)
+    if "requestBody" in operation:
+        describing.add_problems(operation, *_WITH_A_BODY)
+    if "query" in places:
+        describing.add_problems(operation, "validation_failed")
+    if "path" in places:
+        describing.add_problems(operation, "not_found")
+    if any(security) and {} not in security:
+        describing.add_problems(operation, *_WITH_A_TOKEN)
+    describing.add_problems(operation, *getattr(view, "problems", {}).get(method.lower(), ()))
+    for name, header, statuses in _headers():
+        describing.add_header(operation, name, header, statuses=statuses)
+
+
+def _headers() -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    return [
+        (
+            correlation.HEADER,
+            {
+                "description": "Finds the request in the logs. Name it in a report of an error.",
+                "required": True,
+                "schema": {"type": "string", "minLength": 1},
+                "example": "0af7651916cd43dd8448eb211c80319c",
+            },
+            ("*",),
+        ),
+        (
+            "WWW-Authenticate",
+            {
+                "description": "The challenge (RFC 6750, 3): what is wrong with the token, or which scope it lacks.",
+                "schema": {"type": "string"},
+                "example": 'Bearer realm="pangaea", error="invalid_token"',
+            },
+            ("401", "403"),
+        ),
+        (
+            "Retry-After",
+            {
+                "description": "Seconds to wait before the request is repeated.",
+                "required": True,
+                "schema": {"type": "integer", "minimum": 0},
+                "example": 2,
+            },
+            ("429", "503"),
+        ),
+    ]
