@@ -62,7 +62,7 @@ def cancel_order(*, order_id: UUID, customer_id: UUID | None = None) -> OrderDet
     With `customer_id` the order must be that customer's; operators pass none. Raises NotFound (`order_not_found`) or
     Conflict (`order_not_cancellable`).
     """
-    order = Order.find(order_id, customer_id=customer_id)
+    order = Order.find(order_id, customer_id=customer_id, lock=True)
     now = timezone.now()
     order.cancel(now=now)
     Product.give_back({line.sku: line.quantity for line in order.lines.all()})

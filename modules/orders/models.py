@@ -19,6 +19,7 @@ from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
 from pangaea import errors, text
 from pangaea.change_capture import Capture, money
+from pangaea.databases.versions import VersionField
 from pangaea.ids import uuid7, uuid7_from
 from pangaea.messages import Money
 
@@ -51,6 +52,7 @@ class Product(models.Model):
     stock = models.BigIntegerField(default=0, validators=[MinValueValidator(0), MaxValueValidator(MAX_STOCK)])
     active = models.BooleanField(default=True, help_text="Only an active product is listed and sold.")
     changed_at = models.DateTimeField(editable=False)
+    version = VersionField()
 
     class Meta:
         constraints = [
@@ -84,6 +86,7 @@ class Product(models.Model):
         self._describe(name=name, description=description, price=price, active=active, now=now)
         # Naming the columns keeps a stock that was read earlier from being written back.
         self.save(update_fields=["name", "description", "price_amount", "price_currency", "active", "changed_at"])
+        self.version += 1
 
     def _describe(self, *, name: str, description: str, price: Money, active: bool, now: datetime) -> None:
         self.name, self.description = text.composed(name), text.composed(description)
@@ -184,6 +187,7 @@ class Order(models.Model):
     placed_at = models.DateTimeField()
     cancelled_at = models.DateTimeField(null=True)
     checkout_id = models.UUIDField(null=True, editable=False)
+    version = VersionField()
 
     class Meta:
         constraints = [
@@ -238,16 +242,15 @@ class Order(models.Model):
     # Mutators
 
     def cancel(self, *, now: datetime) -> None:
-        """Cancel the order; of two concurrent calls, one succeeds.
+        """Cancel the order, whose row is locked.
 
         Raises Conflict (`order_not_cancellable`) with the `order_status` that prevents it.
         """
         row = type(self).objects.filter(pk=self.pk, status__in=lifecycle.sources(Status.CANCELLED))
         if not row.update(status=Status.CANCELLED, cancelled_at=now):
-            self.refresh_from_db(fields=["status"])
             message = f"An order that is {self.status} cannot be cancelled."
             raise errors.Conflict("order_not_cancellable", message, order_status=self.status)
-        self.status, self.cancelled_at = Status.CANCELLED, now
+        self.status, self.cancelled_at, self.version = Status.CANCELLED, now, self.version + 1
 
     # Queries
 
@@ -268,9 +271,14 @@ class Order(models.Model):
         return cls.objects.prefetch_related("lines").filter(checkout_id=checkout_id).first()
 
     @classmethod
-    def find(cls, order_id: UUID, *, customer_id: UUID | None = None) -> Self:
-        """The order with its lines. Raises NotFound, also if `customer_id` is given and is not the order's."""
+    def find(cls, order_id: UUID, *, customer_id: UUID | None = None, lock: bool = False) -> Self:
+        """The order with its lines. Raises NotFound, also if `customer_id` is given and is not the order's.
+
+        `lock` keeps other writers of the order waiting until the transaction ends.
+        """
         orders = cls.objects.prefetch_related("lines") if customer_id is None else cls.of(customer_id)
+        if lock:
+            orders = orders.select_for_update(no_key=True)
         order = orders.filter(pk=order_id).first()
         if order is None:
             raise errors.NotFound("order_not_found", "There is no such order.")

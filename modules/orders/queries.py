@@ -27,6 +27,7 @@ class OrderDetails:
     total: Money
     placed_at: datetime
     cancelled_at: datetime | None
+    version: int
 
     @classmethod
     def of(cls, order: Order, lines: Iterable[PricedLine] | None = None) -> Self:
@@ -40,6 +41,7 @@ class OrderDetails:
             total=order.total,
             placed_at=order.placed_at,
             cancelled_at=order.cancelled_at,
+            version=order.version,
         )
 
 
@@ -50,6 +52,7 @@ class ProductDetails:
     description: str
     price: Money
     in_stock: int
+    version: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,4 +102,5 @@ def _product(product: Product) -> ProductDetails:
         description=product.description,
         price=product.price,
         in_stock=product.stock,
+        version=product.version,
     )

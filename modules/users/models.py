@@ -13,6 +13,7 @@ from django.db.models.functions import Least, Lower
 from modules.users.rules import emails
 from modules.users.rules.refresh_tokens import RefreshToken
 from pangaea import errors, text
+from pangaea.databases.versions import VersionField
 from pangaea.ids import uuid7, uuid7_from
 
 FULL_NAME_LENGTH = 150
@@ -35,6 +36,7 @@ class Account(models.Model):
     registered_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     deactivated_at = models.DateTimeField(null=True)
+    version = VersionField()
 
     class Meta:
         constraints = [
@@ -82,22 +84,26 @@ class Account(models.Model):
             return False
         self.changed_at = at
         self.save(update_fields=["email", "full_name", "changed_at"])
+        self.version += 1
         return True
 
     def set_password(self, *, password_hash: str, at: datetime) -> None:
         self.password_hash = password_hash
         self.password_set_at = at
         self.save(update_fields=["password_hash", "password_set_at"])
+        self.version += 1
 
     def renew_hash(self, *, password_hash: str) -> None:
         """Store the hash of the same password by another hasher. Log-ins and proofs stay valid."""
         self.password_hash = password_hash
         self.save(update_fields=["password_hash"])
+        self.version += 1
 
     def deactivate(self, *, at: datetime) -> None:
         self.status = self.Status.DEACTIVATED
         self.deactivated_at = at
         self.save(update_fields=["status", "deactivated_at"])
+        self.version += 1
 
     # Queries
 

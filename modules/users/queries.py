@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from modules.users.models import Account
@@ -18,6 +19,17 @@ class Profile:
     email: str
     full_name: str
     registered_at: datetime
+    version: int
+
+    @classmethod
+    def of(cls, account: Account) -> Self:
+        return cls(
+            id=account.id,
+            email=account.email,
+            full_name=account.full_name,
+            registered_at=account.registered_at,
+            version=account.version,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +56,7 @@ def profile_of(*, account_id: UUID) -> Profile:
 
     Raises Forbidden (`account_deactivated`) or Unauthenticated (`unknown_account`).
     """
-    account = Account.active(account_id)
-    return Profile(id=account.id, email=account.email, full_name=account.full_name, registered_at=account.registered_at)
+    return Profile.of(Account.active(account_id))
 
 
 def check_new_password(password: str, *, email: str, full_name: str) -> None:

@@ -8,6 +8,7 @@ Public, for modules:
     ids                          time-ordered identifiers
     text                         text from strangers: one spelling, visible, in one direction
     outbox                       publish(message, key=...), in the transaction of the change
+    databases.versions           VersionField: a number that every change of a row raises
     change_capture               Capture, money, enum: changed rows become messages
     inbox.subscriptions          Projection and Reaction, and their handlers
     api.bodies                   strict request bodies

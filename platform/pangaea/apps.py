@@ -20,7 +20,7 @@ class KernelConfig(AppConfig):
         """Register the checks, `<id:…>` for paths, and the handlers around `migrate`."""
         from pangaea import checks  # noqa: F401 - the app registry must be ready first
         from pangaea.change_capture import triggers
-        from pangaea.databases import sequences
+        from pangaea.databases import sequences, versions
 
         register(triggers.check, triggers.TAG)
         # A process is ready again once INSTALLED_APPS are overridden, and Django refuses to register a converter twice.
@@ -29,3 +29,5 @@ class KernelConfig(AppConfig):
         pre_migrate.connect(triggers.before_migrate, sender=self)
         post_migrate.connect(triggers.after_migrate, sender=self)
         post_migrate.connect(sequences.after_migrate, sender=self)
+        pre_migrate.connect(versions.before_migrate, sender=self)
+        post_migrate.connect(versions.after_migrate, sender=self)

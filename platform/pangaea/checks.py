@@ -22,7 +22,7 @@ from django.utils.module_loading import import_string
 from pangaea import modules
 from pangaea.api import exposure
 from pangaea.change_capture import Capture
-from pangaea.databases import sequences
+from pangaea.databases import sequences, versions
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import ALL, Command, Event, Message, check_wire_name, module_of
@@ -92,13 +92,14 @@ def check_databases(
     for alias in databases or ():
         try:
             connections[alias].ensure_connection()
-            late = sequences.late(alias)
+            late, unversioned = sequences.late(alias), versions.faults(alias)
         except DatabaseError as error:
             text = f"The database does not serve: {error}".strip()
             hint = "`manage.py migrate` creates the roles and schemas that are missing."
             errors.append(Error(text, hint=hint, obj=alias, id="pangaea.E022"))
             continue
         errors += [Error(each, hint=sequences.REMEDY, obj=alias, id="pangaea.E023") for each in late]
+        errors += [Error(each, hint=versions.REMEDY, obj=alias, id="pangaea.E030") for each in unversioned]
     return errors
 
 

@@ -18,6 +18,7 @@ PUBLIC = {
     "pangaea.api.fields": {"MoneySerializer", "NameField"},
     "pangaea.api.pagination": {"CursorPage"},
     "pangaea.change_capture": {"Capture", "enum", "money"},
+    "pangaea.databases.versions": {"VersionField"},
     "pangaea.errors": {
         "Conflict",
         "DomainError",

@@ -13,5 +13,6 @@ The kernel's tables exist at each alias, so every query of these tables names an
     idle              connections that the server may have ended while they were idle
     migration_state   whether a database has the migrations that this code was written for
     sequences         sequences behind their tables: named, and advanced by `migrate`
+    versions          rows whose version the database raises with every change
     transactions      the transactions that have been open for long
 """

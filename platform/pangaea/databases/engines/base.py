@@ -155,6 +155,20 @@ class Engine(ShadowStore):
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether the database accepts no writes. Raises DatabaseError if it does not answer."""
 
+    # Versions of rows
+
+    @abstractmethod
+    def version_triggers(self, connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+        """The tables that have a trigger of their version, and its column."""
+
+    @abstractmethod
+    def create_version_trigger(self, connection: BaseDatabaseWrapper, table: str, column: str) -> None:
+        """Let every update of a row of this table raise its version, unless the update itself sets a higher one."""
+
+    @abstractmethod
+    def drop_version_trigger(self, connection: BaseDatabaseWrapper, table: str) -> None:
+        """Remove the table's trigger of its version."""
+
     # Publishing
 
     @abstractmethod

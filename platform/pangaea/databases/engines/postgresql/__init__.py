@@ -12,5 +12,6 @@ ENGINE in Django's DATABASES names this package.
     relay_session      which relay leads (an advisory lock), and its wake-up (LISTEN)
     notifier           wakes relays after a commit (NOTIFY)
     sequences          sequences behind their tables
+    row_versions       triggers that raise the versions of rows
     old_transactions   transactions that have been open for long
 """

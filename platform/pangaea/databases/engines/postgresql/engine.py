@@ -26,7 +26,7 @@ from pangaea.databases.engines.base import (
     Sent,
     Unsequenced,
 )
-from pangaea.databases.engines.postgresql import direct, notifier, old_transactions, sequences, sessions
+from pangaea.databases.engines.postgresql import direct, notifier, old_transactions, row_versions, sequences, sessions
 from pangaea.databases.engines.postgresql.entry import startup_options
 from pangaea.databases.engines.postgresql.relay_session import open_relay_session
 from pangaea.errors import Misconfigured
@@ -62,6 +62,17 @@ class PostgreSQL(Engine):
 
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         return self.rows(connection, "SELECT current_setting('transaction_read_only')") != [("off",)]
+
+    # Versions of rows
+
+    def version_triggers(self, connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+        return row_versions.triggers(connection)
+
+    def create_version_trigger(self, connection: BaseDatabaseWrapper, table: str, column: str) -> None:
+        row_versions.create_trigger(connection, table, column)
+
+    def drop_version_trigger(self, connection: BaseDatabaseWrapper, table: str) -> None:
+        row_versions.drop_trigger(connection, table)
 
     # Publishing
 

@@ -25,6 +25,8 @@ from pangaea.databases.engines.base import (
 )
 from pangaea.databases.engines.sqlite import relay_session
 
+VERSION = "pangaea_version_"
+"""The prefix of the triggers of versions; after it, a column and its table."""
 SHADOW = ".shadow-"
 UNFINISHED = ".part"
 """The suffix of a shadow's file until the shadow is complete."""
@@ -54,6 +56,30 @@ class SQLite(Engine):
         self.rows(connection, "SELECT 1")
         path = Path(connection.settings_dict["NAME"])
         return path.exists() and not os.access(path, os.W_OK)
+
+    # Versions of rows
+
+    def version_triggers(self, connection: BaseDatabaseWrapper) -> set[tuple[str, str]]:
+        found = self.rows(
+            connection,
+            "SELECT tbl_name, name FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, %s) = %s",
+            len(VERSION),
+            VERSION,
+        )
+        return {(table, name.removeprefix(VERSION).removesuffix(f"_{table}")) for table, name in found}
+
+    def create_version_trigger(self, connection: BaseDatabaseWrapper, table: str, column: str) -> None:
+        # The condition also ends the recursion: recursive triggers are on (see `entry`).
+        quote = connection.ops.quote_name
+        name, on, version = quote(f"{VERSION}{column}_{table}"), quote(table), quote(column)
+        raising = f"UPDATE {on} SET {version} = OLD.{version} + 1 WHERE rowid = NEW.rowid"  # noqa: S608 - a model's names
+        when = f"WHEN NEW.{version} <= OLD.{version}"
+        self.rows(connection, f"CREATE TRIGGER {name} AFTER UPDATE ON {on} {when} BEGIN {raising}; END")
+
+    def drop_version_trigger(self, connection: BaseDatabaseWrapper, table: str) -> None:
+        for owner, column in self.version_triggers(connection):
+            if owner == table:
+                self.rows(connection, f"DROP TRIGGER {connection.ops.quote_name(f'{VERSION}{column}_{table}')}")
 
     # Publishing
 
