@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socket import AF_INET, AF_INET6
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import httpx
@@ -28,6 +28,11 @@ CONF = modules.project_root() / "gateway_conf"
 HOST = "127.0.0.1"
 KEYS = "/.well-known/jwks.json"
 ACCESS_LOG = "access.log"
+FIELDS: Mapping[str, Mapping[str, str]] = {
+    "limited": {"RateLimit-Policy": '"day";q=9;w=86400', "RateLimit": '"day";r=8;t=5'},
+    "busy": {"Retry-After": "2", "X-Envoy-Overloaded": "true"},
+}
+"""More header fields of the answers at paths that end so."""
 
 
 def declare(label: str, *paths: str | Route) -> ModuleConfig:
@@ -61,7 +66,8 @@ class Seen:
 class Service:
     """Answers with its name and the request; `…/hang-up` closes the connection instead, once it has read the request.
 
-    `…/slow` is answered once `let_go` is set, `…/fail` with 500, `…/refuse` with 409.
+    `…/slow` is answered once `let_go` is set, `…/fail` with 500, `…/refuse` with 409, `…/busy` as by a module whose
+    route has as many requests as it may have at once. `…/limited` has limits of its own.
     """
 
     def __init__(self, name: str, *, host: str = HOST, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
@@ -97,6 +103,8 @@ class Service:
                 return 500, {"service": self.name}
             case "refuse":
                 return 409, {"service": self.name}
+            case "busy":
+                return 503, {"service": self.name}
             case "long":
                 return 200, {"service": self.name, "long": "long " * 1000}
         return 200, {"service": self.name, "path": path, "headers": headers}
@@ -124,16 +132,20 @@ class Service:
                     if self.path.endswith("/hang-up"):
                         self.close_connection = True
                     else:
-                        self.reply(*service.answer(self.path, headers))
+                        self.reply(
+                            *service.answer(self.path, headers), more=FIELDS.get(self.path.rpartition("/")[2], {})
+                        )
 
             def certificate(self) -> Mapping[str, Any] | None:
                 return self.connection.getpeercert() if isinstance(self.connection, ssl.SSLSocket) else None
 
-            def reply(self, status: int, document: Any) -> None:
+            def reply(self, status: int, document: Any, *, more: Mapping[str, str] = MappingProxyType({})) -> None:
                 body = json.dumps(document).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(body)))
+                for name, value in more.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
 

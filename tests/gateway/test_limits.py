@@ -1,3 +1,5 @@
+import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -5,6 +7,7 @@ import httpx
 import pytest
 
 from pangaea.modules import RateLimit
+from pangaea.testing import wait_until
 from tests.gateway.edge import Edge, Service, declare, envoy, public
 
 ORIGIN = "https://shop.example"
@@ -17,15 +20,47 @@ class TestRateLimits:
         answers = [client.get("/shop/till") for _ in range(4)]
 
         assert [each.status_code for each in answers] == [200, 200, 200, 429]
-        assert [each.headers["x-ratelimit-limit"].split(",")[0] for each in answers] == ["3"] * 4
-        assert [each.headers["x-ratelimit-remaining"] for each in answers] == ["2", "1", "0", "0"]
+        assert {each.headers["ratelimit-policy"] for each in answers} == {'"gateway";q=3;w=3600'}
+        # The bucket gains a token every 1,200 s: `t` is the time until it is full, or if it is empty until it has one.
+        assert [each.headers["ratelimit"] for each in answers[:2]] == ['"gateway";r=2;t=1200', '"gateway";r=1;t=2400']
+        assert [rest(each) for each in answers[2:]] == [0, 0]
         refused = answers[-1]
-        assert int(refused.headers["x-ratelimit-reset"]) > 0
-        assert refused.headers["retry-after"] == "1200", "three an hour"
+        assert 0 < int(refused.headers["retry-after"]) <= 1200
+        assert refused.headers["ratelimit"].endswith(f";t={refused.headers['retry-after']}")
+        assert refused.headers["cache-control"] == "no-store"
         assert refused.headers["content-type"] == "application/problem+json"
         assert (refused.json()["code"], refused.json()["status"]) == ("throttled", 429)
         assert "retry-after" not in answers[0].headers
         assert len([each for each in shop.seen if each.path == "/shop/till"]) == 3
+
+    def test_are_shown_after_those_of_the_service(self, client: httpx.Client) -> None:
+        answer = client.get("/shop/limited")
+
+        assert answer.headers.get_list("ratelimit-policy") == ['"day";q=9;w=86400, "gateway";q=6000;w=60']
+        assert answer.headers.get_list("ratelimit") == ['"day";r=8;t=5, "gateway";r=5999;t=1']
+
+    def test_have_no_fields_of_an_older_draft(self, client: httpx.Client) -> None:
+        answers = [client.get("/shop/stall") for _ in range(4)]
+
+        assert {answers[0].status_code, answers[-1].status_code} == {200, 429}
+        assert not [name for each in answers for name in each.headers if name.startswith("x-ratelimit")]
+
+    def test_are_not_shown_where_nothing_was_counted(self, client: httpx.Client) -> None:
+        for path in ("/nowhere", "/healthz", "/"):
+            assert not {"ratelimit", "ratelimit-policy"} & client.get(path).headers.keys()
+
+    def test_let_a_client_through_that_waits_as_it_is_told(self, client: httpx.Client) -> None:
+        answers: list[httpx.Response] = []
+
+        def refused() -> bool:
+            answers.append(client.get("/shop/door"))
+            return answers[-1].status_code == 429
+
+        wait_until(refused, what="a refusal", seconds=30)
+
+        time.sleep(int(answers[-1].headers["retry-after"]))
+
+        assert client.get("/shop/door").status_code == 200
 
     def test_of_one_route_leave_another_alone(self, client: httpx.Client) -> None:
         assert [client.get("/shop/counter").status_code for _ in range(4)] == [200, 200, 200, 429]
@@ -74,11 +109,19 @@ class TestTraceContext:
         assert shop.seen[-1].headers["tracestate"] == "vendor=1"
 
 
+def rest(answer: httpx.Response) -> int:
+    """The requests that the gateway still allows."""
+    found = re.fullmatch(r'"gateway";r=([0-9]+);t=[0-9]+', answer.headers["ratelimit"])
+    assert found, answer.headers
+    return int(found[1])
+
+
 @pytest.fixture(scope="module")
 def edge(shop: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     three = RateLimit(requests=3, per=timedelta(hours=1))
-    limited = [public(f"/shop/{name}", rate_limit=three) for name in ("till", "counter", "desk")]
-    declared = [declare("shop", public("/shop"), *limited)]
+    limited = [public(f"/shop/{name}", rate_limit=three) for name in ("till", "counter", "desk", "stall")]
+    door = public("/shop/door", rate_limit=RateLimit(requests=2, per=timedelta(seconds=1.5)))
+    declared = [declare("shop", public("/shop"), door, *limited)]
     with envoy(tmp_path_factory.mktemp("limits"), declared, upstreams={"shop": shop.address}) as edge:
         edge.wait_for("/shop")
         yield edge

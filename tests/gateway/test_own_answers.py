@@ -70,6 +70,7 @@ class TestAnAnswerOfTheGateway:
         assert (problem["status"], problem["code"], problem["type"]) == (status, code, f"/problems/{code}")
         assert problem["code"] in problem_types.SHARED
         assert headers.get_all("content-security-policy") == ["default-src 'none'; frame-ancestors 'none'"]
+        assert headers.get_all("cache-control") == ["no-store"]
 
     def test_has_the_id_under_which_it_is_logged(self, edge: Edge) -> None:
         answers = {name: exchange(edge, sent) for name, (sent, _, _) in REFUSED.items() if name not in UNREAD}
@@ -92,6 +93,7 @@ class TestItsOwnHealth:
 
         assert (status, body) == (200, b"ok")
         assert headers["content-type"] == "text/plain; charset=utf-8"
+        assert headers["cache-control"] == "no-store"
 
     def test_is_answered_without_a_host_to_http_1_0(self, edge: Edge) -> None:
         assert exchange(edge, "GET /healthz HTTP/1.0\r\n\r\n")[0] == 200

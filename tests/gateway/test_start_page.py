@@ -47,6 +47,7 @@ class TestTheStartPage:
             assert (answer.status_code, answer.headers["content-type"]) == (200, layout.HTML)
             assert answer.headers.get_list("content-security-policy") == [layout.POLICY]
             assert "Accept" in answer.headers["vary"].split(", ")
+            assert answer.headers["cache-control"] == "no-cache"
             assert answer.text.startswith("<!DOCTYPE html>")
 
     @pytest.mark.parametrize("path", PATHS)

@@ -20,7 +20,6 @@ REQUEST_HEADERS = (
 RESPONSE_HEADERS = (
     *("allow", "content-disposition", "deprecation", "etag", "idempotent-replayed", "link", "location", "retry-after"),
     *("sunset", "www-authenticate", "x-correlation-id", "x-request-id", "ratelimit", "ratelimit-policy"),
-    *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
 )
 """The headers of an answer that a page may read."""
 MAX_AGE = 600

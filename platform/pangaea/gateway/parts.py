@@ -13,7 +13,7 @@ SECRETS = ("edge", "gateway", "authority")
 PARTS = frozenset(
     {"bootstrap", "listener", "listener_tls", "cluster", "cluster_static", "cluster_discovered", "cluster_tls"}
     | {"cluster_any", "accepts_html", "page", "page_is_read", "problem_page"}
-    | {"route", "idempotent", "nowhere", "limit", "by_address", "by_token", "tokens", "open", "cors"}
+    | {"route", "idempotent", "nowhere", "limit", "bucket", "by_address", "by_token", "tokens", "open", "cors"}
     | {"answers", "answer", "answer_headers", "problem", "plain"}
     | {*SECRETS}
 )

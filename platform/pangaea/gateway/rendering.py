@@ -17,6 +17,7 @@ from pangaea.gateway.addresses import Address
 from pangaea.gateway.parts import SECRETS, TEMPLATE, Template, fill
 from pangaea.gateway.routes import KEYS_PATH, EdgeRoute, issuer, routes
 from pangaea.gateway.topologies import TOPOLOGIES, Topology
+from pangaea.identity.client_address import IPV6_PREFIX
 from pangaea.modules import ModuleConfig, RateLimit
 from pangaea.pages import layout
 from pangaea.telemetry import correlation
@@ -182,10 +183,10 @@ class _Edge:
 
     def routes_of(self, route: EdgeRoute) -> list[Any]:
         """An Envoy route for idempotent methods and one for the others, because a retry policy belongs to a route."""
-        caller = self.part("by_token" if self.issuer and not route.public else "by_address")
-        limit = self.part("limit", **caller, **_bucket(route.rate_limit, self.topology.limits))
+        by_token = self.issuer is not None and not route.public
         openly = self.part("open") if self.issuer and route.public else None
-        shared = {"path": route.path, "module": route.module, "limit": limit, "open": openly}
+        limit = self.limit(route.rate_limit, by_token=by_token)
+        shared = {"path": route.path, "module": route.module, "open": openly, **limit}
         name = f"{route.module} {route.path}"
         return [
             self.part("route", name=f"{name}, idempotent", **self.part("idempotent"), **shared),
@@ -216,13 +217,19 @@ class _Edge:
             for form, accept, kind, body in forms
         ]
         found.append(self.part("page_is_read", paths=pages.PATHS, open=openly))
-        limit = self.part("limit", **self.part("by_address"), **_bucket(RateLimit(), self.topology.limits))
-        retries = self.part("idempotent")["retries"]
+        shared = {"open": openly, "retries": self.part("idempotent")["retries"], **self.limit(RateLimit())}
         for cluster, paths in pages.problem_pages(self.modules):
-            found.append(
-                self.part("problem_page", module=cluster, paths=paths, limit=limit, open=openly, retries=retries)
-            )
+            found.append(self.part("problem_page", module=cluster, paths=paths, **shared))
         return found
+
+    def limit(self, limit: RateLimit, *, by_token: bool = False) -> dict[str, Any]:
+        """The token bucket of each caller, and what answers show of it."""
+        tokens, seconds = max(1, round(limit.requests * self.topology.limits)), limit.per.total_seconds()
+        caller = self.part("by_token") if by_token else self.part("by_address", ipv6_prefix=IPV6_PREFIX)
+        return {
+            "limit": self.part("limit", tokens=tokens, interval=f"{seconds:g}s", **caller),
+            "bucket": self.part("bucket", tokens=tokens, seconds=math.ceil(seconds)),
+        }
 
     def cors(self) -> Any:
         """What web pages of other origins may do."""
@@ -244,13 +251,15 @@ class _Edge:
     def answer(self, *, when: str, text: str = "", code: str = "", status: int | None = None, **more: Any) -> Any:
         """One of the gateway's own answers: a plain text, or a problem document."""
         if text:
-            return self.part("answer", when=when, status_code=status, headers=[], body=self.part("plain", text=text))
-        title, shown = code.replace("_", " ").capitalize(), status or "%RESPONSE_CODE%"
+            fields, body = {}, self.part("plain", text=text)
+        else:
+            title, shown = code.replace("_", " ").capitalize(), status or "%RESPONSE_CODE%"
+            fields = self.template["answer_headers"]
+            body = self.part("problem", code=code, title=title, status=shown, detail=more["detail"])
         headers = [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-            for key, value in (self.template["answer_headers"] | more.get("headers", {})).items()
+            for key, value in (fields | more.get("headers", {})).items()
         ]
-        body = self.part("problem", code=code, title=title, status=shown, detail=more["detail"])
         return self.part("answer", when=when, status_code=status, headers=headers, body=body)
 
     def tokens(self) -> Any:
@@ -282,12 +291,6 @@ def _listener(address: Address) -> dict[str, Any]:
 
 def _id_if_valid(header: str) -> str:
     return ID_IF_VALID.format(name=header.lower(), length=correlation.MAX_LENGTH, characters=correlation.CHARACTERS)
-
-
-def _bucket(limit: RateLimit, factor: float) -> dict[str, Any]:
-    tokens = max(1, round(limit.requests * factor))
-    seconds = limit.per.total_seconds()
-    return {"tokens": tokens, "interval": f"{seconds:g}s", "wait": str(max(1, math.ceil(seconds / tokens)))}
 
 
 class _Dumper(yaml.SafeDumper):
