@@ -42,7 +42,17 @@ PUBLIC = {
     "pangaea.modules": {"ModuleConfig", "ProblemType", "RateLimit", "Role", "Route", "Scope"},
     "pangaea.ops.admin": {"Figure", "LinkColumn", "ModuleAdmin", "MoneyColumn", "ReadOnlyAdmin", "ReadOnlyInline"},
     "pangaea.outbox": {"publish"},
-    "pangaea.testing": {"Published", "access_token", "client_for", "deliver", "free_port", "published", "wait_until"},
+    "pangaea.testing": {
+        "Exchange",
+        "Published",
+        "access_token",
+        "client_for",
+        "deliver",
+        "free_port",
+        "published",
+        "verify_exchange",
+        "wait_until",
+    },
     "pangaea.text": {"composed", "escaped", "name", "opaque", "prose", "validate_name", "validate_prose", "visible"},
 }
 """{module of the kernel: what a module may use of it}, in its migrations and tests too."""

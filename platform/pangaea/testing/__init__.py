@@ -5,6 +5,7 @@ For the tests of a module:
     deliver(message, key=..., to=...)     applies a message to a module's subscriptions, as its worker would
     access_token(subject, scopes)         a customer's token, narrowed or not, without the users module
     client_for(subject, scopes)           an API client that sends it
+    verify_exchange(exchange)             compares an answer with the OpenAPI document; done for every test client
     wait_until(condition, what=...)       a wait on a condition, with a generous limit; never a sleep
     free_port()                           a port on which no process listens
 
@@ -14,6 +15,8 @@ Fixtures: `postgres_url`, `redis_url` and `amqp_url` are real servers, one per s
 The files:
     messaging     published, deliver
     identity      access_token, client_for
+    answers       Exchange, verify_exchange; the middleware that compares every answer with the document
+    documented    an OpenAPI document, compiled
     servers       the fixtures of the servers, which `pangaea.servers` starts
     databases     the fixtures of the databases
     hashing       the password hasher of the profile `test`
@@ -24,11 +27,13 @@ Importing this package needs no Django settings and imports no model.
 """
 
 from pangaea.servers.waiting import free_port, wait_until
+from pangaea.testing.answers import Exchange, verify_exchange
 from pangaea.testing.identity import access_token, client_for
 from pangaea.testing.messaging import Published, deliver, published
 from pangaea.testing.plugin import pytest_addoption, pytest_configure, pytest_terminal_summary
 
 __all__ = [
+    "Exchange",
     "Published",
     "access_token",
     "client_for",
@@ -38,5 +43,6 @@ __all__ = [
     "pytest_addoption",
     "pytest_configure",
     "pytest_terminal_summary",
+    "verify_exchange",
     "wait_until",
 ]

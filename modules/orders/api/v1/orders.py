@@ -58,6 +58,7 @@ class OrdersView(GenericAPIView[Any]):
     serializer_class = OrderSerializer
     pagination_class = CursorPage
     ordering = ("-id",)
+    problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
 
     @extend_schema(operation_id="orders_list_orders", responses=OrderSerializer(many=True))
     def get(self, request: Request) -> Response:
@@ -79,6 +80,7 @@ class OrderView(GenericAPIView[Any]):
 
     permission_classes = [HasScope("orders:read")]
     serializer_class = OrderSerializer
+    problems = {"get": ("order_not_found",)}
 
     @extend_schema(operation_id="orders_read_order")
     def get(self, request: Request, order_id: UUID) -> Response:
@@ -91,6 +93,7 @@ class CancelView(GenericAPIView[Any]):
 
     permission_classes = [HasScope("orders:write")]
     serializer_class = OrderSerializer
+    problems = {"post": ("order_not_cancellable", "order_not_found")}
 
     @extend_schema(operation_id="orders_cancel_order", request=None, responses=OrderSerializer)
     def post(self, request: Request, order_id: UUID) -> Response:

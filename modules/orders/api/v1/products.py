@@ -45,6 +45,7 @@ class ProductView(GenericAPIView[Any]):
     authentication_classes = ()
     permission_classes = (AllowAny,)
     serializer_class = ProductSerializer
+    problems = {"get": ("product_not_found",)}
 
     @extend_schema(operation_id="orders_read_product")
     def get(self, request: Request, sku: str) -> Response:

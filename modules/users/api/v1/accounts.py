@@ -37,6 +37,7 @@ class AccountSerializer(serializers.Serializer[Any]):
 class AccountsView(APIView):
     authentication_classes = ()  # an expired token in the header must not prevent a registration
     permission_classes = (AllowAny,)
+    problems = {"post": ("email_taken",)}
 
     @extend_schema(
         operation_id="users_register_account", request=RegistrationSerializer, responses={201: AccountSerializer}

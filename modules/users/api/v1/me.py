@@ -44,8 +44,13 @@ class PasswordChangeSerializer(StrictSerializer):
     new_password = PasswordField()
 
 
+ACCOUNT = ("account_deactivated", "unknown_account")
+PROOF = ("password_changed", "wrong_password")
+
+
 class MeView(APIView):
     permission_classes = (HasScope("users:read", changing="users:write"),)
+    problems = {"get": ACCOUNT, "patch": (*ACCOUNT, *PROOF, "email_taken")}
 
     @extend_schema(operation_id="users_read_account", responses=AccountSerializer)
     def get(self, request: Request) -> Response:
@@ -68,6 +73,7 @@ class MeView(APIView):
 
 class PasswordView(APIView):
     permission_classes = (HasScope("users:write"),)
+    problems = {"post": (*ACCOUNT, *PROOF)}
 
     @extend_schema(operation_id="users_change_password", request=PasswordChangeSerializer, responses={204: None})
     def post(self, request: Request) -> Response:
@@ -84,6 +90,7 @@ class PasswordView(APIView):
 
 class DeactivationView(APIView):
     permission_classes = (HasScope("users:write"),)
+    problems = {"post": (*ACCOUNT, *PROOF)}
 
     @extend_schema(operation_id="users_deactivate_account", request=DeactivationSerializer, responses={204: None})
     def post(self, request: Request) -> Response:

@@ -42,6 +42,7 @@ class TokensSerializer(serializers.Serializer[Any]):
 class TokensView(APIView):
     authentication_classes = ()  # clients often log in with an expired token in the header
     permission_classes = (AllowAny,)
+    problems = {"post": ("invalid_credentials",)}
 
     @extend_schema(operation_id="users_issue_tokens", request=CredentialsSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:
@@ -58,6 +59,7 @@ class TokensView(APIView):
 class RefreshView(APIView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    problems = {"post": ("invalid_refresh_token",)}
 
     @extend_schema(operation_id="users_refresh_tokens", request=RefreshSerializer, responses=TokensSerializer)
     def post(self, request: Request) -> Response:

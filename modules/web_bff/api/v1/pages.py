@@ -133,6 +133,7 @@ class OrderView(APIView):
     """One of my orders with its lines and its timeline."""
 
     permission_classes = [HasScope("web_bff:read")]
+    problems = {"get": ("order_not_found",)}
 
     @extend_schema(operation_id="web_bff_read_order", responses=OrderSerializer)
     def get(self, request: Request, order_id: UUID) -> Response:
@@ -166,6 +167,7 @@ class CheckoutStatusView(APIView):
     """The result of one of my checkouts: pending, then placed or refused."""
 
     permission_classes = [HasScope("web_bff:read")]
+    problems = {"get": ("checkout_not_found",)}
 
     @extend_schema(operation_id="web_bff_read_checkout", responses=CheckoutSerializer)
     def get(self, request: Request, checkout_id: UUID) -> Response:

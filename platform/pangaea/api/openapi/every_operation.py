@@ -17,6 +17,76 @@ _WITH_A_BODY = (
 _WITH_A_TOKEN = ("token_expired", "token_invalid", "token_missing", "insufficient_scope")
 
 
+_HEADERS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
+    (
+        correlation.HEADER,
+        {
+            "description": "Finds the request in the logs. Name it in a report of an error.",
+            "required": True,
+            "schema": {"type": "string", "pattern": f"^[{correlation.CHARACTERS}]{{1,{correlation.MAX_LENGTH}}}$"},
+            "example": "0af7651916cd43dd8448eb211c80319c",
+        },
+        ("*",),
+    ),
+    (
+        "Cache-Control",
+        {
+            "description": "Who may keep the answer, and for how long (RFC 9111).",
+            "schema": {"type": "string"},
+            "example": "private, no-store",
+        },
+        ("*",),
+    ),
+    (
+        "Location",
+        {
+            "description": "The address of what was created.",
+            "required": True,
+            "schema": {"type": "string", "format": "uri-reference", "pattern": "^/"},
+            "example": "/api/v1/orders/01a2232a-bd6d-7cc1-8000-000000000000",
+        },
+        ("201", "202"),
+    ),
+    (
+        "WWW-Authenticate",
+        {
+            "description": "The challenge (RFC 6750, 3): what is wrong with the token, or which scope it lacks.",
+            "schema": {"type": "string", "pattern": "^Bearer "},
+            "example": 'Bearer realm="pangaea", error="invalid_token"',
+        },
+        ("401", "403"),
+    ),
+    (
+        "Accept",
+        {
+            "description": "The media type of bodies that are read here.",
+            "schema": {"type": "string"},
+            "example": "application/json",
+        },
+        ("415",),
+    ),
+    (
+        "Accept-Encoding",
+        {
+            "description": "The content codings of bodies that are read here: none (RFC 9110, 12.5.3).",
+            "schema": {"type": "string"},
+            "example": "identity",
+        },
+        ("415",),
+    ),
+    (
+        "Retry-After",
+        {
+            "description": "Seconds to wait before the request is repeated.",
+            "required": True,
+            "schema": {"type": "integer", "minimum": 0},
+            "example": 2,
+        },
+        ("429", "503"),
+    ),
+)
+
+
 def describe(view: APIView, method: str, operation: Operation) -> None:
     """Add what follows from the operation's body, parameters and permissions, and what the view declares.
 
@@ -34,39 +104,5 @@ def describe(view: APIView, method: str, operation: Operation) -> None:
     if any(security) and {} not in security:
         describing.add_problems(operation, *_WITH_A_TOKEN)
     describing.add_problems(operation, *getattr(view, "problems", {}).get(method.lower(), ()))
-    for name, header, statuses in _headers():
+    for name, header, statuses in _HEADERS:
         describing.add_header(operation, name, header, statuses=statuses)
-
-
-def _headers() -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
-    return [
-        (
-            correlation.HEADER,
-            {
-                "description": "Finds the request in the logs. Name it in a report of an error.",
-                "required": True,
-                "schema": {"type": "string", "minLength": 1},
-                "example": "0af7651916cd43dd8448eb211c80319c",
-            },
-            ("*",),
-        ),
-        (
-            "WWW-Authenticate",
-            {
-                "description": "The challenge (RFC 6750, 3): what is wrong with the token, or which scope it lacks.",
-                "schema": {"type": "string"},
-                "example": 'Bearer realm="pangaea", error="invalid_token"',
-            },
-            ("401", "403"),
-        ),
-        (
-            "Retry-After",
-            {
-                "description": "Seconds to wait before the request is repeated.",
-                "required": True,
-                "schema": {"type": "integer", "minimum": 0},
-                "example": 2,
-            },
-            ("429", "503"),
-        ),
-    ]

@@ -1,0 +1,131 @@
+"""Answers that differ from the OpenAPI document fail the test that gets them."""
+
+import json
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.test import RequestFactory
+
+from pangaea.testing import Exchange, verify_exchange
+from pangaea.testing.answers import AnswersMiddleware
+
+ORDER: dict[str, Any] = {
+    "id": str(uuid4()),
+    "status": "placed",
+    "lines": [],
+    "total": {"amount": 1999, "currency": "EUR"},
+    "placed_at": "2026-01-02T03:04:05Z",
+    "cancelled_at": None,
+}
+READ = Exchange(
+    method="GET",
+    url=f"/api/v1/orders/{ORDER['id']}",
+    status=200,
+    headers={"Content-Type": "application/json", "X-Correlation-ID": "1"},
+    body=json.dumps(ORDER).encode(),
+)
+MISSING = replace(
+    READ,
+    status=404,
+    headers={**READ.headers, "Content-Type": "application/problem+json"},
+    body=json.dumps(
+        {"type": "/problems/order_not_found", "title": "", "status": 404, "detail": "", "code": "order_not_found"}
+    ).encode(),
+)
+
+
+def differs(exchange: Exchange, *expected: str) -> None:
+    """Assert that the exchange is refused, with these texts in the message."""
+    with pytest.raises(AssertionError) as refusal:
+        verify_exchange(exchange)
+    for text in expected:
+        assert text in str(refusal.value)
+
+
+def order(**members: object) -> Exchange:
+    return replace(READ, body=json.dumps(ORDER | members).encode())
+
+
+class TestAnAnswer:
+    @pytest.mark.parametrize("exchange", [READ, MISSING])
+    def test_that_is_documented_is_accepted(self, exchange: Exchange) -> None:
+        verify_exchange(exchange)
+
+    def test_of_a_path_that_is_not_documented_is_ignored(self) -> None:
+        verify_exchange(replace(READ, url="/admin/", status=418))
+
+    def test_of_a_wrong_type_is_refused_with_its_place_and_value(self) -> None:
+        differs(
+            order(total={"amount": "1999", "currency": "EUR"}),
+            "GET /api/v1/orders/{order_id}",
+            "responses/200: $.total.amount: '1999' is not of type 'integer'",
+        )
+
+    def test_of_a_wrong_format_is_refused(self) -> None:
+        differs(order(placed_at="yesterday"), "$.placed_at: 'yesterday' is not a 'date-time'")
+        differs(order(id="7"), "$.id: '7' is not a 'uuid'")
+
+    def test_with_an_undocumented_null_is_refused(self) -> None:
+        differs(order(placed_at=None), "$.placed_at: None is not of type 'string'")
+
+    def test_without_a_member_is_refused(self) -> None:
+        incomplete = {name: value for name, value in ORDER.items() if name != "total"}
+        differs(replace(READ, body=json.dumps(incomplete).encode()), "'total' is a required property")
+
+    def test_with_an_undocumented_status_is_refused(self) -> None:
+        differs(replace(READ, status=203), "responses/default/content: there is no 'application/json'")
+
+    def test_in_another_format_is_refused(self) -> None:
+        headers = {**READ.headers, "Content-Type": "text/html; charset=utf-8"}
+        differs(replace(READ, headers=headers), "responses/200/content: there is no 'text/html'")
+
+    def test_with_an_undocumented_code_is_refused_with_the_remedy(self) -> None:
+        problem = json.loads(MISSING.body) | {"code": "sold"}
+        differs(
+            replace(MISSING, body=json.dumps(problem).encode()),
+            "responses/404: it has no code 'sold'",
+            '`problems = {"get": ("sold", …)}`',
+        )
+
+    def test_with_an_undocumented_header_is_refused(self) -> None:
+        differs(replace(READ, headers={**READ.headers, "X-Odd": "1"}), "there is no x-odd, which the answer has: '1'")
+
+    def test_without_a_documented_header_is_refused(self) -> None:
+        differs(replace(READ, headers={"Content-Type": "application/json"}), "the answer has no x-correlation-id")
+
+
+class TestARequest:
+    ORDERS = replace(READ, method="POST", url="/api/v1/orders", status=201, headers={**READ.headers, "Location": "/"})
+
+    def test_that_was_accepted_must_be_documented(self) -> None:
+        differs(replace(self.ORDERS, request=b'{"lines": [{"sku": "A"}]}'), "'quantity' is a required property")
+        verify_exchange(replace(self.ORDERS, request=b'{"lines": [{"sku": "A", "quantity": 1}]}'))
+
+    def test_that_was_refused_may_be_anything(self) -> None:
+        problem = json.loads(MISSING.body) | {"status": 400, "code": "validation_failed"}
+        verify_exchange(
+            replace(
+                MISSING,
+                method="POST",
+                url="/api/v1/orders",
+                status=400,
+                request=b'{"lines": 1}',
+                body=json.dumps(problem).encode(),
+            )
+        )
+
+
+class TestTheProfile:
+    def test_verifies_every_answer(self) -> None:
+        assert settings.MIDDLEWARE[0] == "pangaea.testing.answers.AnswersMiddleware"
+        request = RequestFactory().get("/api/v1/products")
+        with pytest.raises(AssertionError, match="GET /api/v1/products differs"):
+            AnswersMiddleware(lambda _: JsonResponse({"products": []}))(request)
+
+    def test_leaves_other_addresses_alone(self) -> None:
+        answer = AnswersMiddleware(lambda _: HttpResponse("page"))(RequestFactory().get("/anything"))
+        assert answer.status_code == 200
