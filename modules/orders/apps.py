@@ -1,6 +1,22 @@
 """The declaration of this module."""
 
-from pangaea.modules import ModuleConfig, ProblemType, Role, Route, Scope
+from datetime import date
+
+from pangaea.modules import Deprecation, ModuleConfig, ProblemType, Role, Route, Scope
+
+ORDERS_V1_ENDS = Deprecation(
+    since=date(2026, 12, 1),
+    sunset=date(2027, 7, 1),
+    successor="/api/v2/orders",
+    changes=(
+        "A line's `sku` and `name` are in its `product`, which is a snapshot of the product as it was ordered.",
+        "A line has a `total`. Each amount is an object of `amount`, in the smallest unit, and `currency`, as before.",
+        "An order has a `version`, which every change raises.",
+        "An order has `links`: `self`, `collection`, `cancel` (null once it cannot be cancelled). Follow them.",
+        "Both versions show the same orders with the same ids. The body of a new order and the scopes are the same.",
+    ),
+)
+"""Version 2 differs in what an answer looks like, not in what the module does."""
 
 
 class OrdersConfig(ModuleConfig):
@@ -8,7 +24,8 @@ class OrdersConfig(ModuleConfig):
     verbose_name = "Orders"
     routes = (
         Route("/api/v1/products", urlconf="modules.orders.api.v1.products", public=True),
-        Route("/api/v1/orders", urlconf="modules.orders.api.v1.orders"),
+        Route("/api/v1/orders", urlconf="modules.orders.api.v1.orders", deprecation=ORDERS_V1_ENDS),
+        Route("/api/v2/orders", urlconf="modules.orders.api.v2.orders"),
     )
     scopes = (
         Scope("orders:read", "Read the caller's own orders.", roles=(Role.CUSTOMER,)),

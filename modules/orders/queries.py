@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Count, Model, QuerySet, Sum
 
 from modules.orders.models import Order, Product
+from modules.orders.rules import lifecycle
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
 from pangaea import errors
@@ -43,6 +44,11 @@ class OrderDetails:
             cancelled_at=order.cancelled_at,
             version=order.version,
         )
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Whether the order's state allows it to be cancelled."""
+        return lifecycle.may_become(Status(self.status), Status.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Public, for modules:
 
     messages                     Event, Command, Money, Received: the classes of messages
-    modules                      ModuleConfig, Route, RateLimit, Scope, Role: a module's declarations
+    modules                      ModuleConfig, Route, Deprecation, RateLimit, Scope, Role: a module's declarations
     errors                       the error tree; stable codes, no HTTP
     ids                          time-ordered identifiers
     text                         text from strangers: one spelling, visible, in one direction

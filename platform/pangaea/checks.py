@@ -20,7 +20,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.utils.module_loading import import_string
 
 from pangaea import modules
-from pangaea.api import exposure
+from pangaea.api import exposure, versioning
 from pangaea.change_capture import Capture
 from pangaea.databases import sequences, versions
 from pangaea.inbox.rebuild.ownership import problems
@@ -76,6 +76,7 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
         errors += _check_captures(module)
         errors += _check_retention(module)
         errors += _check_scopes(module)
+        errors += versioning.mistakes(module)
         if not unusable:
             errors += _check_command_handlers(published[module.label], subscriptions)
         errors += _check_sent(module, published)

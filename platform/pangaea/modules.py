@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar
@@ -52,6 +52,26 @@ class RateLimit:
             raise Misconfigured(f"A rate limit allows one request or more in a positive time, not {self}.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deprecation:
+    """The end of a route's version: what replaces it, since when, and until when it is answered.
+
+    Both days begin at 00:00 UTC. From `since` on no new client should use the route (RFC 9745); from `sunset` on it may
+    be removed (RFC 8594), at least SHORTEST_NOTICE later. `successor` is the path of the module's route that replaces
+    it. `changes` are sentences for authors of clients: what differs in the successor, and what to do about it. The
+    route's answers link to a page that shows them.
+    """
+
+    since: date
+    sunset: date
+    successor: str
+    changes: tuple[str, ...]
+
+
+SHORTEST_NOTICE = timedelta(days=90)
+"""The shortest time between the `since` and the `sunset` of a Deprecation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A public URL prefix and the URL patterns that answer below it.
@@ -61,7 +81,7 @@ class Route:
     needs a token has a longer route of its own. `rate_limit` is a gateway's limit per caller: the token's holder or, on
     a public route, the address. Idempotent methods have one bucket, all other methods have another. `for_modules`:
     every service of the trust domain may read this exact path directly, not only through the gateway
-    (ACCEPTED_CALLERS). It is meant for published keys.
+    (ACCEPTED_CALLERS). It is meant for published keys. `deprecation`: the route's answers announce its end.
     """
 
     path: str
@@ -69,6 +89,7 @@ class Route:
     public: bool = False
     rate_limit: RateLimit = RateLimit()
     for_modules: bool = False
+    deprecation: Deprecation | None = None
 
 
 @dataclass(frozen=True, slots=True)

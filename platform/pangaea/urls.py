@@ -14,7 +14,7 @@ from django.views.generic import RedirectView
 from pangaea import modules
 from pangaea.api import documents
 from pangaea.api.openapi import document
-from pangaea.pages import problems, start
+from pangaea.pages import deprecations, problems, start
 
 handler400 = "pangaea.api.fallback.bad_request"
 handler403 = "pangaea.api.fallback.permission_denied"
@@ -46,6 +46,7 @@ urlpatterns = [
     *documents.patterns(public=settings.PANGAEA.api_documents_public, admin_path=settings.PANGAEA_ADMIN),
     *start.patterns,
     *problems.patterns,
+    *deprecations.patterns,
     path(f"{settings.PANGAEA_ADMIN}r/<path:row>", on_site),
     path(settings.PANGAEA_ADMIN, admin.site.urls),
     *_elsewhere(),

@@ -451,4 +451,28 @@ TEXTS = [
     case("an id as a URN", request(f"GET {ORDERS}/urn:uuid:{NO_ID}", TOKEN), 404, "not_found"),
 ]
 
-CASES = [*TEXTS, *ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS, *IDS, *ORIGINS]
+ENDS = {
+    "Deprecation": "@[0-9]+",
+    "Sunset": "[A-Z][a-z]{2}, .* GMT",
+    "Link": '.*</api/v2/orders>; rel="successor-version".*</deprecations/api/v1/orders>; rel="deprecation".*',
+}
+VERSIONS_OF_ORDERS = r'"versions": ?\["v1", ?"v2"\]'
+VERSIONS = [
+    case("orders in version 1", request(f"GET {ORDERS}", TOKEN), 200, headers=ENDS),
+    case("an order of version 1 that is not there", request(f"GET {ORDERS}/{NO_ID}", TOKEN), 404, ".*", headers=ENDS),
+    case("a method that version 1 has not", request(f"DELETE {ORDERS}", TOKEN), 405, ".*", headers=ENDS),
+    case("orders in version 2", request("GET /api/v2/orders", TOKEN), 200, headers={"Deprecation": "", "Sunset": ""}),
+    case("the page about the end of version 1", request("GET /deprecations/api/v1/orders"), 200, text='"sunset"'),
+    case("a page about no end", request("GET /deprecations/api/v2/orders"), 404, "not_found"),
+    *(
+        case(f"{line} in no version", request(line), 404, "unknown_version", text=VERSIONS_OF_ORDERS)
+        for line in ("GET /api/v9/orders", f"POST /api/v0/orders/{NO_ID}/cancel", "GET /api/v1.1/%6frders?x=y")
+    ),
+    *(
+        case(f"{path} in no version", request(f"GET {path}"), 404, "unknown_version", text=r'"versions": ?\["v1"\]')
+        for path in ("/api/v2/products", "/bff/v9", "/bff/v9/home", "/bff/v2/nothing", "/api/v2/accounts/me")
+    ),
+    *(case(f"{path} is nothing", request(f"GET {path}"), 404, "not_found") for path in ("/api/v9/x", "/api/v9")),
+]
+
+CASES = [*TEXTS, *VERSIONS, *ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS, *IDS, *ORIGINS]

@@ -39,7 +39,7 @@ PUBLIC = {
     "pangaea.ids": {"uuid7", "uuid7_from"},
     "pangaea.inbox.subscriptions": {"Projection", "Reaction"},
     "pangaea.messages": {"Command", "Event", "Money", "Operation", "Received"},
-    "pangaea.modules": {"ModuleConfig", "ProblemType", "RateLimit", "Role", "Route", "Scope"},
+    "pangaea.modules": {"Deprecation", "ModuleConfig", "ProblemType", "RateLimit", "Role", "Route", "Scope"},
     "pangaea.ops.admin": {"Figure", "LinkColumn", "ModuleAdmin", "MoneyColumn", "ReadOnlyAdmin", "ReadOnlyInline"},
     "pangaea.outbox": {"publish"},
     "pangaea.testing": {

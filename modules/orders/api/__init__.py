@@ -1,6 +1,8 @@
-"""The HTTP API: one package per version, in it one file per route.
+"""The HTTP API: one package per version, in it one file per route, and what the versions share.
 
 The files:
 
-    v1  version 1
+    new_order   the body of a request to place an order
+    v1          version 1
+    v2          version 2 of the orders
 """

@@ -21,4 +21,5 @@ The files:
     problems           every error as a problem document (RFC 9457)
     read_only          views that only read
     request_limits     how large a request may be, at the gateway too
+    versioning         the versions of a resource: unknown ones, and the announced end of deprecated ones
 """

@@ -6,12 +6,12 @@ from http import HTTPStatus
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost, TooManyFieldsSent
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.html import format_html
 from django.views import defaults
 
-from pangaea.api import problems
+from pangaea.api import problems, versioning
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.databases.errors import is_transient
 
@@ -111,7 +111,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler404."""
     if serves_html(request):
         return defaults.page_not_found(request, exception)
-    return problems.respond(Http404(), request) or _generic(HTTPStatus.NOT_FOUND, request)
+    return _generic(HTTPStatus.NOT_FOUND, request)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -141,6 +141,8 @@ def _replaced(response: HttpResponseBase, request: HttpRequest) -> HttpResponse:
 
 
 def _generic(status: HTTPStatus, request: HttpRequest) -> ProblemResponse:
+    if status == HTTPStatus.NOT_FOUND and (problem := versioning.unknown(request.path_info)):
+        return ProblemResponse(problem, path=request.path)
     code, detail = {
         HTTPStatus.NOT_FOUND: ("not_found", "There is nothing at this address."),
         HTTPStatus.METHOD_NOT_ALLOWED: ("method_not_allowed", f"{request.method} is not possible here; see Allow."),

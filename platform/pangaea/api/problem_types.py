@@ -67,6 +67,11 @@ KERNEL: tuple[ProblemType, ...] = (
         404,
         "No module of this process declares a subscription of that name. `detail` lists them.",
     ),
+    ProblemType(
+        "unknown_version",
+        404,
+        "The address exists in other versions of this API only. `versions` lists them: put one of them into the path.",
+    ),
     ProblemType("method_not_allowed", 405, "The address exists, for other methods: the header `Allow` lists them."),
     ProblemType(
         "not_acceptable", 406, "The header `Accept` excludes every form of the answer. Accept application/json."

@@ -1,13 +1,14 @@
-"""The pages at the gateway: one that leads to every module, which the gateway answers, and those of problems.
+"""The pages at the gateway: one that leads to every module, which the gateway answers, and those that explain.
 
-No service knows the others, so the start page is part of the gateway's configuration. Problems are explained by a
-service: a module's own by that module, the kernel's by any one that is ready.
+No service knows the others, so the start page is part of the gateway's configuration. Problems and deprecated versions
+are explained by a service: a module's own by that module, the kernel's by any one that is ready.
 """
 
 import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
+from pangaea.api import versioning
 from pangaea.gateway.addresses import Address
 from pangaea.gateway.topologies import Topology
 from pangaea.modules import ModuleConfig
@@ -63,9 +64,14 @@ def _loopback(address: Address) -> str | None:
     return str(address) if address.host == "localhost" else None
 
 
-def problem_pages(modules: Sequence[ModuleConfig]) -> Iterator[tuple[str, str]]:
-    """(cluster, regular expression of paths) of the pages of problems: each module's own first, then all others."""
+def explanations(modules: Sequence[ModuleConfig]) -> Iterator[tuple[str, str]]:
+    """(cluster, regular expression of paths) of pages that explain: each module's own first, then the kernel's.
+
+    A module explains its problems and its deprecated routes.
+    """
     for module in modules:
-        if codes := [re.escape(each.code) for each in module.problems]:
-            yield module.label, f"{problems.PREFIX}({'|'.join(codes)})"
+        paths = [f"{problems.PREFIX}{re.escape(each.code)}" for each in module.problems]
+        paths += [re.escape(versioning.page_of(route)) for route in module.routes if route.deprecation]
+        if paths:
+            yield module.label, "|".join(paths)
     yield ANY, f"{problems.PREFIX}.*"

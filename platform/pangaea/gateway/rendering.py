@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from pangaea.api import cross_origin, request_limits
+from pangaea.api import cross_origin, request_limits, versioning
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import spiffe
 from pangaea.errors import Misconfigured
@@ -128,7 +128,7 @@ class _Edge:
         shared = {
             "cors": self.cors(),
             "tokens": self.tokens(),
-            "answers": [self.answer(**each) for each in self.template["answers"]],
+            "answers": [*self.unknown_versions(), *(self.answer(**each) for each in self.template["answers"])],
             "host": self.host,
             "max_line": request_limits.MAX_LINE,
             "max_field": request_limits.MAX_FIELD,
@@ -218,7 +218,7 @@ class _Edge:
         ]
         found.append(self.part("page_is_read", paths=pages.PATHS, open=openly))
         shared = {"open": openly, "retries": self.part("idempotent")["retries"], **self.limit(RateLimit())}
-        for cluster, paths in pages.problem_pages(self.modules):
+        for cluster, paths in pages.explanations(self.modules):
             found.append(self.part("problem_page", module=cluster, paths=paths, **shared))
         return found
 
@@ -247,6 +247,17 @@ class _Edge:
         openly = self.part("open") if self.issuer else None
         matches: tuple[dict[str, Any], ...] = ({"prefix": "/"}, {"connect_matcher": {}})
         return [self.part("nowhere", match=match, open=openly) for match in matches]
+
+    def unknown_versions(self) -> list[Any]:
+        """The answers at paths of a resource in a version that does not exist: no service gets such a request."""
+        found = []
+        for resource in versioning.resources(route.path for route in self.routes):
+            when = f"response.code == 404 && request.url_path.matches(r'^{resource.pattern}$')"
+            problem = resource.unknown
+            answer = self.answer(when=when, code=problem.code, detail=problem.detail)
+            answer["body_format_override"]["json_format"] |= problem.members
+            found.append(answer)
+        return found
 
     def answer(self, *, when: str, text: str = "", code: str = "", status: int | None = None, **more: Any) -> Any:
         """One of the gateway's own answers: a plain text, or a problem document."""

@@ -14,6 +14,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
 from pangaea.api.content_security import HEADER
@@ -47,6 +48,14 @@ def html(template: str, content: Mapping[str, Any]) -> str:
 def text(document: Mapping[str, Any]) -> str:
     """The page's content as JSON."""
     return json.dumps(document, indent=2) + "\n"
+
+
+def prose(text: str) -> str:
+    """HTML of a text in which names of members and headers are between backticks."""
+    parts = enumerate(text.split("`"))
+    return format_html_join(
+        "", "{}", ((format_html("<code>{}</code>", part) if number % 2 else part,) for number, part in parts)
+    )
 
 
 def answer(

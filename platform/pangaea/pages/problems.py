@@ -2,7 +2,6 @@
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html, format_html_join
 
 from pangaea.api import problem_types
 from pangaea.api.read_only import read_only
@@ -18,16 +17,8 @@ def page(request: HttpRequest, code: str) -> HttpResponse:
     if explained is None:
         raise Http404
     document = explained.as_dict()
-    content = {"problem": document, "explanation": _with_code(document["explanation"])}
+    content = {"problem": document, "explanation": layout.prose(document["explanation"])}
     return layout.answer(request, "problem", content, document)
-
-
-def _with_code(text: str) -> str:
-    """HTML of a text in which names of members and headers are between backticks."""
-    parts = enumerate(text.split("`"))
-    return format_html_join(
-        "", "{}", ((format_html("<code>{}</code>", part) if number % 2 else part,) for number, part in parts)
-    )
 
 
 patterns: list[URLPattern] = [path(f"{PREFIX.removeprefix('/')}<slug:code>", page, name="problem")]

@@ -7,6 +7,8 @@ MIDDLEWARE_HEAD = [
     "pangaea.telemetry.access_log.AccessLogMiddleware",
     # Before every middleware that may respond.
     "pangaea.api.content_security.ContentSecurityMiddleware",
+    # Before every middleware that may respond, so that errors of a deprecated version announce its end too.
+    "pangaea.api.versioning.VersionMiddleware",
     # Before every middleware that may respond, the probes included.
     "pangaea.api.callers.CallerMiddleware",
     # Before every middleware that may answer a browser, so that the page can read why it was refused.

@@ -229,7 +229,7 @@ class TestAnUnforeseenError:
 
 class TestAnAnswerOfTheFramework:
     def test_about_an_unknown_path_is_a_problem(self, client: Client) -> None:
-        for url in ("/", "/nothing", "/api/v1/orders/", "/api/v9/orders", "/static/nothing.js"):
+        for url in ("/", "/nothing", "/api/v1/orders/", "/api/v9/nothing", "/static/nothing.js"):
             assert problem(client.get(url), 404, "not_found")["instance"] == url
 
     def test_quotes_the_path(self, client: Client) -> None:

@@ -12,27 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modules.orders import commands, queries
+from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
-from modules.orders.rules.pricing import MAX_LINES, MAX_QUANTITY, MAX_SKU, PricedLine
-from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
+from modules.orders.rules.pricing import PricedLine
 from pangaea.api.fields import MoneySerializer
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
-
-
-class NewLineSerializer(StrictSerializer):
-    sku = StrictCharField(max_length=MAX_SKU, trim_whitespace=False)
-    quantity = StrictIntegerField(min_value=1, max_value=MAX_QUANTITY)
-
-
-class NewOrderSerializer(StrictSerializer):
-    lines = NewLineSerializer(many=True, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]  # DRF takes it
-
-    def validate_lines(self, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        refuse_repeated(lines, "sku", remedy="Add the quantities up in one line.")
-        return lines
 
 
 class OrderLineSerializer(serializers.Serializer[PricedLine]):
@@ -67,8 +54,7 @@ class OrdersView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_place_order", request=NewOrderSerializer, responses={201: OrderSerializer})
     def post(self, request: Request) -> Response:
-        lines = NewOrderSerializer.read(request)["lines"]
-        quantities = {line["sku"]: line["quantity"] for line in lines}
+        quantities = quantities_of(request)
         with transaction.atomic(using="orders"):
             order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = f"{request.path}/{order.id}"

@@ -6,6 +6,7 @@ from drf_spectacular import openapi
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from pangaea import modules
+from pangaea.api import versioning
 from pangaea.identity.permissions import ScopePermission
 
 
@@ -22,7 +23,8 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 class AutoSchema(openapi.AutoSchema):
     """Operations are tagged with their module and name the scopes they need; components are named after their module.
 
-    So two modules may each have an `OrderSerializer`: OrdersOrder and WebBffOrder.
+    So two modules may each have an `OrderSerializer`: OrdersOrder and WebBffOrder. From version 2 on a component is
+    named after its version too: OrdersV2Order.
     """
 
     def get_operation(self, *arguments: Any, **named: Any) -> Any:
@@ -52,6 +54,9 @@ class AutoSchema(openapi.AutoSchema):
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
         owner = modules.owner_of(type(serializer))
-        return (owner.label.title().replace("_", "") if owner else "") + super().get_serializer_name(
-            serializer, direction
+        version = versioning.version_of(type(serializer).__module__.replace(".", "/")) or "v1"
+        return (
+            (owner.label.title().replace("_", "") if owner else "")
+            + ("" if version == "v1" else version.upper())
+            + super().get_serializer_name(serializer, direction)
         )

@@ -1,0 +1,125 @@
+"""A customer's orders: /api/v2/orders."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.urls import path, reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from modules.orders import commands, queries
+from modules.orders.api.new_order import NewOrderSerializer, quantities_of
+from modules.orders.queries import OrderDetails
+from modules.orders.rules.lifecycle import Status
+from modules.orders.rules.pricing import PricedLine
+from pangaea.api.fields import MoneySerializer
+from pangaea.api.pagination import CursorPage
+from pangaea.identity.permissions import HasScope
+from pangaea.identity.principal import Principal
+
+
+class ProductSnapshotSerializer(serializers.Serializer[PricedLine]):
+    sku = serializers.CharField(help_text="the product's identity, which never changes")
+    name = serializers.CharField(help_text="as of the order")
+
+
+class OrderLineSerializer(serializers.Serializer[PricedLine]):
+    product = ProductSnapshotSerializer(source="*", help_text="the product as it was ordered")
+    quantity = serializers.IntegerField()
+    unit_price = MoneySerializer(help_text="as of the order")
+    total = MoneySerializer(source="amount", help_text="the unit price times the quantity")
+
+
+class OrderLinksSerializer(serializers.Serializer[OrderDetails]):
+    """Relative references (RFC 3986, 4.2)."""
+
+    self = serializers.SerializerMethodField(help_text="this order")
+    collection = serializers.SerializerMethodField(help_text="all of the caller's orders")
+    cancel = serializers.SerializerMethodField(
+        allow_null=True, help_text="cancels it by POST; null if its state does not allow it"
+    )
+
+    @extend_schema_field(OpenApiTypes.URI_REF)
+    def get_self(self, order: OrderDetails) -> str:
+        return reverse("orders-v2-order", args=[order.id])
+
+    @extend_schema_field(OpenApiTypes.URI_REF)
+    def get_collection(self, _order: OrderDetails) -> str:
+        return reverse("orders-v2-orders")
+
+    @extend_schema_field(OpenApiTypes.URI_REF)
+    def get_cancel(self, order: OrderDetails) -> str | None:
+        return reverse("orders-v2-order-cancel", args=[order.id]) if order.is_cancellable else None
+
+
+class OrderSerializer(serializers.Serializer[OrderDetails]):
+    id = serializers.UUIDField()
+    status = serializers.ChoiceField(choices=[(each.value, each.value) for each in Status])
+    lines = OrderLineSerializer(many=True)
+    total = MoneySerializer()
+    placed_at = serializers.DateTimeField()
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+    version = serializers.IntegerField(min_value=1, help_text="raised by every change of the order")
+    links = OrderLinksSerializer(source="*")
+
+
+class OrdersView(GenericAPIView[Any]):
+    """My orders, the latest first, and placing one."""
+
+    permission_classes = [HasScope("orders:read", changing="orders:write")]
+    problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
+    serializer_class = OrderSerializer
+    pagination_class = CursorPage
+    ordering = ("-id",)
+
+    @extend_schema(operation_id="orders_list_orders_v2", responses=OrderSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        orders = queries.list_orders(customer_id=Principal.of(request).subject, page=self.paginate_queryset)
+        return self.get_paginated_response(self.get_serializer(orders, many=True).data)
+
+    @extend_schema(operation_id="orders_place_order_v2", request=NewOrderSerializer, responses={201: OrderSerializer})
+    def post(self, request: Request) -> Response:
+        quantities = quantities_of(request)
+        with transaction.atomic(using="orders"):
+            order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
+        location = reverse("orders-v2-order", args=[order.id])
+        return Response(self.get_serializer(order).data, status.HTTP_201_CREATED, headers={"Location": location})
+
+
+class OrderView(GenericAPIView[Any]):
+    """One of my orders."""
+
+    permission_classes = [HasScope("orders:read")]
+    problems = {"get": ("order_not_found",)}
+    serializer_class = OrderSerializer
+
+    @extend_schema(operation_id="orders_read_order_v2")
+    def get(self, request: Request, order_id: UUID) -> Response:
+        order = queries.read_order(customer_id=Principal.of(request).subject, order_id=order_id)
+        return Response(self.get_serializer(order).data)
+
+
+class CancelView(GenericAPIView[Any]):
+    """Cancelling one of my orders. A second time is refused with 409 `order_not_cancellable`."""
+
+    permission_classes = [HasScope("orders:write")]
+    problems = {"post": ("order_not_cancellable", "order_not_found")}
+    serializer_class = OrderSerializer
+
+    @extend_schema(operation_id="orders_cancel_order_v2", request=None, responses=OrderSerializer)
+    def post(self, request: Request, order_id: UUID) -> Response:
+        with transaction.atomic(using="orders"):
+            order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
+        return Response(self.get_serializer(order).data)
+
+
+urlpatterns = [
+    path("", OrdersView.as_view(), name="orders-v2-orders"),
+    path("/<id:order_id>", OrderView.as_view(), name="orders-v2-order"),
+    path("/<id:order_id>/cancel", CancelView.as_view(), name="orders-v2-order-cancel"),
+]
