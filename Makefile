@@ -60,6 +60,10 @@ endif
 test-full: dev ## the long tests that `make test` leaves out: every topology, faults, extraction
 	$(PYTEST) -m full $(ARGS)
 
+.PHONY: npm
+npm: dev ## install the Node programs that read the API documents in make test-full, and Node itself where it is missing
+	@.ci/npm
+
 .PHONY: faults
 faults: dev ## soak: storms of kills and restarts, long searches, with their figures; FAULTS_SEED=7 draws another storm
 	$(PYTEST) -m soak -s $(ARGS)
@@ -87,7 +91,7 @@ audit: dev ## ask OSV whether a locked requirement has a known vulnerability; pr
 
 .PHONY: clean
 clean: ## remove .venv, caches and the local databases
-	rm -rf .venv .local .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.* dist
+	rm -rf .venv .local tests/openapi/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov .coverage .coverage.* dist
 	find manage.py modules platform tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---------------------------------------------------------------- the gate's stages

@@ -33,10 +33,16 @@ class AutoSchema(openapi.AutoSchema):
 
         operation = super().get_operation(*arguments, **named)
         if operation is not None:
+            operation.setdefault("security", [])
             for describe in describers.DESCRIBERS:
                 describe(self.view, self.method, operation)
             problems.finish(operation, modules.owner_of(type(self.view)))
         return operation
+
+    def get_auth(self) -> list[Any]:
+        """The ways in. A public operation has none: for spectacular's empty requirement generators ask for a token."""
+        ways: list[Any] = super().get_auth()
+        return ways if any(ways) else []
 
     def get_tags(self) -> list[str]:
         owner = modules.owner_of(type(self.view))
