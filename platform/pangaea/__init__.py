@@ -13,6 +13,7 @@ Public, for modules:
     inbox.subscriptions          Projection and Reaction, and their handlers
     api.bodies                   strict request bodies
     api.fields                   values that all APIs render alike
+    api.idempotency              unsafe requests that may be repeated
     api.pagination               pages by a cursor
     identity.permissions         HasScope: what a view requires of an access token
     identity.principal           the caller

@@ -81,7 +81,10 @@ class DomainError(PangaeaError):
 
     `code` is snake_case and stable, because clients branch on it. `message` is a sentence for people. `details` are
     JSON-serialisable facts that a client may need (`sku="ABC-1", available=3`). None of the three may hold a secret.
+    `retry_after` is the time after which the same request may succeed, where that is known.
     """
+
+    retry_after: timedelta | None = None
 
     def __init__(self, code: str, message: str, /, **details: object) -> None:
         if not _CODE.fullmatch(code):
@@ -119,6 +122,8 @@ class Invalid(DomainError):
 
 class Throttled(DomainError):
     """The caller has tried too often, and may try again after `retry_after`."""
+
+    retry_after: timedelta
 
     def __init__(self, code: str, message: str, /, *, retry_after: timedelta, **details: object) -> None:
         super().__init__(code, message, **details)

@@ -1,5 +1,6 @@
-"""The kernel's tables, where Django looks for them: outbox and streams, snapshots, inbox and cursors."""
+"""The kernel's tables, where Django looks for them: outbox and streams, snapshots, inbox and cursors, idempotency."""
 
+from pangaea.api.idempotency_records import IdempotencyRecord
 from pangaea.change_capture.models import Snapshot
 from pangaea.inbox.models import Attempt, Cursor, DeadLetter, DiscardedLetter
 from pangaea.outbox.models import CatchUpRequest, OutboxMessage, Stream, Subscriber
@@ -10,6 +11,7 @@ __all__ = [
     "Cursor",
     "DeadLetter",
     "DiscardedLetter",
+    "IdempotencyRecord",
     "OutboxMessage",
     "Snapshot",
     "Stream",

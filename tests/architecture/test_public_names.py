@@ -16,6 +16,7 @@ from tests.architecture.sources import ROOT, Source, sources
 PUBLIC = {
     "pangaea.api.bodies": {"StrictCharField", "StrictIntegerField", "StrictSerializer", "refuse_repeated"},
     "pangaea.api.fields": {"MoneySerializer", "NameField"},
+    "pangaea.api.idempotency": {"idempotent", "not_idempotent"},
     "pangaea.api.pagination": {"CursorPage"},
     "pangaea.change_capture": {"Capture", "enum", "money"},
     "pangaea.databases.versions": {"VersionField"},

@@ -53,6 +53,7 @@ LEDGER = """
     @ledger.on(acl.Sold)
     def note(message): ...
 """
+SCOPED = "permission_classes = [HasScope('bill:read')]\n            "
 SUBSCRIBING = 'subscriptions = ("store.handlers.ledger",)'
 
 
@@ -200,6 +201,7 @@ class TestAView:
         from django.urls import path
         from rest_framework.permissions import AllowAny
         from rest_framework.views import APIView
+        from pangaea.api.idempotency import idempotent, not_idempotent
         from pangaea.identity.permissions import HasScope
 
         class View(APIView):
@@ -246,6 +248,36 @@ class TestAView:
     ) -> None:
         self.add(shelf, permissions, public=public)
         assert mistakes(shelf) == []
+
+    @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+    def test_whose_effect_a_repeat_would_double_is_a_mistake(self, shelf: Shelf, method: str) -> None:
+        self.add(shelf, SCOPED + f"def {method}(self, request): ...")
+        found = only_mistake(shelf, "pangaea.E028")
+        assert f"bill.api.View.{method} changes something and takes no Idempotency-Key" in found
+        assert '@idempotent(using="bill")' in found
+
+    @pytest.mark.parametrize(
+        ("decorator", "permissions", "public"),
+        [
+            ('idempotent(using="bill")', "HasScope('bill:read')", False),
+            ('idempotent(using="bill", required=True, resource="bill")', "HasScope('bill:read')", False),
+            ('not_idempotent(because="It holds a password.")', "HasScope('bill:read')", False),
+            ("staticmethod", "AllowAny", True),
+        ],
+    )
+    def test_that_takes_a_key_or_declares_why_not_is_right(
+        self, shelf: Shelf, decorator: str, permissions: str, public: bool
+    ) -> None:
+        view = (
+            f"permission_classes = [{permissions}]\n            @{decorator}\n            def post(self, request): ..."
+        )
+        self.add(shelf, view, public=public)
+        assert mistakes(shelf) == []
+
+    def test_whose_resource_is_no_url_pattern_is_a_mistake(self, shelf: Shelf) -> None:
+        self.add(shelf, SCOPED + '@idempotent(using="bill", resource="bil")\n            def post(self, request): ...')
+        found = only_mistake(shelf, "pangaea.E028")
+        assert "names the resource 'bil', which is no URL pattern of it. There are: bill." in found
 
     def test_whose_url_has_the_name_of_another_modules_is_a_mistake(self, shelf: Shelf) -> None:
         for label in ("bill", "refund"):

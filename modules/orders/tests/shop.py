@@ -33,6 +33,11 @@ def customer(subject: UUID | None = None, *scopes: str) -> APIClient:
     return testing.client_for(subject or uuid4(), scopes or None)
 
 
+def keyed(key: str = "") -> dict[str, Any]:
+    """The argument of a client's method that sends this key, or a new one."""
+    return {"headers": {"Idempotency-Key": key or uuid4().hex}}
+
+
 def lines(**quantities: Any) -> dict[str, Any]:
     """An order's body. Underscores stand for the dashes of skus."""
     return {"lines": [{"sku": sku.replace("_", "-"), "quantity": each} for sku, each in quantities.items()]}

@@ -7,7 +7,7 @@ import pytest
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from modules.orders.tests.shop import ORDERS, customer, lines, published, stock_of, stocked
+from modules.orders.tests.shop import ORDERS, customer, keyed, lines, published, stock_of, stocked
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
@@ -88,7 +88,7 @@ class TestVersion1:
 
 class TestVersion2:
     def test_answers_with_a_snapshot_of_each_product_and_with_links(self, client: APIClient) -> None:
-        answer = client.post(V2, lines(ABC_1=2, ABC_2=1))
+        answer = client.post(V2, lines(ABC_1=2, ABC_2=1), **keyed())
         order = answer.json()
 
         assert answer.status_code == 201
@@ -121,8 +121,8 @@ class TestVersion2:
         assert client.get(order["links"]["collection"]).json()["results"] == [order]
 
     def test_has_no_link_to_cancel_what_is_cancelled(self, client: APIClient) -> None:
-        order = client.post(V2, lines(ABC_1=2)).json()
-        cancelled = client.post(order["links"]["cancel"]).json()
+        order = client.post(V2, lines(ABC_1=2), **keyed()).json()
+        cancelled = client.post(order["links"]["cancel"], **keyed()).json()
 
         assert (cancelled["status"], cancelled["version"], cancelled["links"]["cancel"]) == ("cancelled", 2, None)
         assert cancelled == client.get(order["links"]["self"]).json()
@@ -130,39 +130,39 @@ class TestVersion2:
 
     def test_shows_the_orders_of_version_1_and_the_other_way_round(self, client: APIClient) -> None:
         first = client.post(ORDERS, lines(ABC_1=1)).json()["id"]
-        second = client.post(V2, lines(ABC_1=1)).json()["id"]
+        second = client.post(V2, lines(ABC_1=1), **keyed()).json()["id"]
 
         for version in (ORDERS, V2):
             assert [each["id"] for each in client.get(version).json()["results"]] == [second, first]
         assert client.post(f"{ORDERS}/{second}/cancel").status_code == 200
-        assert client.post(f"{V2}/{second}/cancel").json()["code"] == "order_not_cancellable"
+        assert client.post(f"{V2}/{second}/cancel", **keyed()).json()["code"] == "order_not_cancellable"
         assert len(published("orders.order_placed")) == 2
 
     @pytest.mark.parametrize("body", [{}, lines(ABC_1=0), lines(NO_SUCH=1), lines(ABC_1=11), {"lines": [], "x": 1}])
     def test_refuses_what_version_1_refuses(self, client: APIClient, body: object) -> None:
-        old, new = client.post(ORDERS, body), client.post(V2, body)
+        old, new = client.post(ORDERS, body), client.post(V2, body, **keyed())
 
         assert old.status_code == new.status_code >= 400
         varying = {"instance": "...", "correlation_id": "..."}
         assert same(old.json(), **varying) == same(new.json(), **varying)
 
     def test_needs_the_same_scopes(self, client: APIClient) -> None:
-        order = client.post(V2, lines(ABC_1=1)).json()
+        order = client.post(V2, lines(ABC_1=1), **keyed()).json()
         reader, writer = customer(None, "orders:read"), customer(None, "orders:write")
-        assert reader.post(V2, lines(ABC_1=1)).status_code == 403
+        assert reader.post(V2, lines(ABC_1=1), **keyed()).status_code == 403
         assert reader.post(order["links"]["cancel"]).status_code == 403
         assert writer.get(V2).status_code == 403
         assert APIClient().get(V2).status_code == 401
 
     def test_does_not_find_the_order_of_another_customer(self, client: APIClient) -> None:
-        order = client.post(V2, lines(ABC_1=1)).json()
-        for answer in (customer().get(order["links"]["self"]), customer().post(order["links"]["cancel"])):
+        order = client.post(V2, lines(ABC_1=1), **keyed()).json()
+        for answer in (customer().get(order["links"]["self"]), customer().post(order["links"]["cancel"], **keyed())):
             assert (answer.status_code, answer.json()["code"]) == (404, "order_not_found")
 
     def test_takes_as_many_queries_as_version_1(
         self, client: APIClient, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
-        order = client.post(V2, lines(ABC_1=1, ABC_2=1)).json()
+        order = client.post(V2, lines(ABC_1=1, ABC_2=1), **keyed()).json()
         for path in (V2, order["links"]["self"]):
             with django_assert_num_queries(2, using="orders"):
                 client.get(path)

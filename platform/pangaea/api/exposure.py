@@ -9,6 +9,7 @@ from django.core.checks import Error
 from django.urls import URLPattern, URLResolver
 from rest_framework.permissions import AllowAny
 
+from pangaea.api.idempotency import declaration_of
 from pangaea.identity.permissions import ScopePermission
 from pangaea.modules import ModuleConfig, Route
 
@@ -53,7 +54,7 @@ def views_of(module: ModuleConfig) -> list[Exposed]:
 
 
 def mistakes(installed: Sequence[ModuleConfig]) -> Iterator[Error]:
-    """Views that no scope protects, or that only some topologies open, and names of URL patterns that collide."""
+    """Views that no scope protects, that only some topologies open, or whose effect a repeat doubles; name clashes."""
     owners: dict[str, str] = {}
     for module in installed:
         for exposed in views_of(module):
@@ -68,6 +69,8 @@ def mistakes(installed: Sequence[ModuleConfig]) -> Iterator[Error]:
 def _mistakes_of(module: ModuleConfig, exposed: Exposed) -> Iterator[Error]:
     if not hasattr(exposed.view, "permission_classes"):
         return
+    if not exposed.is_open:
+        yield from _repeated_effects(module, exposed)
     if exposed.is_open:
         if not exposed.route.public:
             text = f"{exposed.name} is open to callers without a token, and its route {exposed.route.path!r} is not."
@@ -78,6 +81,26 @@ def _mistakes_of(module: ModuleConfig, exposed: Exposed) -> Iterator[Error]:
         known = ", ".join(scope.name for scope in module.scopes) or "none"
         hint = f"Give it permission_classes = [HasScope(...)] with a scope of {module.label}: {known}. Or [AllowAny]."
         yield Error(text, hint=hint, obj=module, id="pangaea.E024")
+
+
+def _repeated_effects(module: ModuleConfig, exposed: Exposed) -> Iterator[Error]:
+    for method in ("post", "put", "patch", "delete"):
+        if not hasattr(exposed.view, method):
+            continue
+        declaration = declaration_of(exposed.view, method)
+        if declaration is None:
+            text = f"{exposed.name}.{method} changes something and takes no Idempotency-Key, so a repeat does it twice."
+            hint = (
+                f'Decorate it with @idempotent(using="{module.label}"), or with @not_idempotent(because=...) if its '
+                "request or its answer holds a secret."
+            )
+            yield Error(text, hint=hint, obj=module, id="pangaea.E028")
+        elif declaration.resource and declaration.resource not in _names(module):
+            text = (
+                f"{exposed.name}.{method} names the resource {declaration.resource!r}, which is no URL pattern of it."
+            )
+            hint = f"There are: {', '.join(sorted(_names(module)))}."
+            yield Error(text, hint=hint, obj=module, id="pangaea.E028")
 
 
 def _names(module: ModuleConfig) -> set[str]:

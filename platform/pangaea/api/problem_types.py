@@ -18,6 +18,18 @@ _TWICE = "Before you repeat a request that changes something, read whether it di
 KERNEL: tuple[ProblemType, ...] = (
     ProblemType("bad_request", 400, "The request cannot be read. Correct it; it fails again unchanged."),
     ProblemType("body_unreadable", 400, "The connection ended before the whole body had arrived. Send it again."),
+    ProblemType(
+        "idempotency_key_malformed",
+        400,
+        "The header `Idempotency-Key` is no key. Send it once, with 1 to 255 printable ASCII characters, bare or in "
+        "double quotes. A UUID is best.",
+    ),
+    ProblemType(
+        "idempotency_key_missing",
+        400,
+        "This operation needs the header `Idempotency-Key`, so that it can be repeated without a second effect. Send a "
+        "new key with each new request, and the same one with each repeat.",
+    ),
     ProblemType("malformed_json", 400, "The body is not JSON (RFC 8259), in UTF-8. `detail` has the place."),
     ProblemType("malformed_request", 400, "What arrived is no HTTP/1.1 request (RFC 9112). Correct the client."),
     ProblemType("malformed_url", 400, "The address has a null character, an encoded slash, or a fragment. Correct it."),
@@ -77,6 +89,12 @@ KERNEL: tuple[ProblemType, ...] = (
         "not_acceptable", 406, "The header `Accept` excludes every form of the answer. Accept application/json."
     ),
     ProblemType("request_timeout", 408, "The request did not arrive within the time for it. Send it again, faster."),
+    ProblemType(
+        "idempotency_key_in_use",
+        409,
+        "A request with this `Idempotency-Key` is being executed. Repeat it after as many seconds as the header "
+        "`Retry-After` states: the answer is then that of the first request.",
+    ),
     ProblemType("length_required", 411, "The body came in chunks. Send it with a Content-Length."),
     ProblemType("body_too_large", 413, "The body is larger than this server accepts. Send less at once."),
     ProblemType(
@@ -96,6 +114,12 @@ KERNEL: tuple[ProblemType, ...] = (
         "The body is compressed, and nothing here is decompressed. Send it without a Content-Encoding.",
     ),
     ProblemType("unknown_expectation", 417, "The only value that the header `Expect` may have is 100-continue."),
+    ProblemType(
+        "idempotency_key_reused",
+        422,
+        "The `Idempotency-Key` belongs to another request of this caller to this operation: path, query or body were "
+        "others. Nothing was done. Send a new key with each new request.",
+    ),
     ProblemType("reason_missing", 422, "This action is recorded with its reason, and none was given."),
     ProblemType("reason_unreadable", 422, "The reason of this action has a character that cannot be seen. Remove it."),
     ProblemType("http_version_too_old", 426, "The request is of an HTTP version before 1.1. Use HTTP/1.1 or HTTP/2."),

@@ -181,7 +181,7 @@ def problem_of(exc: Exception, request: HttpRequest | Request) -> Problem | None
 def _of_domain(exc: errors.DomainError) -> Problem:
     status = next((STATUS_OF[cls] for cls in type(exc).__mro__ if cls in STATUS_OF), 400)
     headers = {}
-    if isinstance(exc, errors.Throttled):
+    if exc.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(exc.retry_after.total_seconds())))
     return Problem(status=status, code=exc.code, detail=exc.message, members=exc.details, headers=headers)
 

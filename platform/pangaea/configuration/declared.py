@@ -365,6 +365,12 @@ class Declared:
         timedelta(days=365),
         "How long a discarded dead letter is kept, with the reason.",
     )
+    idempotency_retention: timedelta = setting(
+        timedelta(hours=24),
+        "How long the answer to a request with an Idempotency-Key is kept, so that a repeat gets it again. A later "
+        "repeat gets the resource in its present state instead, until 30 days after the request.",
+        validator=validators.lasts("1s", "30d", "the key is forgotten after 30 days"),
+    )
     health_host: str = setting(
         "127.0.0.1",
         "The address on which relay and worker answer probes at HEALTH_PORT. Use 0.0.0.0 for an orchestrator that "

@@ -28,7 +28,7 @@ class Relays(AbstractContextManager["Relays"]):
         self._labels = labels
         self._stop = stop or threading.Event()
         self._components = {label: Component(label) for label in labels}
-        self._maintenance = Maintenance(self._components.values(), health_port=health_port)
+        self._maintenance = Maintenance(self._components.values(), health_port=health_port, pruned=labels)
         self._threads = [
             threading.Thread(
                 target=Relay(

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.urls import path
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
@@ -17,6 +16,7 @@ from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
 from pangaea.api.fields import MoneySerializer
+from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
@@ -53,10 +53,10 @@ class OrdersView(GenericAPIView[Any]):
         return self.get_paginated_response(self.get_serializer(orders, many=True).data)
 
     @extend_schema(operation_id="orders_place_order", request=NewOrderSerializer, responses={201: OrderSerializer})
+    @idempotent(using="orders")
     def post(self, request: Request) -> Response:
         quantities = quantities_of(request)
-        with transaction.atomic(using="orders"):
-            order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
+        order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = f"{request.path}/{order.id}"
         return Response(self.get_serializer(order).data, status.HTTP_201_CREATED, headers={"Location": location})
 
@@ -82,9 +82,9 @@ class CancelView(GenericAPIView[Any]):
     problems = {"post": ("order_not_cancellable", "order_not_found")}
 
     @extend_schema(operation_id="orders_cancel_order", request=None, responses=OrderSerializer)
+    @idempotent(using="orders", resource="orders-v1-order")
     def post(self, request: Request, order_id: UUID) -> Response:
-        with transaction.atomic(using="orders"):
-            order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
+        order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
         return Response(self.get_serializer(order).data)
 
 

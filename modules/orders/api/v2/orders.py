@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.urls import path, reverse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field
@@ -18,6 +17,7 @@ from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
 from pangaea.api.fields import MoneySerializer
+from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
@@ -83,10 +83,10 @@ class OrdersView(GenericAPIView[Any]):
         return self.get_paginated_response(self.get_serializer(orders, many=True).data)
 
     @extend_schema(operation_id="orders_place_order_v2", request=NewOrderSerializer, responses={201: OrderSerializer})
+    @idempotent(using="orders", required=True)
     def post(self, request: Request) -> Response:
         quantities = quantities_of(request)
-        with transaction.atomic(using="orders"):
-            order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
+        order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = reverse("orders-v2-order", args=[order.id])
         return Response(self.get_serializer(order).data, status.HTTP_201_CREATED, headers={"Location": location})
 
@@ -112,9 +112,9 @@ class CancelView(GenericAPIView[Any]):
     serializer_class = OrderSerializer
 
     @extend_schema(operation_id="orders_cancel_order_v2", request=None, responses=OrderSerializer)
+    @idempotent(using="orders", required=True, resource="orders-v2-order")
     def post(self, request: Request, order_id: UUID) -> Response:
-        with transaction.atomic(using="orders"):
-            order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
+        order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
         return Response(self.get_serializer(order).data)
 
 

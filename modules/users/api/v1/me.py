@@ -16,6 +16,7 @@ from modules.users.api.v1.fields import EmailField, FullNameField, PasswordField
 from modules.users.rules import passwords
 from pangaea import errors
 from pangaea.api.bodies import StrictSerializer
+from pangaea.api.idempotency import not_idempotent
 from pangaea.identity import password_attempts
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
@@ -58,6 +59,7 @@ class MeView(APIView):
         return Response(AccountSerializer(queries.profile_of(account_id=Principal.of(request).subject)).data)
 
     @extend_schema(operation_id="users_change_account", request=ProfileChangeSerializer, responses=AccountSerializer)
+    @not_idempotent(because="The request may hold the password, and the same change twice is one.")
     def patch(self, request: Request) -> Response:
         """Change the fields that are given. `email` needs `current_password`: 403 `wrong_password` where it is another.
 
@@ -76,6 +78,7 @@ class PasswordView(APIView):
     problems = {"post": (*ACCOUNT, *PROOF)}
 
     @extend_schema(operation_id="users_change_password", request=PasswordChangeSerializer, responses={204: None})
+    @not_idempotent(because="The request holds passwords.")
     def post(self, request: Request) -> Response:
         """Replace the password, which ends every log-in. 403 `wrong_password` where the current one is another."""
         body = PasswordChangeSerializer.read(request)
@@ -93,6 +96,7 @@ class DeactivationView(APIView):
     problems = {"post": (*ACCOUNT, *PROOF)}
 
     @extend_schema(operation_id="users_deactivate_account", request=DeactivationSerializer, responses={204: None})
+    @not_idempotent(because="The request holds the password, and a second one changes nothing.")
     def post(self, request: Request) -> Response:
         """Close the caller's account for good; a second time changes nothing.
 

@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.urls import path, reverse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers, status
@@ -16,6 +15,7 @@ from modules.web_bff import commands, queries
 from modules.web_bff.models import OrderSummary
 from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
 from pangaea.api.fields import MoneySerializer
+from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
@@ -153,11 +153,11 @@ class CheckoutView(APIView):
             202: OpenApiResponse(CheckoutSerializer, description="Accepted and pending; Location is its address.")
         },
     )
+    @idempotent(using="web_bff")
     def post(self, request: Request) -> Response:
         lines = NewCheckoutSerializer.read(request)["lines"]
         quantities = {line["sku"]: line["quantity"] for line in lines}
-        with transaction.atomic(using="web_bff"):
-            checkout = commands.check_out(customer_id=Principal.of(request).subject, quantities=quantities)
+        checkout = commands.check_out(customer_id=Principal.of(request).subject, quantities=quantities)
         pending = queries.CheckoutState(id=checkout.id, status=queries.CheckoutStatus.PENDING)
         location = reverse("web-bff-v1-checkout-status", args=[checkout.id])
         return Response(CheckoutSerializer(pending).data, status.HTTP_202_ACCEPTED, headers={"Location": location})

@@ -1,8 +1,12 @@
 """What each mechanism of the API adds to an operation: one line per mechanism."""
 
-from pangaea.api import versioning
+from pangaea.api import idempotency, versioning
 from pangaea.api.describing import Describer
 from pangaea.api.openapi import every_operation
 
-DESCRIBERS: tuple[Describer, ...] = (every_operation.describe, versioning.describe)
+DESCRIBERS: tuple[Describer, ...] = (
+    every_operation.describe,
+    idempotency.describe,
+    versioning.describe,
+)
 """Called in this order for every operation. Each is in the file of its mechanism (see `pangaea.api.describing`)."""

@@ -152,6 +152,16 @@ class Engine(ShadowStore):
         """Set the lock time-out of this transaction: a statement that waits longer for a lock raises DatabaseError."""
 
     @abstractmethod
+    def exclusive_transaction(
+        self, connection: BaseDatabaseWrapper, name: str, sql: str, *values: Any
+    ) -> AbstractContextManager[list[tuple[Any, ...]] | None]:
+        """Open a transaction that holds the module's lock `name`, and yield the rows of a statement executed in it.
+
+        Yields None while another transaction holds the lock: nothing waits for it. The statement sees all that the
+        lock's earlier holders have committed.
+        """
+
+    @abstractmethod
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         """Whether the database accepts no writes. Raises DatabaseError if it does not answer."""
 

@@ -3,14 +3,18 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import modules
+from pangaea.api import idempotency_records
 from pangaea.inbox.dead_letters import discarding
 from pangaea.outbox import retention, subscribers
 
 
 class Command(BaseCommand):
-    """Prunes at once. The leading relay prunes the history, and the worker the discarded letters, once per minute."""
+    """Prunes at once. The leading relay prunes the history, and the worker the discarded letters, once per minute.
 
-    help = "Delete history that every subscriber has taken, and discarded letters, once they are old."
+    Every relay prunes idempotency records.
+    """
+
+    help = "Delete old history that every subscriber has taken, old discarded letters and idempotency records."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The modules, and the subscriptions to forget."""
@@ -33,9 +37,13 @@ class Command(BaseCommand):
             if not sum(subscribers.forget(label, subscription) for label in labels):
                 raise CommandError(f"{subscription} has not reported to {', '.join(labels)}; see `manage.py streams`.")
         for label in labels:
-            messages, letters, unfinished = 0, 0, True
+            messages, letters, keys, unfinished = 0, 0, 0, True
             while unfinished:
                 history, records = retention.prune(label), discarding.prune(label)
+                idempotency = idempotency_records.prune(label)
                 messages, letters = messages + history.messages, letters + records.letters
-                unfinished = history.unfinished or records.unfinished
-            self.stdout.write(f"{label}: {messages} messages and {letters} discarded letters deleted")
+                keys += idempotency.keys
+                unfinished = history.unfinished or records.unfinished or idempotency.unfinished
+            self.stdout.write(
+                f"{label}: {messages} messages, {letters} discarded letters and {keys} idempotency records deleted"
+            )

@@ -60,6 +60,19 @@ class PostgreSQL(Engine):
             milliseconds = str(round(limit.total_seconds() * 1000))
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [milliseconds])
 
+    @contextmanager
+    def exclusive_transaction(
+        self, connection: BaseDatabaseWrapper, name: str, sql: str, *values: Any
+    ) -> Iterator[list[tuple[Any, ...]] | None]:
+        # One round trip, but two statements: one statement would read from a snapshot that is older than its lock, and
+        # miss what the former holder has committed. The seed separates these locks from those of keys of messages.
+        locking = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 1));"
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(f"{locking} {sql}", [f"{schema_of(connection.alias)}/{name}", *values])
+            (is_alone,) = cursor.fetchone()
+            cursor.nextset()
+            yield cursor.fetchall() if is_alone else None
+
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         return self.rows(connection, "SELECT current_setting('transaction_read_only')") != [("off",)]
 

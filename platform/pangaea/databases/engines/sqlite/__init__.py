@@ -6,5 +6,6 @@ ENGINE in Django's DATABASES names this package.
     engine          the engine
     entry           a module's entry in Django's DATABASES
     fair_lock       lets the threads of a process write in turn
+    held_names      names that one thread holds at a time
     relay_session   the only relay leads; an event in this process wakes it
 """

@@ -24,6 +24,7 @@ from pangaea.databases.engines.base import (
     Unsequenced,
 )
 from pangaea.databases.engines.sqlite import relay_session
+from pangaea.databases.engines.sqlite.held_names import HeldNames
 
 VERSION = "pangaea_version_"
 """The prefix of the triggers of versions; after it, a column and its table."""
@@ -40,6 +41,9 @@ class SQLite(Engine):
     # SQLite also stores text that is not UTF-8, which cannot be fetched as text.
     body_sql = "CAST(body AS blob)"
 
+    def __init__(self) -> None:
+        self._held_names = HeldNames()
+
     # Statements
 
     def rows(self, connection: BaseDatabaseWrapper, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -51,6 +55,18 @@ class SQLite(Engine):
 
     def limit_lock_waits(self, connection: BaseDatabaseWrapper, limit: timedelta) -> None:
         """Do nothing: a transaction that has begun holds the lock on the whole file."""
+
+    @contextmanager
+    def exclusive_transaction(
+        self, connection: BaseDatabaseWrapper, name: str, sql: str, *values: Any
+    ) -> Iterator[list[tuple[Any, ...]] | None]:
+        # Entered before the transaction begins: a second one would wait for the first one's lock on the file.
+        with self._held_names.held(str(connection.settings_dict["NAME"]), name) as is_alone:
+            if is_alone:
+                with transaction.atomic(using=connection.alias):
+                    yield self.rows(connection, sql, *values)
+            else:
+                yield None
 
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         self.rows(connection, "SELECT 1")
