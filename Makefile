@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 # Django checks the production profile, with safe settings and with secrets that exist only for this call.
 DEPLOYED = DJANGO_SETTINGS_MODULE=pangaea.settings.monolith ALLOWED_HOSTS=shop.example \
 	DATABASE_URL="postgres://pangaea:unused@db.example/pangaea?sslmode=verify-full&sslrootcert=system" \
-	BROKER_URL=amqps://pangaea:unused@mq.example// \
+	BROKER_URL=amqps://pangaea:unused@mq.example// CACHE_URL=rediss://pangaea:unused@cache.example/0 \
 	SECRET_KEY="$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))')" \
 	SIGNING_KEY="$$($(BIN)/python -c 'from joserfc.jwk import ECKey; print(ECKey.generate_key("P-256").as_pem(private=True).decode())')"
 

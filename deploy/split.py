@@ -170,6 +170,7 @@ class Split:
             "API_DOCUMENTS_PUBLIC": "true",
             "TRUST_FORWARDED_PROTO": "true",
             "TRUSTED_PROXIES": "1",
+            "QUOTA_FACTOR": str(max(1, round(self.limits))),
             "LOG_FORMAT": "text",
             "CSRF_TRUSTED_ORIGINS": f"https://localhost:{self.ports.operators},https://{HOST}:{self.ports.operators}",
             "TLS_CERTIFICATE": str(self.certificates / f"{label}.crt"),
@@ -270,7 +271,7 @@ def held(
     steps: Steps | None = None,
     services: Mapping[str, str] | None = None,
 ) -> Iterator[Split]:
-    """Yield a prepared deployment on these servers, with the gateway's rate limits multiplied by `limits`.
+    """Yield a prepared deployment on these servers, with rate limits and quotas multiplied by `limits`.
 
     `services` are more settings of every service. At the end of the block the broker's users are deleted; the databases
     are kept.

@@ -1,8 +1,8 @@
 """The declaration of this module."""
 
-from datetime import date
+from datetime import date, timedelta
 
-from pangaea.modules import Deprecation, ModuleConfig, ProblemType, Role, Route, Scope
+from pangaea.modules import Deprecation, Fails, ModuleConfig, Plan, ProblemType, Quota, Role, Route, Scope
 
 ORDERS_V1_ENDS = Deprecation(
     since=date(2026, 12, 1),
@@ -17,15 +17,25 @@ ORDERS_V1_ENDS = Deprecation(
     ),
 )
 """Version 2 differs in what an answer looks like, not in what the module does."""
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
+
+CATALOGUE = (Quota("orders:products_per_minute", 6000, MINUTE, Fails.OPEN),)
+"""Of an address: as much as the gateway lets pass, for deployments without one."""
+CHANGES = (
+    Quota("orders:changes_per_minute", 600, MINUTE, Fails.OPEN, changes_only=True),
+    # An order reserves stock: a program waits until it can be counted. People order by the checkout, which goes on.
+    Quota("orders:changes_per_day", {Plan.FREE: 1_000, Plan.PRO: 100_000}, DAY, Fails.CLOSED, changes_only=True),
+)
+"""Of an account, by all versions of the API together."""
 
 
 class OrdersConfig(ModuleConfig):
     name = "modules.orders"
     verbose_name = "Orders"
     routes = (
-        Route("/api/v1/products", urlconf="modules.orders.api.v1.products", public=True),
-        Route("/api/v1/orders", urlconf="modules.orders.api.v1.orders", deprecation=ORDERS_V1_ENDS),
-        Route("/api/v2/orders", urlconf="modules.orders.api.v2.orders"),
+        Route("/api/v1/products", urlconf="modules.orders.api.v1.products", public=True, quotas=CATALOGUE),
+        Route("/api/v1/orders", urlconf="modules.orders.api.v1.orders", quotas=CHANGES, deprecation=ORDERS_V1_ENDS),
+        Route("/api/v2/orders", urlconf="modules.orders.api.v2.orders", quotas=CHANGES),
     )
     scopes = (
         Scope("orders:read", "Read the caller's own orders.", roles=(Role.CUSTOMER,)),

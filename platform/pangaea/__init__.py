@@ -3,7 +3,7 @@
 Public, for modules:
 
     messages                     Event, Command, Money, Received: the classes of messages
-    modules                      ModuleConfig, Route, Deprecation, RateLimit, Scope, Role: a module's declarations
+    modules                      ModuleConfig, Route, RateLimit, Quota, Scope, …: a module's declarations
     errors                       the error tree; stable codes, no HTTP
     ids                          time-ordered identifiers
     text                         text from strangers: one spelling, visible, in one direction
@@ -43,6 +43,7 @@ Internal. Each package imports only packages below it in this list (`importlinte
     outbox           streams, publishing, the relay
     api              problem documents, strict bodies, OpenAPI
     identity         tokens, keys, scopes, passwords
+    caching          the shared cache, and its outages
     configuration    every environment variable: its declaration, validation, profiles
     credentials      keys, certificates and SPIFFE ids
     databases        aliases, the router, grants, and what differs between PostgreSQL and SQLite

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, register
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
@@ -26,7 +27,7 @@ from pangaea.databases import sequences, versions
 from pangaea.inbox.rebuild.ownership import problems
 from pangaea.inbox.subscriptions import Projection, Reaction, Subscription
 from pangaea.messages import ALL, Command, Event, Message, check_wire_name, module_of
-from pangaea.modules import ModuleConfig, Role, Scope
+from pangaea.modules import ModuleConfig, Quota, Role, Scope
 
 DATABASES = "pangaea_databases"
 """The tag of the checks of databases, which Django runs for the aliases that the caller names."""
@@ -63,7 +64,8 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
     """Check the modules' declarations: names, routes, views, subscriptions, captures, retention, scopes, commands."""
     del app_configs  # declarations are checked against each other
     published = {module.label: published_by(module) for module in modules.installed()}
-    errors: list[CheckMessage] = [*_check_routes(modules.installed()), *exposure.mistakes(modules.installed())]
+    installed = modules.installed()
+    errors: list[CheckMessage] = [*_check_routes(installed), *_check_quotas(installed), *exposure.mistakes(installed)]
     for module in modules.installed():
         errors += _check_label(module)
         errors += _check_names(module, published[module.label])
@@ -81,6 +83,18 @@ def check_modules(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Che
             errors += _check_command_handlers(published[module.label], subscriptions)
         errors += _check_sent(module, published)
     return errors
+
+
+@register(deploy=True)
+def check_cache(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Check that a deployment whose routes have quotas counts them in one place (`manage.py check --deploy`)."""
+    del app_configs
+    limited = [route.path for module in modules.installed() for route in module.routes if route.quotas]
+    if not limited or settings.PANGAEA.cache_url:
+        return []
+    text = f"Each web process counts the quotas of {', '.join(limited)} on its own: CACHE_URL is not set."
+    hint = "Set CACHE_URL to a Redis that the web processes share, unless there is one process with one worker."
+    return [checks.Warning(text, hint=hint, id="pangaea.W032")]
 
 
 @register(DATABASES)
@@ -124,6 +138,23 @@ def _check_routes(installed: Sequence[ModuleConfig]) -> list[Error]:
             if (owner := owners.setdefault(route.path, module.label)) != module.label:
                 text = f"The modules {owner!r} and {module.label!r} both declare the route {route.path!r}."
                 errors.append(Error(text, hint="Choose another path.", obj=module, id="pangaea.E021"))
+    return errors
+
+
+def _check_quotas(installed: Sequence[ModuleConfig]) -> list[Error]:
+    """Each quota is named after its module, and quotas of one name are one: they share a count."""
+    errors = []
+    for module in installed:
+        known: dict[str, Quota] = {}
+        for quota in (quota for route in module.routes for quota in route.quotas):
+            if quota.name.partition(":")[0] != module.label:
+                text = f"{module.label} declares the quota {quota.name!r}."
+                hint = f"Name it {module.label}:<what_is_counted>, like {module.label}:changes_per_day."
+                errors.append(Error(text, hint=hint, obj=module, id="pangaea.E031"))
+            if known.setdefault(quota.name, quota) != quota:
+                text = f"{module.label} declares two quotas of the name {quota.name!r}."
+                hint = "Use one Quota object in all routes that share the count, or give one another name."
+                errors.append(Error(text, hint=hint, obj=module, id="pangaea.E031"))
     return errors
 
 

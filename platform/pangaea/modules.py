@@ -1,8 +1,9 @@
 """The declaration of a module (a bounded context), and the modules that are installed in this process."""
 
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -22,6 +23,13 @@ class Role(StrEnum):
 
     CUSTOMER = "customer"
     """A customer with an account."""
+
+
+class Plan(StrEnum):
+    """What an account may use, as its access token states it: quotas depend on it. Without the claim it is `FREE`."""
+
+    FREE = "free"
+    PRO = "pro"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,50 @@ SHORTEST_NOTICE = timedelta(days=90)
 """The shortest time between the `since` and the `sunset` of a Deprecation."""
 
 
+class Fails(StrEnum):
+    """What a quota does with requests that it cannot count, because the shared cache does not answer."""
+
+    OPEN = "open"
+    """It lets them pass, uncounted: the quota keeps order, and an outage must not stop the shop."""
+    CLOSED = "closed"
+    """It refuses them with 503 and `Retry-After`: what it protects costs more than an outage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most `requests` of one caller within a window of `per`, counted by the module itself, in the shared cache.
+
+    The caller is the token's subject, else the client's address (IPv4) or network (IPv6 /64). `requests` may depend on
+    the plan of the caller's account. Windows follow each other without a gap, and begin at another moment for each
+    caller, so that not all callers return at once; a day is not a calendar day. `changes_only`: requests with safe
+    methods (RFC 9110, 9.2.1) are not counted. Routes that declare a quota of the same name share its count.
+
+    `name` is `<module>:<what_is_counted>`. Clients read it in the header fields RateLimit and RateLimit-Policy.
+    """
+
+    name: str
+    requests: int | Mapping[Plan, int] = field(hash=False)
+    per: timedelta
+    fails: Fails
+    changes_only: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*:[a-z][a-z0-9_]*", self.name):
+            example = "<module>:<what_is_counted>, like shop:changes_per_day"
+            raise Misconfigured(f"A quota is named {example}; not {self.name!r}.")
+        if self.per < timedelta(seconds=1) or self.per % timedelta(seconds=1):
+            raise Misconfigured(f"The window of the quota {self.name} has whole seconds, one or more; not {self.per}.")
+        if isinstance(self.requests, Mapping) and (missing := set(Plan) - self.requests.keys()):
+            names = ", ".join(sorted(missing))
+            raise Misconfigured(f"The quota {self.name} has no number of requests for the plan {names}: add it.")
+        if min(self.allowed(plan) for plan in Plan) < 1:
+            raise Misconfigured(f"The quota {self.name} allows one request or more.")
+
+    def allowed(self, plan: Plan) -> int:
+        """How many requests a caller with this plan has within a window."""
+        return self.requests if isinstance(self.requests, int) else self.requests[plan]
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A public URL prefix and the URL patterns that answer below it.
@@ -82,6 +134,8 @@ class Route:
     a public route, the address. Idempotent methods have one bucket, all other methods have another. `for_modules`:
     every service of the trust domain may read this exact path directly, not only through the gateway
     (ACCEPTED_CALLERS). It is meant for published keys. `deprecation`: the route's answers announce its end.
+    `quotas` are counted by the module, with and without a gateway, in the order of the declaration: a request that one
+    refuses is not counted by those after it.
     """
 
     path: str
@@ -90,6 +144,7 @@ class Route:
     rate_limit: RateLimit = RateLimit()
     for_modules: bool = False
     deprecation: Deprecation | None = None
+    quotas: tuple[Quota, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +249,16 @@ def selected(chosen: Sequence[str]) -> list[str]:
 def scopes() -> dict[str, Scope]:
     """The scopes that the installed modules declare, by name."""
     return {scope.name: scope for module in installed() for scope in module.scopes}
+
+
+def route_of(path: str) -> Route | None:
+    """The route below which a path is, the longest if there are several; None for a path of no installed module."""
+    routes = {route.path: route for module in installed() for route in module.routes}
+    while path:
+        if route := routes.get(path):
+            return route
+        path = path.rpartition("/")[0]
+    return None
 
 
 def owner_of(cls: type) -> ModuleConfig | None:

@@ -256,6 +256,8 @@ def _common(broker_url: str) -> dict[str, str]:
         "SECURE_COOKIES": "false",
         "API_DOCUMENTS_PUBLIC": "true",
         "BROKER_URL": broker_url,
+        # As the gateway's limits in `services`.
+        "QUOTA_FACTOR": "10",
         # Deployments of one run share a broker, and none may consume another's messages.
         "BROKER_PREFIX": f"{secrets.token_hex(4)}.",
     }

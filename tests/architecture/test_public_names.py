@@ -40,7 +40,20 @@ PUBLIC = {
     "pangaea.ids": {"uuid7", "uuid7_from"},
     "pangaea.inbox.subscriptions": {"Projection", "Reaction"},
     "pangaea.messages": {"Command", "Event", "Money", "Operation", "Received"},
-    "pangaea.modules": {"Deprecation", "ModuleConfig", "ProblemType", "RateLimit", "Role", "Route", "Scope"},
+    "pangaea.modules": {
+        *(
+            "Deprecation",
+            "Fails",
+            "ModuleConfig",
+            "Plan",
+            "ProblemType",
+            "Quota",
+            "RateLimit",
+            "Role",
+            "Route",
+            "Scope",
+        ),
+    },
     "pangaea.ops.admin": {"Figure", "LinkColumn", "ModuleAdmin", "MoneyColumn", "ReadOnlyAdmin", "ReadOnlyInline"},
     "pangaea.outbox": {"publish"},
     "pangaea.testing": {

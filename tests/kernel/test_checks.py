@@ -1,14 +1,16 @@
 """System checks report a wrong declaration before a process starts."""
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from django.core.checks import CheckMessage
 from django.core.management import call_command
+from pytest_django import Settings
 
 from pangaea.api.openapi import document
-from pangaea.checks import check_modules
+from pangaea.checks import check_cache, check_modules
 from tests.kernel.sample_modules import Shelf
 
 LANGUAGE = """
@@ -145,6 +147,43 @@ class TestARoute:
     def test_of_another_form_is_a_mistake(self, shelf: Shelf, path: str) -> None:
         self.add(shelf, "billing", path)
         assert f"billing declares the route {path!r}" in only_mistake(shelf, "pangaea.E020")
+
+
+class TestAQuota:
+    IMPORTS = """
+        from datetime import timedelta
+        from pangaea.modules import Fails, Quota, Route
+    """
+    API = "urlpatterns = []"
+
+    def billing(self, shelf: Shelf, *quotas: str) -> None:
+        routes = "".join(
+            f'Route("/api/v{n}/bills", urlconf="billing.api", quotas=({quota},)), ' for n, quota in enumerate(quotas, 1)
+        )
+        shelf.add("billing", f"{dedent(self.IMPORTS).strip()}\nroutes = ({routes})", api=self.API)
+
+    @staticmethod
+    def quota(name: str, requests: int = 1) -> str:
+        return f'Quota("{name}", {requests}, timedelta(days=1), Fails.OPEN)'
+
+    def test_of_two_versions_is_right(self, shelf: Shelf) -> None:
+        self.billing(shelf, self.quota("billing:per_day"), self.quota("billing:per_day"))
+        assert mistakes(shelf) == []
+
+    def test_that_shares_a_name_with_another_is_a_mistake(self, shelf: Shelf) -> None:
+        self.billing(shelf, self.quota("billing:per_day"), self.quota("billing:per_day", 2))
+        assert "two quotas of the name 'billing:per_day'" in only_mistake(shelf, "pangaea.E031")
+
+    def test_that_is_named_after_another_module_is_a_mistake(self, shelf: Shelf) -> None:
+        self.billing(shelf, self.quota("orders:per_day"))
+        assert "Name it billing:<what_is_counted>" in only_mistake(shelf, "pangaea.E031")
+
+    def test_that_each_process_counts_alone_is_named_in_a_deployment(self, settings: Settings) -> None:
+        (found,) = check_cache(None)
+        assert found.id == "pangaea.W032"
+        assert "CACHE_URL is not set" in found.msg
+        settings.PANGAEA = replace(settings.PANGAEA, cache_url="rediss://cache.example/0")
+        assert check_cache(None) == []
 
 
 class TestAScope:

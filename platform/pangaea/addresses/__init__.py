@@ -9,6 +9,7 @@ Every part of a URL is understood, by one list of what is allowed per scheme, or
     options      the settings that a session of PostgreSQL begins with
     sqlite       a file
     broker       RabbitMQ, Redis, or the bus inside a process
+    cache        a Redis server
     http         a document or an API: the keys of another service, a broker's management
 
 Each parser raises Misconfigured. Its message completes a sentence that begins with the name of the variable, and quotes

@@ -22,6 +22,7 @@ The files:
     parsers               JSON, strictly
     problem_types         every code that a problem document can have, explained
     problems              every error as a problem document (RFC 9457)
+    rate_limits           quotas of routes, and the header fields RateLimit and RateLimit-Policy
     read_only             views that only read
     request_limits        how large a request may be, at the gateway too
     versioning            the versions of a resource: unknown ones, and the announced end of deprecated ones

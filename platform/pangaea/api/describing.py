@@ -6,12 +6,13 @@ mechanism contributes: parameters, headers of answers, and the codes of its prob
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rest_framework.views import APIView
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # the settings make APIView import this file, by the mechanisms
 
 Operation: TypeAlias = dict[str, Any]
-Describer: TypeAlias = Callable[[APIView, str, Operation], None]
+Describer: TypeAlias = Callable[["APIView", str, Operation], None]
 
 CODES = "x-codes"
 HEADERS = "x-headers"

@@ -126,8 +126,10 @@ KERNEL: tuple[ProblemType, ...] = (
     ProblemType(
         "throttled",
         429,
-        "There were too many requests, or too many failed log-ins. Wait as many seconds as the header `Retry-After` "
-        "states, then go on more slowly.",
+        "There were too many requests within the window of a limit, or too many failed log-ins. `violated-policies` "
+        "names the limit; the headers `RateLimit-Policy` and `RateLimit` have its numbers. Wait as many seconds as the "
+        "header `Retry-After` states, then go on more slowly. A quota that depends on the account's plan changes with "
+        "it, from the next access token on.",
     ),
     ProblemType("header_too_large", 431, "The header fields are longer or more than this server accepts. Send fewer."),
     ProblemType("error", 500, "The request failed for a reason that has no code of its own. `detail` has it."),

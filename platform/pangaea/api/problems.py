@@ -33,6 +33,7 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from pangaea import errors
 from pangaea.api.encodings import UnsupportedCharset, UnsupportedContentCoding
+from pangaea.caching import CacheUnavailable
 from pangaea.databases import outages
 from pangaea.databases.errors import is_transient
 from pangaea.identity.authentication import REALM
@@ -156,7 +157,7 @@ def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse |
     if problem is None:
         return None
     # One line without a traceback: the failure is outside this process. An outage has one line for all its requests.
-    if problem is _UNAVAILABLE and not outages.note(exc):
+    if problem is _UNAVAILABLE and not isinstance(exc, CacheUnavailable) and not outages.note(exc):
         log.warning("request refused", reason="a dependency does not answer", error=f"{type(exc).__name__}: {exc}")
     return ProblemResponse(problem, path=request.path)
 

@@ -241,6 +241,32 @@ class Declared:
         "client that can write there can send in the name of any module.",
     )
 
+    cache_url: str = setting(
+        "",
+        "The shared cache: rediss://user:password@host:6379/0, or redis without TLS. It counts the requests of quotas, "
+        "and no data is stored there alone. Unset: a cache inside each process, so that each web process counts on its "
+        "own, and N of them together allow N times a quota.",
+        secret=True,
+        validator=validators.cache,
+    )
+    cache_ca: str = setting(
+        "",
+        "File with the certificate authorities (PEM) that the cache (rediss) is verified against. Unset: those that "
+        "the system trusts.",
+        validator=validators.file_to_read,
+    )
+    cache_prefix: str = setting(
+        "",
+        "Prefix of every key in the cache, so that several installations can share one Redis database.",
+        validator=validators.queue_prefix,
+    )
+    quota_factor: int = setting(
+        1,
+        "Multiplies every quota (Route.quotas), for an import or a load test. The gateway's limits have a factor of "
+        "their own, `--limits`, where its configuration is written.",
+        validator=validators.at_most(1_000_000, "RateLimit fields would have numbers that clients cannot read"),
+    )
+
     issuer: str = setting(
         "https://pangaea.example",
         "The `iss` of access tokens: a URL that names this installation.",

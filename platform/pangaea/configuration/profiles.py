@@ -74,5 +74,7 @@ PROFILES = {
     "monolith": Profile(required=_DEPLOYED, deployed=True),
     "service": Profile(required=("modules", *_DEPLOYED), deployed=True, shares_host=True),
     # The suite points its aliases at servers of its own before the first query.
-    "test": Profile(defaults=_test, overrides={"DATABASE_URL": "", "BROKER_URL": "memory://localhost/"}),
+    "test": Profile(
+        defaults=_test, overrides={"DATABASE_URL": "", "BROKER_URL": "memory://localhost/", "CACHE_URL": ""}
+    ),
 }

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pangaea.addresses import broker, http, postgresql
+from pangaea.addresses import broker, cache, http, postgresql
 from pangaea.addresses.broker import Broker
 from pangaea.addresses.http import Http
 from pangaea.addresses.postgresql import PostgreSQL, role_of
@@ -115,4 +115,6 @@ def _address(name: str, text: str) -> PostgreSQL | Broker | Http | None:
         return postgresql.parse(text)
     if name == "broker_url":
         return broker.parse(text)
+    if name == "cache_url":
+        return cache.parse(text)
     return http.parse(text, example="") if name == "jwks_url" else None

@@ -13,6 +13,7 @@ from pathlib import Path
 from django.core.checks.security.base import SECRET_KEY_MIN_LENGTH, SECRET_KEY_MIN_UNIQUE_CHARACTERS
 
 from pangaea.addresses import broker as broker_address
+from pangaea.addresses import cache as cache_address
 from pangaea.addresses import http, postgresql
 from pangaea.configuration import values
 from pangaea.credentials import keys, spiffe
@@ -113,6 +114,7 @@ def address_of(parse: Callable[[str], object]) -> Validator:
 
 database = address_of(postgresql.parse)
 broker = address_of(broker_address.parse)
+cache = address_of(cache_address.parse)
 page_origin = matches(
     r"(?:http://(?!.*:80$)|https://(?!.*:443$))(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?",
     "has {}: give each origin as browsers send it, like https://shop.example or http://localhost:3000: in small "

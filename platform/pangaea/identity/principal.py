@@ -8,6 +8,7 @@ from rest_framework.request import Request
 
 from pangaea import modules
 from pangaea.errors import Misuse
+from pangaea.modules import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,12 +16,13 @@ class Principal:
     """A caller whose access token was verified. Everything comes from the token: no database is read.
 
     `subject` is the account's id. `scopes` are the scopes that the token is narrowed to; None if it is not narrowed.
-    DRF reads `is_authenticated` of `request.user`.
+    `plan` is the account's plan when the token was issued. DRF reads `is_authenticated` of `request.user`.
     """
 
     subject: UUID
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] | None = None
+    plan: Plan = Plan.FREE
 
     is_authenticated: ClassVar[bool] = True
     is_anonymous: ClassVar[bool] = False

@@ -1,7 +1,8 @@
 """Access tokens: JWTs (RFC 7519) signed with ES256, in the shape of RFC 9068 (`typ: at+jwt`).
 
-Claims: iss, aud, sub (the account's UUID), iat, exp, jti, roles (names, RFC 9068, 2.2.3.1); and, in a token that is
-narrowed, scope (names separated by spaces). What a role may do is decided by each module, not by the issuer.
+Claims: iss, aud, sub (the account's UUID), iat, exp, jti, roles (names, RFC 9068, 2.2.3.1), plan (a name); and, in a
+token that is narrowed, scope (names separated by spaces). What a role may do and a plan allows is decided by each
+module, not by the issuer.
 """
 
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from pangaea.errors import Unauthenticated
 from pangaea.identity import token_keys
 from pangaea.identity.principal import Principal
 from pangaea.ids import uuid7
+from pangaea.modules import Plan
 
 TYPE = "at+jwt"
 LEEWAY = 10
@@ -31,10 +33,11 @@ def issue(
     subject: UUID,
     roles: Iterable[str],
     scopes: Iterable[str] | None = None,
+    plan: str = Plan.FREE,
     now: datetime | None = None,
     lifetime: timedelta | None = None,
 ) -> str:
-    """A signed access token of these roles, narrowed to `scopes` unless that is None.
+    """A signed access token of these roles and this plan, narrowed to `scopes` unless that is None.
 
     `lifetime` defaults to `PANGAEA.access_token_lifetime`.
 
@@ -51,6 +54,7 @@ def issue(
         "exp": int(expires_at.timestamp()),
         "jti": str(uuid7()),
         "roles": sorted(set(roles)),
+        "plan": plan,
     }
     if scopes is not None:
         claims["scope"] = " ".join(sorted(set(scopes)))
@@ -58,7 +62,7 @@ def issue(
 
 
 def verify(token: str) -> Principal:
-    """The token's caller. Roles that this process does not know have no scopes.
+    """The token's caller. Roles that this process does not know have no scopes, and an unknown plan is FREE.
 
     Raises Unauthenticated with the code `token_expired` or `token_invalid`, and Unavailable when the key cannot be
     fetched. The algorithm is ES256, whatever the token names, and its `kid` is looked up among our own keys only.
@@ -71,7 +75,12 @@ def verify(token: str) -> Principal:
             raise _invalid("it is not an access token")
         claims = decoded.claims
         _registry().validate(claims)
-        return Principal(subject=UUID(claims["sub"]), roles=_roles(claims["roles"]), scopes=_scopes(claims))
+        return Principal(
+            subject=UUID(claims["sub"]),
+            roles=_roles(claims["roles"]),
+            scopes=_scopes(claims),
+            plan=_plan(claims.get("plan")),
+        )
     except ExpiredTokenError:
         raise Unauthenticated("token_expired", "The access token has expired. Get another one.") from None
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -102,6 +111,11 @@ def _roles(claim: object) -> frozenset[str]:
 def _scopes(claims: dict[str, Any]) -> frozenset[str] | None:
     """The scopes that the token is narrowed to; None without the claim. Raises AttributeError unless it is a string."""
     return frozenset(claims["scope"].split()) if "scope" in claims else None
+
+
+def _plan(claim: object) -> Plan:
+    """The plan of that name. FREE without the claim, and for a plan of a later version of the issuer."""
+    return next((plan for plan in Plan if plan == claim), Plan.FREE)
 
 
 def _key_of(token: GuestProtocol) -> ECKey:

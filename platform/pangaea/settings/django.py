@@ -3,6 +3,7 @@
 import os
 from typing import Any
 
+from pangaea import caching
 from pangaea.api import cross_origin, request_limits
 from pangaea.configuration import reading
 from pangaea.databases import entries
@@ -85,6 +86,7 @@ def compose(name: str) -> dict[str, Any]:
             connection_age=declared.database_connection_age,
             answer_timeout=declared.database_answer_timeout,
         ),
+        "CACHES": caching.configure(declared),
         "DATABASE_ROUTERS": ["pangaea.databases.router.Router"],
         "DEFAULT_AUTO_FIELD": "django.db.models.BigAutoField",
         "AUTH_USER_MODEL": "ops.Operator",

@@ -17,6 +17,7 @@ MIDDLEWARE_HEAD = [
     "pangaea.health.probes.ProbeMiddleware",
     # Around the rest, so that no error leaves an API path as HTML.
     "pangaea.api.fallback.ProblemMiddleware",
+    "pangaea.api.rate_limits.RateLimitMiddleware",
 ]
 
 LOGGING_CONFIG = "pangaea.telemetry.logs.configure"
@@ -31,6 +32,7 @@ SILENCED_SYSTEM_CHECKS = [
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["pangaea.identity.authentication.BearerAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["pangaea.api.rate_limits.QuotaThrottle"],
     "DEFAULT_PARSER_CLASSES": ["pangaea.api.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "pangaea.api.negotiation.AcceptsJSON",

@@ -10,7 +10,8 @@ For the tests of a module:
     free_port()                           a port on which no process listens
 
 Fixtures: `postgres_url`, `redis_url` and `amqp_url` are real servers, one per session; `django_db_setup` and
-`postgresql_only` set up and select the databases of Django's tests, on the engine of `--engine`.
+`postgresql_only` set up and select the databases of Django's tests, on the engine of `--engine`. Each test begins with
+an empty cache, so that no quota is used up by another test.
 
 The files:
     messaging     published, deliver
@@ -18,6 +19,7 @@ The files:
     answers       Exchange, verify_exchange; the middleware that compares every answer with the document
     documented    an OpenAPI document, compiled
     servers       the fixtures of the servers, which `pangaea.servers` starts
+    caches        the fixture that empties the cache
     databases     the fixtures of the databases
     hashing       the password hasher of the profile `test`
     availability  skipping, or in CI failing, the tests of a missing server

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from pangaea.testing import databases, servers
+from pangaea.testing import caches, databases, servers
 from pangaea.testing.availability import skipped_servers
 
 
@@ -28,6 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     config.pluginmanager.register(servers, "pangaea.testing.servers")
     config.pluginmanager.register(databases, "pangaea.testing.databases")
+    config.pluginmanager.register(caches, "pangaea.testing.caches")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

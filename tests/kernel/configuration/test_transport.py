@@ -22,6 +22,7 @@ class TestAServerOnAnotherHost:
             ("DIRECT_DATABASE_URL", AWAY, "sslmode=verify-full"),
             ("BROKER_URL", "amqp://u:hunter2@db.internal//", "amqps://"),
             ("BROKER_URL", "redis://:hunter2@db.internal:6379/0", "rediss://"),
+            ("CACHE_URL", "redis://:hunter2@db.internal:6379/0", "rediss://"),
             ("JWKS_URL", "http://db.internal/jwks.json", "https://"),
         ],
     )

@@ -142,7 +142,7 @@ class TestAToken:
     def test_has_the_claims_of_rfc_9068(self) -> None:
         decoded = jwt.decode(token(), token_keys.signing_key(), algorithms=["ES256"])
         assert decoded.header == {"alg": "ES256", "kid": token_keys.signing_key().kid, "typ": "at+jwt"}
-        assert set(decoded.claims) == {"iss", "aud", "sub", "iat", "exp", "jti", "roles"}
+        assert set(decoded.claims) == {"iss", "aud", "sub", "iat", "exp", "jti", "roles", "plan"}
         assert decoded.claims["roles"] == ["customer"]
         lifetime = decoded.claims["exp"] - decoded.claims["iat"]
         assert lifetime == django_settings.PANGAEA.access_token_lifetime.total_seconds()

@@ -1,6 +1,6 @@
 """What each mechanism of the API adds to an operation: one line per mechanism."""
 
-from pangaea.api import idempotency, versioning
+from pangaea.api import idempotency, rate_limits, versioning
 from pangaea.api.describing import Describer
 from pangaea.api.openapi import every_operation
 
@@ -8,5 +8,6 @@ DESCRIBERS: tuple[Describer, ...] = (
     every_operation.describe,
     idempotency.describe,
     versioning.describe,
+    rate_limits.describe,
 )
 """Called in this order for every operation. Each is in the file of its mechanism (see `pangaea.api.describing`)."""

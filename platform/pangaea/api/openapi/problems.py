@@ -42,6 +42,12 @@ SCHEMA: Mapping[str, Any] = {
             "type": "string",
             "description": "Finds the request in the logs; absent where the gateway could not read it.",
         },
+        "violated-policies": {
+            "type": "array",
+            "description": "With the code `throttled`: the limits that are used up, as `RateLimit` names them.",
+            "minItems": 1,
+            "items": {"type": "string", "examples": ["shop:changes_per_day"]},
+        },
         "errors": {
             "type": "array",
             "description": "With the code `validation_failed`: every mistake.",
