@@ -21,15 +21,17 @@ from modules.users.rules import emails
 from modules.users.rules.passwords import PasswordHash
 from modules.users.rules.refresh_tokens import RefreshToken
 from pangaea import errors, outbox
+from pangaea.modules import Plan
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class LogIn:
-    """A log-in of this account, and the refresh token that prolongs it."""
+    """A log-in of this account with its present plan, and the refresh token that prolongs it."""
 
     account_id: UUID
+    plan: str
     refresh_token: str = field(repr=False)
 
 
@@ -104,6 +106,17 @@ def deactivate_account(*, account_id: UUID, proof: Proof | None) -> bool:
     return True
 
 
+def change_plan(*, account_id: UUID, plan: Plan) -> bool:
+    """Give the account another plan. Returns False if it has that plan already.
+
+    Raises Forbidden (`account_deactivated`) or Unauthenticated (`unknown_account`).
+    """
+    changed = Account.active(account_id, lock=True).change_plan(plan)
+    if changed:
+        log.info("plan changed", account_id=str(account_id), plan=plan.value)
+    return changed
+
+
 def log_in(*, proof: Proof) -> LogIn:
     """Begin a log-in for the caller who proved to know the password.
 
@@ -116,7 +129,7 @@ def log_in(*, proof: Proof) -> LogIn:
     if proof.renewed_hash is not None:
         account.renew_hash(password_hash=proof.renewed_hash)
     token = RefreshGrant.open(account=account, at=timezone.now())
-    return LogIn(account_id=account.id, refresh_token=token.text)
+    return LogIn(account_id=account.id, plan=account.plan, refresh_token=token.text)
 
 
 def refresh(*, refresh_token: str) -> LogIn | None:
@@ -136,8 +149,8 @@ def refresh(*, refresh_token: str) -> LogIn | None:
         if RefreshGrant.revoke(token.grant_id):
             log.warning("log-in revoked", reason="its refresh token was spent or expired", grant_id=str(token.grant_id))
         return None
-    account_id = RefreshGrant.objects.values_list("account_id", flat=True).get(id=token.grant_id)
-    return LogIn(account_id=account_id, refresh_token=successor.text)
+    account_id, plan = RefreshGrant.objects.values_list("account_id", "account__plan").get(id=token.grant_id)
+    return LogIn(account_id=account_id, plan=plan, refresh_token=successor.text)
 
 
 def _refute_outdated(proof: Proof | None, account: Account) -> None:

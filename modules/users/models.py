@@ -15,6 +15,7 @@ from modules.users.rules.refresh_tokens import RefreshToken
 from pangaea import errors, text
 from pangaea.databases.versions import VersionField
 from pangaea.ids import uuid7, uuid7_from
+from pangaea.modules import Plan
 
 FULL_NAME_LENGTH = 150
 SALT_BYTES = 32
@@ -27,12 +28,15 @@ class Account(models.Model):
         ACTIVE = "active"
         DEACTIVATED = "deactivated"
 
+    PLANS = [(plan.value, plan.value) for plan in Plan]
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.CharField(max_length=emails.MAX_LENGTH)
     password_hash = models.CharField(max_length=255)
     password_set_at = models.DateTimeField()
     full_name = models.CharField(max_length=FULL_NAME_LENGTH)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    plan = models.CharField(max_length=16, choices=PLANS, default=Plan.FREE.value, db_default=Plan.FREE.value)
     registered_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     deactivated_at = models.DateTimeField(null=True)
@@ -104,6 +108,15 @@ class Account(models.Model):
         self.deactivated_at = at
         self.save(update_fields=["status", "deactivated_at"])
         self.version += 1
+
+    def change_plan(self, plan: Plan) -> bool:
+        """Set the plan; False if it is set already. Access tokens have it from the next one on."""
+        if self.plan == plan:
+            return False
+        self.plan = plan.value
+        self.save(update_fields=["plan"])
+        self.version += 1
+        return True
 
     # Queries
 

@@ -18,6 +18,7 @@ class Profile:
     id: UUID
     email: str
     full_name: str
+    plan: str
     registered_at: datetime
     version: int
 
@@ -27,6 +28,7 @@ class Profile:
             id=account.id,
             email=account.email,
             full_name=account.full_name,
+            plan=account.plan,
             registered_at=account.registered_at,
             version=account.version,
         )

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -66,12 +67,23 @@ class TestAccounts:
         assert Account.objects.get(id=ada.id).status == "deactivated"
         assert Account.objects.get(id=grace.id).status == "active"
 
+    def test_get_another_plan_which_is_logged(self, operator: Client, ada: Customer) -> None:
+        body = {"action": "give_plan_pro", "_selected_action": [str(ada.id)]}
+        assert "1 changed to pro" in operator.post(LIST, body, follow=True).content.decode()
+        assert "0 changed to pro" in operator.post(LIST, body, follow=True).content.decode()
+        assert Account.objects.get().plan == "pro"
+        assert [str(each.change_message) for each in LogEntry.objects.all()] == ["Plan: pro."]
+        operator.post(LIST, {**body, "action": "give_plan_free"})
+        assert Account.objects.get().plan == "free"
+        assert [each.wire_name for each in testing.published("users")] == ["users.user_registered"]
+
     def test_need_the_permission(self, ada: Customer) -> None:
         client = Client()
         client.force_login(get_user_model().objects.create_user("trainee", password="x", is_staff=True))
         assert client.get(LIST).status_code == 403
-        client.post(LIST, {"action": "deactivate", "_selected_action": [str(ada.id)]})
-        assert Account.objects.get().status == "active"
+        for action in ("deactivate", "give_plan_pro"):
+            client.post(LIST, {"action": action, "_selected_action": [str(ada.id)]})
+        assert (Account.objects.get().status, Account.objects.get().plan) == ("active", "free")
 
     def test_may_be_looked_at_without_the_right_to_deactivate(self, ada: Customer) -> None:
         auditor = get_user_model().objects.create_user("auditor", password="x", is_staff=True)
@@ -79,5 +91,6 @@ class TestAccounts:
         client = Client()
         client.force_login(auditor)
         assert "ada@example.com" in client.get(LIST).content.decode()
-        client.post(LIST, {"action": "deactivate", "_selected_action": [str(ada.id)]})
-        assert Account.objects.get().status == "active"
+        for action in ("deactivate", "give_plan_pro"):
+            client.post(LIST, {"action": action, "_selected_action": [str(ada.id)]})
+        assert (Account.objects.get().status, Account.objects.get().plan) == ("active", "free")

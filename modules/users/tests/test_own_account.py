@@ -32,7 +32,7 @@ class TestRead:
         with django_assert_num_queries(1, connection=connections["users"]), django_assert_num_queries(0):
             response = ada.client.get(ME)
         assert response.status_code == 200
-        assert response.json().keys() == {"id", "email", "full_name", "registered_at"}
+        assert response.json().keys() == {"id", "email", "full_name", "plan", "registered_at"}
         assert response.json()["id"] == str(ada.id)
 
     def test_needs_a_token(self, anybody: APIClient) -> None:

@@ -29,7 +29,7 @@ class TestRegister:
         assert response.status_code == 201
         assert response["Location"] == "/api/v1/accounts/me"
         account = response.json()
-        assert account.keys() == {"id", "email", "full_name", "registered_at"}
+        assert account.keys() == {"id", "email", "full_name", "plan", "registered_at"}
         assert UUID(account["id"]).version == 7
         assert (account["email"], account["full_name"]) == ("ada@example.com", "Ada Lovelace")
 

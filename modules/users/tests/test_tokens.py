@@ -19,6 +19,7 @@ from modules.users.tests.counting_hasher import CountingHasher
 from pangaea import errors
 from pangaea.identity import tokens
 from pangaea.identity.principal import Principal
+from pangaea.modules import Plan
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -52,6 +53,19 @@ class TestLogIn:
         assert principal.subject == ada.id
         assert principal == Principal(subject=principal.subject, roles=frozenset({"customer"}))
         assert bearer(pair["access_token"]).get("/api/v1/accounts/me").json()["email"] == "ada@example.com"
+
+    def test_gives_the_plan_of_the_account_and_a_refresh_the_plan_of_its_time(
+        self, ada: Customer, anybody: APIClient
+    ) -> None:
+        pair = log_in(anybody).json()
+        assert tokens.verify(pair["access_token"]).plan == "free"
+        assert ada.client.get("/api/v1/accounts/me").json()["plan"] == "free"
+        with transaction.atomic(using="users"):
+            assert commands.change_plan(account_id=ada.id, plan=Plan.PRO)
+        assert tokens.verify(pair["access_token"]).plan == "free"
+        assert tokens.verify(refresh(anybody, pair["refresh_token"]).json()["access_token"]).plan == "pro"
+        assert tokens.verify(log_in(anybody).json()["access_token"]).plan == "pro"
+        assert ada.client.get("/api/v1/accounts/me").json()["plan"] == "pro"
 
     def test_ignores_a_stale_token_in_the_header(self, ada: Customer) -> None:
         assert log_in(bearer("stale")).status_code == 200

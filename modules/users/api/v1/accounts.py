@@ -31,6 +31,7 @@ class AccountSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     email = serializers.EmailField()
     full_name = serializers.CharField()
+    plan = serializers.CharField(help_text="free or pro; there may be more. Quotas depend on it.")
     registered_at = serializers.DateTimeField()
 
 

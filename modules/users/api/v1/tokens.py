@@ -75,7 +75,7 @@ class RefreshView(APIView):
 
 def _answer(log_in: commands.LogIn) -> Response:
     pair = {
-        "access_token": tokens.issue(subject=log_in.account_id, roles=(Role.CUSTOMER,)),
+        "access_token": tokens.issue(subject=log_in.account_id, roles=(Role.CUSTOMER,), plan=log_in.plan),
         "token_type": "Bearer",
         "expires_in": int(settings.PANGAEA.access_token_lifetime.total_seconds()),
         "refresh_token": log_in.refresh_token,
