@@ -136,6 +136,8 @@ class Route:
     (ACCEPTED_CALLERS). It is meant for published keys. `deprecation`: the route's answers announce its end.
     `quotas` are counted by the module, with and without a gateway, in the order of the declaration: a request that one
     refuses is not counted by those after it.
+    `concurrent`: how many requests below the path one web process answers at once; by default all of its threads but
+    two. Further ones wait shortly, then get 503 with Retry-After.
     """
 
     path: str
@@ -145,6 +147,11 @@ class Route:
     for_modules: bool = False
     deprecation: Deprecation | None = None
     quotas: tuple[Quota, ...] = ()
+    concurrent: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.concurrent is not None and self.concurrent < 1:
+            raise Misconfigured(f"The route {self.path} must allow one concurrent request or more.")
 
 
 @dataclass(frozen=True, slots=True)

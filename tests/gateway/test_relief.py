@@ -14,6 +14,7 @@ import yaml
 from pangaea import gateway, modules
 from pangaea.testing import wait_until
 from tests.gateway.edge import CONF, HOST, Edge, Service, declare, envoy, public, services
+from tests.gateway.test_retries import endpoints
 
 FLOOD = 12
 PLENTY = 1000
@@ -132,6 +133,39 @@ class TestAdmissionControl:
         ):
             assert {client.post("/shop/refuse").status_code for _ in range(300)} == {409}
             assert rejected(edge, "shop") == 0
+
+
+class TestAModuleThatRefuses:
+    """Because a route of it has too many requests at once: it answers 503 and works."""
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_is_asked_once_per_request_and_stays_in_use(self, tmp_path: Path, method: str) -> None:
+        template = gateway.template(CONF)
+        admission_control(template)["sampling_window"] = "2s"
+        with (
+            services("one", "two") as running,
+            envoy(
+                tmp_path,
+                [declare("shop", public("/shop"))],
+                template=template,
+                endpoints=endpoints(tmp_path, running),
+                limits=PLENTY,
+            ) as edge,
+            httpx.Client(base_url=edge.url, timeout=20, trust_env=False) as client,
+        ):
+            wait_until(lambda: len(edge.healthy("shop")) == 2, what="both to be used", seconds=30)
+
+            answers, others = [], []
+            for _ in range(200):
+                answers.append(client.request(method, "/shop/busy"))
+                others.append(client.request(method, "/shop"))
+
+            assert {each.status_code for each in answers} == {503}
+            assert {each.headers["retry-after"] for each in answers} == {"2"}
+            assert sum(reached(each, "/busy") for each in running.values()) == len(answers), "none is repeated"
+            assert {each.status_code for each in others} == {200}
+            assert (len(edge.healthy("shop")), rejected(edge, "shop")) == (2, 0)
+            assert edge.logged(answers[0].headers["x-request-id"])["status"] == 503
 
 
 class TestConnections:

@@ -25,5 +25,6 @@ The files:
     rate_limits           quotas of routes, and the header fields RateLimit and RateLimit-Policy
     read_only             views that only read
     request_limits        how large a request may be, at the gateway too
+    shaping               how many requests of a route are answered at once
     versioning            the versions of a resource: unknown ones, and the announced end of deprecated ones
 """

@@ -157,6 +157,12 @@ KERNEL: tuple[ProblemType, ...] = (
         "This process cannot serve requests at present. `checks` names what it lacks. It is tried again automatically.",
     ),
     ProblemType(
+        "too_busy",
+        503,
+        "This address has as many requests at once as one process answers, so that it leaves others alone. The request "
+        "had no effect. Repeat it after as many seconds as the header `Retry-After` states.",
+    ),
+    ProblemType(
         "unavailable",
         503,
         "Something that this needs is busy or does not answer, and the request had no effect. Repeat it after as many "

@@ -15,6 +15,8 @@ MIDDLEWARE_HEAD = [
     "corsheaders.middleware.CorsMiddleware",
     # Before every middleware that reads the host or redirects to https: probes use an IP address and no TLS.
     "pangaea.health.probes.ProbeMiddleware",
+    # Before every middleware that works: a refusal costs as little as possible.
+    "pangaea.api.shaping.ShapingMiddleware",
     # Around the rest, so that no error leaves an API path as HTML.
     "pangaea.api.fallback.ProblemMiddleware",
     "pangaea.api.rate_limits.RateLimitMiddleware",

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import errors
+from pangaea.api import shaping
 from pangaea.gateway import Address
 from pangaea.processes.web import server
 
@@ -19,7 +20,8 @@ class Command(BaseCommand):
         """The address, and the numbers of processes and threads."""
         parser.add_argument("--bind", metavar="HOST:PORT", default="127.0.0.1:8000", help="default: 127.0.0.1:8000")
         parser.add_argument("--workers", metavar="N", type=int, default=1, help="processes (default: 1)")
-        parser.add_argument("--threads", metavar="N", type=int, default=8, help="threads in each (default: 8)")
+        threads = shaping.THREADS
+        parser.add_argument("--threads", metavar="N", type=int, default=threads, help="in each (default: %(default)s)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Serve."""

@@ -39,6 +39,8 @@ class ClientSocket:
         self._raw = raw
         self.buffer = buffer
         self.unsent = bytearray()
+        self.is_refused = False
+        """Whether the present request is one too many for its route (`pangaea.api.shaping`)."""
 
     @property
     def identity(self) -> str | None:

@@ -3,7 +3,7 @@
 The main thread completes handshakes and gathers requests until they are complete. Other threads get only requests that
 they can answer without waiting for the client, and the main thread sends the bytes that a client does not take at once.
 Every step has an absolute deadline. A caller that is not accepted is refused at the end of the handshake, before its
-request is read.
+request is read. A complete request waits for a turn of its route (`pangaea.api.shaping`) before it gets a thread.
 """
 
 import errno
@@ -20,9 +20,12 @@ from django.conf import settings
 from gunicorn.sock import ssl_context
 from gunicorn.workers.gthread import ThreadWorker
 
+from pangaea import modules
+from pangaea.api import shaping
 from pangaea.api.callers import AcceptedCallers
 from pangaea.api.problems import Problem
-from pangaea.processes.web import refused_requests
+from pangaea.api.shaping import Turn, Turns
+from pangaea.processes.web import refused_requests, request_checks
 from pangaea.processes.web.client_connections import ClientConnection, WouldBlock
 
 log = structlog.get_logger()
@@ -64,6 +67,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         self._displaced = 0
         self._next_sweep = 0.0
         self._callers = AcceptedCallers.of(settings.PANGAEA)
+        self._turns: Turns[ClientConnection] = Turns(shaping.bounds(modules.installed(), threads=self.cfg.threads))
 
     # Receiving
 
@@ -145,12 +149,23 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
             if buffer.has_head and not had_head:
                 conn.deadline = time.monotonic() + BODY_TIMEOUT
         self._forget(conn)
+        path = request_checks.path_of(buffer.target)
+        match self._turns.enter(conn, path, now=time.monotonic()):
+            case Turn.STARTS:
+                self._start(conn, is_refused=False)
+            case Turn.REFUSED:
+                self._start(conn, is_refused=True)
+
+    def _start(self, conn: ClientConnection, *, is_refused: bool) -> None:
+        conn.sock.is_refused = is_refused
         super().enqueue_req(conn)
 
     # Answering
 
     def finish_request(self, conn: ClientConnection, future: Any) -> None:
         """Send the rest of the answer. Then keep the connection alive, or close it."""
+        if following := self._turns.leave(conn):
+            self._start(following, is_refused=False)
         if future.cancelled() or future.exception():
             self._drop(conn)
             return
@@ -229,6 +244,8 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         if now < self._next_sweep:
             return
         self._next_sweep = now + SWEEP_INTERVAL
+        for conn in self._turns.late(now):
+            self._start(conn, is_refused=True)
         if self._displaced:
             log.warning("connections displaced", number=self._displaced, reason="too many connections wait for clients")
             self._displaced = 0

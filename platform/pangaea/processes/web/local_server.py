@@ -11,11 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.core.servers.basehttp import WSGIServer
 
+from pangaea.api import shaping
 from pangaea.processes.web import server
 from pangaea.processes.web.gathering_worker import GatheringWorker
-
-THREADS = 8
-"""Requests that are answered at once; 1 with the option --nothreading."""
 
 
 class LocalServer(WSGIServer):
@@ -25,7 +23,7 @@ class LocalServer(WSGIServer):
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Serve in this thread and a pool of others. Ends with the process, or by KeyboardInterrupt."""
-        threads = THREADS if isinstance(self, socketserver.ThreadingMixIn) else 1
+        threads = shaping.THREADS if isinstance(self, socketserver.ThreadingMixIn) else 1
         options = server.options(settings.PANGAEA, bind="", workers=1, threads=threads)
         LocalWorker(server.WebServer(options).cfg, self).run()
 

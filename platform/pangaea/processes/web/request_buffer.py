@@ -14,6 +14,7 @@ _EMPTY_LINE = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*(?=\r\n)", re.IGNORECASE)
 _BODY_FIELD = re.compile(rb"\r\n(content-length|transfer-encoding)[ \t]*:", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked[ \t]*(?=\r\n)", re.IGNORECASE)
+_TARGET = re.compile(rb"[\r\n]*[^ \r\n]+ ([^ \r\n]+)")
 _CONTINUE = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
@@ -47,6 +48,12 @@ class RequestBuffer:
     def is_ready(self) -> bool:
         """Whether the parser can have the request, with its whole body or, if the body is not gathered, without it."""
         return self._wanted is not None and len(self._bytes) >= self._wanted and self._chunks is None
+
+    @property
+    def target(self) -> str:
+        """The target in the request line; empty for a line that the parser will refuse."""
+        found = _TARGET.match(self._bytes)
+        return found[1].decode("latin-1") if found else ""
 
     def add(self, received: bytes) -> None:
         """Append received bytes."""

@@ -7,6 +7,7 @@ no path that the gateway's rules did not.
 import io
 import re
 from typing import Any
+from urllib.parse import unquote
 
 from django.conf import settings
 from gunicorn.http.errors import (
@@ -44,6 +45,12 @@ def check(request: Any) -> None:
     request.path = normalized(request.path)
     _name_host(request)
     _measure(request)
+
+
+def path_of(target: str) -> str:
+    """The path that the application gets of a request with this target, if it accepts the request."""
+    absolute = _ABSOLUTE.match(target)
+    return unquote(normalized(target[absolute.end() if absolute else 0 :].partition("?")[0]))
 
 
 def normalized(path: str) -> str:

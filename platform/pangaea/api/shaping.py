@@ -1,0 +1,132 @@
+"""Shaping: how many requests of each route are answered at once in a web process.
+
+Each route has a bound: the `concurrent` of its declaration, by default all threads of the process but RESERVED_THREADS.
+So one slow route leaves threads to the other routes and to the probes, without a gateway too. A request beyond the
+bound waits without a thread, for LONGEST_WAIT at most; if MOST_WAITING wait already, or it has waited that long, the
+answer is 503 `too_busy` with Retry-After. Such a request has had no effect, and has reached neither view nor database.
+
+The web process's worker asks `Turns` before it gives a request to a thread, and `ShapingMiddleware` gives the answer to
+a request that it refuses.
+
+Not bounded: paths of no route (the admin, the documents, the probes), and the sum of all routes.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from pangaea.api import problems
+from pangaea.api.describing import Operation, add_problems
+from pangaea.api.problems import Problem, ProblemResponse
+from pangaea.modules import ModuleConfig
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # the settings make APIView import this file
+
+THREADS = 8
+"""Threads of a web process, unless `manage.py web --threads` has another number."""
+RESERVED_THREADS = 2
+"""Threads that no single route takes by default: one for the probes, and one for all other routes."""
+MOST_WAITING = 64
+"""Requests per route and process that wait for their turn. They have arrived, with their bodies."""
+LONGEST_WAIT = 2.0
+"""Seconds for which a request waits for its turn. The gateway's own patience with a try is 7 s."""
+
+TOO_BUSY = Problem(
+    status=HTTPStatus.SERVICE_UNAVAILABLE,
+    code="too_busy",
+    detail="This address has as many requests at once as it may have. Nothing was done; try again in a moment.",
+    # The gateway neither repeats such a request nor counts it as a failure of this process.
+    headers={**problems.RETRY_SOON, "X-Envoy-Overloaded": "true"},
+)
+
+Request = TypeVar("Request")
+
+
+def bounds(modules: Iterable[ModuleConfig], *, threads: int) -> dict[str, int]:
+    """The bound of each route, by path, in a process with this many threads."""
+    by_default = max(1, threads - RESERVED_THREADS)
+    return {route.path: route.concurrent or by_default for module in modules for route in module.routes}
+
+
+class Turn(Enum):
+    """What becomes of a request that has arrived."""
+
+    STARTS = "it is given to a thread"
+    WAITS = "it is given to a thread later: `leave` returns it, or `late`"
+    REFUSED = "it is answered with TOO_BUSY"
+
+
+class Turns(Generic[Request]):
+    """The requests of each route that are being answered, and those that wait. One thread alone uses it."""
+
+    def __init__(self, bounds: Mapping[str, int]) -> None:
+        self._bounds = bounds
+        self._most_segments = max((path.count("/") for path in bounds), default=0)
+        self._running: dict[Request, str] = {}
+        self._numbers: dict[str, int] = defaultdict(int)
+        self._waiting: dict[str, deque[tuple[float, Request]]] = defaultdict(deque)
+
+    def enter(self, request: Request, path: str, *, now: float) -> Turn:
+        """Decide about a request for this path, which has arrived at the time `now`."""
+        route = self._route(path)
+        if route is None:
+            return Turn.STARTS
+        if self._numbers[route] < self._bounds[route]:
+            self._numbers[route] += 1
+            self._running[request] = route
+            return Turn.STARTS
+        if len(self._waiting[route]) >= MOST_WAITING:
+            return Turn.REFUSED
+        self._waiting[route].append((now + LONGEST_WAIT, request))
+        return Turn.WAITS
+
+    def leave(self, request: Request) -> Request | None:
+        """Note that a request has ended, however it did. Returns the one to start instead; None if there is none."""
+        route = self._running.pop(request, None)
+        if route is None:
+            return None
+        if not self._waiting[route]:
+            self._numbers[route] -= 1
+            return None
+        _, following = self._waiting[route].popleft()
+        self._running[following] = route
+        return following
+
+    def late(self, now: float) -> Iterator[Request]:
+        """Each request that has waited for LONGEST_WAIT: it waits no longer, and is refused."""
+        for waiting in self._waiting.values():
+            while waiting and waiting[0][0] <= now:
+                yield waiting.popleft()[1]
+
+    def _route(self, path: str) -> str | None:
+        """The longest route that the path is in, as the gateway chooses it; None for a path of no route."""
+        segments = path.split("/", self._most_segments + 1)[: self._most_segments + 1]
+        while segments:
+            route = "/".join(segments)
+            if route in self._bounds:
+                return route
+            segments.pop()
+        return None
+
+
+class ShapingMiddleware:
+    """Answers the requests that the worker refuses."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if getattr(request.META.get("gunicorn.socket"), "is_refused", False):
+            return ProblemResponse(TOO_BUSY, path=request.path)
+        return self._get_response(request)
+
+
+def describe(_view: "APIView", _method: str, operation: Operation) -> None:
+    """Every operation may be refused so."""
+    add_problems(operation, TOO_BUSY.code)
