@@ -3,6 +3,8 @@
 The files:
 
     bodies                strict request bodies: serializer, fields, repeated items
+    call_counting         counts the calls of versions in a web process, and writes them in batches
+    call_counts           the table of those calls, and what is read from it
     callers               which services may call this one, by their certificates
     content_security      the Content-Security-Policy of every answer
     cross_origin          what web pages of other origins may do (CORS), at the gateway too

@@ -1,8 +1,8 @@
 """The versions of the API: `/api/v1/orders` and `/api/v2/orders` are two versions of one resource, each with a route.
 
-Every answer below a deprecated route announces its end: `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Link` to
-the successor (RFC 5829) and to a page about the change. A version that does not exist is answered with 404
-`unknown_version`, at a gateway too.
+Calls are counted per version and caller (`call_counting`). Every answer below a deprecated route announces its end:
+`Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Link` to the successor (RFC 5829) and to a page about the change. A
+version that does not exist is answered with 404 `unknown_version`, at a gateway too.
 """
 
 import re
@@ -20,8 +20,11 @@ from django.utils.http import http_date
 
 from pangaea import modules
 from pangaea.api import describing, exposure
+from pangaea.api.call_counting import counter
+from pangaea.api.call_counts import ANONYMOUS
 from pangaea.api.describing import Operation
 from pangaea.api.problems import Problem
+from pangaea.identity.principal import Principal
 from pangaea.modules import SHORTEST_NOTICE, Deprecation, ModuleConfig, Route
 
 if TYPE_CHECKING:
@@ -109,24 +112,38 @@ def _timestamp(day: date) -> int:
 
 
 class VersionMiddleware:
-    """Adds the header fields of deprecated routes to every answer below them. A `Link` of the view is kept."""
+    """Counts the calls of each version, and adds the header fields of deprecated routes to every answer below them.
+
+    A `Link` of the view is kept. Calls are counted whatever their answer; a browser's preflight is none.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
-        routes = [route for module in modules.installed() for route in module.routes]
+        routes = [(module.label, route) for module in modules.installed() for route in module.routes]
         # The longest first: a route inside another one's path is a route of its own.
-        self._routes = sorted(routes, key=lambda route: -len(route.path))
+        self._routes = sorted(routes, key=lambda found: -len(found[1].path))
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
-        if (route := self._route_of(request.path_info)) is not None:
-            for name, value in deprecation_headers(route):
-                before = response.headers.get(name) if name == "Link" else None
-                response.headers[name] = f"{before}, {value}" if before else value
+        path = request.path_info
+        for module, route in self._routes:
+            if path == route.path or path.startswith(f"{route.path}/"):
+                _count(module, route, request)
+                for name, value in deprecation_headers(route):
+                    before = response.headers.get(name) if name == "Link" else None
+                    response.headers[name] = f"{before}, {value}" if before else value
+                break
         return response
 
-    def _route_of(self, path: str) -> Route | None:
-        return next((each for each in self._routes if path == each.path or path.startswith(f"{each.path}/")), None)
+
+def _count(module: str, route: Route, request: HttpRequest) -> None:
+    version = version_of(route.path)
+    if version is None or request.method == "OPTIONS":
+        return
+    user = getattr(request, "user", None)
+    # The type, because any other question to the operator's lazy `user` would read the session from the database.
+    subject = str(user.subject) if type(user) is Principal else ANONYMOUS
+    counter.count(module, version=version, route=route.path, subject=subject)
 
 
 def describe(view: "APIView", _method: str, operation: Operation) -> None:

@@ -397,6 +397,11 @@ class Declared:
         "repeat gets the resource in its present state instead, until 30 days after the request.",
         validator=validators.lasts("1s", "30d", "the key is forgotten after 30 days"),
     )
+    api_calls_retention: timedelta = setting(
+        timedelta(days=180),
+        "How long the daily numbers of calls of the API are kept, per version, route and caller. They name callers by "
+        "the ids of their accounts.",
+    )
     health_host: str = setting(
         "127.0.0.1",
         "The address on which relay and worker answer probes at HEALTH_PORT. Use 0.0.0.0 for an orchestrator that "

@@ -3,6 +3,7 @@
 The files:
 
     admin         ModuleAdmin and ReadOnlyAdmin, which modules register their models with; the pages of operations
+    api_calls     the pages of the API's calls, per version and caller
     columns       columns that show values as people write them: money, names that lead to a page
     figures       the numbers on the first page, which admin classes contribute
     apps          registers operations with Django

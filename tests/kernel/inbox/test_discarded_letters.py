@@ -76,7 +76,7 @@ class TestPruning:
         discarded(400, 401, 402, 1)
         printed = StringIO()
         call_command("prune", "--module", LISTENER, stdout=printed)
-        assert printed.getvalue() == f"{LISTENER}: 0 messages, 3 discarded letters and 0 idempotency records deleted\n"
+        assert printed.getvalue().startswith(f"{LISTENER}: 0 messages, 3 discarded letters, ")
         assert left() == [1]
 
 

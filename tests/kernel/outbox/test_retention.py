@@ -133,7 +133,7 @@ class TestPruning:
         report(0, subscription="web_bff.ended")
         printed = StringIO()
         call_command("prune", "--module", SOURCE, "--forget", "web_bff.ended", stdout=printed)
-        assert printed.getvalue() == f"{SOURCE}: 2 messages, 0 discarded letters and 0 idempotency records deleted\n"
+        assert printed.getvalue().startswith(f"{SOURCE}: 2 messages, 0 discarded letters, ")
         with pytest.raises(CommandError, match=r"web_bff\.ended has not reported"):
             call_command("prune", "--module", SOURCE, "--forget", "web_bff.ended")
 

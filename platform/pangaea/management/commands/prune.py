@@ -3,7 +3,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from pangaea import modules
-from pangaea.api import idempotency_records
+from pangaea.api import call_counts, idempotency_records
 from pangaea.inbox.dead_letters import discarding
 from pangaea.outbox import retention, subscribers
 
@@ -11,10 +11,10 @@ from pangaea.outbox import retention, subscribers
 class Command(BaseCommand):
     """Prunes at once. The leading relay prunes the history, and the worker the discarded letters, once per minute.
 
-    Every relay prunes idempotency records.
+    Every relay prunes idempotency records, and every web process, once per hour, the counts of API calls.
     """
 
-    help = "Delete old history that every subscriber has taken, old discarded letters and idempotency records."
+    help = "Delete old history that every subscriber has taken, discarded letters, idempotency records, API calls."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The modules, and the subscriptions to forget."""
@@ -44,6 +44,8 @@ class Command(BaseCommand):
                 messages, letters = messages + history.messages, letters + records.letters
                 keys += idempotency.keys
                 unfinished = history.unfinished or records.unfinished or idempotency.unfinished
+            calls = call_counts.prune(label)
             self.stdout.write(
-                f"{label}: {messages} messages, {letters} discarded letters and {keys} idempotency records deleted"
+                f"{label}: {messages} messages, {letters} discarded letters, {keys} idempotency records and {calls} "
+                "counts of API calls deleted"
             )

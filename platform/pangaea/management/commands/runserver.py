@@ -8,6 +8,7 @@ from django.contrib.staticfiles.management.commands import runserver
 from django.core.management.base import CommandError
 
 from pangaea import modules
+from pangaea.api.call_counting import counter
 from pangaea.change_capture import triggers
 from pangaea.databases import aliases, migration_state
 from pangaea.inbox import resuming
@@ -48,4 +49,6 @@ class Command(WarnsOfEveryAlias, runserver.Command):
                 resuming.name_undeclared(modules.labels())
                 stack.enter_context(worker.InProcessWorker())
                 stack.enter_context(relay.Relays(modules.labels()))
+            counter.start()
+            stack.callback(counter.stop)
             super().inner_run(*args, **options)

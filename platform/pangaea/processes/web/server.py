@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
+from pangaea.api import call_counting
 from pangaea.api.request_limits import GATEWAY_FIELDS, MAX_FIELD, MAX_FIELDS, MAX_LINE
 from pangaea.configuration.declared import Declared
 from pangaea.credentials import mutual_tls
@@ -51,6 +52,8 @@ def options(declared: Declared, *, bind: str, workers: int, threads: int) -> dic
         "forwarded_allow_ips": "",
         "logger_class": StructuredLogger,
         "post_fork": _after_fork,
+        "post_worker_init": _begin_work,
+        "worker_exit": _end_work,
         "pre_request": _before_request,
         **_tls(declared),
     }
@@ -109,6 +112,16 @@ def _before_request(_worker: Any, request: Any) -> None:
     buffer = request.unreader.sock.buffer
     if not buffer.is_framed:
         request.force_close()
+
+
+def _begin_work(_worker: Any) -> None:
+    """Write what the worker counts."""
+    call_counting.counter.start()
+
+
+def _end_work(_server: Any, _worker: Any) -> None:
+    """Write the rest of what the worker counted. gunicorn's main process, which counts nothing, calls it too."""
+    call_counting.counter.stop()
 
 
 def _after_fork(_server: Any, _worker: Any) -> None:
