@@ -5,7 +5,7 @@ import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from http.client import HTTPMessage, HTTPResponse
 
 import pytest
@@ -13,13 +13,14 @@ from openapi_schema_validator import OAS31Validator
 
 from pangaea.api import problem_types
 from pangaea.api.openapi.problems import SCHEMA as PROBLEM
-from pangaea.modules import RateLimit
+from pangaea.modules import Deprecation, RateLimit, Route
 from pangaea.testing import free_port
 from tests.gateway.edge import HOST, KEYS, Edge, Service, declare, envoy, public
 
 HEAD = "Host: shop\r\nConnection: close\r\n"
 ID = "0A000AE6:B220_AC110002:01BB"
 
+ENDS = Deprecation(since=date(2026, 1, 1), sunset=date(2026, 7, 1), successor="/shop/v2", changes=("All of it.",))
 REFUSED = {
     "bytes of TLS": ("\x16\x03\x01\x02\x00\r\n\r\n", 400, "malformed_request"),
     "no Host": ("GET /shop HTTP/1.1\r\nConnection: close\r\n\r\n", 400, "malformed_request"),
@@ -84,6 +85,37 @@ class TestAnAnswerOfTheGateway:
         _, headers, body = exchange(edge, f"GET /nowhere HTTP/1.1\r\n{HEAD}X-Request-ID: {ID}\r\n\r\n")
 
         assert headers["x-correlation-id"] == json.loads(body)["correlation_id"] == ID
+
+
+class TestAnAnswerOnADeprecatedRoute:
+    @pytest.mark.parametrize(
+        ("route", "target", "wanted"),
+        [
+            ("/shop/v1/till", "/shop/v1/till/1", 401),
+            ("/shop/v1/till", f"/shop/v1/till?{'a' * 5000}", 414),
+            ("/shop/v1/rare", "/shop/v1/rare", 429),
+            ("/shop/v1", "/shop/v1/hang-up", 502),
+        ],
+    )
+    def test_announces_the_end_of_the_route(self, edge: Edge, route: str, target: str, wanted: int) -> None:
+        # The limit of one of them is a single request.
+        _, (status, headers, _) = [exchange(edge, f"GET {target} HTTP/1.1\r\n{HEAD}\r\n") for _ in range(2)]
+
+        assert status == wanted
+        assert headers.get_all("deprecation") == ["@1767225600"]
+        assert headers.get_all("sunset") == ["Wed, 01 Jul 2026 00:00:00 GMT"]
+        links = f'</shop/v2>; rel="successor-version", </deprecations{route}>; rel="deprecation"'
+        assert headers.get_all("link") == [links]
+
+    def test_is_left_to_a_service_that_answers(self, edge: Edge) -> None:
+        _, headers, _ = exchange(edge, f"GET /shop/v1 HTTP/1.1\r\n{HEAD}\r\n")
+
+        assert not {"deprecation", "sunset", "link"} & {name.lower() for name in headers}
+
+    def test_on_another_route_announces_nothing(self, edge: Edge) -> None:
+        _, headers, _ = exchange(edge, f"GET /till HTTP/1.1\r\n{HEAD}\r\n")
+
+        assert not {"deprecation", "sunset", "link"} & {name.lower() for name in headers}
 
 
 class TestItsOwnHealth:
@@ -168,7 +200,12 @@ def exchange(edge: Edge, sent: str) -> tuple[int, HTTPMessage, bytes]:
 def edge(shop: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     rarely = RateLimit(requests=1, per=timedelta(hours=1))
     declared = [
-        declare("shop", public("/shop"), public("/rare", rate_limit=rarely), "/till", public(KEYS)),
+        declare(
+            "shop",
+            *(public("/shop"), public("/rare", rate_limit=rarely), "/till", public(KEYS)),
+            *(public("/shop/v1", deprecation=ENDS), public("/shop/v1/rare", rate_limit=rarely, deprecation=ENDS)),
+            *(Route("/shop/v1/till", urlconf="sample", deprecation=ENDS), public("/shop/v2")),
+        ),
         declare("idle", public("/idle")),
     ]
     upstreams = {"shop": shop.address, "idle": f"{HOST}:{free_port()}"}

@@ -185,8 +185,13 @@ class _Edge:
         """An Envoy route for idempotent methods and one for the others, because a retry policy belongs to a route."""
         by_token = self.issuer is not None and not route.public
         openly = self.part("open") if self.issuer and route.public else None
-        limit = self.limit(route.rate_limit, by_token=by_token)
-        shared = {"path": route.path, "module": route.module, "open": openly, **limit}
+        shared = {
+            "path": route.path,
+            "module": route.module,
+            "open": openly,
+            "deprecation": {name.lower(): value for name, value in route.deprecation.items()} or None,
+            **self.limit(route.rate_limit, by_token=by_token),
+        }
         name = f"{route.module} {route.path}"
         return [
             self.part("route", name=f"{name}, idempotent", **self.part("idempotent"), **shared),

@@ -1,11 +1,12 @@
 """The module of each public path."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from pangaea.api.versioning import deprecation_headers
 from pangaea.errors import Misconfigured
-from pangaea.modules import ModuleConfig, RateLimit
+from pangaea.modules import ModuleConfig, RateLimit, Route
 
 KEYS_PATH = "/.well-known/jwks.json"
 """Where the keys that verify access tokens are published (RFC 8615); the module that declares it issues the tokens."""
@@ -26,6 +27,8 @@ class EdgeRoute:
     """Whether the public listeners have it."""
     for_operators: bool = False
     """Whether the operators' listener has it: all of the admin, and no route that a module declares."""
+    deprecation: Mapping[str, str] = field(default_factory=dict)
+    """The header fields, by name, that announce the end of a deprecated route."""
 
 
 def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
@@ -38,13 +41,23 @@ def routes(modules: list[ModuleConfig], *, documents: bool) -> list[EdgeRoute]:
     """
     found: dict[str, EdgeRoute] = {}
     for module in modules:
-        declared = [EdgeRoute(each.path, module.label, each.public, each.rate_limit) for each in module.routes]
+        declared = [
+            EdgeRoute(each.path, module.label, each.public, each.rate_limit, deprecation=_deprecation(each))
+            for each in module.routes
+        ]
         for route in (*declared, *_of_every_module(module.label, documents=documents)):
             if (other := found.setdefault(route.path, route)).module != module.label:
                 raise Misconfigured(
                     f"The modules {other.module!r} and {module.label!r} both declare the route {route.path!r}."
                 )
     return sorted(found.values(), key=lambda route: (-route.path.count("/"), route.path))
+
+
+def _deprecation(route: Route) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in deprecation_headers(route):
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _of_every_module(label: str, *, documents: bool) -> list[EdgeRoute]:
