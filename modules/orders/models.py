@@ -5,7 +5,7 @@ by sku, then the keys of messages.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Self
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from pangaea.ids import uuid7, uuid7_from
 from pangaea.messages import Money
 
 MAX_STOCK = 10**9
+FIRST_ID, LAST_ID = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 STATES = [status.value for status in Status]
 
 
@@ -62,7 +63,14 @@ class Product(models.Model):
                 name="orders_product_price_in_range",
             ),
         ]
-        indexes = [models.Index(fields=["name", "sku"], condition=Q(active=True), name="orders_product_on_sale")]
+        indexes = [
+            models.Index(fields=["name", "sku"], condition=Q(active=True), name="orders_product_on_sale"),
+            models.Index(
+                fields=["price_currency", "price_amount", "sku"],
+                condition=Q(active=True),
+                name="orders_product_by_price",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.sku
@@ -259,11 +267,15 @@ class Order(models.Model):
         """The customer's orders with their lines: two queries for any number of orders."""
         return cls.objects.filter(customer_id=customer_id).prefetch_related("lines")
 
-    @classmethod
-    def placed_since(cls, moment: datetime) -> QuerySet[Self]:
-        """The orders placed at this moment or later, found by their ids, which are created within the same request."""
-        earlier = moment - timedelta(minutes=1)
-        return cls.objects.filter(pk__gte=uuid7_from(earlier), placed_at__gte=moment)
+    @staticmethod
+    def placed_since(moment: datetime) -> Q:
+        """The condition of orders placed at this moment or later, which also finds them by the ids of that time."""
+        return Q(placed_at__gte=moment, pk__gte=_id_near(moment, -timedelta(minutes=1)))
+
+    @staticmethod
+    def placed_before(moment: datetime) -> Q:
+        """The condition of orders placed before this moment, as above."""
+        return Q(placed_at__lt=moment, pk__lt=_id_near(moment, timedelta(minutes=1)))
 
     @classmethod
     def of_checkout(cls, checkout_id: UUID) -> Self | None:
@@ -350,6 +362,11 @@ class Customer(models.Model):
         """Raise Forbidden (`customer_deactivated`) for a customer known as deactivated; an unknown customer passes."""
         if cls.objects.filter(pk=customer_id, active=False).exists():
             raise errors.Forbidden("customer_deactivated", "This account is deactivated and cannot place orders.")
+
+
+def _id_near(moment: datetime, by: timedelta) -> UUID:
+    """The lowest id of a moment, moved by some time. Ids begin in 1970, and times end in 9999."""
+    return uuid7_from(min(max(moment, FIRST_ID), LAST_ID) + by)
 
 
 def _by_sku(quantities: Mapping[str, int]) -> Case:

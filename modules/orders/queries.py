@@ -71,7 +71,7 @@ class Sales:
 
 def sales_since(moment: datetime) -> Sales:
     """What was ordered since this moment, and not cancelled. One query."""
-    orders = Order.placed_since(moment).exclude(status=Status.CANCELLED)
+    orders = Order.objects.filter(Order.placed_since(moment)).exclude(status=Status.CANCELLED)
     rows = orders.values_list("total_currency").annotate(Count("id"), Sum("total_amount")).order_by("total_currency")
     found = list(rows)
     totals = tuple(Money(amount, currency) for currency, _, amount in found)

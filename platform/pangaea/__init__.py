@@ -13,8 +13,9 @@ Public, for modules:
     inbox.subscriptions          Projection and Reaction, and their handlers
     api.bodies                   strict request bodies
     api.fields                   values that all APIs render alike
+    api.filters                  query parameters that narrow a list
     api.idempotency              unsafe requests that may be repeated
-    api.pagination               pages by a cursor
+    api.pagination               lists: pages by a cursor
     identity.permissions         HasScope: what a view requires of an access token
     identity.principal           the caller
     identity.tokens              access tokens, issued and verified

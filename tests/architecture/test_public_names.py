@@ -16,8 +16,9 @@ from tests.architecture.sources import ROOT, Source, sources
 PUBLIC = {
     "pangaea.api.bodies": {"StrictCharField", "StrictIntegerField", "StrictSerializer", "refuse_repeated"},
     "pangaea.api.fields": {"MoneySerializer", "NameField"},
+    "pangaea.api.filters": {"Filter", "FlagField", "MomentField", "NumberField"},
     "pangaea.api.idempotency": {"idempotent", "not_idempotent"},
-    "pangaea.api.pagination": {"CursorPage"},
+    "pangaea.api.pagination": {"CursorPage", "StrictCursorPage"},
     "pangaea.change_capture": {"Capture", "enum", "money"},
     "pangaea.databases.versions": {"VersionField"},
     "pangaea.errors": {

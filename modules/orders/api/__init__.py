@@ -2,6 +2,7 @@
 
 The files:
 
+    lists       filters and orderings, which all versions have
     new_order   the body of a request to place an order
     v1          version 1
     v2          version 2 of the orders

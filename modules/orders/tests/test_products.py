@@ -1,5 +1,9 @@
+import re
+
 import pytest
 from django.db import IntegrityError, connections, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
@@ -11,6 +15,25 @@ from pangaea.errors import Conflict, Invalid, NotFound
 from pangaea.messages import Money
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
+
+
+def of_one_name(skus: list[str]) -> None:
+    """Products for sale that differ by their skus alone, stored in another order."""
+    Product.objects.bulk_create(
+        Product(sku=sku, name="T-shirt", price_amount=1, price_currency="EUR", changed_at=timezone.now())
+        for sku in sorted(skus, key=lambda sku: sku[::-1])
+    )
+
+
+def walked(url: str | None) -> list[str]:
+    """The skus of this page and of those that follow."""
+    found: list[str] = []
+    while url:
+        assert len(found) <= 2_000, "the walk does not end"
+        page = APIClient().get(url).json()
+        found += [product["sku"] for product in page["results"]]
+        url = page["next"]
+    return found
 
 
 class TestListProducts:
@@ -28,16 +51,62 @@ class TestListProducts:
             "in_stock": 3,
         }
 
-    def test_gives_every_product_once_over_all_pages_also_of_one_name(self) -> None:
-        skus = [f"SAME-{number}" for number in range(7)]
-        for sku in reversed(skus):
-            stocked(sku, name="The same name")
-        found, following = [], f"{PRODUCTS}?limit=2"
-        while following:
-            page = APIClient().get(following).json()
-            found += [product["sku"] for product in page["results"]]
-            following = page["next"]
-        assert found == skus
+    def test_gives_each_of_1300_products_of_one_name_once_and_ends(self) -> None:
+        skus = [f"TEE-{number:05}" for number in range(1_300)]
+        of_one_name(skus)
+        assert walked(f"{PRODUCTS}?limit=100") == skus
+
+    def test_gives_none_twice_when_one_is_added_before(self) -> None:
+        skus = [f"TEE-{number:05}" for number in range(30)]
+        of_one_name(skus)
+        first = APIClient().get(PRODUCTS).json()
+        stocked("A-1", name="T-shirt")
+        assert [each["sku"] for each in first["results"]] + walked(first["next"]) == skus
+
+    @pytest.mark.parametrize(
+        ("query", "skus"),
+        [
+            ("order=-name", ["D-1", "C-1", "B-1", "A-1"]),
+            ("order=price", ["A-1", "C-1", "B-1", "D-1"]),
+            ("order=-price", ["D-1", "B-1", "C-1", "A-1"]),
+            ("in_stock=true", ["A-1", "C-1", "D-1"]),
+            ("in_stock=false", ["B-1"]),
+            ("currency=EUR", ["A-1", "B-1", "C-1"]),
+            ("currency=EUR&price_min=200&order=price", ["C-1", "B-1"]),
+            ("currency=EUR&price_max=200", ["A-1", "C-1"]),
+            ("currency=CHF", []),
+        ],
+    )
+    def test_is_ordered_and_narrowed(self, query: str, skus: list[str]) -> None:
+        stocked("A-1", amount=100)
+        stocked("B-1", amount=300, stock=0)
+        stocked("C-1", amount=200)
+        stocked("D-1", amount=50, currency="USD")
+        assert walked(f"{PRODUCTS}?{query}&limit=1") == skus
+
+    @pytest.mark.parametrize(
+        "query", ["order=sku", "in_stock=yes", "currency=eur", "currency=EUR%0A", "price_min=-1", "price_max=1e3"]
+    )
+    def test_names_what_cannot_be_a_filter(self, query: str) -> None:
+        response = APIClient().get(f"{PRODUCTS}?{query}")
+        assert response.status_code == 400
+        assert [each["parameter"] for each in response.json()["errors"]] == [query.partition("=")[0]]
+
+    def test_continues_by_an_index(self, engine: str) -> None:
+        of_one_name([f"TEE-{number:05}" for number in range(30)])
+        for ordering in ("name", "-name", "price", "-price"):
+            first = APIClient().get(f"{PRODUCTS}?order={ordering}").json()
+            with CaptureQueriesContext(connections["orders"]) as queries, connections["orders"].cursor() as cursor:
+                if engine == "postgresql":
+                    cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off")
+                APIClient().get(first["next"])
+            with connections["orders"].cursor() as cursor:
+                prefix = "EXPLAIN" if engine == "postgresql" else "EXPLAIN QUERY PLAN"
+                cursor.execute(f"{prefix} {queries.captured_queries[-1]['sql']}")
+                plan = str(cursor.fetchall())
+            assert re.search(r"Index Cond: \(ROW\(|SEARCH orders_product USING INDEX \w+ \(\(", plan), plan
+            assert "Sort" not in plan
+            assert "TEMP B-TREE" not in plan
 
     def test_takes_one_query(self, django_assert_num_queries: DjangoAssertNumQueries) -> None:
         for number in range(20):

@@ -1,4 +1,5 @@
 from base64 import b64encode
+from urllib.parse import quote
 from uuid import UUID, uuid4
 
 import pytest
@@ -92,6 +93,24 @@ class TestListOrders:
         [mine] = place(subject, 1)
         client = customer(subject)
         assert client.get(ORDERS).json()["results"] == [client.get(f"{ORDERS}/{mine}").json()]
+
+    def test_is_ordered_and_narrowed(self) -> None:
+        subject = uuid4()
+        latest, second, first = place(subject, 3)
+        client = customer(subject)
+        client.post(f"{ORDERS}/{second}/cancel")
+        times = {order["id"]: quote(order["placed_at"]) for order in client.get(ORDERS).json()["results"]}
+
+        def ids(query: str) -> list[str]:
+            return [order["id"] for order in client.get(f"{ORDERS}?{query}").json()["results"]]
+
+        assert ids("order=placed") == [first, second, latest]
+        assert ids("order=-placed") == [latest, second, first]
+        assert ids("status=cancelled") == [second]
+        assert ids(f"placed_since={times[second]}") == [latest, second]
+        assert ids(f"placed_before={times[second]}&order=placed") == [first]
+        assert ids(f"placed_since={times[second]}&placed_before={times[latest]}&status=placed") == []
+        assert ids("placed_since=0001-01-01T00:00:00Z&placed_before=9999-12-31T23:59:59Z") == [latest, second, first]
 
     @pytest.mark.parametrize("content", ["p=123", "p=not-an-id", "r=1&p=%00", "p=%ED%A0%80", "o=-1"])
     def test_refuses_a_made_up_cursor(self, content: str) -> None:

@@ -49,6 +49,20 @@ class TestOrders:
         second = client.get(first["next"]).json()
         assert [order["id"] for order in second["results"]] == [str(placed[1]), str(placed[0])]
 
+    def test_are_ordered_and_narrowed(self, customer_id: UUID) -> None:
+        first, second, third = [str(received.order_placed(customer_id, minutes=number)) for number in range(3)]
+        received.order_cancelled(UUID(second), customer_id)
+        client = client_for(customer_id)
+
+        def ids(query: str) -> list[str]:
+            return [order["id"] for order in client.get(f"{ORDERS}?{query}").json()["results"]]
+
+        assert ids("order=placed") == [first, second, third]
+        assert ids("status=placed") == [third, first]
+        assert ids("placed_since=2030-01-01T12:01:00Z") == [third, second]
+        assert ids("placed_before=2030-01-01T12:01:00Z") == [first]
+        assert client.get(f"{ORDERS}?status=lost").status_code == 400
+
     def test_refuse_a_cursor_that_is_none(self, customer_id: UUID) -> None:
         response = client_for(customer_id).get(f"{ORDERS}?cursor=%00garbage")
 

@@ -1,4 +1,4 @@
-"""What every HTTP API of the modules shares. Public for modules: bodies, fields, idempotency, pagination.
+"""What every HTTP API of the modules shares. Public for modules: bodies, fields, filters, idempotency, pagination.
 
 The files:
 
@@ -8,19 +8,21 @@ The files:
     callers               which services may call this one, by their certificates
     content_security      the Content-Security-Policy of every answer
     cross_origin          what web pages of other origins may do (CORS), at the gateway too
+    cursors               the cursors of lists: signed, and bound to one list
     describing            how a mechanism describes itself in the OpenAPI documents
     documents             the pages of the APIs, public or for operators only
     encodings             which encodings of a body are accepted: UTF-8, not compressed
     exposure              what the modules' URL patterns expose, and the mistakes in it
     fallback              problem documents where DRF does not reach: unknown paths, hosts, middlewares, other views
     fields                fields that all APIs share
+    filters               query parameters that narrow a list
     idempotency           unsafe requests that may be repeated: the decorator of their views
     idempotency_keys      the header Idempotency-Key, and the fingerprints of requests
     idempotency_records   the requests that succeeded, with their answers, and how long they are kept
     metadata              the answer to OPTIONS
     negotiation           the formats that a client accepts
     openapi               OpenAPI 3.1: one document of all modules, and one per module
-    pagination            cursor pages
+    pagination            lists: pages by cursor, filters, orderings
     parsers               JSON, strictly
     problem_types         every code that a problem document can have, explained
     problems              every error as a problem document (RFC 9457)

@@ -140,6 +140,8 @@ def _typed(text: str, schema: Mapping[str, Any]) -> Any:
     """The text of a parameter or header as the value that its schema describes."""
     if schema.get("type") == "integer" and text.removeprefix("-").isdecimal():
         return int(text)
+    if schema.get("type") == "boolean" and text in {"true", "false"}:
+        return text == "true"
     return text
 
 

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modules.orders import commands, queries
+from modules.orders.api import lists
 from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
@@ -44,8 +45,10 @@ class OrdersView(GenericAPIView[Any]):
     permission_classes = [HasScope("orders:read", changing="orders:write")]
     serializer_class = OrderSerializer
     pagination_class = CursorPage
-    ordering = ("-id",)
     problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
+    ordering = lists.ORDER_ORDERINGS["-placed"]
+    orderings = lists.ORDER_ORDERINGS
+    filters = lists.ORDER_FILTERS
 
     @extend_schema(operation_id="orders_list_orders", responses=OrderSerializer(many=True))
     def get(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modules.orders import queries
+from modules.orders.api import lists
 from modules.orders.queries import ProductDetails
 from pangaea.api.fields import MoneySerializer
 from pangaea.api.pagination import CursorPage
@@ -31,7 +32,9 @@ class ProductsView(GenericAPIView[Any]):
     permission_classes = (AllowAny,)
     serializer_class = ProductSerializer
     pagination_class = CursorPage
-    ordering = ("name", "sku")
+    ordering = lists.PRODUCT_ORDERINGS["name"]
+    orderings = lists.PRODUCT_ORDERINGS
+    filters = lists.PRODUCT_FILTERS
 
     @extend_schema(operation_id="orders_list_products", responses=ProductSerializer(many=True))
     def get(self, request: Request) -> Response:

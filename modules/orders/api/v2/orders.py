@@ -12,13 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from modules.orders import commands, queries
+from modules.orders.api import lists
 from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import PricedLine
 from pangaea.api.fields import MoneySerializer
 from pangaea.api.idempotency import idempotent
-from pangaea.api.pagination import CursorPage
+from pangaea.api.pagination import StrictCursorPage
 from pangaea.identity.permissions import HasScope
 from pangaea.identity.principal import Principal
 
@@ -74,8 +75,10 @@ class OrdersView(GenericAPIView[Any]):
     permission_classes = [HasScope("orders:read", changing="orders:write")]
     problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
     serializer_class = OrderSerializer
-    pagination_class = CursorPage
-    ordering = ("-id",)
+    pagination_class = StrictCursorPage
+    ordering = lists.ORDER_ORDERINGS["-placed"]
+    orderings = lists.ORDER_ORDERINGS
+    filters = lists.ORDER_FILTERS
 
     @extend_schema(operation_id="orders_list_orders_v2", responses=OrderSerializer(many=True))
     def get(self, request: Request) -> Response:

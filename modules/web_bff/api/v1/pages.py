@@ -15,6 +15,7 @@ from modules.web_bff import commands, queries
 from modules.web_bff.models import OrderSummary
 from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
 from pangaea.api.fields import MoneySerializer
+from pangaea.api.filters import Filter, MomentField
 from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
@@ -122,6 +123,12 @@ class OrdersView(GenericAPIView[Any]):
     serializer_class = OrderCardSerializer
     pagination_class = CursorPage
     ordering = ("-placed_at", "-id")
+    orderings = {"-placed": ("-placed_at", "-id"), "placed": ("placed_at", "id")}
+    filters = {
+        "status": Filter("status", serializers.ChoiceField(OrderSummary.Status.choices), "Only orders in this state."),
+        "placed_since": Filter("placed_at__gte", MomentField(), "Only orders placed at this moment or later."),
+        "placed_before": Filter("placed_at__lt", MomentField(), "Only orders placed before this moment."),
+    }
 
     @extend_schema(operation_id="web_bff_list_orders", responses=OrderCardSerializer(many=True))
     def get(self, request: Request) -> Response:

@@ -1,12 +1,13 @@
 """What each mechanism of the API adds to an operation: one line per mechanism."""
 
-from pangaea.api import idempotency, rate_limits, shaping, versioning
+from pangaea.api import idempotency, pagination, rate_limits, shaping, versioning
 from pangaea.api.describing import Describer
 from pangaea.api.openapi import every_operation
 
 DESCRIBERS: tuple[Describer, ...] = (
     every_operation.describe,
     idempotency.describe,
+    pagination.describe,
     shaping.describe,
     versioning.describe,
     rate_limits.describe,
