@@ -1,6 +1,8 @@
 """The OpenAPI documents, and the pagination that all lists share."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -47,6 +49,18 @@ class TestTheDocument:
         assert part["paths"]
         assert all(path.startswith(prefixes) for path in part["paths"])
         assert openapi.build(modules.named(module))[1] == []
+
+    def test_is_the_same_for_all_who_ask_first_at_once(self) -> None:
+        asked = [None, *modules.labels()] * 2
+        ready = Barrier(len(asked))
+
+        def ask(module: str | None) -> dict[str, Any]:
+            ready.wait()
+            return document(module)
+
+        openapi.served.cache_clear()
+        with ThreadPoolExecutor(len(asked)) as pool:
+            assert list(pool.map(ask, asked)) == [document(module) for module in asked]
 
     @pytest.mark.parametrize("module", modules.discover())
     def test_of_a_module_says_the_same_as_the_whole(self, module: str) -> None:

@@ -1,6 +1,7 @@
 """OpenAPI 3.1: one document of all modules, and one per module, which is the same wherever the module runs."""
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from pangaea import modules
 from pangaea.api.openapi import problems
 from pangaea.api.openapi.sharing import share
 from pangaea.api.read_only import read_only
+
+_BUILDING = threading.Lock()
 
 
 def leave_enums_in_place(result: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -35,11 +38,11 @@ def patterns_of(module: modules.ModuleConfig) -> list[Any]:
 def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], list[str]]:
     """The document of one module, or of all that are installed; and the generator's warnings, which a test keeps empty.
 
-    Not thread-safe: the generator stores its warnings in the process.
+    One thread at a time: the generator keeps its warnings, and what it has loaded of its extensions, in the process.
     """
     chosen: Sequence[modules.ModuleConfig] = [module] if module else modules.installed()
     patterns = [pattern for each in chosen for pattern in patterns_of(each)]
-    with GENERATOR_STATS.silence():
+    with _BUILDING, GENERATOR_STATS.silence():
         generator: Any = SchemaGenerator
         document = generator(patterns=patterns).get_schema(public=True)
         doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it publishes them nowhere
@@ -74,7 +77,7 @@ def _describe_scopes(document: dict[str, Any], scopes: Sequence[modules.Scope]) 
 
 
 @functools.cache
-def _document(label: str | None) -> dict[str, Any]:
+def served(label: str | None) -> dict[str, Any]:
     return build(modules.named(label) if label else None)[0]
 
 
@@ -83,4 +86,4 @@ def schema(_request: HttpRequest, module: str | None = None) -> HttpResponse:
     """The document as JSON."""
     if module is not None and module not in modules.labels():
         raise Http404
-    return JsonResponse(_document(module), content_type="application/vnd.oai.openapi+json")
+    return JsonResponse(served(module), content_type="application/vnd.oai.openapi+json")
