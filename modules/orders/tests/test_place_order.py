@@ -32,6 +32,12 @@ class TestPlaceOrder:
             {"sku": "ABC-1", "name": "Compass", "quantity": 3, "unit_price": {"amount": 250, "currency": "EUR"}},
         ]
 
+    def test_takes_a_whole_number_in_any_spelling(self) -> None:
+        stocked("ABC-1", stock=10)
+        order = customer().post(ORDERS, lines(ABC_1=3.0)).json()
+        assert [type(line["quantity"]) for line in order["lines"]] == [int]
+        assert stock_of("ABC-1") == 7
+
     def test_reserves_the_stock(self) -> None:
         stocked("ABC-1", stock=10)
         stocked("ABC-2", stock=5)

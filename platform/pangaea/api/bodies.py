@@ -31,9 +31,14 @@ class StrictSerializer(serializers.Serializer[Any]):
 
 
 class StrictIntegerField(serializers.IntegerField):
-    """A JSON number without a fraction. A string, a float or a boolean is refused."""
+    """A JSON number without a fraction; 2.0 is 2 (JSON Schema Validation 2020-12, 6.1.1).
+
+    A string or a boolean is refused.
+    """
 
     def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, float) and data.is_integer():
+            return int(data)
         if type(data) is not int:
             self.fail("invalid")
         return data
