@@ -49,6 +49,7 @@ Internal. Each package imports only packages below it in this list (`importlinte
     credentials      keys, certificates and SPIFFE ids
     databases        aliases, the router, grants, and what differs between PostgreSQL and SQLite
     telemetry        logs and the correlation id
+    schemas          JSON Schemas of what modules publish, and whether a changed one still fits
     wire             the types that cross the broker
     messages         the base classes of messages
     modules          which modules are installed

@@ -28,6 +28,7 @@ The files:
     problems              every error as a problem document (RFC 9457)
     rate_limits           quotas of routes, and the header fields RateLimit and RateLimit-Policy
     read_only             views that only read
+    releases              released documents: frozen, and what a change may not do to them
     request_limits        how large a request may be, at the gateway too
     shaping               how many requests of a route are answered at once
     versioning            the versions of a resource: unknown ones, and the announced end of deprecated ones

@@ -154,6 +154,9 @@ def describe(view: "APIView", _method: str, operation: Operation) -> None:
     if route is None or route.deprecation is None:
         return
     operation["deprecated"] = True
+    # `openapi check` reads it: a released document states until when it is answered.
+    days = {"since": route.deprecation.since, "sunset": route.deprecation.sunset}
+    operation["x-deprecation"] = {name: day.isoformat() for name, day in days.items()}
     end = f"Answered until {route.deprecation.sunset}; `{route.deprecation.successor}` replaces it: {page_of(route)}."
     operation["description"] = "\n\n".join(part for part in (operation.get("description"), end) if part)
     values = defaultdict(list)
