@@ -1,24 +1,40 @@
 """A module's document, in one part per version of its API."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from pangaea.api import versioning
+
 UNVERSIONED = "unversioned"
 """The part whose paths have no version: what is promised there, like published keys, is promised for good."""
-_VERSION = re.compile(r"/(v[1-9][0-9]*)(?=/|$)")
+NAMED = frozenset({"dependentSchemas", "patternProperties", "properties"})
+VALUES = frozenset({"const", "default", "enum"})
 
 
 def version_of(path: str) -> str:
     """The version that a path belongs to: `/api/v1/orders` to `v1`."""
-    found = _VERSION.search(path)
-    return found[1] if found else UNVERSIONED
+    return versioning.version_of(path) or UNVERSIONED
 
 
 def by_version(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The document's parts: each has the paths of one version, and the components that these use."""
+    """The document's parts: each has the paths of one version, and the components that these use.
+
+    Examples promise nothing; they are left out.
+    """
+    document = _without_examples(document)
     versions = sorted({version_of(path) for path in document["paths"]})
     return {version: _part(document, version) for version in versions}
+
+
+def _without_examples(value: Any, *, named: bool = False) -> Any:
+    """The value without its keywords for examples. `named`: its keys are names, which may be any word."""
+    if isinstance(value, Mapping):
+        return {
+            name: each if name in VALUES else _without_examples(each, named=not named and name in NAMED)
+            for name, each in value.items()
+            if named or name not in {"example", "examples"}
+        }
+    return [_without_examples(each) for each in value] if isinstance(value, list) else value
 
 
 def _part(document: Mapping[str, Any], version: str) -> dict[str, Any]:
