@@ -40,23 +40,29 @@ class AutoSchema(openapi.AutoSchema):
         return operation
 
     def get_auth(self) -> list[Any]:
-        """The ways in. A public operation has none: for spectacular's empty requirement generators ask for a token."""
+        """The ways in, with the scopes that each needs.
+
+        A public operation has none: for spectacular's empty requirement generators ask for a token.
+        """
         ways: list[Any] = super().get_auth()
-        return ways if any(ways) else []
+        return [dict.fromkeys(way, self._scopes()) for way in ways] if any(ways) else []
 
     def get_tags(self) -> list[str]:
         owner = modules.owner_of(type(self.view))
         return [owner.label] if owner else list(super().get_tags())
 
     def get_description(self) -> str:  # type: ignore[override] # as spectacular itself does
-        needed = [
+        needed = self._scopes()
+        text = super().get_description() or ""
+        return f"{text}\n\nNeeds the scope `{' '.join(needed)}`.".strip() if needed else text
+
+    def _scopes(self) -> list[str]:
+        return [
             scope
             for permission in self.view.get_permissions()
             if isinstance(permission, ScopePermission)
             for scope in permission.required(self.method)
         ]
-        text = super().get_description() or ""
-        return f"{text}\n\nNeeds the scope `{' '.join(needed)}`.".strip() if needed else text
 
     def get_serializer_name(self, serializer: Any, direction: Any) -> str:
         owner = modules.owner_of(type(serializer))
