@@ -8,7 +8,7 @@ from pangaea.api import versioning
 UNVERSIONED = "unversioned"
 """The part whose paths have no version: what is promised there, like published keys, is promised for good."""
 NAMED = frozenset({"dependentSchemas", "patternProperties", "properties"})
-VALUES = frozenset({"const", "default", "enum"})
+VALUES = frozenset({"const", "enum"})
 
 
 def version_of(path: str) -> str:

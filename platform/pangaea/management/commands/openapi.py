@@ -31,11 +31,14 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             chosen = [modules.named(label) for label in modules.selected(options["modules"])]
+        except LookupError as error:
+            raise CommandError(str(error)) from error
+        try:
             if options["action"] == "release":
                 self._release(chosen, options)
             else:
                 self._check(chosen, options)
-        except (errors.Misconfigured, LookupError) as error:
+        except errors.Misconfigured as error:
             raise CommandError(str(error)) from error
 
     def _release(self, chosen: list[modules.ModuleConfig], options: dict[str, Any]) -> None:

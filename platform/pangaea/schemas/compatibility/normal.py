@@ -85,7 +85,7 @@ class Document:
             own = merge(self.plain(self.target(reference)), own)
         for part in schema.get("allOf", ()):
             own = merge(own, self.plain(part))
-        if schema.get("nullable") is True and "type" not in own:
+        if schema.get("nullable") is True and "type" not in schema:
             own = {"anyOf": [own, {"type": "null"}]}
         return _closed(own, unevaluated)
 

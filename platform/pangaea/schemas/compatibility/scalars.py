@@ -68,12 +68,13 @@ def compare(walk: Walk, pair: Pair) -> frozenset[str]:
 def _types(walk: Walk, pair: Pair) -> None:
     old, new, path = pair
     before, after = declared_types(old), declared_types(new)
-    if before - {"null"} == after - {"null"}:
-        before, after = types(old), types(new)
-        if "null" in after - before:
-            walk.report("became-nullable", Effect.WIDENS, "it may be null, and was never null", path)
-        elif "null" in before - after:
-            walk.report("became-not-nullable", Effect.NARROWS, "it must not be null, and might be null", path)
+    is_null_alone = before - {"null"} == after - {"null"}
+    # `enum` may exclude a null that `type` accepts.
+    if "null" in types(new) - types(old) and (is_null_alone or "null" in before):
+        walk.report("became-nullable", Effect.WIDENS, "it may be null, and was never null", path)
+    elif "null" in types(old) - types(new) and (is_null_alone or "null" in after):
+        walk.report("became-not-nullable", Effect.NARROWS, "it must not be null, and might be null", path)
+    if is_null_alone:
         return
     what = f"the type is {' or '.join(type_names(after))}, and was {' or '.join(type_names(before))}"
     several = min(before, after, key=len) - NUMBERS or max(before, after, key=len) - NUMBERS

@@ -37,10 +37,12 @@ def type_of(value: Any) -> str:
 
 
 def enumerated(schema: Plain) -> list[Any] | None:
-    """The values that `const` or `enum` accepts; None where neither is there."""
-    if "const" in schema:
-        return [schema["const"]]
-    return list(schema["enum"]) if "enum" in schema else None
+    """The values that `const` or `enum` accepts, of those that `type` does; None where neither is there."""
+    if "const" not in schema and "enum" not in schema:
+        return None
+    kinds = declared_types(schema)
+    found = [schema["const"]] if "const" in schema else schema["enum"]
+    return [value for value in found if type_of(value) in kinds]
 
 
 def declared_types(schema: Plain) -> frozenset[str]:
