@@ -59,7 +59,7 @@ class TestADirection:
 
 class TestAReference:
     def test_is_followed_in_its_own_document(self) -> None:
-        documents = {
+        documents: dict[str, Any] = {
             f"{name}_document": {"components": {"schemas": {"Order": {**ORDER, "required": required}}}}
             for name, required in (("old", ["id"]), ("new", []))
         }
