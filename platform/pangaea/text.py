@@ -23,17 +23,21 @@ import unicodedata
 from django.core.exceptions import ValidationError
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
-_NO_CHARACTERS = r"\ud800-\udfff\ufdd0-\ufdef" + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(17))
+_NO_CHARACTERS = r"\ufdd0-\ufdef\ufffe\uffff"
+_NO_CHARACTERS_BEYOND = r"\ud800-\udfff" + "".join(rf"\U{plane:04x}fffe\U{plane:04x}ffff" for plane in range(1, 17))
 _DIRECTIONS = r"\u202a-\u202e\u2066-\u2069"
-_HIDDEN = (
-    r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
-    r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
-)
+_HIDDEN = r"\u00ad\u034f\u115f\u1160\u17b4\u17b5\u200b\u2060-\u2065\u206a-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb"
+_HIDDEN_BEYOND = r"\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
 """Characters without an image: Default_Ignorable_Code_Point, without what scripts and emoji are spelt with (joiners,
 variation selectors, Mongolian's separators) and without the marks U+061C, U+200E and U+200F, which turn nothing around;
 with the annotation characters U+FFF9 to U+FFFB."""
 
-_REFUSED = re.compile(f"[{_CONTROLS}{_NO_CHARACTERS}{_DIRECTIONS}{_HIDDEN}]")
+REFUSED = f"{_CONTROLS}{_NO_CHARACTERS}{_DIRECTIONS}{_HIDDEN}"
+"""What `visible` refuses within the basic plane, as the inside of a regular expression's brackets. Its escape sequences
+mean the same in ECMA 262, so OpenAPI documents use it; those of characters beyond do not."""
+VISIBLE_PATTERN = rf"^[^{REFUSED}]*[^\s{REFUSED}][^{REFUSED}]*$"
+"""A line that `name` accepts, as far as the basic plane goes. ECMA 262."""
+_REFUSED = re.compile(f"[{REFUSED}{_NO_CHARACTERS_BEYOND}{_HIDDEN_BEYOND}]")
 _SPACES = re.compile(r"[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 """The spaces (Zs) besides U+0020."""
 _LONGEST_QUOTE = 60

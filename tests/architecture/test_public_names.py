@@ -15,8 +15,8 @@ from tests.architecture.sources import ROOT, Source, sources
 
 PUBLIC = {
     "pangaea.api.bodies": {"StrictCharField", "StrictIntegerField", "StrictSerializer", "refuse_repeated"},
-    "pangaea.api.fields": {"MoneySerializer", "NameField"},
     "pangaea.api.filters": {"Filter", "FlagField", "MomentField", "NumberField"},
+    "pangaea.api.fields": {"MoneySerializer", "NameField", "documented"},
     "pangaea.api.idempotency": {"idempotent", "not_idempotent"},
     "pangaea.api.pagination": {"CursorPage", "StrictCursorPage"},
     "pangaea.change_capture": {"Capture", "enum", "money"},
@@ -68,7 +68,17 @@ PUBLIC = {
         "verify_exchange",
         "wait_until",
     },
-    "pangaea.text": {"composed", "escaped", "name", "opaque", "prose", "validate_name", "validate_prose", "visible"},
+    "pangaea.text": {
+        "REFUSED",
+        "composed",
+        "escaped",
+        "name",
+        "opaque",
+        "prose",
+        "validate_name",
+        "validate_prose",
+        "visible",
+    },
 }
 """{module of the kernel: what a module may use of it}, in its migrations and tests too."""
 

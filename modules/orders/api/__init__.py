@@ -2,6 +2,7 @@
 
 The files:
 
+    fields      fields of answers, the same in every version
     lists       filters and orderings, which all versions have
     new_order   the body of a request to place an order
     v1          version 1

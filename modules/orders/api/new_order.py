@@ -6,10 +6,11 @@ from rest_framework.request import Request
 
 from modules.orders.rules.pricing import MAX_LINES, MAX_QUANTITY, MAX_SKU
 from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
+from pangaea.api.fields import documented
 
 
 class NewLineSerializer(StrictSerializer):
-    sku = StrictCharField(max_length=MAX_SKU, trim_whitespace=False)
+    sku = documented(StrictCharField(max_length=MAX_SKU, trim_whitespace=False), examples=["ABC-1"])
     quantity = StrictIntegerField(min_value=1, max_value=MAX_QUANTITY)
 
 

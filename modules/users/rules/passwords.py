@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NewType
 
 from django.contrib.auth import hashers
-from django.contrib.auth.password_validation import UserAttributeSimilarityValidator, validate_password
+from django.contrib.auth.password_validation import (
+    UserAttributeSimilarityValidator,
+    get_default_password_validators,
+    validate_password,
+)
 
 from pangaea import text
 
@@ -37,6 +41,12 @@ def check(password: str, *, owner: Any) -> None:
     spelling = text.opaque(password)
     validate_password(spelling, owner)
     _similarity.validate(spelling, owner)
+
+
+def min_length() -> int:
+    """The fewest characters of a new password that `AUTH_PASSWORD_VALIDATORS` accept."""
+    lengths = [each.min_length for each in get_default_password_validators() if hasattr(each, "min_length")]
+    return max(lengths, default=1)
 
 
 def hashed(password: str) -> PasswordHash:

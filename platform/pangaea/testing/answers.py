@@ -50,14 +50,15 @@ class Exchange:
         return urlsplit(self.url).path
 
 
-def verify_exchange(exchange: Exchange) -> None:
+def verify_exchange(exchange: Exchange, *, api: DocumentedAPI | None = None) -> None:
     """Raise AssertionError for an answer that the document does not have, or an accepted request that it forbids.
 
     The answer's status, media type, body, problem code and headers must be documented for the operation. A request that
     was answered with 2xx must be valid by the operation's parameters and body: the document is not stricter than the
-    server. Paths and methods that the document does not have are not compared.
+    server. Paths and methods that the document does not have are not compared. Without `api` the document is that of
+    all modules of this process.
     """
-    api = documented()
+    api = api or documented()
     operation = api.find("GET" if exchange.method == "HEAD" else exchange.method, exchange.path)
     if operation is None:
         return
@@ -98,7 +99,7 @@ def _answer_mistakes(api: DocumentedAPI, operation: Operation, exchange: Exchang
         yield f"{place}/content: there is no {media_type or 'answer without a body'!r}"
         return
     value = json.loads(exchange.body)
-    yield from api.mistakes(content[media_type]["schema"], value, place)
+    yield from api.mistakes(content[media_type]["schema"], value, place, closed=True)
     if media_type == "application/problem+json" and value.get("code") not in content[media_type].get("examples", {}):
         yield (
             f"{place}: it has no code {value.get('code')!r}. Declare it beside the view, `problems = {{"

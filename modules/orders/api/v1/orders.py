@@ -12,11 +12,12 @@ from rest_framework.response import Response
 
 from modules.orders import commands, queries
 from modules.orders.api import lists
+from modules.orders.api.fields import ProductNameField, SkuField
 from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
-from modules.orders.rules.pricing import PricedLine
-from pangaea.api.fields import MoneySerializer
+from modules.orders.rules.pricing import MAX_LINES, MAX_QUANTITY, PricedLine
+from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
 from pangaea.identity.permissions import HasScope
@@ -24,23 +25,23 @@ from pangaea.identity.principal import Principal
 
 
 class OrderLineSerializer(serializers.Serializer[PricedLine]):
-    sku = serializers.CharField()
-    name = serializers.CharField(help_text="as of the order")
-    quantity = serializers.IntegerField()
+    sku = SkuField()
+    name = ProductNameField(help_text="as of the order")
+    quantity = serializers.IntegerField(min_value=1, max_value=MAX_QUANTITY)
     unit_price = MoneySerializer(help_text="as of the order")
 
 
 class OrderSerializer(serializers.Serializer[OrderDetails]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=[(each.value, each.value) for each in Status])
-    lines = OrderLineSerializer(many=True)
+    lines = OrderLineSerializer(many=True, max_length=MAX_LINES)  # type: ignore[call-arg]  # DRF takes it
     total = MoneySerializer()
     placed_at = serializers.DateTimeField()
-    cancelled_at = serializers.DateTimeField(allow_null=True)
+    cancelled_at = documented(serializers.DateTimeField(allow_null=True), examples=[None])
 
 
 class OrdersView(GenericAPIView[Any]):
-    """My orders, the latest first, and placing one."""
+    """My orders."""
 
     permission_classes = [HasScope("orders:read", changing="orders:write")]
     serializer_class = OrderSerializer
@@ -52,12 +53,14 @@ class OrdersView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_list_orders", responses=OrderSerializer(many=True))
     def get(self, request: Request) -> Response:
+        """My orders, the latest first."""
         orders = queries.list_orders(customer_id=Principal.of(request).subject, page=self.paginate_queryset)
         return self.get_paginated_response(self.get_serializer(orders, many=True).data)
 
     @extend_schema(operation_id="orders_place_order", request=NewOrderSerializer, responses={201: OrderSerializer})
     @idempotent(using="orders")
     def post(self, request: Request) -> Response:
+        """Place an order: its stock is reserved, at the prices of this moment."""
         quantities = quantities_of(request)
         order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = f"{request.path}/{order.id}"
@@ -78,7 +81,7 @@ class OrderView(GenericAPIView[Any]):
 
 
 class CancelView(GenericAPIView[Any]):
-    """Cancelling one of my orders. A second time is refused with 409 `order_not_cancellable`."""
+    """Cancel one of my orders. A second time is refused with 409 `order_not_cancellable`."""
 
     permission_classes = [HasScope("orders:write")]
     serializer_class = OrderSerializer

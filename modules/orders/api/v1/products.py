@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.urls import path, re_path
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.permissions import AllowAny
@@ -12,17 +12,31 @@ from rest_framework.response import Response
 
 from modules.orders import queries
 from modules.orders.api import lists
+from modules.orders.api.fields import ProductNameField, SkuField
+from modules.orders.models import MAX_STOCK
 from modules.orders.queries import ProductDetails
-from pangaea.api.fields import MoneySerializer
+from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.pagination import CursorPage
 
 
 class ProductSerializer(serializers.Serializer[ProductDetails]):
-    sku = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField()
+    sku = SkuField()
+    name = ProductNameField()
+    description = documented(serializers.CharField(max_length=2_000), examples=["Oak, for six people."])
     price = MoneySerializer()
-    in_stock = serializers.IntegerField(help_text="as of the answer; only an order reserves")
+    in_stock = documented(
+        serializers.IntegerField(
+            min_value=0, max_value=MAX_STOCK, help_text="as of the answer; only an order reserves"
+        ),
+        examples=[42],
+    )
+
+
+SKU = OpenApiParameter(
+    "sku",
+    {"type": "string", "pattern": "^[A-Z0-9-]{1,32}$", "minLength": 1, "maxLength": 32, "examples": ["ABC-1"]},
+    OpenApiParameter.PATH,
+)
 
 
 class ProductsView(GenericAPIView[Any]):
@@ -50,7 +64,7 @@ class ProductView(GenericAPIView[Any]):
     serializer_class = ProductSerializer
     problems = {"get": ("product_not_found",)}
 
-    @extend_schema(operation_id="orders_read_product")
+    @extend_schema(operation_id="orders_read_product", parameters=[SKU])
     def get(self, request: Request, sku: str) -> Response:
         return Response(self.get_serializer(queries.read_product(sku=sku)).data)
 

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 
 from modules.orders import commands, queries
 from modules.orders.api import lists
+from modules.orders.api.fields import ProductNameField, SkuField
 from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
-from modules.orders.rules.pricing import PricedLine
-from pangaea.api.fields import MoneySerializer
+from modules.orders.rules.pricing import MAX_LINES, MAX_QUANTITY, PricedLine
+from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import StrictCursorPage
 from pangaea.identity.permissions import HasScope
@@ -25,13 +26,13 @@ from pangaea.identity.principal import Principal
 
 
 class ProductSnapshotSerializer(serializers.Serializer[PricedLine]):
-    sku = serializers.CharField(help_text="the product's identity, which never changes")
-    name = serializers.CharField(help_text="as of the order")
+    sku = SkuField(help_text="the product's identity, which never changes")
+    name = ProductNameField(help_text="as of the order")
 
 
 class OrderLineSerializer(serializers.Serializer[PricedLine]):
     product = ProductSnapshotSerializer(source="*", help_text="the product as it was ordered")
-    quantity = serializers.IntegerField()
+    quantity = serializers.IntegerField(min_value=1, max_value=MAX_QUANTITY)
     unit_price = MoneySerializer(help_text="as of the order")
     total = MoneySerializer(source="amount", help_text="the unit price times the quantity")
 
@@ -61,16 +62,16 @@ class OrderLinksSerializer(serializers.Serializer[OrderDetails]):
 class OrderSerializer(serializers.Serializer[OrderDetails]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=[(each.value, each.value) for each in Status])
-    lines = OrderLineSerializer(many=True)
+    lines = OrderLineSerializer(many=True, max_length=MAX_LINES)  # type: ignore[call-arg]  # DRF takes it
     total = MoneySerializer()
     placed_at = serializers.DateTimeField()
-    cancelled_at = serializers.DateTimeField(allow_null=True)
+    cancelled_at = documented(serializers.DateTimeField(allow_null=True), examples=[None])
     version = serializers.IntegerField(min_value=1, help_text="raised by every change of the order")
     links = OrderLinksSerializer(source="*")
 
 
 class OrdersView(GenericAPIView[Any]):
-    """My orders, the latest first, and placing one."""
+    """My orders."""
 
     permission_classes = [HasScope("orders:read", changing="orders:write")]
     problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
@@ -82,12 +83,14 @@ class OrdersView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_list_orders_v2", responses=OrderSerializer(many=True))
     def get(self, request: Request) -> Response:
+        """My orders, the latest first."""
         orders = queries.list_orders(customer_id=Principal.of(request).subject, page=self.paginate_queryset)
         return self.get_paginated_response(self.get_serializer(orders, many=True).data)
 
     @extend_schema(operation_id="orders_place_order_v2", request=NewOrderSerializer, responses={201: OrderSerializer})
     @idempotent(using="orders", required=True)
     def post(self, request: Request) -> Response:
+        """Place an order: its stock is reserved, at the prices of this moment."""
         quantities = quantities_of(request)
         order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = reverse("orders-v2-order", args=[order.id])
@@ -108,7 +111,7 @@ class OrderView(GenericAPIView[Any]):
 
 
 class CancelView(GenericAPIView[Any]):
-    """Cancelling one of my orders. A second time is refused with 409 `order_not_cancellable`."""
+    """Cancel one of my orders. A second time is refused with 409 `order_not_cancellable`."""
 
     permission_classes = [HasScope("orders:write")]
     problems = {"post": ("order_not_cancellable", "order_not_found")}

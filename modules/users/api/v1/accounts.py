@@ -12,14 +12,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from modules.users import commands
-from modules.users.api.v1.fields import EmailField, FullNameField, PasswordField, accept_password
+from modules.users.api.v1.fields import EmailField, FullNameField, NewPasswordField, accept_password
+from modules.users.models import FULL_NAME_LENGTH
 from modules.users.rules import passwords
+from modules.users.rules.emails import MAX_LENGTH
 from pangaea.api.bodies import StrictSerializer
+from pangaea.api.fields import documented
 
 
 class RegistrationSerializer(StrictSerializer):
     email = EmailField()
-    password = PasswordField()
+    password = NewPasswordField()
     full_name = FullNameField()
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -29,9 +32,11 @@ class RegistrationSerializer(StrictSerializer):
 
 class AccountSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
-    email = serializers.EmailField()
-    full_name = serializers.CharField()
-    plan = serializers.CharField(help_text="free or pro; there may be more. Quotas depend on it.")
+    email = documented(serializers.EmailField(max_length=MAX_LENGTH), examples=["ada@example.com"])
+    full_name = documented(serializers.CharField(min_length=1, max_length=FULL_NAME_LENGTH), examples=["Ada Lovelace"])
+    plan = documented(
+        serializers.CharField(help_text="free or pro; there may be more. Quotas depend on it."), examples=["free"]
+    )
     registered_at = serializers.DateTimeField()
 
 

@@ -12,7 +12,7 @@ from rest_framework.views import APIView
 
 from modules.users import commands, queries
 from modules.users.api.v1.accounts import AccountSerializer
-from modules.users.api.v1.fields import EmailField, FullNameField, PasswordField, accept_password
+from modules.users.api.v1.fields import EmailField, FullNameField, NewPasswordField, PasswordField, accept_password
 from modules.users.rules import passwords
 from pangaea import errors
 from pangaea.api.bodies import StrictSerializer
@@ -24,6 +24,8 @@ from pangaea.identity.principal import Principal
 
 class ProfileChangeSerializer(StrictSerializer):
     """Fields that are left out stay unchanged."""
+
+    documented = {"dependentRequired": {"email": ["current_password"]}}
 
     email = EmailField(required=False)
     full_name = FullNameField(required=False)
@@ -42,7 +44,7 @@ class DeactivationSerializer(StrictSerializer):
 
 class PasswordChangeSerializer(StrictSerializer):
     current_password = PasswordField()
-    new_password = PasswordField()
+    new_password = NewPasswordField()
 
 
 ACCOUNT = ("account_deactivated", "unknown_account")

@@ -19,8 +19,11 @@ from modules.users import commands, queries
 from modules.users.api.v1.fields import EmailField, PasswordField
 from pangaea import errors
 from pangaea.api.bodies import StrictCharField, StrictSerializer
+from pangaea.api.fields import documented
 from pangaea.identity import password_attempts, tokens
 from pangaea.modules import Role
+
+REFRESH_TOKEN = "AZ4iMq1tfMGAAAAAAAAAAKk3Zx0vS2b1Uq9YwFJp7mE"  # noqa: S105 - an example
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -29,14 +32,26 @@ class CredentialsSerializer(StrictSerializer):
 
 
 class RefreshSerializer(StrictSerializer):
-    refresh_token = StrictCharField(max_length=256, write_only=True)
+    refresh_token = documented(StrictCharField(max_length=256, write_only=True), examples=[REFRESH_TOKEN])
 
 
 class TokensSerializer(serializers.Serializer[Any]):
-    access_token = serializers.CharField()
+    access_token = documented(
+        serializers.CharField(min_length=1),
+        pattern=r"^[\w-]+\.[\w-]+\.[\w-]+$",
+        examples=["eyJhbGciOi.eyJzdWIiOi.MEUCIQ"],
+    )
     token_type = serializers.ChoiceField(choices=["Bearer"])
-    expires_in = serializers.IntegerField(help_text="Seconds until the access token expires.")
-    refresh_token = serializers.CharField(help_text="Works once. Send it to /refresh for the next pair.")
+    expires_in = documented(
+        serializers.IntegerField(min_value=1, max_value=2**31 - 1, help_text="Seconds until the access token expires."),
+        examples=[600],
+    )
+    refresh_token = documented(
+        serializers.CharField(
+            min_length=1, max_length=256, help_text="Works once. Send it to /refresh for the next pair."
+        ),
+        examples=[REFRESH_TOKEN],
+    )
 
 
 class TokensView(APIView):

@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from modules.web_bff import commands, queries
 from modules.web_bff.models import OrderSummary
 from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
-from pangaea.api.fields import MoneySerializer
+from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.filters import Filter, MomentField
 from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
@@ -24,62 +24,83 @@ from pangaea.identity.principal import Principal
 MAX_LINES = 50
 MAX_QUANTITY = 1_000
 MAX_SKU = 64
+MAX_COUNT = 2**63 - 1
+"""The largest number of pieces that a column of this module holds."""
+
+
+class SkuField(serializers.CharField):
+    """The sku of a product in an answer."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        documented(self, minLength=1, examples=["ABC-1"])
+
+
+class ProductNameField(serializers.CharField):
+    """The name of a product in an answer."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        documented(self, minLength=1, examples=["Garden table"])
 
 
 class MeSerializer(serializers.Serializer[queries.Me]):
     user_id = serializers.UUIDField()
-    email = serializers.CharField()
-    full_name = serializers.CharField()
+    email = documented(serializers.CharField(), examples=["ada@example.com"])
+    full_name = documented(serializers.CharField(), examples=["Ada Lovelace"])
     active = serializers.BooleanField()
 
 
 class ProductSerializer(serializers.Serializer[queries.Product]):
-    sku = serializers.CharField()
-    name = serializers.CharField()
-    description = serializers.CharField()
+    sku = SkuField()
+    name = ProductNameField()
+    description = documented(serializers.CharField(), examples=["Oak, for six people."])
     price = MoneySerializer()
 
 
 class OrderCardSerializer(serializers.Serializer[queries.OrderCard]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=OrderSummary.Status.values)
-    product_names = serializers.ListField(child=serializers.CharField(), help_text="as of the order, in its order")
-    item_count = serializers.IntegerField(help_text="the lines' quantities added up")
+    product_names = documented(
+        serializers.ListField(child=serializers.CharField(), help_text="as of the order, in its order"),
+        examples=[["Garden table"]],
+    )
+    item_count = serializers.IntegerField(min_value=1, max_value=MAX_COUNT, help_text="the lines' quantities added up")
     total = MoneySerializer()
     placed_at = serializers.DateTimeField()
 
 
 class HomeSerializer(serializers.Serializer[queries.HomePage]):
     me = MeSerializer(allow_null=True, help_text="null while the profile has not arrived")
-    latest_orders = OrderCardSerializer(many=True)
-    catalogue = ProductSerializer(many=True)
+    latest_orders = OrderCardSerializer(many=True, max_length=queries.LATEST_ORDERS)  # type: ignore[call-arg]  # DRF takes it
+    catalogue = ProductSerializer(many=True, max_length=queries.TEASER_PRODUCTS)  # type: ignore[call-arg]  # DRF takes it
 
 
 class LineSerializer(serializers.Serializer[queries.Line]):
-    sku = serializers.CharField()
-    name = serializers.CharField()
-    quantity = serializers.IntegerField()
+    sku = SkuField()
+    name = ProductNameField()
+    quantity = serializers.IntegerField(min_value=1, max_value=MAX_COUNT)
     unit_price = MoneySerializer()
 
 
 class MilestoneSerializer(serializers.Serializer[queries.Milestone]):
     at = serializers.DateTimeField()
-    what = serializers.CharField()
+    what = documented(serializers.CharField(), examples=["placed"])
 
 
 class OrderSerializer(serializers.Serializer[queries.Order]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=OrderSummary.Status.values)
     lines = LineSerializer(many=True)
-    item_count = serializers.IntegerField()
+    item_count = serializers.IntegerField(min_value=1, max_value=MAX_COUNT)
     total = MoneySerializer()
     placed_at = serializers.DateTimeField()
-    cancelled_at = serializers.DateTimeField(allow_null=True)
+    cancelled_at = documented(serializers.DateTimeField(allow_null=True), examples=[None])
     timeline = MilestoneSerializer(many=True, help_text="the oldest first")
 
 
 class CheckoutLineSerializer(StrictSerializer):
-    sku = StrictCharField(max_length=MAX_SKU, trim_whitespace=False)
+    sku = documented(StrictCharField(max_length=MAX_SKU, trim_whitespace=False), examples=["ABC-1"])
     quantity = StrictIntegerField(min_value=1, max_value=MAX_QUANTITY)
 
 
@@ -94,15 +115,15 @@ class NewCheckoutSerializer(StrictSerializer):
 
 
 class RefusalSerializer(serializers.Serializer[queries.Refusal]):
-    code = serializers.CharField(help_text="stable, like out_of_stock")
-    detail = serializers.CharField(help_text="a sentence for people")
+    code = documented(serializers.CharField(help_text="stable: branch on this"), examples=["out_of_stock"])
+    detail = documented(serializers.CharField(help_text="a sentence for people"), examples=["ABC-1 is sold out."])
 
 
 class CheckoutSerializer(serializers.Serializer[queries.CheckoutState]):
     id = serializers.UUIDField()
     status = serializers.ChoiceField(choices=[(each.value, each.value) for each in queries.CheckoutStatus])
-    order_id = serializers.UUIDField(allow_null=True, help_text="once it is placed")
-    refusal = RefusalSerializer(allow_null=True, help_text="once it is refused")
+    order_id = documented(serializers.UUIDField(allow_null=True, help_text="once it is placed"), examples=[None])
+    refusal = documented(RefusalSerializer(allow_null=True, help_text="once it is refused"), examples=[None])
 
 
 class HomeView(APIView):

@@ -7,6 +7,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 from pangaea import modules
 from pangaea.api import versioning
+from pangaea.api.openapi import strict
 from pangaea.identity.permissions import ScopePermission
 
 
@@ -34,6 +35,7 @@ class AutoSchema(openapi.AutoSchema):
         operation = super().get_operation(*arguments, **named)
         if operation is not None:
             operation.setdefault("security", [])
+            operation["responses"] = {status: _described(status, r) for status, r in operation["responses"].items()}
             for describe in describers.DESCRIBERS:
                 describe(self.view, self.method, operation)
             problems.finish(operation, modules.owner_of(type(self.view)))
@@ -46,6 +48,21 @@ class AutoSchema(openapi.AutoSchema):
         """
         ways: list[Any] = super().get_auth()
         return [dict.fromkeys(way, self._scopes()) for way in ways] if any(ways) else []
+
+    def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:  # noqa: FBT001, FBT002 - spectacular's signature
+        schema = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
+        if schema is not None:
+            strict.complete_field(schema, field, direction)
+        return schema
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
+        schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
+        strict.complete_object(schema, serializer, direction)
+        return schema
+
+    def get_summary(self) -> str:
+        """The first sentence of the description."""
+        return (super().get_description() or "").partition("\n")[0].partition(". ")[0].removesuffix(".")
 
     def get_tags(self) -> list[str]:
         owner = modules.owner_of(type(self.view))
@@ -72,3 +89,17 @@ class AutoSchema(openapi.AutoSchema):
             + ("" if version == "v1" else version.upper())
             + super().get_serializer_name(serializer, direction)
         )
+
+
+_DESCRIPTIONS = {
+    "200": "The answer.",
+    "201": "It was created. `Location` is its address.",
+    "202": "Accepted, and not done yet. `Location` is the address of the result.",
+    "204": "Done; there is no body.",
+}
+
+
+def _described(status: str, response: dict[str, Any]) -> dict[str, Any]:
+    if response.get("description") in {"", "No response body"}:
+        response["description"] = _DESCRIPTIONS.get(status, "The answer.")
+    return response

@@ -11,7 +11,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
 
 from pangaea import modules
-from pangaea.api.openapi import problems
+from pangaea.api.openapi import examples, problems
 from pangaea.api.openapi.sharing import share
 from pangaea.api.read_only import read_only
 
@@ -48,6 +48,7 @@ def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], l
         doubts = [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]  # noqa: SLF001 - it publishes them nowhere
     doubts += _misnamed(document)
     document.setdefault("components", {}).setdefault("schemas", {})["Problem"] = dict(problems.SCHEMA)
+    examples.add(document)
     share(document)
     _describe_scopes(document, [scope for each in chosen for scope in each.scopes])
     if module:
