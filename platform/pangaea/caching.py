@@ -24,7 +24,7 @@ from pangaea.errors import Unavailable, first_line
 log = structlog.get_logger()
 T = TypeVar("T")
 
-TIMEOUT = 0.5
+TIMEOUT = 1.0
 """Seconds that a request waits for Redis to accept a connection, and as many again for each answer."""
 MAX_LOCAL_ENTRIES = 100_000
 """Entries of the cache inside a process; then a third of them is dropped, and what they counted with them."""
@@ -85,14 +85,19 @@ class _Circuit:
         self._lost_at: float | None = None
         self._next_attempt = 0.0
 
-    def admit(self) -> None:
-        """Return if the cache may be asked: while it is lost, once per RETRY_INTERVAL. Raises CacheUnavailable."""
+    def admit(self) -> bool:
+        """Return if the cache may be asked: while it is lost, once per RETRY_INTERVAL. Raises CacheUnavailable.
+
+        True for an attempt to reach a lost cache: its answer ends the outage. An answer to a question from before the
+        outage does not.
+        """
         if self._lost_at is None:
-            return
+            return False
         with self._guard:
             if monotonic() < self._next_attempt:
                 raise CacheUnavailable("The cache is lost.")
             self._next_attempt = monotonic() + RETRY_INTERVAL
+        return True
 
     def fail(self, error: Exception) -> None:
         """Record a failure. The first of an outage is logged."""
@@ -103,10 +108,8 @@ class _Circuit:
             self._lost_at = monotonic()
         log.warning("cache lost", error=f"{type(error).__name__}: {first_line(error)}")
 
-    def succeed(self) -> None:
-        """Record an answer. The first after an outage is logged."""
-        if self._lost_at is None:
-            return
+    def recover(self) -> None:
+        """End the outage, if there is one, and log that."""
         with self._guard:
             lost_at, self._lost_at, self._next_attempt = self._lost_at, None, 0.0
         if lost_at is not None:
@@ -118,16 +121,17 @@ _circuit = _Circuit()
 
 def asked(question: Callable[[], T]) -> T:
     """The result of `question`, which uses the cache. Raises CacheUnavailable where the cache does not answer."""
-    _circuit.admit()
+    is_attempt = _circuit.admit()
     try:
         answer = question()
     except FAILURES as error:
         _circuit.fail(error)
         raise CacheUnavailable(f"The cache does not answer: {first_line(error)}") from error
-    _circuit.succeed()
+    if is_attempt:
+        _circuit.recover()
     return answer
 
 
 def forget_outage() -> None:
     """Ask the cache again at once, as if it had answered."""
-    _circuit.succeed()
+    _circuit.recover()

@@ -15,10 +15,12 @@ import psycopg
 import pytest
 from celery import Celery
 from django.conf import settings as django_settings
+from django.core.cache import caches
 from django.db import DEFAULT_DB_ALIAS
 from kombu.exceptions import OperationalError
 from pytest_django import Settings
 
+from pangaea import caching
 from pangaea.broker import celery_app, sending, topology
 from pangaea.broker.management_api import Management
 from pangaea.configuration.declared import Declared
@@ -110,6 +112,29 @@ class TestABrokerBehindTLS:
                 connection.connect()
                 connection.collect()
                 connection.connect()
+
+
+class TestACacheBehindTLS:
+    def test_is_used_under_its_name_alone(
+        self, redis_url: str, certificates: Path, stranger: Path, settings: Settings
+    ) -> None:
+        self.use(redis_url, certificates / "address.crt", certificates, settings)
+        for shown, reason in (
+            (certificates / "elsewhere.crt", NAME_MISMATCH),
+            (stranger / "address.crt", UNKNOWN_AUTHORITY),
+        ):
+            caching.forget_outage()
+            with pytest.raises(caching.CacheUnavailable, match=reason):
+                self.use(redis_url, shown, certificates, settings)
+
+    @staticmethod
+    def use(redis_url: str, shown: Path, certificates: Path, settings: Settings) -> None:
+        """Write to the cache behind a server that shows this certificate."""
+        with tls_front.before(redis_url, 6379, certificate=shown) as port:
+            url, authorities = secured(redis_url, port), str(certificates / "ca.crt")
+            configuration = replace(settings.PANGAEA, cache_url=url, cache_ca=authorities, cache_prefix="tls.")
+            settings.CACHES = caching.configure(configuration)
+            assert caching.asked(lambda: caches["default"].set("key", 1, 10))
 
 
 @pytest.fixture(scope="module")
