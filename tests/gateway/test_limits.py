@@ -30,6 +30,7 @@ class TestRateLimits:
         assert refused.headers["cache-control"] == "no-store"
         assert refused.headers["content-type"] == "application/problem+json"
         assert (refused.json()["code"], refused.json()["status"]) == ("throttled", 429)
+        assert refused.json()["violated-policies"] == ["gateway"]
         assert "retry-after" not in answers[0].headers
         assert len([each for each in shop.seen if each.path == "/shop/till"]) == 3
 

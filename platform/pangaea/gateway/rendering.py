@@ -259,9 +259,7 @@ class _Edge:
         for resource in versioning.resources(route.path for route in self.routes):
             when = f"response.code == 404 && request.url_path.matches(r'^{resource.pattern}$')"
             problem = resource.unknown
-            answer = self.answer(when=when, code=problem.code, detail=problem.detail)
-            answer["body_format_override"]["json_format"] |= problem.members
-            found.append(answer)
+            found.append(self.answer(when=when, code=problem.code, detail=problem.detail, members=problem.members))
         return found
 
     def answer(self, *, when: str, text: str = "", code: str = "", status: int | None = None, **more: Any) -> Any:
@@ -272,6 +270,7 @@ class _Edge:
             title, shown = code.replace("_", " ").capitalize(), status or "%RESPONSE_CODE%"
             fields = self.template["answer_headers"]
             body = self.part("problem", code=code, title=title, status=shown, detail=more["detail"])
+            body["json_format"] |= more.get("members", {})
         headers = [
             {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
             for key, value in (fields | more.get("headers", {})).items()
