@@ -28,6 +28,21 @@ class TestGuesses:
         assert refused.json()["code"] == "throttled"
         assert refused["Retry-After"] == "1"
 
+    def test_from_addresses_of_one_ipv6_network_have_to_wait_whichever_account_they_try(
+        self, anybody: APIClient
+    ) -> None:
+        def guess(number: int) -> Any:
+            body = {"email": f"customer{number}@example.com", "password": "not the password"}
+            return anybody.post("/api/v1/tokens", body, format="json", REMOTE_ADDR=f"2001:db8:1:2::{number:x}")
+
+        answers = [guess(number) for number in range(60)]
+        refused = answers[-1]
+        assert {each.status_code for each in answers} == {401, 429}
+        assert (refused.status_code, refused.json()["code"]) == (429, "throttled")
+        assert int(refused["Retry-After"]) > 0
+        other = {"email": "customer@example.com", "password": "not the password"}
+        assert anybody.post("/api/v1/tokens", other, REMOTE_ADDR="2001:db8:1:3::1").status_code == 401
+
     def test_of_the_current_password_count_as_log_ins(self, ada: Customer, anybody: APIClient) -> None:
         change = {"current_password": "not the password", "new_password": "subduction zones sink"}
         for _ in range(FREE + 1):

@@ -34,6 +34,13 @@ def state_of(checkout_id: UUID, customer_id: UUID) -> Any:
 
 
 class TestCheckout:
+    def test_has_quotas_by_the_plan_and_reads_have_none(self, customer_id: UUID) -> None:
+        client = client_for(customer_id, plan="pro")
+        answer = client.post(CHECKOUT, lines("TEA-1"))
+        assert answer.headers["RateLimit-Policy"].endswith('"web_bff:checkouts_per_day";q=100000;w=86400')
+        assert '"web_bff:checkouts_per_minute";r=599;' in answer.headers["RateLimit"]
+        assert "RateLimit" not in client.get("/bff/v1/home").headers
+
     def test_is_taken_and_says_where_to_ask_what_became_of_it(self, customer_id: UUID) -> None:
         client = client_for(customer_id)
 

@@ -15,7 +15,7 @@ as a URI fragment: `#/lines/0/quantity`), or `parameter` if the mistake is in th
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from itertools import islice
 from typing import Any, TypeAlias
@@ -69,7 +69,21 @@ class Problem:
 
 _ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 
+RETRY_SOON = {"Retry-After": "2"}
+"""The headers of 503."""
+RETRY_SOON_HERE = {**RETRY_SOON, "X-Envoy-Overloaded": "true"}
+"""The headers of 503 where one route refuses and the process works: the gateway neither repeats such a request nor
+counts it as a failure of the process."""
+
+_UNAVAILABLE = Problem(
+    status=503,
+    code="unavailable",
+    detail="Something that this needs is busy or does not answer. Try again in a moment.",
+    headers=RETRY_SOON,
+)
+
 _FIXED: tuple[tuple[_ErrorTypes, Problem], ...] = (
+    (CacheUnavailable, replace(_UNAVAILABLE, headers=RETRY_SOON_HERE)),
     (
         drf_exceptions.NotAuthenticated,
         Problem(status=401, code="token_missing", detail="Send an access token: 'Authorization: Bearer <token>'."),
@@ -115,16 +129,6 @@ _FIXED: tuple[tuple[_ErrorTypes, Problem], ...] = (
 )
 """Errors that are always answered with the same document. The first entry that matches is used."""
 
-RETRY_SOON = {"Retry-After": "2"}
-"""The headers of 503."""
-
-_UNAVAILABLE = Problem(
-    status=503,
-    code="unavailable",
-    detail="Something that this needs is busy or does not answer. Try again in a moment.",
-    headers=RETRY_SOON,
-)
-
 
 class ProblemResponse(HttpResponse):
     """A rendered problem document; `data` is the document before rendering. `path` is empty where it is not known."""
@@ -157,7 +161,7 @@ def respond(exc: Exception, request: HttpRequest | Request) -> ProblemResponse |
     if problem is None:
         return None
     # One line without a traceback: the failure is outside this process. An outage has one line for all its requests.
-    if problem is _UNAVAILABLE and not isinstance(exc, CacheUnavailable) and not outages.note(exc):
+    if problem is _UNAVAILABLE and not outages.note(exc):
         log.warning("request refused", reason="a dependency does not answer", error=f"{type(exc).__name__}: {exc}")
     return ProblemResponse(problem, path=request.path)
 

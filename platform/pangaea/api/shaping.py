@@ -41,8 +41,7 @@ TOO_BUSY = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
     code="too_busy",
     detail="This address has as many requests at once as it may have. Nothing was done; try again in a moment.",
-    # The gateway neither repeats such a request nor counts it as a failure of this process.
-    headers={**problems.RETRY_SOON, "X-Envoy-Overloaded": "true"},
+    headers=problems.RETRY_SOON_HERE,
 )
 
 Request = TypeVar("Request")

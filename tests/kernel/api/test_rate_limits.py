@@ -242,6 +242,7 @@ def lost(client: APIClient) -> tuple[int, int]:
     assert "RateLimit-Policy" in passed.headers
     if refused.status_code == 503:
         assert (refused.json()["code"], refused.headers["Retry-After"]) == ("unavailable", "2")
+        assert refused.headers["X-Envoy-Overloaded"] == "true", "the gateway must not eject the process for it"
     return passed.status_code, refused.status_code
 
 
