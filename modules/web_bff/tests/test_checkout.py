@@ -69,6 +69,17 @@ class TestCheckout:
     def test_is_another_one_each_time(self, customer_id: UUID) -> None:
         assert taken(customer_id) != taken(customer_id)
 
+    def test_is_the_same_one_when_it_is_sent_again_with_its_key(self, customer_id: UUID) -> None:
+        key: Any = {"headers": {"Idempotency-Key": '"8e03978e-40d5-43dd-bc93-6894a57f9324"'}}
+        client = client_for(customer_id)
+        first, repeat = (client.post(CHECKOUT, lines("TEA-1"), **key) for _ in range(2))
+        other = client.post(CHECKOUT, lines("CUP-1"), **key)
+
+        assert (repeat.status_code, repeat.content, repeat["Location"]) == (202, first.content, first["Location"])
+        assert repeat["Idempotent-Replayed"] == "true"
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        assert (Checkout.objects.count(), len(published("web_bff"))) == (1, 1)
+
     def test_knows_no_product_and_asks_for_any(self, customer_id: UUID) -> None:
         assert client_for(customer_id).post(CHECKOUT, lines("NO-SUCH-THING")).status_code == 202
 
