@@ -310,6 +310,38 @@ TARGETS = [
     case("a thousand parameters", request(f"GET /api/v1/products?{'a&' * 1100}"), 400, "too_many_parameters"),
 ]
 
+KEYS = [
+    *(
+        case(
+            f"the key {key!r}",
+            request(f"POST {ORDERS}", TOKEN, JSON, f"Idempotency-Key: {key}", body=b'{"lines": []}'),
+            400,
+            code,
+        )
+        for key, code in (
+            ("8e03978e-40d5-43dd-bc93-6894a57f9324", "validation_failed"),
+            ('"8e03978e-40d5-43dd-bc93-6894a57f9324"', "validation_failed"),
+            ("", "idempotency_key_malformed"),
+            ('"a', "idempotency_key_malformed"),
+            ("a" * 256, "idempotency_key_malformed"),
+            ("\xe9", "idempotency_key_malformed"),
+        )
+    ),
+    case(
+        "two keys",
+        request(f"POST {ORDERS}", TOKEN, JSON, "Idempotency-Key: a", "Idempotency-Key: b", body=b'{"lines": []}'),
+        400,
+        "idempotency_key_malformed",
+    ),
+    case(
+        "no key where it is needed",
+        request("POST /api/v2/orders", TOKEN, JSON, body=b'{"lines": []}'),
+        400,
+        "idempotency_key_missing",
+    ),
+    case("a key where none is needed", request(f"GET {PRODUCTS}", 'Idempotency-Key: "'), 200),
+]
+
 HEADERS = [
     case("no Host", request(f"GET {PRODUCTS}", "Host: none"), 400, "malformed_request"),
     case("an empty Host", request(f"GET {PRODUCTS}", "Host:"), 400, "unknown_host"),
@@ -475,4 +507,17 @@ VERSIONS = [
     *(case(f"{path} is nothing", request(f"GET {path}"), 404, "not_found") for path in ("/api/v9/x", "/api/v9")),
 ]
 
-CASES = [*TEXTS, *VERSIONS, *ACCEPT, *BODIES, *METHODS, *AUTHORIZATION, *LENGTHS, *TARGETS, *HEADERS, *IDS, *ORIGINS]
+CASES = [
+    *TEXTS,
+    *VERSIONS,
+    *KEYS,
+    *ACCEPT,
+    *BODIES,
+    *METHODS,
+    *AUTHORIZATION,
+    *LENGTHS,
+    *TARGETS,
+    *HEADERS,
+    *IDS,
+    *ORIGINS,
+]

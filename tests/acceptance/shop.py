@@ -94,13 +94,17 @@ class Customer(Shop):
             seconds=START_SECONDS,
         )
 
-    def order(self, *lines: tuple[str, Any]) -> httpx.Response:
-        """Send an order of (sku, quantity) lines."""
-        return self.post("/api/v1/orders", json={"lines": [{"sku": sku, "quantity": many} for sku, many in lines]})
+    def order(self, *lines: tuple[str, Any], key: str = "") -> httpx.Response:
+        """Send an order of (sku, quantity) lines, with this Idempotency-Key if one is given."""
+        return self.post(
+            "/api/v1/orders",
+            json={"lines": [{"sku": sku, "quantity": many} for sku, many in lines]},
+            headers={"Idempotency-Key": key} if key else None,
+        )
 
-    def place(self, *lines: tuple[str, int]) -> dict[str, Any]:
+    def place(self, *lines: tuple[str, int], key: str = "") -> dict[str, Any]:
         """Place an order; raises if it is refused."""
-        answer = self.order(*lines)
+        answer = self.order(*lines, key=key)
         assert answer.status_code == httpx.codes.CREATED, answer.text
         order: dict[str, Any] = answer.json()
         return order

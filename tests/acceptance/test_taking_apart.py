@@ -47,6 +47,8 @@ class TestAMonolithThatIsSplit:
                     assert [(line["sku"], line["quantity"]) for line in page["lines"]] == [(sku, 1)]
                     assert [entry["what"] for entry in page["timeline"]] == ["placed"]
                 stock = shop.stock(sku)
+                repeat = customer.order((sku, 1), key="last")
+                assert (repeat.json(), repeat.headers["idempotent-replayed"]) == (placed[-1], "true")
                 after = customer.place((sku, 1))
                 assert customer.page(after["id"])["id"] == after["id"]
                 checkout = customer.outcome(customer.check_out((sku, 1)))
@@ -65,7 +67,7 @@ class TestAMonolithThatIsSplit:
 def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[str, Any]]]:
     """Run a monolith that leaves an order on the BFF, another that is sent, and a third that is not sent.
 
-    Returns the customer's token, the product, and the orders.
+    Returns the customer's token, the product, and the orders. The last one has the Idempotency-Key `last`.
     """
     with workspace(folder) as space:
         url = ProcessSet("all", space, environment).start(seed=True)
@@ -77,4 +79,4 @@ def use(environment: dict[str, str], folder: Path) -> tuple[str, str, list[dict[
             worker.stop()
             sent = customer.place((sku, 1))
             relay.stop()
-            return customer.token, sku, [seen, sent, customer.place((sku, 1))]
+            return customer.token, sku, [seen, sent, customer.place((sku, 1), key="last")]

@@ -7,7 +7,7 @@ The practice of draft-ietf-httpapi-idempotency-key-header-07, which expired in A
 import hmac
 import json
 import re
-from typing import cast
+from typing import Any, cast
 
 from django.conf import settings
 from django.urls import ResolverMatch
@@ -43,11 +43,12 @@ def key_of(request: Request, *, required: bool) -> str | None:
 def content_of(request: Request) -> bytes:
     """What a repeat has in common with its first request: the arguments in the path, the query, and the body's value.
 
-    The members of the body may come in another order, and an id in the path in another spelling. Reads the body.
+    The members of the body may come in another order, a whole number as 2.0, and an id in the path in another spelling.
+    Reads the body.
     """
     match = cast("ResolverMatch", request.resolver_match)
     arguments = {name: str(value) for name, value in match.kwargs.items()}
-    content = [arguments, request.META.get("QUERY_STRING", ""), request.data]
+    content = [arguments, request.META.get("QUERY_STRING", ""), _plain(request.data)]
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -60,6 +61,18 @@ def is_of(content: bytes, stored: str) -> bool:
     """Whether the stored fingerprint is the content's, by SECRET_KEY or one of SECRET_KEY_FALLBACKS."""
     secrets = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
     return any(hmac.compare_digest(_hmac(content, secret), stored) for secret in secrets)
+
+
+def _plain(value: Any) -> Any:
+    """The value with whole numbers as integers, as request bodies are validated."""
+    match value:
+        case dict():
+            return {name: _plain(each) for name, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value
 
 
 def _hmac(content: bytes, secret: str | bytes) -> str:

@@ -5,16 +5,20 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from time import monotonic
+from uuid import uuid4
 
 import httpx
 import pytest
+from django.utils import timezone
 from pytest_django import Settings
 
+from pangaea.api.idempotency_records import IdempotencyRecord
 from pangaea.broker import celery_app, sending, topology
 from pangaea.processes.maintenance import Maintenance, declare_queues
 from pangaea.telemetry.components import Component, State
-from pangaea.testing import free_port
+from pangaea.testing import free_port, wait_until
 from pangaea.wire import CatchUp
 from tests.faults import proxy
 
@@ -56,6 +60,31 @@ class TestMaintenanceWhoseBrokerIsSilent:
                 assert still_open(connection)
         finally:
             silent.close()
+            maintenance.stop()
+
+    @pytest.mark.django_db(databases=["orders"], transaction=True)
+    def test_prunes_idempotency_records(self) -> None:
+        records = IdempotencyRecord.objects.using("orders")
+        for days in (31, 2, 0):
+            records.create(
+                subject=uuid4(),
+                operation="POST things",
+                key=str(days),
+                fingerprint="",
+                resource="/",
+                status=200,
+                headers={},
+                body=b"",
+                created_at=timezone.now() - timedelta(days=days),
+            )
+        maintenance = Maintenance([Component("orders")], pruned=["orders"])
+        maintenance.start()
+        try:
+            wait_until(
+                lambda: sorted(records.values_list("key", "status")) == [("0", 200), ("2", None)],
+                what="the records to be pruned",
+            )
+        finally:
             maintenance.stop()
 
 
