@@ -1,6 +1,6 @@
 """What this module does on request. Each function joins the transaction that its caller opened on `orders`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -56,13 +56,19 @@ def place_order(*, customer_id: UUID, quantities: Mapping[str, int], checkout_id
     return OrderDetails.of(order, lines)
 
 
-def cancel_order(*, order_id: UUID, customer_id: UUID | None = None) -> OrderDetails:
+def cancel_order(
+    *, order_id: UUID, customer_id: UUID | None = None, precondition: Callable[[int], None] | None = None
+) -> OrderDetails:
     """Cancel an order, give its stock back, and publish `orders.order_cancelled`.
 
-    With `customer_id` the order must be that customer's; operators pass none. Raises NotFound (`order_not_found`) or
-    Conflict (`order_not_cancellable`).
+    With `customer_id` the order must be that customer's; operators pass none. `precondition` is called with the version
+    of the locked order, and raises to refuse.
+
+    Raises NotFound (`order_not_found`) or Conflict (`order_not_cancellable`).
     """
     order = Order.find(order_id, customer_id=customer_id, lock=True)
+    if precondition:
+        precondition(order.version)
     now = timezone.now()
     order.cancel(now=now)
     Product.give_back({line.sku: line.quantity for line in order.lines.all()})

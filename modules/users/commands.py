@@ -4,7 +4,7 @@ The edge opens the transaction (`transaction.atomic(using="users")`) and the com
 made before the transaction: see `rules.passwords`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -53,15 +53,24 @@ def register_account(*, email: str, password_hash: PasswordHash, full_name: str)
 
 
 def change_profile(
-    *, account_id: UUID, email: str | None = None, full_name: str | None = None, proof: Proof | None = None
+    *,
+    account_id: UUID,
+    email: str | None = None,
+    full_name: str | None = None,
+    proof: Proof | None = None,
+    precondition: Callable[[int], None] | None = None,
 ) -> Account:
     """Change the fields that are given. Where none differs, nothing is written or published.
+
+    `precondition` is called with the version of the locked account, and raises to refuse.
 
     Raises Conflict (`email_taken`, or `password_changed` since the proof), Forbidden (`account_deactivated`) or
     Unauthenticated (`unknown_account`).
     """
     with _taken_email_is_a_conflict(email, others=Account.objects.exclude(id=account_id)):
         account = Account.active(account_id, lock=True)
+        if precondition:
+            precondition(account.version)
         _refute_outdated(proof, account)
         if account.change_profile(email=email, full_name=full_name, at=timezone.now()):
             outbox.publish(

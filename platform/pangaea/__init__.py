@@ -12,6 +12,7 @@ Public, for modules:
     change_capture               Capture, money, enum: changed rows become messages
     inbox.subscriptions          Projection and Reaction, and their handlers
     api.bodies                   strict request bodies
+    api.conditional_requests     ETags, and conditions of reads and changes
     api.fields                   values that all APIs render alike
     api.filters                  query parameters that narrow a list
     api.idempotency              unsafe requests that may be repeated

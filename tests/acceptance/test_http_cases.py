@@ -45,6 +45,9 @@ def send(deployment: Deployment, customer: Customer, sent: bytes) -> Answer:
 def verify(answer: Answer, case: Case) -> None:
     """Raise AssertionError for an answer that is not the case's, or an error that is no valid problem document."""
     assert answer.status == case.status, (answer.head, answer.body)
+    assert answer.headers.get_all("Cache-Control"), answer.head
+    if answer.status >= 400:
+        assert answer.headers.get_all("Cache-Control") == ["no-store"], answer.head
     has_body = not case.sent.startswith(b"HEAD ")
     if answer.status >= 400:
         verify_problem(answer, has_body=has_body)

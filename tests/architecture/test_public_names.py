@@ -15,6 +15,13 @@ from tests.architecture.sources import ROOT, Source, sources
 
 PUBLIC = {
     "pangaea.api.bodies": {"StrictCharField", "StrictIntegerField", "StrictSerializer", "refuse_repeated"},
+    "pangaea.api.conditional_requests": {
+        "Precondition",
+        "conditional_change",
+        "conditional_read",
+        "returns_tag",
+        "tagged",
+    },
     "pangaea.api.filters": {"Filter", "FlagField", "MomentField", "NumberField"},
     "pangaea.api.fields": {"MoneySerializer", "NameField", "documented"},
     "pangaea.api.idempotency": {"idempotent", "not_idempotent"},

@@ -33,9 +33,9 @@ def customer(subject: UUID | None = None, *scopes: str) -> APIClient:
     return testing.client_for(subject or uuid4(), scopes or None)
 
 
-def keyed(key: str = "") -> dict[str, Any]:
-    """The argument of a client's method that sends this key, or a new one."""
-    return {"headers": {"Idempotency-Key": key or uuid4().hex}}
+def keyed(key: str = "", *, if_match: str = "") -> dict[str, Any]:
+    """The argument of a client's method that sends this key, or a new one; and this condition."""
+    return {"headers": {"Idempotency-Key": key or uuid4().hex} | ({"If-Match": if_match} if if_match else {})}
 
 
 def lines(**quantities: Any) -> dict[str, Any]:

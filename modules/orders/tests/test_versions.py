@@ -122,7 +122,7 @@ class TestVersion2:
 
     def test_has_no_link_to_cancel_what_is_cancelled(self, client: APIClient) -> None:
         order = client.post(V2, lines(ABC_1=2), **keyed()).json()
-        cancelled = client.post(order["links"]["cancel"], **keyed()).json()
+        cancelled = client.post(order["links"]["cancel"], **keyed(if_match=f'"{order["version"]}"')).json()
 
         assert (cancelled["status"], cancelled["version"], cancelled["links"]["cancel"]) == ("cancelled", 2, None)
         assert cancelled == client.get(order["links"]["self"]).json()
@@ -135,7 +135,7 @@ class TestVersion2:
         for version in (ORDERS, V2):
             assert [each["id"] for each in client.get(version).json()["results"]] == [second, first]
         assert client.post(f"{ORDERS}/{second}/cancel").status_code == 200
-        assert client.post(f"{V2}/{second}/cancel", **keyed()).json()["code"] == "order_not_cancellable"
+        assert client.post(f"{V2}/{second}/cancel", **keyed(if_match="*")).json()["code"] == "order_not_cancellable"
         assert len(published("orders.order_placed")) == 2
 
     @pytest.mark.parametrize("body", [{}, lines(ABC_1=0), lines(NO_SUCH=1), lines(ABC_1=11), {"lines": [], "x": 1}])
@@ -156,7 +156,10 @@ class TestVersion2:
 
     def test_does_not_find_the_order_of_another_customer(self, client: APIClient) -> None:
         order = client.post(V2, lines(ABC_1=1), **keyed()).json()
-        for answer in (customer().get(order["links"]["self"]), customer().post(order["links"]["cancel"], **keyed())):
+        for answer in (
+            customer().get(order["links"]["self"]),
+            customer().post(order["links"]["cancel"], **keyed(if_match="*")),
+        ):
             assert (answer.status_code, answer.json()["code"]) == (404, "order_not_found")
 
     def test_takes_as_many_queries_as_version_1(

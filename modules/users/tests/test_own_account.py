@@ -204,3 +204,28 @@ class TestDeactivate:
         grace = register(email="grace@example.com")
         ada.client.post(f"{ME}/deactivate", {"current_password": PASSWORD}, format="json")
         assert grace.client.get(ME).status_code == 200
+
+
+class TestConditions:
+    def test_let_a_client_keep_the_profile_until_it_changes(self, ada: Customer) -> None:
+        tag = ada.client.get(ME).headers["ETag"]
+        unchanged = ada.client.get(ME, headers={"If-None-Match": tag})
+        assert (unchanged.status_code, unchanged.content) == (304, b"")
+        assert unchanged.headers["Cache-Control"] == "private, no-cache"
+        changed = ada.client.patch(ME, {"full_name": "Ada King"}, format="json")
+        read = ada.client.get(ME, headers={"If-None-Match": tag})
+        assert read.status_code == 200
+        assert changed.headers["ETag"] == read.headers["ETag"] != tag
+
+    def test_give_two_accounts_two_tags(self, ada: Customer, register: Callable[..., Customer]) -> None:
+        grace = register(email="grace@example.com", full_name=" Ada Lovelace")
+        tag = ada.client.get(ME).headers["ETag"]
+        assert grace.client.get(ME, headers={"If-None-Match": tag}).status_code == 200
+
+    def test_refuse_a_change_of_another_state(self, ada: Customer) -> None:
+        tag = ada.client.get(ME).headers["ETag"]
+        assert ada.client.patch(ME, {"full_name": "A"}, format="json", headers={"If-Match": tag}).status_code == 200
+        response = ada.client.patch(ME, {"full_name": "B"}, format="json", headers={"If-Match": tag})
+        assert (response.status_code, response.json()["code"]) == (412, "precondition_failed")
+        assert ada.client.get(ME).json()["full_name"] == "A"
+        assert ada.client.patch(ME, {"full_name": "C"}, format="json").status_code == 200

@@ -2,6 +2,7 @@ from uuid import UUID
 
 import pytest
 
+from modules.web_bff.models import OrderSummary
 from modules.web_bff.tests import received
 from modules.web_bff.tests.conftest import Answering
 from pangaea.ids import uuid7
@@ -180,3 +181,29 @@ class TestOrder:
             response = client.get(f"{ORDERS}/{order_id}")
 
         assert len(response.json()["lines"]) == count
+
+
+class TestAPageThatTheBrowserHas:
+    @pytest.mark.parametrize("of", ["order", "home"])
+    def test_is_sent_again_only_when_it_has_changed(self, customer_id: UUID, of: str) -> None:
+        order_id = received.order_placed(customer_id)
+        url = f"{ORDERS}/{order_id}" if of == "order" else "/bff/v1/home"
+        client = client_for(customer_id)
+        tag = client.get(url).headers["ETag"]
+        assert client.get(url, headers={"If-None-Match": tag}).status_code == 304
+
+        received.order_cancelled(order_id, customer_id)
+
+        response = client.get(url, headers={"If-None-Match": tag})
+        assert (response.status_code, response.headers["Cache-Control"]) == (200, "private, no-cache")
+        assert response.headers["ETag"] != tag
+
+    def test_has_the_same_tag_after_a_replay(self, customer_id: UUID) -> None:
+        order_id = received.order_placed(customer_id)
+        client = client_for(customer_id)
+        tag = client.get(f"{ORDERS}/{order_id}").headers["ETag"]
+        OrderSummary.objects.all().delete()
+
+        received.order_placed(customer_id, order_id=order_id)
+
+        assert client.get(f"{ORDERS}/{order_id}").headers["ETag"] == tag

@@ -1,11 +1,15 @@
-"""What every HTTP API of the modules shares. Public for modules: bodies, fields, filters, idempotency, pagination.
+"""What every HTTP API of the modules shares.
+
+Public for modules: bodies, conditional_requests, fields, filters, idempotency, pagination.
 
 The files:
 
     bodies                strict request bodies: serializer, fields, repeated items
+    cache_control         Cache-Control on every answer: who may keep it
     call_counting         counts the calls of versions in a web process, and writes them in batches
     call_counts           the table of those calls, and what is read from it
     callers               which services may call this one, by their certificates
+    conditional_requests  ETags, 304 for what the caller has, 412 for a change of another state
     content_security      the Content-Security-Policy of every answer
     cross_origin          what web pages of other origins may do (CORS), at the gateway too
     cursors               the cursors of lists: signed, and bound to one list

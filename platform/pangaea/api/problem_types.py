@@ -34,6 +34,12 @@ KERNEL: tuple[ProblemType, ...] = (
     ProblemType("malformed_request", 400, "What arrived is no HTTP/1.1 request (RFC 9112). Correct the client."),
     ProblemType("malformed_url", 400, "The address has a null character, an encoded slash, or a fragment. Correct it."),
     ProblemType("parse_error", 400, "The body is not what its Content-Type announces. Correct one of them."),
+    ProblemType(
+        "precondition_malformed",
+        400,
+        "The header `If-Match` or `If-None-Match` is no list of entity tags. Send the `ETag` of an answer unchanged, "
+        "with its quotes, or `*`.",
+    ),
     ProblemType("too_many_parameters", 400, "The query has more parameters than are read. Send fewer."),
     ProblemType("unknown_host", 400, "The request names a host for which this server does not answer (ALLOWED_HOSTS)."),
     ProblemType(
@@ -96,6 +102,12 @@ KERNEL: tuple[ProblemType, ...] = (
         "`Retry-After` states: the answer is then that of the first request.",
     ),
     ProblemType("length_required", 411, "The body came in chunks. Send it with a Content-Length."),
+    ProblemType(
+        "precondition_failed",
+        412,
+        "What you want to change is not as it was when you read it: its `ETag` is none of those in `If-Match`. Nothing "
+        "was done. Read it again and decide again.",
+    ),
     ProblemType("body_too_large", 413, "The body is larger than this server accepts. Send less at once."),
     ProblemType(
         "url_too_long", 414, "The address with its query is longer than this server accepts. Shorten the query."
@@ -123,6 +135,12 @@ KERNEL: tuple[ProblemType, ...] = (
     ProblemType("reason_missing", 422, "This action is recorded with its reason, and none was given."),
     ProblemType("reason_unreadable", 422, "The reason of this action has a character that cannot be seen. Remove it."),
     ProblemType("http_version_too_old", 426, "The request is of an HTTP version before 1.1. Use HTTP/1.1 or HTTP/2."),
+    ProblemType(
+        "precondition_required",
+        428,
+        "This change needs the header `If-Match` with the `ETag` of what you have read, so that a change by others in "
+        "between is not lost. Read it, and send its tag.",
+    ),
     ProblemType(
         "throttled",
         429,

@@ -17,6 +17,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
 
+from pangaea.api import cache_control
 from pangaea.api.content_security import HEADER
 
 HTML, JSON = "text/html; charset=utf-8", "application/json"
@@ -64,6 +65,6 @@ def answer(
     """HTML for a client whose Accept names it, as browsers do; JSON for all others. A gateway does the same."""
     is_html = "text/html" in request.headers.get("Accept", "")
     body, kind = (html(template, content), HTML) if is_html else (text(document), JSON)
-    response = HttpResponse(body, content_type=kind, headers={HEADER: POLICY})
+    response = HttpResponse(body, content_type=kind, headers={HEADER: POLICY, cache_control.HEADER: cache_control.PAGE})
     patch_vary_headers(response, ["Accept"])
     return response

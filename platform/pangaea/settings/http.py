@@ -5,6 +5,8 @@ from typing import Any
 MIDDLEWARE_HEAD = [
     # Outermost, so that every other log line and every error carries the request's id.
     "pangaea.telemetry.access_log.AccessLogMiddleware",
+    # Around everything that may respond.
+    "pangaea.api.cache_control.CacheControlMiddleware",
     # Before every middleware that may respond.
     "pangaea.api.content_security.ContentSecurityMiddleware",
     # Before every middleware that may respond, so that errors of a deprecated version announce its end too.

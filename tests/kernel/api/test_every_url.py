@@ -1,4 +1,7 @@
-"""Every URL of this process, with every method: no 500, no HTML from an API, no problem document that is invalid."""
+"""Every URL of this process, with every method: no 500, no HTML from an API, no problem document that is invalid.
+
+Every answer has a Cache-Control that is right for what it holds.
+"""
 
 import json
 import re
@@ -48,9 +51,22 @@ OF_THE_ADMIN = sorted({url for url in urls(get_resolver()) if url.startswith("/a
 OTHERS = sorted({url for url in urls(get_resolver()) if not url.startswith("/admin/")})
 
 
-def verify(response: Any, *, method: str) -> None:
+def is_kept_rightly(response: Any, url: str) -> bool:
+    """Whether Cache-Control lets only those caches keep the answer that may."""
+    directives = response.headers.get("Cache-Control", "").split(", ")
+    if response.status_code >= 400:
+        return "no-store" in directives
+    if directives == ["no-cache"]:
+        return url == "/" or url.startswith(("/problems/", "/deprecations/"))
+    if "public" in directives:
+        return url.startswith(("/api/v1/products", "/.well-known/", "/static/"))
+    return "no-store" in directives or (directives == ["private", "no-cache"] and "ETag" in response.headers)
+
+
+def verify(response: Any, *, method: str, url: str) -> None:
     """Raise AssertionError for an answer that no API gives."""
     assert response.status_code < 500, response.content
+    assert is_kept_rightly(response, url), (method, url, response.headers)
     if response.status_code < 400:
         return
     assert response.headers["Content-Type"] == CONTENT_TYPE, response.content
@@ -69,7 +85,7 @@ class TestAnyone:
         for method in METHODS:
             for headers in HEADERS:
                 response = client.generic(method, url, b"{" if headers else b"", headers=headers)
-                verify(response, method=method)
+                verify(response, method=method, url=url)
                 if response.streaming:
                     b"".join(response)
 
@@ -85,4 +101,7 @@ class TestTheAdmin:
     def test_fails_for_no_method(self, operator: Client) -> None:
         for url in OF_THE_ADMIN:
             for method in ("GET", "POST", "OPTIONS", "BREW"):
-                assert operator.generic(method, url, headers=HEADERS[1]).status_code < 500, (method, url)
+                response = operator.generic(method, url, headers=HEADERS[1])
+                assert response.status_code < 500, (method, url)
+                directives = response.headers["Cache-Control"]
+                assert "no-store" in directives, (method, url, directives)

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from django.urls import path
+from django.urls import path, reverse
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.generics import GenericAPIView
@@ -17,6 +17,7 @@ from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import MAX_LINES, MAX_QUANTITY, PricedLine
+from pangaea.api.conditional_requests import Precondition, conditional_change, conditional_read, returns_tag, tagged
 from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import CursorPage
@@ -59,12 +60,14 @@ class OrdersView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_place_order", request=NewOrderSerializer, responses={201: OrderSerializer})
     @idempotent(using="orders")
+    @returns_tag
     def post(self, request: Request) -> Response:
         """Place an order: its stock is reserved, at the prices of this moment."""
         quantities = quantities_of(request)
         order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = f"{request.path}/{order.id}"
-        return Response(self.get_serializer(order).data, status.HTTP_201_CREATED, headers={"Location": location})
+        data = self.get_serializer(order).data
+        return tagged(data, version=order.version, status=status.HTTP_201_CREATED, headers={"Location": location})
 
 
 class OrderView(GenericAPIView[Any]):
@@ -75,9 +78,10 @@ class OrderView(GenericAPIView[Any]):
     problems = {"get": ("order_not_found",)}
 
     @extend_schema(operation_id="orders_read_order")
+    @conditional_read
     def get(self, request: Request, order_id: UUID) -> Response:
         order = queries.read_order(customer_id=Principal.of(request).subject, order_id=order_id)
-        return Response(self.get_serializer(order).data)
+        return tagged(self.get_serializer(order).data, version=order.version)
 
 
 class CancelView(GenericAPIView[Any]):
@@ -89,9 +93,13 @@ class CancelView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_cancel_order", request=None, responses=OrderSerializer)
     @idempotent(using="orders", resource="orders-v1-order")
-    def post(self, request: Request, order_id: UUID) -> Response:
-        order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
-        return Response(self.get_serializer(order).data)
+    @conditional_change()
+    def post(self, request: Request, order_id: UUID, *, precondition: Precondition) -> Response:
+        order = commands.cancel_order(
+            customer_id=Principal.of(request).subject, order_id=order_id, precondition=precondition
+        )
+        data, location = self.get_serializer(order).data, reverse("orders-v1-order", args=[order.id])
+        return tagged(data, version=order.version, headers={"Content-Location": location})
 
 
 urlpatterns = [

@@ -15,6 +15,7 @@ from modules.orders.api import lists
 from modules.orders.api.fields import ProductNameField, SkuField
 from modules.orders.models import MAX_STOCK
 from modules.orders.queries import ProductDetails
+from pangaea.api.conditional_requests import conditional_read, tagged
 from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.pagination import CursorPage
 
@@ -65,8 +66,10 @@ class ProductView(GenericAPIView[Any]):
     problems = {"get": ("product_not_found",)}
 
     @extend_schema(operation_id="orders_read_product", parameters=[SKU])
+    @conditional_read
     def get(self, request: Request, sku: str) -> Response:
-        return Response(self.get_serializer(queries.read_product(sku=sku)).data)
+        product = queries.read_product(sku=sku)
+        return tagged(self.get_serializer(product).data, version=product.version)
 
 
 urlpatterns = [

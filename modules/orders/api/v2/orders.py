@@ -18,6 +18,7 @@ from modules.orders.api.new_order import NewOrderSerializer, quantities_of
 from modules.orders.queries import OrderDetails
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import MAX_LINES, MAX_QUANTITY, PricedLine
+from pangaea.api.conditional_requests import Precondition, conditional_change, conditional_read, returns_tag, tagged
 from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.idempotency import idempotent
 from pangaea.api.pagination import StrictCursorPage
@@ -89,12 +90,14 @@ class OrdersView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_place_order_v2", request=NewOrderSerializer, responses={201: OrderSerializer})
     @idempotent(using="orders", required=True)
+    @returns_tag
     def post(self, request: Request) -> Response:
         """Place an order: its stock is reserved, at the prices of this moment."""
         quantities = quantities_of(request)
         order = commands.place_order(customer_id=Principal.of(request).subject, quantities=quantities)
         location = reverse("orders-v2-order", args=[order.id])
-        return Response(self.get_serializer(order).data, status.HTTP_201_CREATED, headers={"Location": location})
+        data = self.get_serializer(order).data
+        return tagged(data, version=order.version, status=status.HTTP_201_CREATED, headers={"Location": location})
 
 
 class OrderView(GenericAPIView[Any]):
@@ -105,9 +108,10 @@ class OrderView(GenericAPIView[Any]):
     serializer_class = OrderSerializer
 
     @extend_schema(operation_id="orders_read_order_v2")
+    @conditional_read
     def get(self, request: Request, order_id: UUID) -> Response:
         order = queries.read_order(customer_id=Principal.of(request).subject, order_id=order_id)
-        return Response(self.get_serializer(order).data)
+        return tagged(self.get_serializer(order).data, version=order.version)
 
 
 class CancelView(GenericAPIView[Any]):
@@ -119,9 +123,13 @@ class CancelView(GenericAPIView[Any]):
 
     @extend_schema(operation_id="orders_cancel_order_v2", request=None, responses=OrderSerializer)
     @idempotent(using="orders", required=True, resource="orders-v2-order")
-    def post(self, request: Request, order_id: UUID) -> Response:
-        order = commands.cancel_order(customer_id=Principal.of(request).subject, order_id=order_id)
-        return Response(self.get_serializer(order).data)
+    @conditional_change(required=True)
+    def post(self, request: Request, order_id: UUID, *, precondition: Precondition) -> Response:
+        order = commands.cancel_order(
+            customer_id=Principal.of(request).subject, order_id=order_id, precondition=precondition
+        )
+        data, location = self.get_serializer(order).data, reverse("orders-v2-order", args=[order.id])
+        return tagged(data, version=order.version, headers={"Content-Location": location})
 
 
 urlpatterns = [

@@ -16,6 +16,7 @@ from modules.users.api.v1.fields import EmailField, FullNameField, NewPasswordFi
 from modules.users.rules import passwords
 from pangaea import errors
 from pangaea.api.bodies import StrictSerializer
+from pangaea.api.conditional_requests import Precondition, conditional_change, conditional_read, tagged
 from pangaea.api.idempotency import not_idempotent
 from pangaea.identity import password_attempts
 from pangaea.identity.permissions import HasScope
@@ -56,13 +57,16 @@ class MeView(APIView):
     problems = {"get": ACCOUNT, "patch": (*ACCOUNT, *PROOF, "email_taken")}
 
     @extend_schema(operation_id="users_read_account", responses=AccountSerializer)
+    @conditional_read
     def get(self, request: Request) -> Response:
         """The caller's profile. 403 `account_deactivated` once it is closed, whatever the token's lifetime."""
-        return Response(AccountSerializer(queries.profile_of(account_id=Principal.of(request).subject)).data)
+        profile = queries.profile_of(account_id=Principal.of(request).subject)
+        return tagged(AccountSerializer(profile).data, version=profile.version)
 
     @extend_schema(operation_id="users_change_account", request=ProfileChangeSerializer, responses=AccountSerializer)
     @not_idempotent(because="The request may hold the password, and the same change twice is one.")
-    def patch(self, request: Request) -> Response:
+    @conditional_change()
+    def patch(self, request: Request, *, precondition: Precondition) -> Response:
         """Change the fields that are given. `email` needs `current_password`: 403 `wrong_password` where it is another.
 
         409 `email_taken` where the address has another account.
@@ -71,8 +75,10 @@ class MeView(APIView):
         password = body.pop("current_password", None)
         proof = _prove(request, password) if "email" in body else None
         with transaction.atomic(using="users"):
-            account = commands.change_profile(account_id=Principal.of(request).subject, proof=proof, **body)
-        return Response(AccountSerializer(account).data)
+            account = commands.change_profile(
+                account_id=Principal.of(request).subject, proof=proof, precondition=precondition, **body
+            )
+        return tagged(AccountSerializer(account).data, version=account.version)
 
 
 class PasswordView(APIView):

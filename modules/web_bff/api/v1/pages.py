@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from modules.web_bff import commands, queries
 from modules.web_bff.models import OrderSummary
 from pangaea.api.bodies import StrictCharField, StrictIntegerField, StrictSerializer, refuse_repeated
+from pangaea.api.conditional_requests import conditional_read, tagged
 from pangaea.api.fields import MoneySerializer, documented
 from pangaea.api.filters import Filter, MomentField
 from pangaea.api.idempotency import idempotent
@@ -132,9 +133,10 @@ class HomeView(APIView):
     permission_classes = [HasScope("web_bff:read")]
 
     @extend_schema(operation_id="web_bff_read_home", responses=HomeSerializer)
+    @conditional_read
     def get(self, request: Request) -> Response:
         home = queries.read_home(customer_id=Principal.of(request).subject)
-        return Response(HomeSerializer(home).data)
+        return tagged(HomeSerializer(home).data)
 
 
 class OrdersView(GenericAPIView[Any]):
@@ -164,9 +166,10 @@ class OrderView(APIView):
     problems = {"get": ("order_not_found",)}
 
     @extend_schema(operation_id="web_bff_read_order", responses=OrderSerializer)
+    @conditional_read
     def get(self, request: Request, order_id: UUID) -> Response:
         order = queries.read_order(order_id=order_id, customer_id=Principal.of(request).subject)
-        return Response(OrderSerializer(order).data)
+        return tagged(OrderSerializer(order).data)
 
 
 class CheckoutView(APIView):
@@ -198,9 +201,10 @@ class CheckoutStatusView(APIView):
     problems = {"get": ("checkout_not_found",)}
 
     @extend_schema(operation_id="web_bff_read_checkout", responses=CheckoutSerializer)
+    @conditional_read
     def get(self, request: Request, checkout_id: UUID) -> Response:
         checkout = queries.read_checkout(checkout_id=checkout_id, customer_id=Principal.of(request).subject)
-        return Response(CheckoutSerializer(checkout).data)
+        return tagged(CheckoutSerializer(checkout).data)
 
 
 urlpatterns = [

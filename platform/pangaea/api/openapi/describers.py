@@ -1,11 +1,12 @@
 """What each mechanism of the API adds to an operation: one line per mechanism."""
 
-from pangaea.api import idempotency, pagination, rate_limits, shaping, versioning
+from pangaea.api import conditional_requests, idempotency, pagination, rate_limits, shaping, versioning
 from pangaea.api.describing import Describer
 from pangaea.api.openapi import every_operation
 
 DESCRIBERS: tuple[Describer, ...] = (
     every_operation.describe,
+    conditional_requests.describe,
     idempotency.describe,
     pagination.describe,
     shaping.describe,

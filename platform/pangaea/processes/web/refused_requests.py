@@ -5,7 +5,7 @@ from http import HTTPStatus
 import structlog
 from gunicorn.http import errors
 
-from pangaea.api import content_security
+from pangaea.api import cache_control, content_security
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.telemetry import correlation
 
@@ -111,6 +111,7 @@ def answer(problem: Problem, *, client: str, error: Exception | None = None) -> 
             error=type(error).__name__ if error else None,
         )
     response.headers[content_security.HEADER] = content_security.POLICY
+    response.headers[cache_control.HEADER] = cache_control.ERROR
     headers = {**response.headers, correlation.HEADER: id_, "Connection": "close"}
     status = HTTPStatus(problem.status)
     lines = [f"HTTP/1.1 {status} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
