@@ -99,8 +99,10 @@ class Workspace:
     """The TLS context for requests that ask whether a process is ready."""
 
     def start(self, name: str, command: "tuple[str | Path, ...]", environment: Mapping[str, str]) -> Process:
-        """Start a program in the background."""
-        process = Process(name=name, log=self.folder / f"{name}.log", command=command, environment=environment)
+        """Start a program in the background. A second one of that name has a log of its own."""
+        earlier = sum(each.name == name for each in self.processes)
+        log = self.folder / (f"{name}-{earlier + 1}.log" if earlier else f"{name}.log")
+        process = Process(name=name, log=log, command=command, environment=environment)
         self.processes.append(process)
         return process
 

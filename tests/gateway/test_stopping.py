@@ -1,6 +1,5 @@
 """A gateway is stopped without losing a request, by the steps in gateway_conf/README.md."""
 
-import random
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ class TestStoppingAGateway:
         with services("shop") as running, two_gateways(tmp_path, running["shop"]) as (first, second):
             shop, load = running["shop"], Load(first, second)
             with ThreadPoolExecutor(CALLERS + IN_FLIGHT) as pool:
-                callers = [pool.submit(load.keep_asking) for _ in range(CALLERS)]
+                callers = [pool.submit(load.keep_asking, nth) for nth in range(CALLERS)]
                 slow = [pool.submit(ask_slowly, first) for _ in range(IN_FLIGHT)]
                 try:
                     load.wait_for_more(first, second)
@@ -76,9 +75,11 @@ class Load:
         self.posts = 0
         self.lock = threading.Lock()
 
-    def keep_asking(self) -> None:
+    def keep_asking(self, nth: int) -> None:
+        """Send requests until the end. The caller keeps to its gateway, so that each gateway has callers."""
         while not self.end.is_set():
-            gateway = random.choice(self.gateways)
+            gateways = list(self.gateways)
+            gateway = gateways[nth % len(gateways)]
             connection = HTTPConnection(HOST, gateway.port, timeout=30)
             try:
                 connection.connect()
