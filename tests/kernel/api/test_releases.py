@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -207,6 +208,23 @@ class TestARelease:
             files.write(released.folder, "v1", document, day=date.fromisoformat(DAY), accepted=[])
 
         assert "0002.json, release 2 of v1, broke an earlier one" in released.check()
+
+    def test_that_was_altered_has_no_successor(self, released: Project) -> None:
+        (released.folder / "v1" / "0001.json").write_text("{}")
+        with pytest.raises(Misconfigured, match=r"v1/0001\.json was changed\. Restore it from git"):
+            released.release()
+
+    @pytest.mark.parametrize("imported", [True, False])
+    def test_announces_an_end_on_the_day_of_its_commit(self, released: Project, *, imported: bool) -> None:
+        released.serves(v1=NAME, ending=ending("2026-06-01", "2026-09-01"))
+        released.release("2026-06-02")
+        if imported:
+            shutil.rmtree(released.root / ".git")
+            released.git("init", "--quiet")
+        released.commit("2026-08-01")
+
+        found = released.check()
+        assert ("is less than 90 days after 2026-08-01" in found) is not imported
 
 
 class TestAnException:

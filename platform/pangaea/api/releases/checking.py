@@ -12,13 +12,13 @@ from pangaea.api.openapi import document as documents
 from pangaea.api.releases import exceptions, files, lifecycle, operations, slices
 from pangaea.api.releases.exceptions import AcceptedBreak
 from pangaea.api.releases.files import Release
-from pangaea.api.releases.history import History
+from pangaea.api.releases.history import Addition, History
 from pangaea.errors import Misconfigured
 from pangaea.schemas.compatibility.findings import Finding
 
 ADVICE = (
     "Keep what was released, or make the change in a version of its own. What must break anyway is declared in "
-    "{exceptions}, with its reason."
+    "{exceptions}, with its reason. `manage.py api_calls` shows who calls a version."
 )
 
 
@@ -73,16 +73,19 @@ def _breaks(chain: Sequence[Release], document: Mapping[str, Any], on: date) -> 
 def release(module: modules.ModuleConfig, *, on: date, version: str | None = None) -> Iterator[tuple[str, Path | None]]:
     """Freeze the module's document, per version; yields each with its new file, None where nothing changed.
 
-    Raises Broken, before anything is written, if it breaks an earlier release and no exception accepts that.
+    Raises Broken, before anything is written, if it breaks an earlier release and no exception accepts that; and
+    Misconfigured if an earlier release was changed.
     """
+    if found := files.altered(files.folder_of(Path(module.path))):
+        raise Misconfigured(f"{module.label}: {'; '.join(found)}. Restore it from git: a release never changes.")
     api = Api.of(module, on=on)
     chosen = [version] if version else sorted(api.parts)
     if unknown := set(chosen) - api.parts.keys():
         raise Misconfigured(
             f"{module.label} has no paths of {', '.join(unknown)}. It has {', '.join(sorted(api.parts)) or 'none'}."
         )
-    found = {each: api.breaks(each) for each in chosen}
-    refused = [finding for each in chosen for finding in found[each] if api.exception_for(finding) is None]
+    broken = {each: api.breaks(each) for each in chosen}
+    refused = [finding for each in chosen for finding in broken[each] if api.exception_for(finding) is None]
     if refused:
         raise Broken(_listed(api, refused))
     for each in chosen:
@@ -90,7 +93,7 @@ def release(module: modules.ModuleConfig, *, on: date, version: str | None = Non
         if chain and chain[-1].has(api.parts[each]):
             yield each, None
             continue
-        reasons = [(finding, covered.reason) for finding in found[each] if (covered := api.exception_for(finding))]
+        reasons = [(finding, covered.reason) for finding in broken[each] if (covered := api.exception_for(finding))]
         folder = files.folder_of(api.package)
         yield each, files.write(folder, each, api.parts[each], day=on, accepted=reasons)
 
@@ -157,11 +160,12 @@ def _altered(module: modules.ModuleConfig, history: History) -> Iterator[str]:
         yield f"{module.label}: {files.folder_of(Path('modules', module.label))}/{each}. {remedy}."
 
 
-def _unlawful(chain: Sequence[Release], additions: Mapping[Path, Any]) -> Iterator[str]:
+def _unlawful(chain: Sequence[Release], additions: Mapping[Path, Addition]) -> Iterator[str]:
     """Releases that broke an earlier one when they were committed: `openapi release` would not have written them."""
     for number, each in enumerate(chain):
-        day = additions[each.path].day if each.path in additions else each.day
-        for finding in _breaks(chain[:number], each.document, day):
+        added = additions.get(each.path)
+        day = added.day if added else None
+        for finding in _breaks(chain[:number], each.document, day or each.day):
             if (finding.rule, finding.path) not in each.accepted:
                 yield f"{each.path.name}, {each.name}, broke an earlier one: {finding}"
 

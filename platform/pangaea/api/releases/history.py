@@ -10,9 +10,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """The first commit that has a file: its day (UTC), and the id of the content."""
+    """The first commit that has a file: its day (UTC), and the id of the content.
 
-    day: date
+    The first commit of a whole history has no day: it may have brought files of another history, which are older.
+    """
+
+    day: date | None
     blob: str
 
     def is_content_of(self, path: Path) -> bool:
@@ -43,15 +46,16 @@ class History:
         if not self.is_known:
             return {}
         found: dict[Path, Addition] = {}
-        day = date.min
+        day: date | None = None
         # The latest commit comes first, so that the first addition of a path is what remains.
-        arguments = ("log", "--diff-filter=A", "--raw", "--no-abbrev", "--no-renames", "--relative", "--format=%ct")
+        arguments = ("log", "--diff-filter=A", "--raw", "--no-abbrev", "--no-renames", "--relative", "--format=%ct %P")
         for line in _git(self.root, *arguments, "--", folder.relative_to(self.root).as_posix()):
             if line.startswith(":"):
                 meta, _, name = line.partition("\t")
                 found[self.root / name] = Addition(day, meta.split()[3])
             elif line:
-                day = datetime.fromtimestamp(int(line), UTC).date()
+                stamp, _, parents = line.partition(" ")
+                day = datetime.fromtimestamp(int(stamp), UTC).date() if parents else None
         return found
 
     def day(self) -> date:
