@@ -261,10 +261,13 @@ def scopes() -> dict[str, Scope]:
 def route_of(path: str) -> Route | None:
     """The route below which a path is, the longest if there are several; None for a path of no installed module."""
     routes = {route.path: route for module in installed() for route in module.routes}
-    while path:
-        if route := routes.get(path):
+    # A path may have thousands of segments.
+    longest = max((route.count("/") for route in routes), default=0) + 1
+    segments = path.split("/", longest)[:longest]
+    while segments:
+        if route := routes.get("/".join(segments)):
             return route
-        path = path.rpartition("/")[0]
+        segments.pop()
     return None
 
 

@@ -12,7 +12,7 @@ Not bounded: paths of no route (the admin, the documents, the probes), and the s
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from enum import Enum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -23,7 +23,7 @@ from django.http.response import HttpResponseBase
 from pangaea.api import problems
 from pangaea.api.describing import Operation, add_problems
 from pangaea.api.problems import Problem, ProblemResponse
-from pangaea.modules import ModuleConfig
+from pangaea.modules import Route
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # the settings make APIView import this file
@@ -34,8 +34,8 @@ RESERVED_THREADS = 2
 """Threads that no single route takes by default: one for the probes, and one for all other routes."""
 MOST_WAITING = 64
 """Requests per route and process that wait for their turn. They have arrived, with their bodies."""
-LONGEST_WAIT = 2.0
-"""Seconds for which a request waits for its turn. The gateway's own patience with a try is 7 s."""
+LONGEST_WAIT = 5.0
+"""Seconds for which a request waits for its turn. Less than a try of the gateway takes (7 s)."""
 
 TOO_BUSY = Problem(
     status=HTTPStatus.SERVICE_UNAVAILABLE,
@@ -45,12 +45,6 @@ TOO_BUSY = Problem(
 )
 
 Request = TypeVar("Request")
-
-
-def bounds(modules: Iterable[ModuleConfig], *, threads: int) -> dict[str, int]:
-    """The bound of each route, by path, in a process with this many threads."""
-    by_default = max(1, threads - RESERVED_THREADS)
-    return {route.path: route.concurrent or by_default for module in modules for route in module.routes}
 
 
 class Turn(Enum):
@@ -64,19 +58,17 @@ class Turn(Enum):
 class Turns(Generic[Request]):
     """The requests of each route that are being answered, and those that wait. One thread alone uses it."""
 
-    def __init__(self, bounds: Mapping[str, int]) -> None:
-        self._bounds = bounds
-        self._most_segments = max((path.count("/") for path in bounds), default=0)
-        self._running: dict[Request, str] = {}
-        self._numbers: dict[str, int] = defaultdict(int)
-        self._waiting: dict[str, deque[tuple[float, Request]]] = defaultdict(deque)
+    def __init__(self, *, threads: int) -> None:
+        self._by_default = max(1, threads - RESERVED_THREADS)
+        self._running: dict[Request, Route] = {}
+        self._numbers: dict[Route, int] = defaultdict(int)
+        self._waiting: dict[Route, deque[tuple[float, Request]]] = defaultdict(deque)
 
-    def enter(self, request: Request, path: str, *, now: float) -> Turn:
-        """Decide about a request for this path, which has arrived at the time `now`."""
-        route = self._route(path)
+    def enter(self, request: Request, route: Route | None, *, now: float) -> Turn:
+        """Decide about a request below this route, which has arrived at the time `now`."""
         if route is None:
             return Turn.STARTS
-        if self._numbers[route] < self._bounds[route]:
+        if self._numbers[route] < (route.concurrent or self._by_default):
             self._numbers[route] += 1
             self._running[request] = route
             return Turn.STARTS
@@ -102,16 +94,6 @@ class Turns(Generic[Request]):
         for waiting in self._waiting.values():
             while waiting and waiting[0][0] <= now:
                 yield waiting.popleft()[1]
-
-    def _route(self, path: str) -> str | None:
-        """The longest route that the path is in, as the gateway chooses it; None for a path of no route."""
-        segments = path.split("/", self._most_segments + 1)[: self._most_segments + 1]
-        while segments:
-            route = "/".join(segments)
-            if route in self._bounds:
-                return route
-            segments.pop()
-        return None
 
 
 class ShapingMiddleware:

@@ -21,7 +21,7 @@ from pangaea import modules
 from pangaea.api import shaping
 from pangaea.api.shaping import Turn, Turns
 from pangaea.errors import Misconfigured
-from pangaea.modules import ModuleConfig, Route
+from pangaea.modules import Route
 from pangaea.processes.web import server
 from pangaea.processes.web.local_server import LocalServer, LocalWorker
 from pangaea.testing import wait_until
@@ -31,6 +31,8 @@ BOUND = 2
 """What is left of these threads for one route."""
 SLOW, OTHER = [route.path for module in modules.installed() for route in module.routes][:2]
 """Two routes of the installed modules, whose views are those below in these tests."""
+
+ROUTE = Route("/a", urlconf="")
 
 
 @dataclass
@@ -139,39 +141,35 @@ class TestATurn:
 
 
 class TestTurns:
-    def test_belong_to_the_longest_route(self) -> None:
-        turns: Turns[int] = Turns({"/a": 1, "/a/b": 1})
-
-        assert turns.enter(1, "/a/b/c", now=0) is Turn.STARTS
-        assert turns.enter(2, "/a/bc", now=0) is Turn.STARTS
-        assert turns.enter(3, "/a/b", now=0) is Turn.WAITS
-        assert turns.enter(4, "/ab", now=0) is Turn.STARTS
-
     def test_are_taken_in_the_order_of_arrival(self) -> None:
-        turns: Turns[int] = Turns({"/a": 1})
-        for number in range(4):
-            turns.enter(number, "/a", now=0)
+        turns: Turns[int] = Turns(threads=3)
 
+        assert [turns.enter(number, ROUTE, now=0) for number in range(4)] == [Turn.STARTS, *[Turn.WAITS] * 3]
         assert [turns.leave(number) for number in range(4)] == [1, 2, 3, None]
         assert turns.leave(3) is None
-        assert turns.enter(5, "/a", now=0) is Turn.STARTS
+        assert turns.enter(5, ROUTE, now=0) is Turn.STARTS
 
     def test_are_lost_by_waiting_too_long(self) -> None:
-        turns: Turns[int] = Turns({"/a": 1})
+        turns: Turns[int] = Turns(threads=3)
         for number in range(3):
-            turns.enter(number, "/a", now=number)
+            turns.enter(number, ROUTE, now=number)
 
         assert list(turns.late(1 + shaping.LONGEST_WAIT)) == [1]
         assert turns.leave(1) is None, "it had none"
         assert turns.leave(0) == 2
 
-    def test_are_as_many_as_the_route_declares(self) -> None:
-        routes = (Route("/a", urlconf=""), Route("/b", urlconf="", concurrent=3))
-        declared = type("Declared", (ModuleConfig,), {"name": __name__, "label": "declared", "routes": routes})
-        config = declared(__name__, modules)
+    @pytest.mark.parametrize(
+        ("declared", "threads", "bound"), [(None, 8, 6), (None, 3, 1), (None, 1, 1), (3, 8, 3), (3, 1, 3)]
+    )
+    def test_are_as_many_as_the_route_declares(self, declared: int | None, threads: int, bound: int) -> None:
+        turns: Turns[int] = Turns(threads=threads)
+        route = Route("/b", urlconf="", concurrent=declared)
 
-        assert shaping.bounds([config], threads=8) == {"/a": 6, "/b": 3}
-        assert shaping.bounds([config], threads=1) == {"/a": 1, "/b": 3}
+        turn = [turns.enter(number, route, now=0) for number in range(bound + 1)]
+
+        assert turn == [Turn.STARTS] * bound + [Turn.WAITS]
+        assert turns.enter(100, ROUTE, now=0) is Turn.STARTS, "another route's"
+        assert turns.enter(101, None, now=0) is Turn.STARTS, "no route's"
 
     def test_are_at_least_one(self) -> None:
         with pytest.raises(Misconfigured, match="one concurrent request"):

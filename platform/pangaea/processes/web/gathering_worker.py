@@ -21,7 +21,6 @@ from gunicorn.sock import ssl_context
 from gunicorn.workers.gthread import ThreadWorker
 
 from pangaea import modules
-from pangaea.api import shaping
 from pangaea.api.callers import AcceptedCallers
 from pangaea.api.problems import Problem
 from pangaea.api.shaping import Turn, Turns
@@ -67,7 +66,7 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
         self._displaced = 0
         self._next_sweep = 0.0
         self._callers = AcceptedCallers.of(settings.PANGAEA)
-        self._turns: Turns[ClientConnection] = Turns(shaping.bounds(modules.installed(), threads=self.cfg.threads))
+        self._turns: Turns[ClientConnection] = Turns(threads=self.cfg.threads)
 
     # Receiving
 
@@ -149,8 +148,8 @@ class GatheringWorker(ThreadWorker):  # type: ignore[misc] # gunicorn has no typ
             if buffer.has_head and not had_head:
                 conn.deadline = time.monotonic() + BODY_TIMEOUT
         self._forget(conn)
-        path = request_checks.path_of(buffer.target)
-        match self._turns.enter(conn, path, now=time.monotonic()):
+        route = modules.route_of(request_checks.path_of(buffer.target))
+        match self._turns.enter(conn, route, now=time.monotonic()):
             case Turn.STARTS:
                 self._start(conn, is_refused=False)
             case Turn.REFUSED:
