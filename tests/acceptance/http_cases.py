@@ -483,6 +483,20 @@ TEXTS = [
     case("an id as a URN", request(f"GET {ORDERS}/urn:uuid:{NO_ID}", TOKEN), 404, "not_found"),
 ]
 
+LIMITED = {
+    "RateLimit-Policy": '"orders:[a-z_]+";q=[0-9]+;w=[0-9]+.*',
+    "RateLimit": '"orders:[a-z_]+";r=[0-9]+;t=[0-9]+.*',
+    **dict.fromkeys(("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"), ""),
+}
+"""The module's items come first; the gateway, where there is one, has one of its own."""
+LIMITS = [
+    case("a limited list", request(f"GET {PRODUCTS}"), 200, headers=LIMITED),
+    case(
+        "a limited order that is none", request(f"POST {ORDERS}", TOKEN, JSON, body=b"{}"), 400, ".*", headers=LIMITED
+    ),
+    case("what is not counted", request("GET /nothing"), 404, "not_found", headers={"RateLimit": ""}),
+]
+
 ENDS = {
     "Deprecation": "@[0-9]+",
     "Sunset": "[A-Z][a-z]{2}, .* GMT",
@@ -492,6 +506,7 @@ VERSIONS_OF_ORDERS = r'"versions": ?\["v1", ?"v2"\]'
 VERSIONS = [
     case("orders in version 1", request(f"GET {ORDERS}", TOKEN), 200, headers=ENDS),
     case("an order of version 1 that is not there", request(f"GET {ORDERS}/{NO_ID}", TOKEN), 404, ".*", headers=ENDS),
+    case("orders in version 1 without a token", request(f"GET {ORDERS}"), 401, "token_missing", headers=ENDS | BEARER),
     case("a method that version 1 has not", request(f"DELETE {ORDERS}", TOKEN), 405, ".*", headers=ENDS),
     case("orders in version 2", request("GET /api/v2/orders", TOKEN), 200, headers={"Deprecation": "", "Sunset": ""}),
     case("the page about the end of version 1", request("GET /deprecations/api/v1/orders"), 200, text='"sunset"'),
@@ -509,6 +524,7 @@ VERSIONS = [
 
 CASES = [
     *TEXTS,
+    *LIMITS,
     *VERSIONS,
     *KEYS,
     *ACCEPT,
