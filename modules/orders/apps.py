@@ -13,6 +13,8 @@ ORDERS_V1_ENDS = Deprecation(
         "A line has a `total`. Each amount is an object of `amount`, in the smallest unit, and `currency`, as before.",
         "An order has a `version`, which every change raises.",
         "An order has `links`: `self`, `collection`, `cancel` (null once it cannot be cancelled). Follow them.",
+        "To place or cancel an order, the header `Idempotency-Key` is required. Repeat the request with the same key.",
+        "A list refuses a query parameter that it does not know, and a `limit` above 100, with 400.",
         "Both versions show the same orders with the same ids. The body of a new order and the scopes are the same.",
     ),
 )
@@ -82,6 +84,6 @@ class OrdersConfig(ModuleConfig):
     demo = "modules.orders.demo.seed"
     walk = (
         'curl -sS "$URL/api/v1/products?limit=3"; echo',
-        """curl -sS "$URL/api/v1/orders" -H "Authorization: Bearer $TOKEN" -H "$JSON" \\""",
-        """  -d '{"lines": [{"sku": "MAP-PANGAEA", "quantity": 2}]}'; echo""",
+        """curl -sS "$URL/api/v2/orders" -H "Authorization: Bearer $TOKEN" -H "$JSON" \\""",
+        """  -H "Idempotency-Key: walk-$(date +%s)" -d '{"lines": [{"sku": "MAP-PANGAEA", "quantity": 2}]}'; echo""",
     )

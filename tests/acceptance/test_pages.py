@@ -54,6 +54,7 @@ ADMIN_PAGES = (
     "/admin/orders/product/add/",
     "/admin/pangaea/stream/",
     "/admin/pangaea/deadletter/",
+    "/admin/pangaea/apicalls/",
     "/admin/ops/operator/",
 )
 
@@ -123,7 +124,9 @@ class TestTheAdmin:
 
 
 class TestAPageOfTheKernel:
-    @pytest.mark.parametrize("path", ["/", "/problems/token_missing", "/problems/out_of_stock"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/problems/token_missing", "/problems/out_of_stock", "/deprecations/api/v1/orders"]
+    )
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     @pytest.mark.parametrize("width", [360, 1280])
     def test_breaks_no_policy_and_is_as_wide_as_the_window(

@@ -35,7 +35,7 @@ PAGES = "/deprecations"
 _DESCRIPTIONS = {
     "Deprecation": "Since when no new client should use this (RFC 9745): `@` and seconds since 1970.",
     "Sunset": "From when on this may be removed (RFC 8594).",
-    "Link": "What replaces this (`successor-version`), and a page about the change (`deprecation`): RFC 8288.",
+    "Link": "What replaces this (rel `successor-version`), a page about the change (`deprecation`), pages: RFC 8288.",
 }
 _VERSION = re.compile(r"v[0-9]+")
 _ANY_VERSION = "v[0-9][^/]*"

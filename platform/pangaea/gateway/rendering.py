@@ -1,7 +1,7 @@
 """Template, topology and declarations -> the files that Envoy reads."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,6 @@ class _Edge:
         shared = {
             "cors": self.cors(),
             "tokens": self.tokens(),
-            "answers": [*self.unknown_versions(), *(self.answer(**each) for each in self.template["answers"])],
             "host": self.host,
             "max_line": request_limits.MAX_LINE,
             "max_field": request_limits.MAX_FIELD,
@@ -138,6 +137,7 @@ class _Edge:
             "valid_correlation_id": _id_if_valid(correlation.HEADER),
             "valid_request_id": _id_if_valid(correlation.REQUEST_HEADER),
         }
+        answers = [self.answer(**each) for each in self.template["answers"]]
         with_tls = self.part("listener_tls") if self.topology.certificates is not None else None
         public = self.topology.operators == self.topology.listen
         clients = [route for route in self.routes if route.for_clients or public]
@@ -158,6 +158,7 @@ class _Edge:
                     *(each for route in routes for each in self.routes_of(route)),
                     *self.nowhere(),
                 ],
+                answers=[*self.unknown_versions(routes), *answers],
                 **shared,
             )
             for name, (place, tls, routes) in places.items()
@@ -253,10 +254,10 @@ class _Edge:
         matches: tuple[dict[str, Any], ...] = ({"prefix": "/"}, {"connect_matcher": {}})
         return [self.part("nowhere", match=match, open=openly) for match in matches]
 
-    def unknown_versions(self) -> list[Any]:
+    def unknown_versions(self, routes: Iterable[EdgeRoute]) -> list[Any]:
         """The answers at paths of a resource in a version that does not exist: no service gets such a request."""
         found = []
-        for resource in versioning.resources(route.path for route in self.routes):
+        for resource in versioning.resources(route.path for route in routes):
             when = f"response.code == 404 && request.url_path.matches(r'^{resource.pattern}$')"
             problem = resource.unknown
             found.append(self.answer(when=when, code=problem.code, detail=problem.detail, members=problem.members))

@@ -9,6 +9,7 @@ from django.test import Client, RequestFactory
 
 from pangaea import modules
 from pangaea.api import versioning
+from pangaea.api.openapi.document import build
 from pangaea.api.versioning import Resource, VersionMiddleware
 from pangaea.checks import check_modules
 from pangaea.modules import Deprecation, Route
@@ -75,6 +76,18 @@ class TestThePage:
 
     def test_is_only_read(self, client: Client) -> None:
         assert client.post("/deprecations/api/v1/orders").status_code == 405
+
+
+class TestTheDocument:
+    def test_marks_what_ends_and_nothing_else(self) -> None:
+        document, _ = build(modules.named("orders"))
+
+        for path, item in document["paths"].items():
+            for operation in item.values():
+                assert operation.get("deprecated", False) == path.startswith("/api/v1/orders"), path
+        answers = document["paths"]["/api/v1/orders"]["get"]["responses"]
+        assert {"Deprecation", "Sunset", "Link"} <= answers["200"]["headers"].keys()
+        assert "2027-07-01" in document["paths"]["/api/v1/orders"]["post"]["description"]
 
 
 class TestResources:
