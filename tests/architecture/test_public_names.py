@@ -70,6 +70,7 @@ PUBLIC = {
         "access_token",
         "client_for",
         "deliver",
+        "expire_answers",
         "free_port",
         "published",
         "verify_exchange",

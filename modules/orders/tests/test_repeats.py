@@ -12,11 +12,13 @@ from modules.orders import commands
 from modules.orders.models import Customer, Order
 from modules.orders.tests.shop import ORDERS, at_once, customer, everything, keyed, lines, published, stock_of, stocked
 from modules.orders.tests.test_place_order import QUERIES
+from pangaea import testing
 
 pytestmark = pytest.mark.django_db(databases=["orders"])
 
 V2 = "/api/v2/orders"
 KEY = keyed("8e03978e-40d5-43dd-bc93-6894a57f9324")
+CANCEL = keyed("8e03978e-40d5-43dd-bc93-6894a57f9324", if_match="*")
 # Beside those of the order: the lock of the key with what is recorded of it, one round trip; and the record.
 QUERIES_OF_A_KEY = 2
 # The savepoint of a test's own transaction, the lock with the record, the count of replays.
@@ -102,7 +104,7 @@ class TestACancellation:
         stocked("ABC-1", stock=10)
         client = customer()
         order = client.post(orders, lines(ABC_1=3), **keyed()).json()["id"]
-        first, repeat = (client.post(f"{orders}/{order}/cancel", **KEY) for _ in range(2))
+        first, repeat = (client.post(f"{orders}/{order}/cancel", **CANCEL) for _ in range(2))
 
         assert (first.status_code, repeat.status_code) == (200, 200)
         assert repeat.content == first.content
@@ -114,11 +116,52 @@ class TestACancellation:
         stocked("ABC-1", stock=10)
         client = customer()
         first, second = (client.post(orders, lines(ABC_1=1), **keyed()).json()["id"] for _ in range(2))
-        client.post(f"{orders}/{first}/cancel", **KEY)
-        response = client.post(f"{orders}/{second}/cancel", **KEY)
+        client.post(f"{orders}/{first}/cancel", **CANCEL)
+        response = client.post(f"{orders}/{second}/cancel", **CANCEL)
 
         assert (response.status_code, response.json()["code"]) == (422, "idempotency_key_reused")
         assert Order.objects.get(pk=second).status == "placed"
+
+
+class TestALateRepeat:
+    def test_of_an_order_gets_the_order_in_its_present_state(self, orders: str) -> None:
+        stocked("ABC-1", stock=10)
+        client = customer()
+        first = client.post(orders, lines(ABC_1=3), **KEY)
+        client.post(f"{first['Location']}/cancel", **keyed(if_match="*"))
+        testing.expire_answers("orders")
+        repeat = client.post(orders, lines(ABC_1=3), **KEY)
+
+        assert (repeat.status_code, repeat["Location"]) == (200, first["Location"])
+        assert repeat["Idempotent-Replayed"] == "true"
+        assert repeat.json() == client.get(first["Location"]).json()
+        assert repeat.json()["status"] == "cancelled"
+        assert Order.objects.count() == 1
+
+    def test_of_a_cancellation_gets_the_order(self, orders: str) -> None:
+        stocked("ABC-1", stock=10)
+        client = customer()
+        address = client.post(orders, lines(ABC_1=3), **keyed())["Location"]
+        client.post(f"{address}/cancel", **CANCEL)
+        testing.expire_answers("orders")
+        repeat = client.post(f"{address}/cancel", **CANCEL)
+
+        assert (repeat.status_code, repeat["Idempotent-Replayed"]) == (200, "true")
+        assert repeat.json() == client.get(address).json()
+
+    def test_of_an_order_that_is_deleted_is_not_placed_again(self, orders: str) -> None:
+        stocked("ABC-1", stock=10)
+        client = customer()
+        client.post(orders, lines(ABC_1=3), **KEY)
+        testing.expire_answers("orders")
+        for order in Order.objects.all():
+            order.lines.all().delete()
+            order.delete()
+        repeat = client.post(orders, lines(ABC_1=3), **KEY)
+
+        assert (repeat.status_code, repeat.json()["code"]) == (404, "order_not_found")
+        assert repeat["Idempotent-Replayed"] == "true"
+        assert Order.objects.count() == 0
 
 
 @pytest.mark.django_db(databases=["orders"], transaction=True)

@@ -11,7 +11,7 @@ from modules.web_bff.tests import received
 from modules.web_bff.tests.conftest import Answering
 from pangaea.errors import Misuse
 from pangaea.ids import uuid7
-from pangaea.testing import client_for, published
+from pangaea.testing import client_for, expire_answers, published
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -79,6 +79,17 @@ class TestCheckout:
         assert repeat["Idempotent-Replayed"] == "true"
         assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
         assert (Checkout.objects.count(), len(published("web_bff"))) == (1, 1)
+
+    def test_that_is_sent_again_late_gets_its_present_state(self, customer_id: UUID) -> None:
+        key: Any = {"headers": {"Idempotency-Key": "one"}}
+        client = client_for(customer_id)
+        first = client.post(CHECKOUT, lines("TEA-1"), **key)
+        expire_answers("web_bff")
+        repeat = client.post(CHECKOUT, lines("TEA-1"), **key)
+
+        assert (repeat.status_code, repeat["Location"]) == (200, first["Location"])
+        assert repeat.json() == client.get(first["Location"]).json()
+        assert Checkout.objects.count() == 1
 
     def test_knows_no_product_and_asks_for_any(self, customer_id: UUID) -> None:
         assert client_for(customer_id).post(CHECKOUT, lines("NO-SUCH-THING")).status_code == 202

@@ -45,10 +45,15 @@ REPLAYED: Final = "Idempotent-Replayed"
 CODES: Final = ("idempotency_key_malformed", "idempotency_key_in_use", "idempotency_key_reused", "not_found")
 """The problems of every operation that takes a key. `not_found`: what a late repeat asks for may be deleted."""
 LATE: Final = "The answer to a repeat whose first answer has expired: the resource in its present state."
-LOCATION: Final = {
-    "description": "Where the resource is.",
-    "required": True,
+LOCATION: Final[Mapping[str, Any]] = {
+    "description": "Where the resource is. A late repeat has it.",
     "schema": {"type": "string", "format": "uri-reference"},
+    "example": "/api/v1/orders/01978f3e-5b7a-7c4e-9d2f-3a6b8c1d4e5f",
+}
+TAG: Final = {
+    "description": "The tag of the resource, where reading it gives one (RFC 9110, 8.8.3).",
+    "schema": {"type": "string"},
+    "example": '"3-9f86d081884c7d65"',
 }
 MARK: Final = {
     "description": "`true` where the request was a repeat, and this is not its own answer. Absent otherwise.",
@@ -131,8 +136,11 @@ def describe(view: APIView, method: str, operation: Operation) -> None:
     describing.add_problems(operation, *CODES, *(["idempotency_key_missing"] if declaration.required else []))
     responses = operation["responses"]
     success: dict[str, Any] = next((responses[each] for each in sorted(responses) if each.startswith("2")), {})
-    late = {"description": LATE, "headers": {"Location": LOCATION}, "content": deepcopy(success.get("content", {}))}
+    late = {"description": LATE, "content": deepcopy(success.get("content", {}))}
+    location = dict(LOCATION) | {"required": "200" not in responses}
     responses.setdefault("200", late)
+    describing.add_header(operation, "Location", location, statuses=["200"])
+    describing.add_header(operation, "ETag", TAG, statuses=["200"])
     describing.add_header(operation, REPLAYED, MARK, statuses=["2XX", "403", "404"])
     describing.add_header(operation, "Retry-After", RETRY_AFTER, statuses=["409"])
 

@@ -47,7 +47,7 @@ class OrdersView(GenericAPIView[Any]):
     permission_classes = [HasScope("orders:read", changing="orders:write")]
     serializer_class = OrderSerializer
     pagination_class = CursorPage
-    problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
+    problems = {"post": ("customer_deactivated", "mixed_currencies", "order_not_found", "out_of_stock", "unknown_sku")}
     ordering = lists.ORDER_ORDERINGS["-placed"]
     orderings = lists.ORDER_ORDERINGS
     filters = lists.ORDER_FILTERS

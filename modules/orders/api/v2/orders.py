@@ -75,7 +75,7 @@ class OrdersView(GenericAPIView[Any]):
     """My orders."""
 
     permission_classes = [HasScope("orders:read", changing="orders:write")]
-    problems = {"post": ("customer_deactivated", "mixed_currencies", "out_of_stock", "unknown_sku")}
+    problems = {"post": ("customer_deactivated", "mixed_currencies", "order_not_found", "out_of_stock", "unknown_sku")}
     serializer_class = OrderSerializer
     pagination_class = StrictCursorPage
     ordering = lists.ORDER_ORDERINGS["-placed"]

@@ -176,6 +176,7 @@ class CheckoutView(APIView):
     """Order as soon as possible. The answer's Location is the address of the result."""
 
     permission_classes = [HasScope("web_bff:checkout")]
+    problems = {"post": ("checkout_not_found",)}
 
     @extend_schema(
         operation_id="web_bff_start_checkout",

@@ -6,8 +6,8 @@ from pangaea.api.openapi import every_operation
 
 DESCRIBERS: tuple[Describer, ...] = (
     every_operation.describe,
-    conditional_requests.describe,
     idempotency.describe,
+    conditional_requests.describe,  # after idempotency: an operation's own ETag replaces that of its late repeats
     pagination.describe,
     shaping.describe,
     versioning.describe,
