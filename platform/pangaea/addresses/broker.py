@@ -1,7 +1,7 @@
 """The address of a broker: RabbitMQ's servers, a Redis server, or the bus inside this process."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -12,6 +12,7 @@ DEFAULT_PORTS = {"amqp": "5672", "amqps": "5671", "redis": "6379", "rediss": "63
 RABBITMQ = ("amqp", "amqps")
 REDIS = ("redis", "rediss")
 IN_PROCESS = "memory"
+SCHEMES = (*RABBITMQ, *REDIS, IN_PROCESS)
 _MAX_SHORT_TEXT = 255
 """The most bytes of a name in AMQP 0-9-1."""
 _EXAMPLE = "amqps://user:password@host:5671//"
@@ -77,7 +78,7 @@ def parse(text: str) -> Broker:
     texts = text.split(";")
     if len(texts) > 1 and not all("://" in each for each in texts):
         raise Misconfigured("is malformed: after a ; is no URL. In a user or a password write %3B for ;.")
-    found = [_single(each) for each in texts]
+    found = [single(each) for each in texts]
     first = found[0]
     if any(each.scheme != first.scheme for each in found):
         raise Misconfigured("has URLs of several schemes: set those of one cluster, all of one scheme.")
@@ -89,11 +90,12 @@ def parse(text: str) -> Broker:
     return Broker(scheme=first.scheme, servers=servers, space=first.space)
 
 
-def _single(text: str) -> Broker:
+def single(text: str, *, schemes: Sequence[str] = SCHEMES, example: str = _EXAMPLE) -> Broker:
+    """The server that one URL names, of one of these schemes, like the example. Raises Misconfigured."""
     scheme = text.partition("://")[0]
     if reason := _OTHERS.get(scheme.lower()):
         raise Misconfigured(f"{reason}.")
-    parts = url.split(text, schemes=(*RABBITMQ, *REDIS, IN_PROCESS), example=_EXAMPLE)
+    parts = url.split(text, schemes=schemes, example=example)
     _refuse(url.parameters_of(parts.query))
     if len(parts.hosts) > 1:
         raise Misconfigured("has several hosts in one URL: write a whole URL for each, separated by ;.")
@@ -103,7 +105,7 @@ def _single(text: str) -> Broker:
             raise Misconfigured("names a server for the bus inside this process: set memory://localhost/.")
         return Broker(scheme=scheme)
     if not url.is_host(host):
-        raise Misconfigured(f"is malformed: it names no host, or one that cannot be. Set a URL like {_EXAMPLE}.")
+        raise Misconfigured(f"is malformed: it names no host, or one that cannot be. Set a URL like {example}.")
     default = "guest" if scheme in RABBITMQ else ""
     server = Server(
         host=host,
