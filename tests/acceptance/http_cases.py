@@ -275,6 +275,15 @@ LENGTHS = [
 
 TARGETS = [
     case("an unknown path", request("GET /nothing"), 404, "not_found"),
+    case(
+        "an answer to a request that was counted",
+        request(f"GET {PRODUCTS}"),
+        200,
+        headers={
+            "RateLimit-Policy": r'"orders:products_per_minute";q=60+;w=60(, "gateway";q=60+;w=60)?',
+            "RateLimit": r'"orders:products_per_minute";r=\d+;t=\d+(, "gateway";r=\d+;t=\d+)?',
+        },
+    ),
     case("a trailing slash", request("GET /api/v1/products/"), 404, "not_found"),
     case("an escape that is none", request("GET /api/v1/products/%zz"), 404, ".*not_found"),
     case("an escape sequence of a terminal", request("GET /api/v1/products/%1B%5B2J"), 404, ".*not_found"),
