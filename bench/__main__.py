@@ -4,9 +4,8 @@ The PostgreSQL is durable; with `--volatile` it may lose what it committed, and 
 """
 
 import argparse
+import logging
 import os
-
-import django
 
 from bench import drain, gateway, growth, latency, publish, servers, writers
 
@@ -90,7 +89,6 @@ def print_gateway() -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.local")
-    os.environ.setdefault("LOG_LEVEL", "WARNING")
-    django.setup()
+    # `deploy` has set Django up.
+    logging.getLogger().setLevel(os.environ.get("LOG_LEVEL", "WARNING"))
     main()

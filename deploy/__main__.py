@@ -7,7 +7,6 @@ for this run.
 
 import argparse
 import fcntl
-import os
 import signal
 import socket
 import sys
@@ -20,7 +19,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-import django
 import psutil
 
 from deploy.restart import STATE, running
@@ -241,8 +239,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pangaea.settings.local")
-    django.setup()
     try:
         sys.exit(main())
     except Unavailable as reason:
