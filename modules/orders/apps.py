@@ -14,6 +14,7 @@ ORDERS_V1_ENDS = Deprecation(
         "An order has a `version`, which every change raises.",
         "An order has `links`: `self`, `collection`, `cancel` (null once it cannot be cancelled). Follow them.",
         "To place or cancel an order, the header `Idempotency-Key` is required. Repeat the request with the same key.",
+        "To cancel an order, the header `If-Match` is required: the `ETag` of the order as it was read, or `*`.",
         "A list refuses a query parameter that it does not know, and a `limit` above 100, with 400.",
         "Both versions show the same orders with the same ids. The body of a new order and the scopes are the same.",
     ),

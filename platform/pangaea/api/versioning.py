@@ -119,20 +119,15 @@ class VersionMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
-        routes = [(module.label, route) for module in modules.installed() for route in module.routes]
-        # The longest first: a route inside another one's path is a route of its own.
-        self._routes = sorted(routes, key=lambda found: -len(found[1].path))
+        self._owners = {route.path: module.label for module in modules.installed() for route in module.routes}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
-        path = request.path_info
-        for module, route in self._routes:
-            if path == route.path or path.startswith(f"{route.path}/"):
-                _count(module, route, request)
-                for name, value in deprecation_headers(route):
-                    before = response.headers.get(name) if name == "Link" else None
-                    response.headers[name] = f"{before}, {value}" if before else value
-                break
+        if (route := modules.route_of(request.path_info)) is not None:
+            _count(self._owners[route.path], route, request)
+            for name, value in deprecation_headers(route):
+                before = response.headers.get(name) if name == "Link" else None
+                response.headers[name] = f"{before}, {value}" if before else value
         return response
 
 
