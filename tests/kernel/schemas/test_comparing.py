@@ -115,6 +115,11 @@ class TestASchema:
         assert rules({**TEXT, "maxLength": 5}, {**TEXT, "enum": ["a", "b"]}) == []
         assert rules({**TEXT, "maxLength": 5}, {**TEXT, "enum": ["a", "bbbbbb"]}) == ["response-body-max-length-unset"]
 
+    def test_with_forms_that_overlap_is_doubted(self) -> None:
+        old, new = ({"anyOf": [{"type": "array"}, {"oneOf": [each, {"type": "null"}]}]} for each in (TEXT, {}))
+        [found] = compare(old, new, direction=Direction.REQUEST)
+        assert (found.rule, found.severity) == ("request-body-one-of-overlapping", Severity.WARNING)
+
     def test_of_a_map_is_read_whole(self) -> None:
         old, new = ({"type": "object", "additionalProperties": {"type": name}} for name in ("integer", "string"))
         [found] = compare(old, new, direction=Direction.RESPONSE)

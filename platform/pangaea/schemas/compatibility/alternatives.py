@@ -1,8 +1,10 @@
 """`oneOf`, `anyOf`, and `null` among them: a value matches one of several schemas."""
 
-from itertools import combinations
+from collections.abc import Iterator
+from itertools import combinations, product
 
 from pangaea.schemas.compatibility.findings import Effect, Severity
+from pangaea.schemas.compatibility.normal import Document, merge
 from pangaea.schemas.compatibility.shapes import Plain, declared_types, disjoint, type_names
 from pangaea.schemas.compatibility.walk import Pair, Walk
 
@@ -62,11 +64,23 @@ def _partner(schema: Plain, others: list[Plain], *, alone: bool) -> Plain | None
 
 def _overlap(walk: Walk, pair: Pair) -> None:
     """Report that a value may match two alternatives of a reader that wants exactly one."""
-    old, new, path = pair
-    document, reader = (walk.new, new) if walk.direction.owner_reads else (walk.old, old)
-    if "oneOf" not in reader or walk.old.expanded(old) == walk.new.expanded(new):
+    document, reader = (walk.new, pair.new) if walk.direction.owner_reads else (walk.old, pair.old)
+    if walk.old.expanded(pair.old) == walk.new.expanded(pair.new):
         return
-    found = document.alternatives(reader)
-    if not all(disjoint(*both, strict=walk.direction.owner_reads) for both in combinations(found, 2)):
-        what = "a value may match two forms of `oneOf`, which then refuses it; `anyOf` would not"
-        walk.report("one-of-overlapping", Effect.BOTH, what, path, Severity.WARNING)
+    strict = walk.direction.owner_reads
+    for forms in _exclusive(document, reader):
+        both = (each for one, other in combinations(forms, 2) for each in product(one, other))
+        if not all(disjoint(*each, strict=strict) for each in both):
+            what = "a value may match two forms of `oneOf`, which then refuses it; `anyOf` would not"
+            walk.report("one-of-overlapping", Effect.BOTH, what, pair.path, Severity.WARNING)
+            return
+
+
+def _exclusive(document: Document, schema: Plain) -> Iterator[list[list[Plain]]]:
+    """For each `oneOf` of a schema and of its alternatives, the forms, each with its own alternatives."""
+    if "oneOf" in schema:
+        rest = {name: value for name, value in schema.items() if name != "oneOf"}
+        yield [document.alternatives(merge(rest, document.plain(each))) for each in schema["oneOf"]]
+    for keyword in KEYWORDS:
+        for each in schema.get(keyword, ()):
+            yield from _exclusive(document, document.plain(each))
