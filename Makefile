@@ -73,7 +73,7 @@ bench: dev ## measure the streams beside a pipeline written by hand, durably; AR
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: check
-check: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered ## the one gate: format, lint, words, types, imports, migrations, deployment, rendered files
+check: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered check-openapi ## the one gate: format, lint, words, types, imports, migrations, deployment, rendered files, released APIs
 
 .PHONY: format
 format: dev ## format the code and fix what ruff can fix
@@ -96,7 +96,7 @@ clean: ## remove .venv, caches and the local databases
 
 # ---------------------------------------------------------------- the gate's stages
 
-.PHONY: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered
+.PHONY: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered check-openapi
 check-format: dev
 	$(BIN)/ruff format --check .
 check-lint: dev
@@ -115,6 +115,8 @@ check-rendered: dev
 	$(MANAGE) render --check
 	$(BIN)/openapi-spec-validator docs/openapi.yaml
 	$(MANAGE) gateway validate
+check-openapi: dev
+	DJANGO_SETTINGS_MODULE=pangaea.settings.local $(MANAGE) openapi check
 
 # ---------------------------------------------------------------- set-up
 

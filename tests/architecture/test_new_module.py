@@ -48,6 +48,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["sh", "-eu", "-c", commands], check=True, cwd=copy)
     python(copy, "manage.py", "makemigrations", LABEL)
     python(copy, "manage.py", "render")
+    python(copy, "manage.py", "openapi", "release", LABEL)
     return copy
 
 
@@ -116,6 +117,7 @@ class TestAnAddedModule:
         python(project, "manage.py", "check")
         python(project, "manage.py", "makemigrations", "--check", "--dry-run")
         python(project, "manage.py", "render", "--check")
+        python(project, "manage.py", "openapi", "check")
 
     def test_passes_its_own_tests_and_those_of_the_architecture(self, project: Path) -> None:
         names = ("test_imports", "test_rules", "test_registry", "test_public_names", "test_problem_types")
