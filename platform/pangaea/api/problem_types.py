@@ -13,7 +13,7 @@ from pangaea import modules
 from pangaea.modules import ProblemType
 
 _TOKEN = "Log in again, or use the refresh token, and repeat the request with the new access token."  # noqa: S105 - prose
-_TWICE = "Before you repeat a request that changes something, read whether it did."
+_TWICE = "Repeat a request that changes something with its `Idempotency-Key`; without one, read first whether it did."
 
 KERNEL: tuple[ProblemType, ...] = (
     ProblemType("bad_request", 400, "The request cannot be read. Correct it; it fails again unchanged."),

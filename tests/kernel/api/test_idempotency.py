@@ -375,6 +375,25 @@ class TestManyAtOnce:
         assert effects() == 1
         assert send(client_for(subject)).content == first.result().content
 
+    def test_that_repeat_what_is_done_all_get_its_answer(self) -> None:
+        subject = uuid4()
+        first = send(client_for(subject))
+        rendezvous = threading.Barrier(10, timeout=60)
+
+        def one(_number: int) -> Any:
+            try:
+                rendezvous.wait()
+                return send(client_for(subject))
+            finally:
+                connections.close_all()
+
+        with ThreadPoolExecutor(10) as pool:
+            repeats = list(pool.map(one, range(10)))
+
+        assert Counter((each.status_code, each.content) for each in repeats) == {(201, first.content): 10}
+        assert records().get().replays == 10
+        assert effects() == 1
+
     @pytest.mark.usefixtures("postgresql_only")
     def test_with_other_keys_do_not_wait_for_each_other(self, me: APIClient) -> None:
         def other() -> int:

@@ -157,8 +157,8 @@ class Engine(ShadowStore):
     ) -> AbstractContextManager[list[tuple[Any, ...]] | None]:
         """Open a transaction that holds the module's lock `name`, and yield the rows of a statement executed in it.
 
-        Yields None while another transaction holds the lock: nothing waits for it. The statement sees all that the
-        lock's earlier holders have committed.
+        The statement sees all that the lock's earlier holders have committed. While another transaction holds the lock,
+        which is not waited for, the rows are those that exist already, or None if there are none.
         """
 
     @abstractmethod

@@ -71,7 +71,8 @@ class PostgreSQL(Engine):
             cursor.execute(f"{locking} {sql}", [f"{schema_of(connection.alias)}/{name}", *values])
             (is_alone,) = cursor.fetchone()
             cursor.nextset()
-            yield cursor.fetchall() if is_alone else None
+            rows = cursor.fetchall()
+            yield rows if is_alone or rows else None
 
     def is_read_only(self, connection: BaseDatabaseWrapper) -> bool:
         return self.rows(connection, "SELECT current_setting('transaction_read_only')") != [("off",)]

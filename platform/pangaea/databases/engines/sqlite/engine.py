@@ -62,7 +62,7 @@ class SQLite(Engine):
     ) -> Iterator[list[tuple[Any, ...]] | None]:
         # Entered before the transaction begins: a second one would wait for the first one's lock on the file.
         with self._held_names.held(str(connection.settings_dict["NAME"]), name) as is_alone:
-            if is_alone:
+            if is_alone or self.rows(connection, sql, *values):
                 with transaction.atomic(using=connection.alias):
                     yield self.rows(connection, sql, *values)
             else:
