@@ -38,7 +38,8 @@ class TestRateLimits:
         answer = client.get("/shop/limited")
 
         assert answer.headers.get_list("ratelimit-policy") == ['"day";q=9;w=86400, "gateway";q=6000;w=60']
-        assert answer.headers.get_list("ratelimit") == ['"day";r=8;t=5, "gateway";r=5999;t=1']
+        (state,) = answer.headers.get_list("ratelimit")
+        assert re.fullmatch(r'"day";r=8;t=5, "gateway";r=59[0-9]{2};t=[0-9]+', state)
 
     def test_have_no_fields_of_an_older_draft(self, client: httpx.Client) -> None:
         answers = [client.get("/shop/stall") for _ in range(4)]

@@ -35,6 +35,7 @@ class TestAnAllowedOrigin:
         assert answer.headers["access-control-allow-headers"].split(", ") == list(cross_origin.REQUEST_HEADERS)
         assert answer.headers["access-control-max-age"] == "600"
         assert "access-control-allow-credentials" not in answer.headers
+        assert answer.headers["cache-control"] == "no-store"
         assert len(shop.seen) == before
 
     @pytest.mark.parametrize(("path", "status"), [("/shop", 200), ("/till", 401)])

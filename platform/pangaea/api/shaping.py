@@ -21,7 +21,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from pangaea.api import problems
-from pangaea.api.describing import Operation, add_problems
+from pangaea.api.describing import Operation, add_header, add_problems
 from pangaea.api.problems import Problem, ProblemResponse
 from pangaea.modules import Route
 
@@ -43,6 +43,12 @@ TOO_BUSY = Problem(
     detail="This address has as many requests at once as it may have. Nothing was done; try again in a moment.",
     headers=problems.RETRY_SOON_HERE,
 )
+
+_OVERLOADED = {
+    "description": "Present where this is not the failure of a process: a gateway sends the request to no other one.",
+    "schema": {"type": "string", "enum": ["true"]},
+    "example": "true",
+}
 
 Request = TypeVar("Request")
 
@@ -111,3 +117,4 @@ class ShapingMiddleware:
 def describe(_view: "APIView", _method: str, operation: Operation) -> None:
     """Every operation may be refused so."""
     add_problems(operation, TOO_BUSY.code)
+    add_header(operation, "X-Envoy-Overloaded", _OVERLOADED, statuses=("503",))
