@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from threading import Barrier
@@ -15,7 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from pangaea import testing
+from pangaea import modules, testing
 from pangaea.api import call_counting, call_counts
 from pangaea.api.call_counting import CallCounter, counter
 from pangaea.api.call_counts import ANONYMOUS, OTHERS, ApiCalls, Called
@@ -28,17 +27,17 @@ PAGE = "/admin/pangaea/apicalls/"
 TODAY = timezone.now().date()
 
 
-@pytest.fixture(autouse=True)
-def nothing_counted() -> Iterator[None]:
+@pytest.fixture
+def nothing_counted() -> None:
+    """Forget what other tests have counted in this process."""
     counter.flush()
-    ApiCalls.objects.using("orders").all().delete()
-    yield
-    counter.flush()
+    for label in modules.labels():
+        ApiCalls.objects.using(label).all().delete()
 
 
-def rows(module: str = "orders") -> set[tuple[str, str, str, int]]:
+def rows(module: str = "orders", *, of: CallCounter = counter) -> set[tuple[str, str, str, int]]:
     """What a flush leaves in the module's table."""
-    counter.flush()
+    of.flush()
     found = ApiCalls.objects.using(module)
     assert set(found.values_list("day", flat=True)) <= {TODAY, TODAY + timedelta(days=1)}
     return set(found.values_list("version", "route", "subject", "calls"))
@@ -54,6 +53,7 @@ def output_of(*arguments: str) -> str:
     return stream.getvalue()
 
 
+@pytest.mark.usefixtures("nothing_counted")
 class TestACall:
     def test_is_counted_for_its_version_route_and_caller(self) -> None:
         ada, bob = uuid4(), uuid4()
@@ -98,8 +98,8 @@ class TestACall:
         assert rows() == {("v1", PRODUCTS, ANONYMOUS, 3)}
 
 
-@pytest.mark.django_db(databases="__all__", transaction=True)
-class TestTheCounter:
+@pytest.mark.django_db(databases=["orders", "users"], transaction=True)
+class TestConcurrentCounters:
     def test_loses_no_call_of_concurrent_processes(self) -> None:
         counters = [CallCounter() for _ in range(4)]
 
@@ -115,7 +115,7 @@ class TestTheCounter:
 
         with ThreadPoolExecutor(len(counters)) as pool:
             list(pool.map(work, range(len(counters))))
-        assert rows() == {("v1", ORDERS, subject, 20) for subject in ("a", "b", "c")}
+        assert rows(of=counters[0]) == {("v1", ORDERS, subject, 20) for subject in ("a", "b", "c")}
 
     def test_keeps_what_the_database_does_not_take(self) -> None:
         own = CallCounter()
@@ -128,39 +128,40 @@ class TestTheCounter:
         finally:
             with connections["orders"].cursor() as cursor:
                 cursor.execute("ALTER TABLE elsewhere RENAME TO pangaea_api_calls")
-        assert ("v1", "/api/v1/tokens", ANONYMOUS, 1) in rows("users")
-        assert rows() == set()
+        assert ("v1", "/api/v1/tokens", ANONYMOUS, 1) in rows("users", of=CallCounter())
+        assert rows(of=CallCounter()) == set()
         own.count("orders", version="v1", route=ORDERS, subject="a")
-        own.flush()
-        assert rows() == {("v1", ORDERS, "a", 2)}
-
-    def test_names_no_more_callers_than_it_can_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(call_counting, "MOST_CALLERS", 2)
-        own = CallCounter()
-        for subject in "abcdab":
-            own.count("orders", version="v1", route=ORDERS, subject=subject)
-        own.flush()
-        assert rows() == {("v1", ORDERS, "a", 2), ("v1", ORDERS, "b", 2), ("v1", ORDERS, OTHERS, 2)}
-
-    def test_writes_more_callers_than_fit_into_a_statement(self) -> None:
-        own = CallCounter()
-        for number in range(call_counts.ROWS_PER_STATEMENT + 1):
-            own.count("orders", version="v1", route=ORDERS, subject=str(UUID(int=number)))
-        own.flush()
-        assert len(rows()) == call_counts.ROWS_PER_STATEMENT + 1
+        assert rows(of=own) == {("v1", ORDERS, "a", 2)}
 
     def test_writes_the_rest_when_it_is_stopped(self) -> None:
         own = CallCounter()
         own.start()
         own.count("orders", version="v1", route=ORDERS, subject="a")
         own.stop()
-        assert rows() == {("v1", ORDERS, "a", 1)}
+        assert rows(of=CallCounter()) == {("v1", ORDERS, "a", 1)}
+
+
+class TestTheCounter:
+    def test_names_no_more_callers_than_it_can_hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(call_counting, "MOST_CALLERS", 2)
+        own = CallCounter()
+        for subject in "abcdab":
+            own.count("orders", version="v1", route=ORDERS, subject=subject)
+        own.flush()
+        assert rows(of=own) == {("v1", ORDERS, "a", 2), ("v1", ORDERS, "b", 2), ("v1", ORDERS, OTHERS, 2)}
+
+    def test_writes_more_callers_than_fit_into_a_statement(self) -> None:
+        own = CallCounter()
+        for number in range(call_counts.ROWS_PER_STATEMENT + 1):
+            own.count("orders", version="v1", route=ORDERS, subject=str(UUID(int=number)))
+        own.flush()
+        assert len(rows(of=own)) == call_counts.ROWS_PER_STATEMENT + 1
 
     def test_writes_nothing_where_it_was_not_started(self) -> None:
         own = CallCounter()
         own.count("orders", version="v1", route=ORDERS, subject="a")
         own.stop()
-        assert rows() == set()
+        assert rows(of=CallCounter()) == set()
 
 
 class TestOldRows:
