@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestTheReleases:
+    @pytest.mark.full
     def test_are_what_the_code_keeps(self) -> None:
         output = StringIO()
         call_command("openapi", "check", stdout=output)
