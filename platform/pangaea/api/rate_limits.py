@@ -141,26 +141,24 @@ def quotas_of(path: str, method: str | None) -> Iterator[Quota]:
 
 
 def describe(view: "APIView", method: str, operation: Operation) -> None:
-    """Add the header fields and the refusal to the operations of routes with quotas."""
-    quotas = list(quotas_of(view.request.path_info, method))
-    if not quotas:
-        return
+    """Add the header fields: those of the route's quotas, and those of the gateway, where one is before the process."""
     policy: dict[str, Any] = {
-        "description": "The quotas of the caller: `q` requests within a window of `w` seconds. Absent where a request "
-        "was refused before it was counted. (draft-ietf-httpapi-ratelimit-headers-11)",
+        "description": "The limits of the caller, a gateway's too: `q` requests within a window of `w` seconds. "
+        "(draft-ietf-httpapi-ratelimit-headers-11)",
         "schema": {"type": "string"},
-        "example": ", ".join(_policy(quota, Plan.FREE) for quota in quotas),
+        "example": policy_item("gateway", quota=6000, window=60),
     }
-    states = (state_item(quota.name, remaining=quota.allowed(Plan.FREE) - 1, reset=42) for quota in quotas)
     state: dict[str, Any] = {
-        "description": "What is left: `r` requests, and `t` seconds until the whole quota is available again. A quota "
+        "description": "What is left: `r` requests, and `t` seconds until the whole limit is available again. A limit "
         "that cannot be counted at present is absent.",
         "schema": {"type": "string"},
-        "example": ", ".join(states),
+        "example": state_item("gateway", remaining=5999, reset=1),
     }
     for name, header in ((POLICY, policy), (STATE, state)):
         describing.add_header(operation, name, header, statuses=("*",))
-    describing.add_header(operation, POLICY, {**policy, "required": True}, statuses=("2XX",))
+    if quotas := list(quotas_of(view.request.path_info, method)):
+        example = ", ".join([*(_policy(quota, Plan.FREE) for quota in quotas), policy["example"]])
+        describing.add_header(operation, POLICY, policy | {"required": True, "example": example}, statuses=("2XX",))
 
 
 def _policy(quota: Quota, plan: Plan) -> str:
