@@ -7,6 +7,7 @@ import secrets
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
@@ -14,10 +15,14 @@ from uuid import UUID
 from pangaea_client import AuthenticatedClient, Client
 from pangaea_client.api.orders import (
     orders_cancel_order,
+    orders_cancel_order_v2,
     orders_list_orders,
+    orders_list_orders_v2,
     orders_list_products,
     orders_place_order,
+    orders_place_order_v2,
     orders_read_order,
+    orders_read_order_v2,
     orders_read_product,
 )
 from pangaea_client.api.users import users_issue_tokens, users_read_account, users_register_account
@@ -28,8 +33,11 @@ from pangaea_client.models import (
     OrdersOrder,
     OrdersOrderStatus,
     OrdersProduct,
+    OrdersV2Order,
+    OrdersV2OrderStatus,
     PaginatedOrdersOrderList,
     PaginatedOrdersProductList,
+    PaginatedOrdersV2OrderList,
     Problem,
     UsersAccount,
     UsersCredentialsRequest,
@@ -70,9 +78,10 @@ class Walk:
             assert read(UsersAccount, users_read_account.sync_detailed(client=customer)) == account
             product = max(products, key=lambda each: each.in_stock)
             order = self.order(customer, product)
+            repeated = self.order_once(customer, product)
             self.refused(customer, product)
             bought = self.check_out(customer, product)
-            self.home(customer, account, {order.id, bought})
+            self.home(customer, account, {order.id, repeated.id, bought})
 
     def log_in(self, client: Client) -> tuple[UsersAccount, UsersTokens]:
         """Register, and log in."""
@@ -119,6 +128,38 @@ class Walk:
         assert cancelled.cancelled_at
         again = orders_cancel_order.sync_detailed(order.id, client=client)
         assert problem_of(again, status=409).code == "order_not_cancellable"
+        return order
+
+    def order_once(self, client: AuthenticatedClient, product: OrdersProduct) -> OrdersV2Order:
+        """Place an order of version 2 twice with one key, which makes one order, and cancel it."""
+        body = OrdersNewOrderRequest(lines=[OrdersNewLineRequest(sku=product.sku, quantity=3)])
+        key = secrets.token_hex(16)
+        first = orders_place_order_v2.sync_detailed(client=client, body=body, idempotency_key=key)
+        order = read(OrdersV2Order, first, status=201)
+        second = orders_place_order_v2.sync_detailed(client=client, body=body, idempotency_key=key)
+        assert read(OrdersV2Order, second, status=201) == order
+        assert "idempotent-replayed" not in first.headers
+        assert second.headers["idempotent-replayed"] == "true"
+        assert second.headers["location"] == order.links.self_ == f"/api/v2/orders/{order.id}"
+
+        (line,) = order.lines
+        assert (line.product.sku, line.product.name, line.quantity) == (product.sku, product.name, 3)
+        assert (line.total, order.total) == (order.total, line.total)
+        assert (line.unit_price.amount, order.total.amount) == (product.price.amount, 3 * product.price.amount)
+        listed = read(PaginatedOrdersV2OrderList, orders_list_orders_v2.sync_detailed(client=client))
+        assert [each.id for each in listed.results if each.status == OrdersV2OrderStatus.PLACED] == [order.id]
+
+        found = orders_read_order_v2.sync_detailed(order.id, client=client)
+        assert read(OrdersV2Order, found) == order
+        tag = found.headers["etag"]
+        unchanged = orders_read_order_v2.sync_detailed(order.id, client=client, if_none_match=tag)
+        assert unchanged.status_code == HTTPStatus.NOT_MODIFIED
+        key = secrets.token_hex(16)
+        outdated = orders_cancel_order_v2.sync_detailed(order.id, client=client, idempotency_key=key, if_match='"no"')
+        assert problem_of(outdated, status=412).code == "precondition_failed"
+        cancelled = orders_cancel_order_v2.sync_detailed(order.id, client=client, idempotency_key=key, if_match=tag)
+        assert read(OrdersV2Order, cancelled).status == OrdersV2OrderStatus.CANCELLED
+        assert read(OrdersV2Order, cancelled).version > order.version
         return order
 
     def refused(self, client: AuthenticatedClient, product: OrdersProduct) -> None:

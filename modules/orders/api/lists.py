@@ -8,6 +8,7 @@ from rest_framework import serializers
 from modules.orders.models import Order
 from modules.orders.rules.lifecycle import Status
 from modules.orders.rules.pricing import MAX_PRICE
+from pangaea.api.fields import documented
 from pangaea.api.filters import Filter, FlagField, MomentField, NumberField
 
 ORDER_ORDERINGS: Mapping[str, tuple[str, ...]] = {"-placed": ("-id",), "placed": ("id",)}
@@ -35,7 +36,7 @@ PRODUCT_FILTERS: Mapping[str, Filter] = {
     ),
     "currency": Filter(
         "price_currency",
-        serializers.RegexField(r"^[A-Z]{3}\Z", trim_whitespace=False),
+        documented(serializers.RegexField(r"^[A-Z]{3}\Z", trim_whitespace=False), examples=["EUR"]),
         "Only products with prices in this currency (ISO 4217).",
     ),
     "price_min": Filter(

@@ -39,12 +39,15 @@ from pangaea.api.describing import Operation
 
 ETAG = "ETag"
 ANY = "*"
-_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
-_SEPARATOR = re.compile(r"[ \t]*,[ \t,]*")
+_ONE = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_LIST = re.compile(rf"[ \t,]*{_ONE}(?:[ \t]*,[ \t,]*{_ONE})*[ \t,]*")
+"""RFC 9110, 5.6.1: recipients accept empty elements. A tag may have commas."""
+_TAG = re.compile(r'(W/)?"([^"]*)"')
 _VERSION = re.compile(r"([1-9][0-9]{0,18})(-[0-9a-f]+)?", re.ASCII)
 _OF_304 = ("Cache-Control", "Content-Location", "Date", ETAG, "Expires", "Vary")
 """The fields of a 200 that a 304 has too (RFC 9110, 15.4.5)."""
 _EXAMPLE = '"3-9f86d081884c7d65"'
+_PATTERN = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
 
 Method = TypeVar("Method", bound=Callable[..., HttpResponseBase])
 
@@ -89,8 +92,9 @@ class Tag:
     @classmethod
     def read(cls, header: str) -> "list[Self] | None":
         """The tags of an If-Match or If-None-Match header, not `*`; None for a header that is malformed."""
-        found = [_TAG.fullmatch(each) for each in _SEPARATOR.split(header.strip(" \t")) if each]
-        return [cls(each[2], bool(each[1])) for each in found if each] if found and all(found) else None
+        if not _LIST.fullmatch(header):
+            return None
+        return [cls(each[2], bool(each[1])) for each in _TAG.finditer(header)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,8 @@ def describe(view: APIView, method: str, operation: Operation) -> None:
         "example": _EXAMPLE,
     }
     if kind == "read":
-        describing.add_parameter(operation, _parameter("If-None-Match", "Answer 304 if the tag is still one of these."))
+        text = "Answer 304 if the tag is still one of these. What is no list of tags is ignored."
+        describing.add_parameter(operation, _parameter("If-None-Match", text, {"type": "string"}))
         operation["responses"]["304"] = {"description": "The caller has the present representation."}
         describing.add_header(operation, ETAG, tag, statuses=("200", "304"))
         return
@@ -206,7 +211,8 @@ def describe(view: APIView, method: str, operation: Operation) -> None:
     if kind == "created":
         return
     text = "Change only a state with one of these tags. The `version` of a representation in quotes does too."
-    parameter = _parameter("If-Match", text) | {"required": kind == "required"}
+    schema = {"type": "string", "pattern": _PATTERN}
+    parameter = _parameter("If-Match", text, schema) | {"required": kind == "required"}
     describing.add_parameter(operation, parameter)
     describing.add_problems(operation, "precondition_failed", "precondition_malformed")
     if kind == "required":
@@ -223,14 +229,12 @@ def _has(request: Request, tag: str) -> bool:
     return header.strip() == ANY or any(each.opaque == tag.strip('"') for each in Tag.read(header) or ())
 
 
-def _parameter(name: str, description: str) -> dict[str, Any]:
-    pattern = r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
-    schema = {"type": "string", "pattern": pattern}
+def _parameter(name: str, description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": name,
         "in": "header",
         "required": False,
         "description": description,
-        "schema": schema,
+        "schema": dict(schema),
         "example": _EXAMPLE,
     }

@@ -26,6 +26,8 @@ from pangaea.api.describing import Operation
 from pangaea.errors import Misuse
 
 CURSOR, LIMIT, ORDER = "cursor", "limit", "order"
+EXAMPLE = "WyJhZnRlciIsIjciXQ.vPPkqLCDGc4WBZk"
+"""A cursor, as the documents show one."""
 LARGEST_NUMBER = 999_999_999
 """The largest `limit` that is read where one above `max_page_size` counts as that."""
 
@@ -118,7 +120,7 @@ class CursorPage(BasePagination):
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """The schema of a page of these results."""
         link = {"type": ["string", "null"], "format": "uri-reference"}
-        example = f"/api/v1/things?{CURSOR}=WyJhZnRlciIsIjciXQ.vPPkqLCDGc4WBZk"
+        example = f"/api/v1/things?{CURSOR}={EXAMPLE}"
         return {
             "type": "object",
             "required": ["next", "previous", "results"],
@@ -138,7 +140,7 @@ class CursorPage(BasePagination):
             _parameter(LIMIT, limit, f"Results in a page, at most {self.max_page_size}.{counts}"),
             _parameter(
                 CURSOR,
-                {"type": "string", "format": "cursor", "minLength": 1},
+                {"type": "string", "format": "cursor", "minLength": 1, "examples": [EXAMPLE]},
                 "Where the page begins. Follow the links instead of making one up. A cursor is valid for the order and "
                 "the filters that it was made for.",
             ),

@@ -83,7 +83,7 @@ class TestATag:
         [
             ('"a"', ["a"]),
             ('W/"a"', ["a"]),
-            ('"a", W/"b" ,"c,d"', None),
+            ('"a", W/"b" ,"c,d"', ["a", "b", "c,d"]),
             ('"a",, "b",', ["a", "b"]),
             ('""', [""]),
             ("a", None),
@@ -101,7 +101,7 @@ class TestATag:
 
 class TestARead:
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
-    @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"x" , W/{}', "*"])
+    @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', '"x" , W/{}', '"a,b",{}', "*"])
     def test_of_what_the_caller_has_is_not_modified(self, tag: str, method: str, form: str) -> None:
         response = answered(method, If_None_Match=form.format(tag))
         assert (response.status_code, b"".join(response)) == (304, b"")
@@ -125,7 +125,9 @@ class TestAChange:
         assert answered("PATCH", If_Match=form.format(tag)).status_code == 200
         assert answered("PUT", If_Match=form.format(tag)).status_code == 200
 
-    @pytest.mark.parametrize("form", ["W/{}", '"2"', '"other"', '"03"', '"3-"', '""', '"99999999999999999999"'])
+    @pytest.mark.parametrize(
+        "form", ["W/{}", '"2"', '"other"', '"a,b"', '"03"', '"3-"', '""', '"99999999999999999999"']
+    )
     def test_of_another_state_is_refused(self, tag: str, form: str) -> None:
         response: Any = answered("PATCH", If_Match=form.format(tag))
         assert (response.status_code, response.json()["code"]) == (412, "precondition_failed")

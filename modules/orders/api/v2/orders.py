@@ -67,7 +67,9 @@ class OrderSerializer(serializers.Serializer[OrderDetails]):
     total = MoneySerializer()
     placed_at = serializers.DateTimeField()
     cancelled_at = documented(serializers.DateTimeField(allow_null=True), examples=[None])
-    version = serializers.IntegerField(min_value=1, help_text="raised by every change of the order")
+    version = serializers.IntegerField(
+        min_value=1, max_value=2**31 - 1, help_text="raised by every change of the order"
+    )
     links = OrderLinksSerializer(source="*")
 
 
