@@ -96,10 +96,13 @@ def local(folder: Path, *, host: str = HOST) -> Iterator[Deployment]:
 
 
 @contextmanager
-def monolith(folder: Path, *, name: str, database_url: str, broker_url: str) -> Iterator[Deployment]:
-    """All modules in one set of web, relay and worker processes."""
+def monolith(
+    folder: Path, *, name: str, database_url: str, broker_url: str, settings: Mapping[str, str] | None = None
+) -> Iterator[Deployment]:
+    """All modules in one set of web, relay and worker processes. `settings` replace the deployment's own."""
     key = ECKey.generate_key("P-256")
     environment = monolith_environment(database_url=database_url, broker_url=broker_url, signing_key=key)
+    environment |= settings or {}
     with workspace(folder) as space:
         url = ProcessSet("all", space, environment).start(seed=True)
         yield Deployment(name, url, {"all": url}, key, space, url)

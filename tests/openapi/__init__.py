@@ -6,5 +6,8 @@ The files:
     node           the Node programs of package.json, which `make npm` installs
     linting        the linter, with the rules in ruleset.yaml and functions/
     generated      a Python client, generated from the document
+    walk           a walk through the shop by that client
+    conformance    schemathesis against a served document, and its report
+    settings       the settings of the server that it examines
     test_*         what is asked of the documents, by program
 """
