@@ -1,15 +1,19 @@
-"""Each promise of SECURITY.md names tests that exist."""
+"""Each promise of SECURITY.md names tests that exist, and no secret is in the repository."""
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+
+from tests.architecture import vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMISED = (
     (ROOT / "SECURITY.md").read_text().partition("## What is promised")[2].partition("## What is not promised")[0]
 )
+KEY = re.compile(rb"^-----BEGIN [A-Z ]*PRIVATE KEY-----", re.MULTILINE)
 NAMED = re.compile(r"`((?:tests|modules)/[\w/]+\.py(?:::\w+)*)`")
 
 
@@ -48,3 +52,15 @@ class TestTheLockedRequirements:
 
         assert installing
         assert all("--require-hashes" in each for each in installing)
+
+
+class TestTheRepository:
+    def test_has_no_key(self) -> None:
+        listed = subprocess.run(vocabulary.LISTING, cwd=ROOT, capture_output=True, text=True, check=False)
+        if listed.returncode:
+            pytest.skip("There is no git here.")
+        files = [ROOT / path for path in listed.stdout.split("\0") if (ROOT / path).is_file()]
+
+        assert [file for file in files if file.name in {"secret_key", "signing_key.pem"}] == []
+        # A PEM block begins its line; the tests' examples are inside quotes.
+        assert [file for file in files if KEY.search(file.read_bytes())] == []
