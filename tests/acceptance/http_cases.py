@@ -531,7 +531,56 @@ VERSIONS = [
     *(case(f"{path} is nothing", request(f"GET {path}"), 404, "not_found") for path in ("/api/v9/x", "/api/v9")),
 ]
 
+TAG = '"[1-9][0-9]*-[0-9a-f]{16}"'
+ME = "/api/v1/accounts/me"
+NAME = b'{"full_name": "Ada"}'
+CONDITIONS = [
+    case(
+        "an account that the caller has",
+        request(f"GET {ME}", TOKEN, "If-None-Match: *"),
+        304,
+        headers={"ETag": TAG, "Cache-Control": "private, no-cache", "Vary": ".*Authorization.*", "Content-Type": ""},
+    ),
+    case("an account", request(f"GET {ME}", TOKEN, 'If-None-Match: "1"'), 200, headers={"ETag": TAG}),
+    case(
+        "a change of another state",
+        request(f"PATCH {ME}", TOKEN, JSON, 'If-Match: "987654321"', body=NAME),
+        412,
+        "precondition_failed",
+    ),
+    case(
+        "a condition that is malformed",
+        request(f"PATCH {ME}", TOKEN, JSON, "If-Match: 1", body=NAME),
+        400,
+        "precondition_malformed",
+    ),
+    case(
+        "a cancellation without its condition",
+        request(f"POST /api/v2/orders/{NO_ID}/cancel", TOKEN, "Idempotency-Key: a", "Content-Length: 0"),
+        428,
+        "precondition_required",
+    ),
+    case(
+        "a page of products", request(f"GET {PRODUCTS}"), 200, headers={"Link": '</api/v1/products.*>; rel="first".*'}
+    ),
+    case(
+        "a cursor of another list",
+        request(f"GET {PRODUCTS}&cursor=a.b"),
+        400,
+        "validation_failed",
+        text="invalid_cursor",
+    ),
+    case(
+        "a filter that does not exist",
+        request("GET /api/v2/orders?stat=placed", TOKEN),
+        400,
+        "validation_failed",
+        text="unknown_parameter",
+    ),
+]
+
 CASES = [
+    *CONDITIONS,
     *TEXTS,
     *LIMITS,
     *VERSIONS,

@@ -30,6 +30,7 @@ KEYS = "/.well-known/jwks.json"
 ACCESS_LOG = "access.log"
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "limited": {"RateLimit-Policy": '"day";q=9;w=86400', "RateLimit": '"day";r=8;t=5'},
+    "tagged": {"ETag": '"3-9f86d081884c7d65"'},
     "busy": {"Retry-After": "2", "X-Envoy-Overloaded": "true"},
 }
 """More header fields of the answers at paths that end so."""
@@ -105,7 +106,7 @@ class Service:
                 return 409, {"service": self.name}
             case "busy":
                 return 503, {"service": self.name}
-            case "long":
+            case "long" | "tagged":
                 return 200, {"service": self.name, "long": "long " * 1000}
         return 200, {"service": self.name, "path": path, "headers": headers}
 

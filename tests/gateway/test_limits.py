@@ -102,6 +102,12 @@ class TestCompression:
         assert "content-encoding" not in client.get("/shop", headers={"Accept-Encoding": "gzip"}).headers
         assert "content-encoding" not in client.get("/shop/long", headers={"Accept-Encoding": "identity"}).headers
 
+    def test_leaves_alone_what_has_a_strong_tag(self, client: httpx.Client) -> None:
+        tagged = client.get("/shop/tagged", headers={"Accept-Encoding": "gzip"})
+
+        assert "content-encoding" not in tagged.headers
+        assert tagged.headers["etag"] == '"3-9f86d081884c7d65"'
+
 
 class TestTraceContext:
     def test_is_passed_on_unchanged(self, client: httpx.Client, shop: Service) -> None:
