@@ -57,6 +57,7 @@ class TestAnotherOrigin:
         read = client.get(path, headers={"Origin": origin})
 
         assert preflight.status_code == 200, "a preflight has no token, so that none can be missing"
+        assert preflight.headers["cache-control"] == "no-store"
         for answer in (preflight, read):
             assert "access-control-allow-origin" not in answer.headers
 
