@@ -18,7 +18,17 @@ REQUEST_HEADERS = (
 )
 """The headers that a page may send, besides those that need no permission."""
 RESPONSE_HEADERS = (
-    *("allow", "content-disposition", "deprecation", "etag", "idempotent-replayed", "link", "location", "retry-after"),
+    *(
+        "allow",
+        "content-disposition",
+        "content-location",
+        "deprecation",
+        "etag",
+        "idempotent-replayed",
+        "link",
+        "location",
+        "retry-after",
+    ),
     *("sunset", "www-authenticate", "x-correlation-id", "x-request-id", "ratelimit", "ratelimit-policy"),
 )
 """The headers of an answer that a page may read."""
