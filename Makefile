@@ -73,7 +73,7 @@ bench: dev ## measure the streams beside a pipeline written by hand, durably; AR
 	$(BIN)/python -m bench $(ARGS)
 
 .PHONY: check
-check: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered ## the one gate: format, lint, words, types, imports, migrations, deployment, rendered files
+check: check-format check-lint check-words check-types check-imports check-migrations check-deploy check-rendered check-openapi ## the one gate: format, lint, words, types, imports, migrations, deployment, rendered files, released APIs
 
 .PHONY: format
 format: dev ## format the code and fix what ruff can fix

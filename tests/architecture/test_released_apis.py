@@ -35,7 +35,6 @@ def project(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestTheReleases:
-    @pytest.mark.full
     def test_are_what_the_code_keeps(self) -> None:
         output = StringIO()
         call_command("openapi", "check", stdout=output)
