@@ -51,33 +51,62 @@ class OrdersConfig(ModuleConfig):
             "The account is deactivated, so it places no orders. Operators know the reason.",
         ),
         ProblemType("order_not_found", 404, "There is no such order, or it is another customer's."),
-        ProblemType("product_not_found", 404, "There is no such product, or it is not for sale at present."),
+        ProblemType(
+            "product_not_found",
+            404,
+            "There is no such product, or it is not for sale at present.",
+            example={"detail": "There is no such product for sale.", "sku": "ABC-1"},
+        ),
         ProblemType(
             "order_not_cancellable",
             409,
             "Only an order whose state allows it can be cancelled, and only once. `order_status` is its state.",
+            example={"detail": "An order that is cancelled cannot be cancelled.", "order_status": "cancelled"},
         ),
         ProblemType(
             "out_of_stock",
             409,
             "There is less of a product than was ordered; nothing was ordered. `sku` and `available` name it "
             "and how many are left. Order fewer, or try again when there are more.",
+            example={"detail": "Only 3 of ABC-1 are left.", "sku": "ABC-1", "available": 3},
         ),
-        ProblemType("sku_taken", 409, "Another product has this sku. Choose a different one."),
+        ProblemType(
+            "sku_taken",
+            409,
+            "Another product has this sku. Choose a different one.",
+            example={"detail": "There is a product ABC-1 already.", "sku": "ABC-1"},
+        ),
         ProblemType(
             "stock_out_of_range",
             409,
             "The change would leave a stock below zero, or above what can be stored. `available` is the present one.",
+            example={"sku": "ABC-1", "available": 3},
         ),
         ProblemType(
             "invalid_order",
             422,
             "The order breaks a rule for its lines: how many there may be, one line per product, quantities within "
             "bounds. `detail` names the rule.",
+            example={"detail": "The quantity of ABC-1 must be from 1 to 1000; it is 0.", "sku": "ABC-1"},
         ),
-        ProblemType("invalid_product", 422, "Some fields of the product are not valid; `fields` names them."),
-        ProblemType("mixed_currencies", 422, "The products have prices in several currencies. Order them separately."),
-        ProblemType("unknown_sku", 422, "The order has a product that is not for sale; `sku` names it."),
+        ProblemType(
+            "invalid_product",
+            422,
+            "Some fields of the product are not valid; `fields` names them.",
+            example={"fields": {"name": ["Write something that can be seen."]}},
+        ),
+        ProblemType(
+            "mixed_currencies",
+            422,
+            "The products have prices in several currencies. Order them separately.",
+            example={"currencies": ["EUR", "USD"]},
+        ),
+        ProblemType(
+            "unknown_sku",
+            422,
+            "The order has a product that is not for sale; `sku` names it.",
+            example={"detail": "There is no product 'ABC-1' for sale.", "sku": "ABC-1"},
+        ),
     )
     subscriptions = ("modules.orders.handlers.customers", "modules.orders.handlers.checkout")
     captures = ("modules.orders.models.catalogue",)

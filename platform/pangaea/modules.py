@@ -159,11 +159,13 @@ class ProblemType:
     """A kind of problem document: the page at its `type` shows it (RFC 9457, 4.1).
 
     `explanation` is for authors of clients: why an answer has this code, and what to do about it, in a few sentences.
+    `example` has members of an example document: `detail`, and each that only documents of this code have.
     """
 
     code: str
     status: int
     explanation: str
+    example: Mapping[str, object] = field(default_factory=dict, hash=False)
 
 
 class ModuleConfig(AppConfig):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import httpx
 
-from pangaea.testing import wait_until
+from pangaea.testing import Exchange, verify_exchange, wait_until
 
 PASSWORD = "correct horse battery staple"
 TIMEOUT_SECONDS = 30.0
@@ -19,6 +19,21 @@ RENEW_AFTER = 120.0
 """Seconds. An access token is valid for ten minutes, and no test needs half of them."""
 
 
+def verify(response: httpx.Response) -> None:
+    """Compare an answer with the OpenAPI document, whatever stands in front of the service."""
+    response.read()
+    verify_exchange(
+        Exchange(
+            method=response.request.method,
+            url=response.request.url.raw_path.decode(),
+            request=response.request.read() or None,
+            status=response.status_code,
+            headers=response.headers,
+            body=response.content,
+        )
+    )
+
+
 class Shop(httpx.Client):
     """A client without a token. It ignores proxies and credentials of this machine's environment."""
 
@@ -26,7 +41,12 @@ class Shop(httpx.Client):
 
     def __init__(self, base_url: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(
-            base_url=base_url, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False, verify=self._trust
+            base_url=base_url,
+            headers=headers,
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
+            verify=self._trust,
+            event_hooks={"response": [verify]},
         )
 
     @classmethod

@@ -12,7 +12,7 @@ class SkuField(serializers.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        documented(self, minLength=1, maxLength=32, examples=["ABC-1"])
+        documented(self, minLength=1, maxLength=32, examples=["MAP-PANGAEA"])
 
 
 class ProductNameField(serializers.CharField):
@@ -20,4 +20,4 @@ class ProductNameField(serializers.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        documented(self, minLength=1, maxLength=200, examples=["Garden table"])
+        documented(self, minLength=1, maxLength=200, examples=["Wall map of Pangaea"])

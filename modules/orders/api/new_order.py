@@ -10,7 +10,7 @@ from pangaea.api.fields import documented
 
 
 class NewLineSerializer(StrictSerializer):
-    sku = documented(StrictCharField(max_length=MAX_SKU, trim_whitespace=False), examples=["ABC-1"])
+    sku = documented(StrictCharField(max_length=MAX_SKU, trim_whitespace=False), examples=["MAP-PANGAEA"])
     quantity = StrictIntegerField(min_value=1, max_value=MAX_QUANTITY)
 
 

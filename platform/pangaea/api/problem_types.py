@@ -47,6 +47,12 @@ KERNEL: tuple[ProblemType, ...] = (
         400,
         "The body or the query breaks rules of this operation. `errors` lists each mistake: its place (`pointer` or "
         "`parameter`), its code and a sentence. Correct all of them and send the request again.",
+        example={
+            "detail": "The body of the request is not valid; see `errors`.",
+            "errors": [
+                {"pointer": "#/lines/0/quantity", "code": "min_value", "detail": "Ensure this value is at least 1."}
+            ],
+        },
     ),
     ProblemType("authentication_failed", 401, f"The credentials of the request are not valid. {_TOKEN}"),
     ProblemType("token_expired", 401, f"The access token was valid and no longer is. {_TOKEN}"),
@@ -73,6 +79,10 @@ KERNEL: tuple[ProblemType, ...] = (
         403,
         "The access token lacks a scope that this operation needs: `required_scope` names it. Get a token that has it; "
         "if the account's role has no such scope, the operation is not for this account.",
+        example={
+            "detail": "This needs an access token with the scope things:write.",
+            "required_scope": "things:write",
+        },
     ),
     ProblemType("permission_denied", 403, "The caller is known, and this is not allowed to them."),
     ProblemType(
@@ -89,6 +99,7 @@ KERNEL: tuple[ProblemType, ...] = (
         "unknown_version",
         404,
         "The address exists in other versions of this API only. `versions` lists them: put one of them into the path.",
+        example={"versions": ["v1", "v2"]},
     ),
     ProblemType("method_not_allowed", 405, "The address exists, for other methods: the header `Allow` lists them."),
     ProblemType(

@@ -54,6 +54,14 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "OAS_VERSION": "3.1.1",
     "TITLE": "Pangaea",
     "VERSION": "1",
+    "DESCRIPTION": (
+        "Every error is a problem document (RFC 9457). Its `code` is stable: the examples of an answer are named after "
+        "the codes that it may have. Ignore members and codes that you do not know: more of them may come at any time. "
+        "Addresses in answers are relative references (RFC 3986, 4.2)."
+    ),
+    "CONTACT": {"name": "The Pangaea authors"},
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SERVERS": [{"url": "/", "description": "The server of this document."}],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,

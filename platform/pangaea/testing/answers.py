@@ -24,14 +24,22 @@ OF_EVERY_ANSWER = frozenset(
             "content-type",
             "date",
             "server",
+            "transfer-encoding",
             "vary",
             "x-envoy-upstream-service-time",
         ),
         *("content-security-policy", "cross-origin-opener-policy", "referrer-policy", "strict-transport-security"),
-        *("x-content-type-options", "x-frame-options", "access-control-allow-origin", "access-control-expose-headers"),
+        *(
+            "content-encoding",
+            "x-request-id",
+            "x-content-type-options",
+            "x-frame-options",
+            "access-control-allow-origin",
+            "access-control-expose-headers",
+        ),
     }
 )
-"""Headers of HTTP itself, of browsers' protection and of CORS. No operation documents them."""
+"""Headers of HTTP itself, of proxies, of browsers' protection and of CORS. No operation documents them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +108,24 @@ def _answer_mistakes(api: DocumentedAPI, operation: Operation, exchange: Exchang
         return
     value = json.loads(exchange.body)
     yield from api.mistakes(content[media_type]["schema"], value, place, closed=True)
-    if media_type == "application/problem+json" and value.get("code") not in content[media_type].get("examples", {}):
+    if media_type == "application/problem+json":
+        yield from _problem_mistakes(api, value, content[media_type], exchange, place)
+
+
+def _problem_mistakes(
+    api: DocumentedAPI, problem: Mapping[str, Any], content: Mapping[str, Any], exchange: Exchange, place: str
+) -> Iterator[str]:
+    """The names of the examples are the codes that an answer may have, and an example has all members of its code."""
+    code, examples = problem.get("code"), content.get("examples", {})
+    if code not in examples:
         yield (
-            f"{place}: it has no code {value.get('code')!r}. Declare it beside the view, `problems = {{"
-            f'"{exchange.method.lower()}": ("{value.get("code")}", …)}}`, or in the `describe` of its mechanism'
+            f"{place}: it has no code {code!r}. Declare it beside the view, `problems = {{"
+            f'"{exchange.method.lower()}": ("{code}", …)}}`, or in the `describe` of its mechanism'
         )
+        return
+    known = api.resolved(content["schema"]).get("properties", {}).keys() | api.resolved(examples[code])["value"].keys()
+    for name in sorted(problem.keys() - known):
+        yield f"{place}: {code} has no member {name}: add it to the `example` of the ProblemType"
 
 
 def _header_mistakes(

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.test import RequestFactory
 
+from pangaea.api.openapi.problems import SCHEMA
 from pangaea.testing import Exchange, verify_exchange
 from pangaea.testing.answers import AnswersMiddleware
 from pangaea.testing.documented import DocumentedAPI
@@ -44,8 +45,8 @@ DOCUMENT: dict[str, Any] = {
                     "404": {
                         "content": {
                             PROBLEM: {
-                                "schema": {"type": "object", "properties": {}, "additionalProperties": True},
-                                "examples": {"order_not_found": {"value": {}}},
+                                "schema": {"$ref": "#/components/schemas/Problem"},
+                                "examples": {"order_not_found": {"value": {"order_id": "7"}}},
                             }
                         },
                         "headers": HEADERS,
@@ -57,12 +58,15 @@ DOCUMENT: dict[str, Any] = {
     "components": {
         "responses": {
             "Problem400": {
-                "content": {PROBLEM: {"schema": {}, "examples": {"validation_failed": {}}}},
+                "content": {
+                    PROBLEM: {"schema": {"properties": {"code": {}}}, "examples": {"validation_failed": {"value": {}}}}
+                },
                 "headers": HEADERS,
             }
         },
         "schemas": {
             "Money": MONEY,
+            "Problem": dict(SCHEMA),
             "NewOrder": {"type": "object", "required": ["sku"], "properties": {"sku": {"maxLength": 3}}},
             "Order": {
                 "type": "object",
@@ -157,6 +161,12 @@ class TestAnAnswer:
             "responses/404: it has no code 'sold'",
             '`problems = {"get": ("sold", …)}`',
         )
+
+    def test_with_an_undocumented_member_of_a_code_is_refused(self) -> None:
+        problem = json.loads(MISSING.body) | {"order_id": "8"}
+        verify_exchange(replace(MISSING, body=json.dumps(problem).encode()), api=API)
+        problem["reason"] = "none"
+        differs(replace(MISSING, body=json.dumps(problem).encode()), "order_not_found has no member reason")
 
     def test_with_an_undocumented_header_is_refused(self) -> None:
         differs(replace(READ, headers={**READ.headers, "X-Odd": "1"}), "there is no x-odd, which the answer has: '1'")

@@ -47,6 +47,12 @@ class OrdersView(GenericAPIView[Any]):
     permission_classes = [HasScope("orders:read", changing="orders:write")]
     serializer_class = OrderSerializer
     pagination_class = CursorPage
+    links = {
+        "post": {
+            "orders_read_order": {"order_id": "$response.body#/id"},
+            "orders_cancel_order": {"order_id": "$response.body#/id"},
+        },
+    }
     problems = {"post": ("customer_deactivated", "mixed_currencies", "order_not_found", "out_of_stock", "unknown_sku")}
     ordering = lists.ORDER_ORDERINGS["-placed"]
     orderings = lists.ORDER_ORDERINGS
@@ -89,6 +95,7 @@ class CancelView(GenericAPIView[Any]):
 
     permission_classes = [HasScope("orders:write")]
     serializer_class = OrderSerializer
+    links = {"post": {"orders_read_order": {"order_id": "$response.body#/id"}}}
     problems = {"post": ("order_not_cancellable", "order_not_found")}
 
     @extend_schema(operation_id="orders_cancel_order", request=None, responses=OrderSerializer)

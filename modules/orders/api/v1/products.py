@@ -23,7 +23,7 @@ from pangaea.api.pagination import CursorPage
 class ProductSerializer(serializers.Serializer[ProductDetails]):
     sku = SkuField()
     name = ProductNameField()
-    description = documented(serializers.CharField(max_length=2_000), examples=["Oak, for six people."])
+    description = documented(serializers.CharField(max_length=2_000), examples=["One landmass, 300 million years ago."])
     price = MoneySerializer()
     in_stock = documented(
         serializers.IntegerField(
@@ -35,7 +35,7 @@ class ProductSerializer(serializers.Serializer[ProductDetails]):
 
 SKU = OpenApiParameter(
     "sku",
-    {"type": "string", "pattern": "^[A-Z0-9-]{1,32}$", "minLength": 1, "maxLength": 32, "examples": ["ABC-1"]},
+    {"type": "string", "pattern": "^[A-Z0-9-]{1,32}$", "minLength": 1, "maxLength": 32, "examples": ["MAP-PANGAEA"]},
     OpenApiParameter.PATH,
 )
 
@@ -47,6 +47,7 @@ class ProductsView(GenericAPIView[Any]):
     permission_classes = (AllowAny,)
     serializer_class = ProductSerializer
     pagination_class = CursorPage
+    links = {"get": {"orders_read_product": {"sku": "$response.body#/results/0/sku"}}}
     ordering = lists.PRODUCT_ORDERINGS["name"]
     orderings = lists.PRODUCT_ORDERINGS
     filters = lists.PRODUCT_FILTERS

@@ -77,6 +77,12 @@ class OrdersView(GenericAPIView[Any]):
     """My orders."""
 
     permission_classes = [HasScope("orders:read", changing="orders:write")]
+    links = {
+        "post": {
+            "orders_read_order_v2": {"order_id": "$response.body#/id"},
+            "orders_cancel_order_v2": {"order_id": "$response.body#/id"},
+        },
+    }
     problems = {"post": ("customer_deactivated", "mixed_currencies", "order_not_found", "out_of_stock", "unknown_sku")}
     serializer_class = OrderSerializer
     pagination_class = StrictCursorPage
@@ -120,6 +126,7 @@ class CancelView(GenericAPIView[Any]):
     """Cancel one of my orders. A second time is refused with 409 `order_not_cancellable`."""
 
     permission_classes = [HasScope("orders:write")]
+    links = {"post": {"orders_read_order_v2": {"order_id": "$response.body#/id"}}}
     problems = {"post": ("order_not_cancellable", "order_not_found")}
     serializer_class = OrderSerializer
 

@@ -34,7 +34,7 @@ class SkuField(serializers.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        documented(self, minLength=1, examples=["ABC-1"])
+        documented(self, minLength=1, examples=["MAP-PANGAEA"])
 
 
 class ProductNameField(serializers.CharField):
@@ -42,7 +42,7 @@ class ProductNameField(serializers.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        documented(self, minLength=1, examples=["Garden table"])
+        documented(self, minLength=1, examples=["Wall map of Pangaea"])
 
 
 class MeSerializer(serializers.Serializer[queries.Me]):
@@ -55,7 +55,7 @@ class MeSerializer(serializers.Serializer[queries.Me]):
 class ProductSerializer(serializers.Serializer[queries.Product]):
     sku = SkuField()
     name = ProductNameField()
-    description = documented(serializers.CharField(), examples=["Oak, for six people."])
+    description = documented(serializers.CharField(), examples=["One landmass, 300 million years ago."])
     price = MoneySerializer()
 
 
@@ -64,7 +64,7 @@ class OrderCardSerializer(serializers.Serializer[queries.OrderCard]):
     status = serializers.ChoiceField(choices=OrderSummary.Status.values)
     product_names = documented(
         serializers.ListField(child=serializers.CharField(), help_text="as of the order, in its order"),
-        examples=[["Garden table"]],
+        examples=[["Wall map of Pangaea"]],
     )
     item_count = serializers.IntegerField(min_value=1, max_value=MAX_COUNT, help_text="the lines' quantities added up")
     total = MoneySerializer()
@@ -101,7 +101,7 @@ class OrderSerializer(serializers.Serializer[queries.Order]):
 
 
 class CheckoutLineSerializer(StrictSerializer):
-    sku = documented(StrictCharField(max_length=MAX_SKU, trim_whitespace=False), examples=["ABC-1"])
+    sku = documented(StrictCharField(max_length=MAX_SKU, trim_whitespace=False), examples=["MAP-PANGAEA"])
     quantity = StrictIntegerField(min_value=1, max_value=MAX_QUANTITY)
 
 
@@ -117,7 +117,7 @@ class NewCheckoutSerializer(StrictSerializer):
 
 class RefusalSerializer(serializers.Serializer[queries.Refusal]):
     code = documented(serializers.CharField(help_text="stable: branch on this"), examples=["out_of_stock"])
-    detail = documented(serializers.CharField(help_text="a sentence for people"), examples=["ABC-1 is sold out."])
+    detail = documented(serializers.CharField(help_text="a sentence for people"), examples=["MAP-PANGAEA is sold out."])
 
 
 class CheckoutSerializer(serializers.Serializer[queries.CheckoutState]):
@@ -145,6 +145,7 @@ class OrdersView(GenericAPIView[Any]):
     permission_classes = [HasScope("web_bff:read")]
     serializer_class = OrderCardSerializer
     pagination_class = CursorPage
+    links = {"get": {"web_bff_read_order": {"order_id": "$response.body#/results/0/id"}}}
     ordering = ("-placed_at", "-id")
     orderings = {"-placed": ("-placed_at", "-id"), "placed": ("placed_at", "id")}
     filters = {
@@ -177,6 +178,7 @@ class CheckoutView(APIView):
 
     permission_classes = [HasScope("web_bff:checkout")]
     problems = {"post": ("checkout_not_found",)}
+    links = {"post": {"web_bff_read_checkout": {"checkout_id": "$response.body#/id"}}}
 
     @extend_schema(
         operation_id="web_bff_start_checkout",

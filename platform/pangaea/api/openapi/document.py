@@ -1,6 +1,7 @@
 """OpenAPI 3.1: one document of all modules, and one per module, which is the same wherever the module runs."""
 
 import functools
+import inspect
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,6 +52,7 @@ def build(module: modules.ModuleConfig | None = None) -> tuple[dict[str, Any], l
     examples.add(document)
     share(document)
     _describe_scopes(document, [scope for each in chosen for scope in each.scopes])
+    document["tags"] = [{"name": each.label, "description": _purpose(each)} for each in chosen]
     if module:
         document["info"]["title"] += f": {module.label}"
     return document, doubts
@@ -66,6 +68,12 @@ def _misnamed(document: Mapping[str, Any]) -> list[str]:
         for tag in operation.get("tags", ())
         if tag in modules.labels() and not operation["operationId"].startswith(f"{tag}_")
     ]
+
+
+def _purpose(module: modules.ModuleConfig) -> str:
+    """The first sentence of the docstring of the module's package."""
+    text = inspect.getdoc(module.module) or str(module.verbose_name)
+    return text.partition("\n")[0]
 
 
 def _describe_scopes(document: dict[str, Any], scopes: Sequence[modules.Scope]) -> None:

@@ -1,5 +1,6 @@
 """What every operation has in common: headers of its answers, and the problems that follow from its shape."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.views import APIView
@@ -48,6 +49,33 @@ _HEADERS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
         ("201", "202"),
     ),
     (
+        "RateLimit-Policy",
+        {
+            "description": "The limits of the gateway and of this route (draft-ietf-httpapi-ratelimit-headers-11).",
+            "schema": {"type": "string"},
+            "example": '"gateway";q=6000;w=60',
+        },
+        ("*",),
+    ),
+    (
+        "RateLimit",
+        {
+            "description": "What is left of each limit (`r`), and the seconds until there is more (`t`).",
+            "schema": {"type": "string"},
+            "example": '"gateway";r=5999;t=1',
+        },
+        ("*",),
+    ),
+    (
+        "Allow",
+        {
+            "description": "With `method_not_allowed`: the methods of this address.",
+            "schema": {"type": "string"},
+            "example": "GET, HEAD, OPTIONS",
+        },
+        ("default",),
+    ),
+    (
         "WWW-Authenticate",
         {
             "description": "The challenge (RFC 6750, 3): what is wrong with the token, or which scope it lacks.",
@@ -90,7 +118,9 @@ _HEADERS: tuple[tuple[str, dict[str, Any], tuple[str, ...]], ...] = (
 def describe(view: APIView, method: str, operation: Operation) -> None:
     """Add what follows from the operation's body, parameters and permissions, and what the view declares.
 
-    A view declares its own problems beside its handlers: `problems = {"post": ("out_of_stock", "unknown_sku")}`.
+    A view declares its own problems beside its handlers: `problems = {"post": ("out_of_stock", "unknown_sku")}`; and
+    the operations to which its successful answers lead, with a runtime expression per parameter:
+    `links = {"post": {"orders_read_order": {"order_id": "$response.body#/id"}}}`.
     """
     places = {parameter["in"] for parameter in operation.get("parameters", ())}
     security = operation.get("security", [])
@@ -104,5 +134,15 @@ def describe(view: APIView, method: str, operation: Operation) -> None:
     if any(security) and {} not in security:
         describing.add_problems(operation, *_WITH_A_TOKEN)
     describing.add_problems(operation, *getattr(view, "problems", {}).get(method.lower(), ()))
+    _add_links(operation, getattr(view, "links", {}).get(method.lower(), {}))
     for name, header, statuses in _HEADERS:
         describing.add_header(operation, name, header, statuses=statuses)
+
+
+def _add_links(operation: Operation, links: Mapping[str, Mapping[str, str]]) -> None:
+    for status, response in operation["responses"].items():
+        if links and status.startswith("2"):
+            response["links"] = {
+                operation_id: {"operationId": operation_id, "parameters": dict(parameters)}
+                for operation_id, parameters in links.items()
+            }

@@ -16,11 +16,13 @@ _OF_FORMAT: Mapping[str, str] = {
 
 
 def add(document: dict[str, Any]) -> None:
-    """Give every parameter and every body an example, unless it has one."""
+    """Give every parameter and every body an example, unless it has one or is a cursor."""
     for item in document["paths"].values():
         for operation in item.values():
             for parameter in operation.get("parameters", ()):
-                if "$ref" not in parameter and not {"example", "examples"} & parameter.keys():
+                # An example of an opaque cursor would be refused.
+                has_one = {"$ref", "example", "examples"} & parameter.keys()
+                if not has_one and parameter["schema"].get("format") != "cursor":
                     parameter["example"] = example_of(parameter["schema"], document, parameter["name"])
             for part in _bodies(operation):
                 for media_type, content in part.get("content", {}).items():

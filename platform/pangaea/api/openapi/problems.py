@@ -17,6 +17,10 @@ MEDIA_TYPE = "application/problem+json"
 SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "description": "RFC 9457. Members beside these depend on the `code`.",
+    "externalDocs": {
+        "description": "Each `type` is the address of such a page, which explains the code.",
+        "url": "/problems/validation_failed",
+    },
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
         "type": {
@@ -134,6 +138,7 @@ def example(kind: ProblemType) -> dict[str, Any]:
         "detail": kind.explanation.partition(". ")[0].removesuffix(".") + ".",
         "code": kind.code,
         "correlation_id": "0af7651916cd43dd8448eb211c80319c",
+        **kind.example,
     }
 
 

@@ -7,6 +7,7 @@ member that is not documented (ADR 0043).
 from collections.abc import Mapping
 from typing import Any
 
+from django.core.validators import RegexValidator
 from drf_spectacular.drainage import get_override
 from rest_framework import serializers
 
@@ -22,7 +23,7 @@ def complete_field(schema: dict[str, Any], field: serializers.Field[Any, Any, An
     """Add what the field enforces, and what it declares by `documented`."""
     if isinstance(field, serializers.ListSerializer):
         _bound_items(schema, field)
-    if isinstance(field, serializers.CharField) and direction == "request" and "format" not in schema:
+    if isinstance(field, serializers.CharField) and direction == "request" and not _has_a_pattern(field, schema):
         schema.setdefault("pattern", NOT_BLANK if field.trim_whitespace and not field.allow_blank else NO_NULL)
     if "$ref" not in schema:
         schema |= _declared(field)
@@ -35,6 +36,11 @@ def complete_object(schema: dict[str, Any], serializer: serializers.BaseSerializ
     if vars(type(serializer)).get("__doc__") is None and not get_override(serializer, "description"):
         schema.pop("description", None)
     schema |= vars(type(serializer)).get(DOCUMENTED, {})
+
+
+def _has_a_pattern(field: serializers.CharField, schema: Mapping[str, Any]) -> bool:
+    """Whether a format or a validator, which spectacular adds later, restricts the characters already."""
+    return "format" in schema or any(isinstance(each, RegexValidator) for each in field.validators)
 
 
 def _declared(field: serializers.Field[Any, Any, Any, Any]) -> Mapping[str, Any]:
