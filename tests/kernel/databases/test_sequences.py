@@ -17,9 +17,9 @@ ALIAS = "orders"
 pytestmark = [pytest.mark.django_db(databases="__all__"), pytest.mark.usefixtures("postgresql_only")]
 
 
-def restart(table: str, *, alias: str = ALIAS) -> None:
+def restart(table: str, *, alias: str = ALIAS, at: int = 1) -> None:
     with connections[alias].cursor() as cursor:
-        cursor.execute(f"ALTER SEQUENCE {table}_id_seq RESTART")
+        cursor.execute(f"ALTER SEQUENCE {table}_id_seq RESTART WITH {at}")
 
 
 def message() -> OutboxMessage:
@@ -65,15 +65,15 @@ class TestASequenceBehindItsTable:
         call_command("check", databases=[ALIAS], stdout=StringIO(), stderr=StringIO())
 
     def test_of_streams_leaves_none_missing_silently(self) -> None:
-        Stream.objects.using(ALIAS).create(audience="other", partition=0, partitions=8)
-        restart("pangaea_stream")
+        stream = Stream.objects.using(ALIAS).create(audience="other", partition=0, partitions=8)
+        restart("pangaea_stream", at=stream.pk)
         with pytest.raises(IntegrityError), transaction.atomic(using=ALIAS):
             Stream.provide(ALIAS, ["all"])
 
     def test_of_cursors_is_an_error_at_the_first_attempt(self) -> None:
         key = {"subscription": "orders.x", "source": "users", "audience": "all"}
-        Cursor.objects.using(ALIAS).create(**key, partition=0)
-        restart("pangaea_cursor")
+        cursor = Cursor.objects.using(ALIAS).create(**key, partition=0)
+        restart("pangaea_cursor", at=cursor.pk)
         with pytest.raises(IntegrityError), transaction.atomic(using=ALIAS):
             Cursor.provide(ALIAS, [Cursor(**key, partition=1)])
 
