@@ -27,7 +27,7 @@ def timed(installation: Installation) -> Iterator[Installation]:
         owner.execute(f"ALTER DATABASE {name} SET idle_session_timeout = '{TIMEOUT}'")
         owner.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
         )
         yield installation
         owner.execute(f"ALTER DATABASE {name} RESET idle_session_timeout")

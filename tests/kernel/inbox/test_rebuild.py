@@ -471,7 +471,7 @@ def end_all_sessions() -> int:
         with closing(direct.connect(alias, as_role=False)) as session:
             query = (
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
             )
             ended += len(session.execute(query).fetchall())
     connections[SOURCE].close()
