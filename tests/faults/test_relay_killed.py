@@ -1,9 +1,13 @@
 import sys
 
+import pytest
+
 from pangaea.testing import wait_until
 from tests.acceptance.shop import Customer
 from tests.faults import relay_that_stalls
 from tests.faults.conftest import Installation
+
+pytestmark = pytest.mark.full
 
 
 class TestARelayKilledBetweenSendingAndSettling:
